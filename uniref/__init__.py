@@ -1,0 +1,1 @@
+"""UniRef++: segment the object you refer to by text, by a mask, or by example images."""

@@ -1,0 +1,1 @@
+"""Vocabulary every other package may use: errors, boxes."""

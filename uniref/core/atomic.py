@@ -1,0 +1,56 @@
+"""Writing that is either complete under its final name or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from uniref.core.errors import UniRefError, UsageError
+
+
+@contextlib.contextmanager
+def atomic_folder(final: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A hidden folder beside `final` that takes its name when the block ends without an error.
+
+    Args:
+        final: The folder to make. An empty one may exist.
+        overwrite: Replace an existing folder; it stays in place until the new one is complete.
+
+    Raises:
+        UsageError: `final` exists and `overwrite` is off, or it is a file.
+        UniRefError: The file system refuses (read-only, full).
+    """
+    final = Path(final)
+    if final.exists() and not final.is_dir():
+        raise UsageError(f"{final}: is a file; name a folder that does not exist yet")
+    if final.is_dir() and any(final.iterdir()) and not overwrite:
+        raise UsageError(f"{final}: already exists and is not empty; choose another folder or pass --overwrite")
+    work = final.parent / f".{final.name}.partial-{os.getpid()}"
+    try:
+        work.mkdir(parents=True)
+    except OSError as error:
+        raise UniRefError(f"{final}: cannot be written ({error.strerror})") from None
+    try:
+        yield work
+        _swap(work, final)
+    except OSError as error:
+        raise UniRefError(f"{final}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _swap(work: Path, final: Path) -> None:
+    """Give `work` the name `final`; what was there moves aside first and is deleted last."""
+    old = work.with_name(work.name.replace("partial", "replaced"))
+    if final.is_dir():
+        final.rename(old)
+    try:
+        work.rename(final)
+    except OSError:
+        if old.is_dir():
+            old.rename(final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

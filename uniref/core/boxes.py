@@ -1,0 +1,27 @@
+"""Box formats and their conversions.
+
+A name says its frame: `cxcywh` / `xyxy`, `norm` for fractions of the unpadded image, pixels otherwise.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """[..., 4] (centre x, centre y, width, height) to [..., 4] (x0, y0, x1, y1), same unit."""
+    cx, cy, w, h = boxes.unbind(-1)
+    return torch.stack([cx - 0.5 * w, cy - 0.5 * h, cx + 0.5 * w, cy + 0.5 * h], dim=-1)
+
+
+def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
+    """[..., 4] (x0, y0, x1, y1) to [..., 4] (centre x, centre y, width, height), same unit."""
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    return torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], dim=-1)
+
+
+def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """Logit of `x` (any shape, values in 0..1), with `x` clamped to [eps, 1 - eps]."""
+    x = x.clamp(0, 1)
+    return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))

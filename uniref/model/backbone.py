@@ -1,0 +1,110 @@
+"""Image backbones from timm (SPEC section 3) and the projection of their maps to the model's levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.layers import freeze_batch_norm_2d
+from torch import Tensor, nn
+
+from uniref.core.errors import UsageError
+from uniref.model.swin import pad_before_shift
+from uniref.recipe.model import BackboneConfig
+
+STRIDES = (4, 8, 16, 32)
+
+
+class Backbone(nn.Module):
+    """A timm network's feature maps at strides 4, 8, 16, 32.
+
+    Args:
+        config: Which network, and its options.
+
+    Raises:
+        UsageError: timm has no such network, or it lacks one of the strides.
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.body = _create(config)
+        self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
+        self.widths: list[int] = self.body.feature_info.channels()
+        if config.frozen_batch_norm:
+            self.body = freeze_batch_norm_2d(self.body)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.widths) if config.level_norm else None
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Normalised images, float [B, 3, H, W] with H and W multiples of 32 -> four maps [B, C, h, w]."""
+        maps = []
+        for index, x in enumerate(self.body(images)):
+            if not self.channels_last and self.norms is not None:
+                x = x.permute(0, 2, 3, 1)
+            if self.norms is not None:
+                x = self.norms[index](x)
+            if self.channels_last or self.norms is not None:
+                x = x.permute(0, 3, 1, 2)
+            maps.append(x.contiguous())
+        return maps
+
+
+def _create(config: BackboneConfig) -> nn.Module:
+    options = dict(config.options)
+    if config.drop_path:
+        options["drop_path_rate"] = config.drop_path
+    if config.name.startswith("swin_"):
+        # images of any size, and windows that never shrink to a small map
+        options |= {"strict_img_size": False, "always_partition": True}
+    try:
+        with torch.device("meta"):
+            pyramid = timm.create_model(config.name, features_only=True, **options)
+        reductions = pyramid.feature_info.reduction()
+        indices = [reductions.index(stride) for stride in STRIDES]
+    except (RuntimeError, TypeError, AttributeError, AssertionError) as error:
+        raise UsageError(f"backbone {config.name!r}: timm cannot build it as a feature pyramid ({error})") from None
+    except ValueError:
+        raise UsageError(
+            f"backbone {config.name!r}: has feature strides {reductions}, but 4, 8, 16 and 32 are needed"
+        ) from None
+    body = timm.create_model(config.name, features_only=True, out_indices=indices, **options)
+    if config.name.startswith("swin_"):
+        pad_before_shift(body)
+    return body
+
+
+class Projection(nn.Module):
+    """Backbone maps at strides 8, 16, 32 to C channels, and further levels by stride-2 convolutions.
+
+    Args:
+        widths: Channels of the maps at strides 8, 16, 32.
+        dim: C.
+        levels: Levels of the result, at least 3.
+        groups: Groups of GroupNorm.
+    """
+
+    def __init__(self, widths: Sequence[int], dim: int, levels: int, groups: int) -> None:
+        super().__init__()
+        projections = [nn.Sequential(nn.Conv2d(width, dim, 1), nn.GroupNorm(groups, dim)) for width in widths]
+        inputs = widths[-1]
+        for _ in range(levels - len(widths)):
+            projections.append(nn.Sequential(nn.Conv2d(inputs, dim, 3, 2, 1), nn.GroupNorm(groups, dim)))
+            inputs = dim
+        self.levels = nn.ModuleList(projections)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps [B, width, h, w] at strides 8, 16, 32 -> levels [B, C, h, w]."""
+        levels: list[Tensor] = []
+        for index, projection in enumerate(self.levels):
+            if index < len(maps):
+                source = maps[index]
+            else:  # stride 64 reads the backbone's stride 32, every further level the one before it
+                source = maps[-1] if index == len(maps) else levels[-1]
+            levels.append(projection(source))
+        return levels
+
+
+def level_padding(padding: Tensor, size: tuple[int, int]) -> Tensor:
+    """The images' padding, bool [B, H, W], at a level's size (nearest neighbour): bool [B, h, w]."""
+    return F.interpolate(padding[:, None].to(torch.uint8), size=size, mode="nearest")[:, 0].bool()

@@ -1,0 +1,1 @@
+"""Deformable DETR as UniRef++ uses it (SPEC section 5)."""

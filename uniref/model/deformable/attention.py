@@ -1,0 +1,78 @@
+"""Multi-scale deformable attention with its projections."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from uniref.ops.ms_deform_attn import Sizes, ms_deform_attn
+
+
+class DeformableAttention(nn.Module):
+    """Each query reads `points` learned places around its reference in every level, for each head.
+
+    Args:
+        dim: Width C of queries and tokens, a multiple of `heads`.
+        heads, levels, points: Sampling layout.
+    """
+
+    def __init__(self, dim: int, heads: int, levels: int, points: int) -> None:
+        super().__init__()
+        self.heads, self.levels, self.points = heads, levels, points
+        self.sampling_offsets = nn.Linear(dim, heads * levels * points * 2)
+        self.attention_weights = nn.Linear(dim, heads * levels * points)
+        self.value_proj = nn.Linear(dim, dim)
+        self.output_proj = nn.Linear(dim, dim)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        """Deformable DETR's start: the points of head h stand on a ray in direction h, one step apart."""
+        angle = torch.arange(self.heads, dtype=torch.float32) * (2 * math.pi / self.heads)
+        ray = torch.stack([angle.cos(), angle.sin()], -1)
+        ray = ray / ray.abs().amax(-1, keepdim=True)
+        steps = torch.arange(1, self.points + 1, dtype=torch.float32)
+        grid = ray[:, None, None] * steps[:, None]  # [H, 1, P, 2]
+        with torch.no_grad():
+            self.sampling_offsets.weight.zero_()
+            self.sampling_offsets.bias.copy_(grid.expand(-1, self.levels, -1, -1).flatten())
+            self.attention_weights.weight.zero_()
+            self.attention_weights.bias.zero_()
+            for layer in (self.value_proj, self.output_proj):
+                nn.init.xavier_uniform_(layer.weight)
+                layer.bias.zero_()
+
+    def forward(
+        self, query: Tensor, references: Tensor, tokens: Tensor, sizes: Sizes, padding: Tensor | None
+    ) -> Tensor:
+        """Sample `tokens` around the queries' references.
+
+        Args:
+            query: Float [B, Q, C].
+            references: Float [B, Q, L, 2] points (x, y) or [B, Q, L, 4] boxes (cx, cy, w, h), as fractions of each
+                level's padded size.
+            tokens: Float [B, S, C], all levels one after the other.
+            sizes: (height, width) of each level.
+            padding: Bool [B, S], True = the token's value counts as zero; None = no padding.
+
+        Returns:
+            Float [B, Q, C].
+        """
+        batch, queries, _ = query.shape
+        value = self.value_proj(tokens)
+        if padding is not None:
+            value = value.masked_fill(padding[..., None], 0)
+        value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
+        # under autocast too, places are computed in float32: half precision cannot tell neighbouring pixels apart
+        offsets = self.sampling_offsets(query).float()
+        offsets = offsets.view(batch, queries, self.heads, self.levels, self.points, 2)
+        weights = self.attention_weights(query).float()
+        weights = weights.view(batch, queries, self.heads, -1).softmax(-1)
+        weights = weights.view(batch, queries, self.heads, self.levels, self.points)
+        anchors = references[:, :, None, :, None]
+        if references.shape[-1] == 4:
+            locations = anchors[..., :2] + offsets / self.points * anchors[..., 2:] * 0.5
+        else:
+            locations = anchors + offsets / offsets.new_tensor([(w, h) for h, w in sizes])[:, None]
+        return self.output_proj(ms_deform_attn(value, sizes, locations, weights))

@@ -1,0 +1,73 @@
+"""Encoder and decoder layers, post-norm."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uniref.model.deformable.attention import DeformableAttention
+from uniref.ops.ms_deform_attn import Sizes
+from uniref.recipe.model import TransformerConfig
+
+
+class FeedForward(nn.Module):
+    """Linear, ReLU, linear, added to the input and normalised: [B, N, C] -> [B, N, C]."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(dim, hidden)
+        self.linear2 = nn.Linear(hidden, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.dropout(F.relu(self.linear1(x)))
+        return self.norm(x + self.dropout(self.linear2(hidden)))
+
+
+class EncoderLayer(nn.Module):
+    """Deformable self-attention over all levels' tokens, then a feed-forward network."""
+
+    def __init__(self, config: TransformerConfig, dim: int, levels: int) -> None:
+        super().__init__()
+        self.self_attn = DeformableAttention(dim, config.heads, levels, config.points)
+        self.norm = nn.LayerNorm(dim)
+        self.ffn = FeedForward(dim, config.ffn_dim, config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, tokens: Tensor, positions: Tensor, references: Tensor, sizes: Sizes, padding: Tensor | None
+    ) -> Tensor:
+        """Tokens and positions [B, S, C], references [B, S, L, 2] -> [B, S, C]."""
+        attended = self.self_attn(tokens + positions, references, tokens, sizes, padding)
+        return self.ffn(self.norm(tokens + self.dropout(attended)))
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention among queries, deformable cross-attention to the encoder's tokens, feed-forward."""
+
+    def __init__(self, config: TransformerConfig, dim: int, levels: int) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(dim, config.heads, config.dropout, batch_first=True)
+        self.self_norm = nn.LayerNorm(dim)
+        self.cross_attn = DeformableAttention(dim, config.heads, levels, config.points)
+        self.cross_norm = nn.LayerNorm(dim)
+        self.ffn = FeedForward(dim, config.ffn_dim, config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        states: Tensor,
+        positions: Tensor,
+        references: Tensor,
+        tokens: Tensor,
+        sizes: Sizes,
+        padding: Tensor | None,
+    ) -> Tensor:
+        """States and positions [B, Q, C], references [B, Q, L, 4], tokens [B, S, C] -> [B, Q, C]."""
+        placed = states + positions
+        attended, _ = self.self_attn(placed, placed, states, need_weights=False)
+        states = self.self_norm(states + self.dropout(attended))
+        attended = self.cross_attn(states + positions, references, tokens, sizes, padding)
+        states = self.cross_norm(states + self.dropout(attended))
+        return self.ffn(states)

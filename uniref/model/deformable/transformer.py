@@ -1,0 +1,190 @@
+"""The whole transformer: encode, propose, decode with box refinement (SPEC section 5).
+
+Axes: B batch, S tokens of all levels, C width, Q queries, L levels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from uniref.core.boxes import inverse_sigmoid
+from uniref.model.deformable.layers import DecoderLayer, EncoderLayer
+from uniref.model.heads import MLP
+from uniref.model.position import box_positions, pixel_positions
+from uniref.model.structures import Detections, Proposals
+from uniref.ops.ms_deform_attn import Sizes
+from uniref.recipe.model import TransformerConfig
+
+_PRIOR = 0.01  # class probability that a fresh class head gives (focal loss)
+
+
+class DeformableTransformer(nn.Module):
+    """Deformable DETR: two-stage, iterative box refinement, look forward twice, mixed selection.
+
+    Args:
+        config: Layers, heads, points, queries.
+        dim: Width C.
+        levels: Feature levels L.
+        classes: Outputs of the class heads.
+    """
+
+    def __init__(self, config: TransformerConfig, dim: int, levels: int, classes: int) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList(EncoderLayer(config, dim, levels) for _ in range(config.encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config, dim, levels) for _ in range(config.decoder_layers))
+        self.level_embed = nn.Parameter(torch.randn(levels, dim))
+        self.query_embed = nn.Embedding(config.queries, dim)
+        self.proposal = nn.Linear(dim, dim)
+        self.proposal_norm = nn.LayerNorm(dim)
+        self.query_position = nn.Linear(2 * dim, 2 * dim)
+        self.query_position_norm = nn.LayerNorm(2 * dim)
+        # heads 0 .. layers - 1 belong to the decoder layers, the last one to the proposals
+        heads = config.decoder_layers + 1
+        self.class_heads = nn.ModuleList(nn.Linear(dim, classes) for _ in range(heads))
+        self.box_heads = nn.ModuleList(MLP(dim, dim, 4, 3) for _ in range(heads))
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        for class_head in self.class_heads:
+            nn.init.constant_(class_head.bias, -math.log((1 - _PRIOR) / _PRIOR))
+        for index, box_head in enumerate(self.box_heads):
+            nn.init.zeros_(box_head.layers[-1].weight)
+            nn.init.zeros_(box_head.layers[-1].bias)
+            if index == 0:
+                # the first layer starts from a small box, as in Deformable DETR
+                nn.init.constant_(box_head.layers[-1].bias[2:], -2.0)
+
+    def forward(self, levels: Sequence[Tensor], paddings: Sequence[Tensor], with_proposals: bool = False) -> Detections:
+        """Detect in a batch of (fused) features.
+
+        Args:
+            levels: Float [B, C, h, w] a level.
+            paddings: Bool [B, h, w] a level, or [1, h, w] shared by the batch.
+            with_proposals: Also return every token's class and box (training).
+
+        Returns:
+            Classes, boxes and states of every decoder layer, and the encoder's output.
+        """
+        batch = len(levels[0])
+        sizes = [(x.shape[-2], x.shape[-1]) for x in levels]
+        ratios = torch.stack([valid_ratio(padding) for padding in paddings], dim=1)  # [B, L, 2]
+        tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in levels], dim=1)
+        positions = torch.cat(
+            [
+                pixel_positions(padding, tokens.shape[-1]).flatten(2).transpose(1, 2) + self.level_embed[index]
+                for index, padding in enumerate(paddings)
+            ],
+            dim=1,
+        )
+        padding = torch.cat([p.flatten(1) for p in paddings], dim=1)
+        ratios, positions, padding = (x.expand(batch, *x.shape[1:]) for x in (ratios, positions, padding))
+
+        memory = self._encode(tokens, positions, sizes, ratios, padding)
+        start, proposals = self._propose(memory, sizes, paddings, padding, with_proposals)
+        logits, boxes, references, states = self._decode(memory, start, sizes, ratios, padding)
+        split = memory.split([h * w for h, w in sizes], dim=1)
+        maps = tuple(
+            x.transpose(1, 2).unflatten(2, size).contiguous() for x, size in zip(split, sizes, strict=True)
+        )
+        return Detections(logits, boxes, references, states, maps, proposals)
+
+    def _encode(self, tokens: Tensor, positions: Tensor, sizes: Sizes, ratios: Tensor, padding: Tensor) -> Tensor:
+        references = pixel_centres(sizes, ratios)
+        for layer in self.encoder:
+            tokens = layer(tokens, positions, references, sizes, padding)
+        return tokens
+
+    def _propose(
+        self, memory: Tensor, sizes: Sizes, paddings: Sequence[Tensor], padding: Tensor, with_proposals: bool
+    ) -> tuple[Tensor, Proposals | None]:
+        """The best tokens' boxes as logits [B, Q, 4], detached, and every token's class and box if asked for."""
+        anchors = torch.cat([level_anchors(p, size, level) for level, (p, size) in enumerate(zip(paddings, sizes))], 1)
+        anchors = anchors.expand(len(memory), -1, -1)
+        usable = ((anchors > 0.01) & (anchors < 0.99)).all(-1) & ~padding
+        anchors = torch.log(anchors / (1 - anchors)).masked_fill(~usable[..., None], math.inf)
+        features = self.proposal_norm(self.proposal(memory.masked_fill(~usable[..., None], 0)))
+        class_head, box_head = self.class_heads[-1], self.box_heads[-1]
+        logits = class_head(features)
+        top = logits[..., 0].topk(min(self.query_embed.num_embeddings, logits.shape[1]), dim=1).indices[..., None]
+        if with_proposals:
+            boxes = box_head(features).float() + anchors
+            best = boxes.gather(1, top.expand(-1, -1, 4))
+            return best.detach(), Proposals(logits, boxes.sigmoid())
+        best = box_head(features.gather(1, top.expand(-1, -1, features.shape[-1]))).float()
+        return (best + anchors.gather(1, top.expand(-1, -1, 4))).detach(), None
+
+    def _decode(
+        self, memory: Tensor, start: Tensor, sizes: Sizes, ratios: Tensor, padding: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Classes [D, B, Q, K], boxes and starting boxes [D, B, Q, 4], states [D, B, Q, C] of the D layers."""
+        batch, queries, _ = start.shape
+        reference = start.sigmoid()
+        placed = self.query_position_norm(self.query_position(box_positions(reference, memory.shape[-1] // 2)))
+        positions = placed[..., : memory.shape[-1]]
+        states = self.query_embed.weight[:queries].expand(batch, -1, -1)
+        scale = torch.cat([ratios, ratios], dim=-1)[:, None]  # [B, 1, L, 4]
+        # a layer's box counts from the box before it undetached (look forward twice), while the layer itself
+        # reads around the detached one
+        undetached = reference
+        logits, boxes, references, all_states = [], [], [], []
+        for layer, class_head, box_head in zip(self.decoder, self.class_heads, self.box_heads):
+            states = layer(states, positions, reference[:, :, None] * scale, memory, sizes, padding)
+            delta = box_head(states).float()
+            logits.append(class_head(states))
+            boxes.append((delta + inverse_sigmoid(undetached)).sigmoid())
+            references.append(undetached)
+            all_states.append(states)
+            undetached = (delta + inverse_sigmoid(reference)).sigmoid()
+            reference = undetached.detach()
+        return torch.stack(logits), torch.stack(boxes), torch.stack(references), torch.stack(all_states)
+
+
+def valid_ratio(padding: Tensor) -> Tensor:
+    """Unpadded share of a level's width and height: bool [B, h, w] -> float [B, 2] (x, y)."""
+    height, width = padding.shape[1:]
+    return torch.stack([(~padding[:, 0, :]).sum(1) / width, (~padding[:, :, 0]).sum(1) / height], dim=-1)
+
+
+def _pixel_grid(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Pixel centres (x, y) of a level in its own pixels: float [1, h * w, 2]."""
+    ys = torch.arange(size[0], dtype=torch.float32, device=device) + 0.5
+    xs = torch.arange(size[1], dtype=torch.float32, device=device) + 0.5
+    y, x = torch.meshgrid(ys, xs, indexing="ij")
+    return torch.stack([x, y], dim=-1).view(1, -1, 2)
+
+
+def pixel_centres(sizes: Sizes, ratios: Tensor) -> Tensor:
+    """Each token's own place in every level, as a fraction of that level's padded size.
+
+    Args:
+        sizes: (height, width) of each level.
+        ratios: Float [B, L, 2], unpadded share (x, y) of each level.
+
+    Returns:
+        Float [B, S, L, 2].
+    """
+    centres = []
+    for index, (h, w) in enumerate(sizes):
+        unpadded = ratios[:, None, index] * ratios.new_tensor([w, h])
+        centres.append(_pixel_grid((h, w), ratios.device) / unpadded)
+    return torch.cat(centres, dim=1)[:, :, None] * ratios[:, None]
+
+
+def level_anchors(padding: Tensor, size: tuple[int, int], level: int) -> Tensor:
+    """Proposal boxes of a level: centred on each pixel, side 0.05 * 2 ** level.
+
+    Args:
+        padding: Bool [B, h, w].
+        size: (h, w).
+        level: 0 for stride 8.
+
+    Returns:
+        Float [B, h * w, 4], cxcywh as fractions of the unpadded level.
+    """
+    unpadded = torch.stack([(~padding[:, 0, :]).sum(1), (~padding[:, :, 0]).sum(1)], dim=-1)
+    centres = _pixel_grid(size, padding.device) / unpadded[:, None]
+    return torch.cat([centres, torch.full_like(centres, 0.05 * 2.0**level)], dim=-1)

@@ -1,0 +1,79 @@
+"""Mask features and the controllers that turn a query into a small network over them (SPEC section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uniref.model.heads import MLP
+from uniref.ops.dynamic_conv import draw_masks, parameter_count
+from uniref.recipe.model import MaskHeadConfig
+
+STRIDE = 4  # input pixels per mask feature pixel
+
+
+class MaskHead(nn.Module):
+    """Per-query masks at stride 4.
+
+    Args:
+        config: Widths of mask features and dynamic convolutions.
+        dim: Width C of the transformer.
+        stride4_width: Channels of the backbone's stride-4 map.
+    """
+
+    def __init__(self, config: MaskHeadConfig, dim: int, stride4_width: int) -> None:
+        super().__init__()
+        self.config = config
+        middle, width = config.widths
+        # strides 32, 16, 8 in the order they run
+        self.top_down = nn.ModuleList(nn.Conv2d(dim, dim, 3, padding=1) for _ in range(3))
+        self.reduce1 = nn.Conv2d(dim, middle, 3, padding=1)
+        self.reduce2 = nn.Conv2d(middle, width, 3, padding=1)
+        self.lateral = nn.Conv2d(stride4_width, width, 1)
+        self.smooth = nn.Conv2d(width, width, 3, padding=1)
+        self.output = nn.Conv2d(width, width, 1)
+        self.controller = MLP(dim, dim, parameter_count(width, config.dynamic_width, config.dynamic_layers), 3)
+
+    def features(self, memory: Sequence[Tensor], stride4: Tensor) -> Tensor:
+        """Mask features.
+
+        Args:
+            memory: The encoder's output at strides 8, 16, 32 (further levels are ignored), float [B, C, h, w].
+            stride4: The backbone's stride-4 map, float [B, C4, H / 4, W / 4], or batch 1 for one image.
+
+        Returns:
+            Float [B, width, H / 4, W / 4].
+        """
+        x = F.relu(self.top_down[0](memory[2]))
+        for conv, finer in zip(self.top_down[1:], (memory[1], memory[0]), strict=True):
+            x = F.relu(conv(finer + F.interpolate(x, size=finer.shape[-2:], mode="nearest")))
+        x = F.relu(self.reduce2(F.relu(self.reduce1(x))))
+        lateral = self.lateral(stride4)
+        x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="bilinear", align_corners=False)
+        return self.output(F.relu(self.smooth(x)))
+
+    def draw(self, features: Tensor, states: Tensor, centres: Tensor) -> Tensor:
+        """Mask logits of N queries.
+
+        Args:
+            features: Mask features of each query's image, float [N, width, h, w] (or [1, ...] for one image).
+            states: The queries' last decoder states, float [N, C].
+            centres: (x, y) of the queries' starting boxes for the last layer, in input pixels, float [N, 2].
+
+        Returns:
+            Float32 logits [N, h, w] at stride 4.
+        """
+        parameters = self.controller(states).float()
+        # coordinates go up to the image's size: half precision would lose whole pixels
+        with torch.autocast(features.device.type, enabled=False):
+            return draw_masks(
+                features.float(),
+                centres.float(),
+                parameters,
+                width=self.config.dynamic_width,
+                layers=self.config.dynamic_layers,
+                stride=STRIDE,
+            )

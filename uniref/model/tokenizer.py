@@ -1,0 +1,107 @@
+"""Text to token ids: cleaning as the released system does it, then the checkpoint's own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+
+from uniref.core.errors import CheckpointError, UsageError
+
+_DROPPED = str.maketrans({c: None for c in ".,'!?\"()*#:;"} | {"-": " ", "/": " "})
+
+
+def clean_text(text: str) -> str:
+    """Lower case, punctuation dropped, hyphens and slashes turned into spaces (SPEC section 2)."""
+    return text.lower().translate(_DROPPED)
+
+
+class TextTokenizer:
+    """Texts to padded batches of token ids.
+
+    Args:
+        tokenizer: A `tokenizers.Tokenizer` that adds the special tokens itself.
+        max_tokens: Longest sequence, special tokens included; longer texts are truncated.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._pad_id = _pad_id(tokenizer)
+        self.max_tokens = max_tokens
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_tokens)
+
+    @classmethod
+    def bert_base_uncased(cls, max_tokens: int = 77) -> TextTokenizer:
+        """The bundled bert-base-uncased WordPiece vocabulary (30,522 entries)."""
+        text = (resources.files("uniref") / "assets/bert_base_uncased/vocab.txt").read_text("utf-8")
+        return cls(wordpiece(text.splitlines()), max_tokens)
+
+    @classmethod
+    def from_file(cls, path: Path, max_tokens: int = 77) -> TextTokenizer:
+        """A `tokenizer.json` as the Hugging Face libraries write it.
+
+        Raises:
+            CheckpointError: The file is missing or not a tokenizer.
+        """
+        try:
+            return cls(Tokenizer.from_file(str(path)), max_tokens)
+        except Exception as error:  # the library raises bare Exception for whatever it cannot parse
+            raise CheckpointError(f"{path}: not a readable tokenizer ({error})") from None
+
+    @property
+    def size(self) -> int:
+        """Entries of the vocabulary."""
+        return self._tokenizer.get_vocab_size()
+
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Clean, tokenise and pad to the longest text.
+
+        Returns:
+            ids int64 [B, K] and valid bool [B, K] with K <= max_tokens.
+
+        Raises:
+            UsageError: A text is empty after cleaning.
+        """
+        cleaned = [clean_text(text) for text in texts]
+        for text, original in zip(cleaned, texts, strict=True):
+            if not text.strip():
+                raise UsageError(f"text {original!r}: no words in it; describe the object to segment")
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(cleaned)]
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self._pad_id, dtype=torch.int64)
+        valid = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row)
+            valid[index, : len(row)] = True
+        return ids, valid
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json` into a checkpoint folder."""
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def wordpiece(vocabulary: Sequence[str]) -> Tokenizer:
+    """An uncased BERT tokenizer over `vocabulary` (must hold [PAD], [UNK], [CLS], [SEP])."""
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    return tokenizer
+
+
+def _pad_id(tokenizer: Tokenizer) -> int:
+    for token in ("[PAD]", "<pad>"):
+        found = tokenizer.token_to_id(token)
+        if found is not None:
+            return found
+    return 0
+
+

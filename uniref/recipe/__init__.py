@@ -1,0 +1,1 @@
+"""Typed configuration (pydantic only; importing it never loads torch)."""

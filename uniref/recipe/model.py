@@ -1,0 +1,116 @@
+"""Configuration of a model: every size that its modules need, and nothing else.
+
+The defaults are the released UniRef++ with a ResNet-50. A model fifty times smaller is another set
+of numbers. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BackboneConfig(_Strict):
+    """A timm backbone with feature maps at strides 4, 8, 16 and 32."""
+
+    name: str = "resnet50"
+    """Name of a timm model."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the timm constructor (`embed_dim`, `window_size`, ...)."""
+    level_norm: bool = False
+    """LayerNorm on every output level (Swin)."""
+    frozen_batch_norm: bool = True
+    """Batch norms become fixed affine maps; without effect on models that have none."""
+    frozen_stages: int = Field(2, ge=0, le=5)
+    """How many parts stay fixed in training: 1 = stem, 2 = stem and stride-4 stage, ..., 5 = all."""
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth rate of the last block (linear from 0), training only."""
+
+
+class TextConfig(_Strict):
+    """A BERT-like encoder from transformers and its projection to the model's width."""
+
+    encoder: dict[str, Any] = Field(default_factory=lambda: {"model_type": "bert"})
+    """A transformers configuration; `model_type` ("bert", "roberta", ...) chooses the class."""
+    max_tokens: int = Field(77, ge=3)
+    """Longer texts are truncated to this many tokens, special tokens included."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class MaskEncoderConfig(_Strict):
+    """The residual network that turns image + mask into reference values."""
+
+    stem_width: int = Field(64, ge=1)
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Channels of the stages at strides 4, 8, 16, 32."""
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    """Basic blocks in each stage; the default is ResNet-18."""
+    gate_reduction: int = Field(16, ge=1)
+    """Channel reduction in CBAM's channel gate."""
+
+
+class FusionConfig(_Strict):
+    """UniFusion: cross attention to the reference with a gated, modulated residual."""
+
+    heads: int = Field(8, ge=1)
+    head_dim: int = Field(256, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class TransformerConfig(_Strict):
+    """Deformable DETR: two-stage, box refinement, look forward twice, mixed selection."""
+
+    heads: int = Field(8, ge=1)
+    points: int = Field(4, ge=1)
+    encoder_layers: int = Field(6, ge=1)
+    decoder_layers: int = Field(6, ge=1)
+    ffn_dim: int = Field(2048, ge=1)
+    queries: int = Field(300, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class MaskHeadConfig(_Strict):
+    """Mask features and the per-query dynamic convolutions that read them."""
+
+    widths: tuple[int, int] = (64, 8)
+    """Channels after the two last convolutions at stride 8; the second is the mask features' width."""
+    dynamic_width: int = Field(8, ge=1)
+    """Channels between the dynamic convolutions."""
+    dynamic_layers: int = Field(3, ge=2)
+
+
+class ModelConfig(_Strict):
+    """A UniRef++ model. `None` for a part means that the model does not have it."""
+
+    hidden_dim: int = Field(256, ge=8)
+    levels: int = Field(4, ge=3, le=6)
+    """Feature levels: strides 8, 16, 32 from the backbone, then 64, ... by stride-2 convolutions."""
+    groups: int = Field(32, ge=1)
+    """Groups of the projections' GroupNorm."""
+    classes: int = Field(1, ge=1)
+    backbone: BackboneConfig = Field(default_factory=BackboneConfig)
+    text: TextConfig | None = Field(default_factory=TextConfig)
+    mask_encoder: MaskEncoderConfig | None = Field(default_factory=MaskEncoderConfig)
+    fusion: FusionConfig | None = Field(default_factory=FusionConfig)
+    transformer: TransformerConfig = Field(default_factory=TransformerConfig)
+    mask_head: MaskHeadConfig = Field(default_factory=MaskHeadConfig)
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelConfig:
+        if self.hidden_dim % 4:
+            raise ValueError(f"hidden_dim {self.hidden_dim}: must be a multiple of 4 (sine positions)")
+        if self.hidden_dim % self.transformer.heads:
+            raise ValueError(
+                f"hidden_dim {self.hidden_dim}: must be a multiple of transformer.heads "
+                f"({self.transformer.heads})"
+            )
+        if self.hidden_dim % self.groups:
+            raise ValueError(f"hidden_dim {self.hidden_dim}: must be a multiple of groups ({self.groups})")
+        if self.fusion is None and (self.text or self.mask_encoder):
+            raise ValueError("fusion: needed by a model with a text or mask encoder")
+        return self

@@ -1,0 +1,1 @@
+"""Checkpoints: reading foreign ones without executing them, renaming, and the project's own format."""

@@ -1,0 +1,166 @@
+"""The project's checkpoint: a folder of `model.safetensors`, `config.json` and `tokenizer.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from uniref.core.errors import CheckpointError
+from uniref.model.tokenizer import TextTokenizer
+from uniref.model.uniref import UniRef
+from uniref.recipe.model import BackboneConfig, ModelConfig
+from uniref.version import __version__
+from uniref.weights.rename import check_fit
+
+FORMAT_VERSION = 1
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+
+
+class BundleConfig(BaseModel):
+    """Content of `config.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model_type: Literal["uniref"] = "uniref"
+    format_version: int = FORMAT_VERSION
+    uniref_version: str = __version__
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Floating-point type on disk; computation does not depend on it."""
+    model: ModelConfig | None = None
+    backbone: BackboneConfig | None = None
+    """Set instead of `model` where the folder holds an initial backbone only."""
+    source: dict[str, Any] = {}
+    """Where the weights come from: file name, SHA-256, training iteration."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded checkpoint."""
+
+    model: UniRef
+    """In evaluation mode, float32, on the CPU."""
+    tokenizer: TextTokenizer | None
+    """None where the model has no text encoder."""
+    config: BundleConfig
+
+
+def save_bundle(
+    folder: Path, tensors: Mapping[str, Tensor], config: BundleConfig, tokenizer: TextTokenizer | None
+) -> None:
+    """Write a checkpoint into an existing folder.
+
+    Args:
+        folder: Where; use `atomic_folder` so that an interruption leaves nothing behind.
+        tensors: Our names -> tensors; floating-point ones are stored as `config.dtype`.
+        config: Goes into `config.json`.
+        tokenizer: Goes into `tokenizer.json` if given.
+    """
+    dtype = getattr(torch, config.dtype)
+    stored = {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in tensors.items()
+    }
+    save_file(stored, folder / WEIGHTS, metadata={"format": "pt"})
+    # inside the model, null says that a part is absent
+    content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
+    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    if tokenizer is not None:
+        tokenizer.save(folder)
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Rebuild the model of a checkpoint folder.
+
+    Raises:
+        CheckpointError: The folder is missing, not a checkpoint, from a newer version, damaged, or holds a backbone.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    if config.model is None:
+        raise CheckpointError(
+            f"{folder}: holds an initial backbone, not a trained model; it is a starting point for training"
+        )
+    tensors = read_tensors(folder)
+    sizes = config.model
+    model = uninitialised(lambda: UniRef(sizes))
+    load_tensors(model, tensors, str(folder))
+    tokenizer = None
+    if config.model.text is not None:
+        tokenizer = TextTokenizer.from_file(folder / TOKENIZER, config.model.text.max_tokens)
+    return Bundle(model.eval(), tokenizer, config)
+
+
+def read_config(folder: Path) -> BundleConfig:
+    """`config.json` of a checkpoint folder, checked. Raises CheckpointError as `load_bundle` does."""
+    if not folder.exists():
+        raise CheckpointError(f"{folder}: no such checkpoint; make one with 'uniref convert'")
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: is a file; convert it first: uniref convert {folder.name} FOLDER")
+    path = folder / CONFIG
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: not a uniref checkpoint (no {CONFIG}); make one with 'uniref convert'")
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(raw, dict) or raw.get("model_type") != "uniref":
+        raise CheckpointError(f"{path}: not a uniref checkpoint (model_type is not 'uniref')")
+    if isinstance(version := raw.get("format_version"), int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: written by a newer uniref (format {version}, this one reads {FORMAT_VERSION}); upgrade uniref"
+        )
+    try:
+        return BundleConfig.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{path}: {place}: {first['msg']}") from None
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint folder, floating-point ones as float32."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: not a uniref checkpoint (no {WEIGHTS}); convert it again")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged ({error}); convert or download it again") from None
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def load_tensors(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Put tensors into a module, which must need exactly these.
+
+    Raises:
+        CheckpointError: Names or shapes differ; lists them.
+    """
+    check_fit(tensors, module.state_dict(), source)
+    module.load_state_dict(dict(tensors), assign=True)
+
+
+class _NoRandomInit(TorchFunctionMode):
+    """Skips filling tensors with random numbers, which takes seconds and is overwritten at once."""
+
+    _SKIPPED = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self._SKIPPED:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def uninitialised(build: Callable[[], UniRef]) -> UniRef:
+    """Run a constructor without random initialisation: for modules whose weights are loaded next."""
+    with _NoRandomInit():
+        return build()

@@ -1,0 +1,151 @@
+"""Reads a model's configuration off its tensors' names and shapes.
+
+Works on renamed tensors. What shapes cannot tell (heads of the deformable attention, GroupNorm groups) is the
+released system's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from uniref.recipe.model import (
+    BackboneConfig,
+    FusionConfig,
+    MaskEncoderConfig,
+    MaskHeadConfig,
+    ModelConfig,
+    TextConfig,
+    TransformerConfig,
+)
+
+_HEADS = 8  # of the released transformer and UniFusion
+_TEXT_HEAD_DIM = 64  # of every BERT-like encoder
+_RESNETS = {(3, 4, 6, 3): "resnet50", (3, 4, 23, 3): "resnet101", (3, 8, 36, 3): "resnet152"}
+_SWINS = {
+    (96, (2, 2, 6, 2), 7): "swin_tiny_patch4_window7_224",
+    (96, (2, 2, 18, 2), 7): "swin_small_patch4_window7_224",
+    (128, (2, 2, 18, 2), 7): "swin_base_patch4_window7_224",
+    (128, (2, 2, 18, 2), 12): "swin_base_patch4_window12_384",
+    (192, (2, 2, 18, 2), 7): "swin_large_patch4_window7_224",
+    (192, (2, 2, 18, 2), 12): "swin_large_patch4_window12_384",
+}
+_SWIN_DROP_PATH = {96: 0.2, 128: 0.3, 192: 0.3}
+
+Shapes = Mapping[str, Tensor]
+
+
+def infer_model(tensors: Shapes) -> ModelConfig:
+    """Configuration of a released UniRef++ model.
+
+    Args:
+        tensors: Our names -> tensors of the whole model.
+
+    Raises:
+        KeyError: A tensor that every variant has is missing; the argument is its name.
+    """
+    levels, dim = tensors["transformer.level_embed"].shape
+    has_text = any(name.startswith("text_encoder.") for name in tensors)
+    has_masks = any(name.startswith("mask_encoder.") for name in tensors)
+    has_fusion = any(name.startswith("fusion.") for name in tensors)
+    return ModelConfig(
+        hidden_dim=dim,
+        levels=levels,
+        classes=tensors["transformer.class_heads.0.weight"].shape[0],
+        backbone=infer_backbone(tensors),
+        text=_text(tensors) if has_text else None,
+        mask_encoder=_mask_encoder(tensors) if has_masks else None,
+        fusion=FusionConfig(heads=_HEADS, head_dim=tensors["fusion.query.weight"].shape[0] // _HEADS)
+        if has_fusion
+        else None,
+        transformer=TransformerConfig(
+            heads=_HEADS,
+            points=tensors["transformer.encoder.0.self_attn.attention_weights.weight"].shape[0] // (_HEADS * levels),
+            encoder_layers=_count(tensors, r"transformer\.encoder\.(\d+)\."),
+            decoder_layers=_count(tensors, r"transformer\.decoder\.(\d+)\."),
+            ffn_dim=tensors["transformer.encoder.0.ffn.linear1.weight"].shape[0],
+            queries=tensors["transformer.query_embed.weight"].shape[0],
+        ),
+        mask_head=MaskHeadConfig(
+            widths=(tensors["mask_head.reduce1.weight"].shape[0], tensors["mask_head.reduce2.weight"].shape[0])
+        ),
+    )
+
+
+def infer_backbone(tensors: Shapes) -> BackboneConfig:
+    """Configuration of a ResNet or Swin backbone.
+
+    Raises:
+        KeyError: A tensor that every such backbone has is missing; the argument is its name.
+    """
+    if "backbone.body.patch_embed.proj.weight" in tensors:
+        return _swin(tensors)
+    depths = tuple(_count(tensors, rf"backbone\.body\.layer{stage}\.(\d+)\.") for stage in range(1, 5))
+    name = _RESNETS.get(depths)
+    options: dict[str, Any] = {} if name else {"layers": list(depths)}
+    return BackboneConfig(name=name or "resnet50", options=options)
+
+
+def _swin(tensors: Shapes) -> BackboneConfig:
+    width = tensors["backbone.body.patch_embed.proj.weight"].shape[0]
+    depths = tuple(_count(tensors, rf"backbone\.body\.layers_{stage}\.blocks\.(\d+)\.") for stage in range(4))
+    tables = [
+        tensors[f"backbone.body.layers_{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(4)
+    ]
+    window = (math.isqrt(tables[0].shape[0]) + 1) // 2
+    name = _SWINS.get((width, depths, window))
+    options: dict[str, Any] = {}
+    if name is None:
+        name = "swin_tiny_patch4_window7_224"
+        heads = [table.shape[1] for table in tables]
+        options = {"embed_dim": width, "depths": list(depths), "num_heads": heads, "window_size": window}
+    return BackboneConfig(
+        name=name,
+        options=options,
+        level_norm=True,
+        frozen_batch_norm=False,
+        frozen_stages=0,
+        drop_path=_SWIN_DROP_PATH.get(width, 0.2),
+    )
+
+
+def _text(tensors: Shapes) -> TextConfig:
+    vocabulary, width = tensors["text_encoder.body.embeddings.word_embeddings.weight"].shape
+    positions = tensors["text_encoder.body.embeddings.position_embeddings.weight"].shape[0]
+    segments = tensors["text_encoder.body.embeddings.token_type_embeddings.weight"].shape[0]
+    encoder: dict[str, Any] = {
+        "model_type": "bert",
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "num_hidden_layers": _count(tensors, r"text_encoder\.body\.encoder\.layer\.(\d+)\."),
+        "num_attention_heads": max(1, width // _TEXT_HEAD_DIM),
+        "intermediate_size": tensors["text_encoder.body.encoder.layer.0.intermediate.dense.weight"].shape[0],
+        "max_position_embeddings": positions,
+        "type_vocab_size": segments,
+    }
+    if segments == 1:  # RoBERTa has one segment, and counts positions from after its padding token
+        encoder |= {"model_type": "roberta", "layer_norm_eps": 1e-5, "pad_token_id": 1}
+    return TextConfig(encoder=encoder)
+
+
+def _mask_encoder(tensors: Shapes) -> MaskEncoderConfig:
+    stages = range(4)
+    w0, w1, w2, w3 = (tensors[f"mask_encoder.stages.{i}.0.conv1.weight"].shape[0] for i in stages)
+    d0, d1, d2, d3 = (_count(tensors, rf"mask_encoder\.stages\.{i}\.(\d+)\.") for i in stages)
+    gate = tensors["mask_encoder.fusers.0.attention.channel.0.weight"].shape
+    return MaskEncoderConfig(
+        stem_width=tensors["mask_encoder.conv1.weight"].shape[0],
+        widths=(w0, w1, w2, w3),
+        depths=(d0, d1, d2, d3),
+        gate_reduction=gate[1] // gate[0],
+    )
+
+
+def _count(tensors: Shapes, pattern: str) -> int:
+    """One more than the largest index that `pattern` captures at the start of a name; 0 without any."""
+    found = (re.match(pattern, name) for name in tensors)
+    return 1 + max((int(match[1]) for match in found if match), default=-1)
