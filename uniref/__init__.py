@@ -1,1 +1,63 @@
-"""UniRef++: segment the object you refer to by text, by a mask, or by example images."""
+"""UniRef++: segment the object you refer to by text, by a mask, or by example images.
+
+The names below load on first use, so that `import uniref` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from uniref.version import __version__
+
+if TYPE_CHECKING:
+    from uniref.core.errors import CheckpointError, MediaError, UniRefError, UsageError
+    from uniref.inference.predictor import Predictor
+    from uniref.inference.results import FrameResult, ImageResult
+    from uniref.inference.video import VideoTracker
+    from uniref.model.unifusion import UniFusion
+    from uniref.model.uniref import UniRef
+    from uniref.recipe.model import ModelConfig
+    from uniref.weights.convert import convert
+
+_HOMES = {
+    "CheckpointError": "uniref.core.errors",
+    "FrameResult": "uniref.inference.results",
+    "ImageResult": "uniref.inference.results",
+    "MediaError": "uniref.core.errors",
+    "ModelConfig": "uniref.recipe.model",
+    "Predictor": "uniref.inference.predictor",
+    "UniFusion": "uniref.model.unifusion",
+    "UniRef": "uniref.model.uniref",
+    "UniRefError": "uniref.core.errors",
+    "UsageError": "uniref.core.errors",
+    "VideoTracker": "uniref.inference.video",
+    "convert": "uniref.weights.convert",
+}
+
+__all__ = [
+    "CheckpointError",
+    "FrameResult",
+    "ImageResult",
+    "MediaError",
+    "ModelConfig",
+    "Predictor",
+    "UniFusion",
+    "UniRef",
+    "UniRefError",
+    "UsageError",
+    "VideoTracker",
+    "__version__",
+    "convert",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'uniref' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

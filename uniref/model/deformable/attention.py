@@ -63,8 +63,9 @@ class DeformableAttention(nn.Module):
         value = self.value_proj(tokens)
         if padding is not None:
             value = value.masked_fill(padding[..., None], 0)
-        value = value.view(batch, -1, self.heads, value.shape[-1] // self.heads)
-        # under autocast too, places are computed in float32: half precision cannot tell neighbouring pixels apart
+        # under autocast too, places are computed and read in float32: half precision cannot tell neighbouring
+        # pixels apart
+        value = value.float().view(batch, -1, self.heads, value.shape[-1] // self.heads)
         offsets = self.sampling_offsets(query).float()
         offsets = offsets.view(batch, queries, self.heads, self.levels, self.points, 2)
         weights = self.attention_weights(query).float()

@@ -84,7 +84,8 @@ class DeformableTransformer(nn.Module):
         ratios, positions, padding = (x.expand(batch, *x.shape[1:]) for x in (ratios, positions, padding))
 
         memory = self._encode(tokens, positions, sizes, ratios, padding)
-        start, proposals = self._propose(memory, sizes, paddings, padding, with_proposals)
+        with full_precision(memory):
+            start, proposals = self._propose(memory.float(), sizes, paddings, padding, with_proposals)
         logits, boxes, references, states = self._decode(memory, start, sizes, ratios, padding)
         split = memory.split([h * w for h, w in sizes], dim=1)
         maps = tuple(
@@ -102,7 +103,9 @@ class DeformableTransformer(nn.Module):
         self, memory: Tensor, sizes: Sizes, paddings: Sequence[Tensor], padding: Tensor, with_proposals: bool
     ) -> tuple[Tensor, Proposals | None]:
         """The best tokens' boxes as logits [B, Q, 4], detached, and every token's class and box if asked for."""
-        anchors = torch.cat([level_anchors(p, size, level) for level, (p, size) in enumerate(zip(paddings, sizes))], 1)
+        anchors = torch.cat(
+            [level_anchors(p, size, level) for level, (p, size) in enumerate(zip(paddings, sizes, strict=True))], dim=1
+        )
         anchors = anchors.expand(len(memory), -1, -1)
         usable = ((anchors > 0.01) & (anchors < 0.99)).all(-1) & ~padding
         anchors = torch.log(anchors / (1 - anchors)).masked_fill(~usable[..., None], math.inf)
@@ -111,10 +114,10 @@ class DeformableTransformer(nn.Module):
         logits = class_head(features)
         top = logits[..., 0].topk(min(self.query_embed.num_embeddings, logits.shape[1]), dim=1).indices[..., None]
         if with_proposals:
-            boxes = box_head(features).float() + anchors
+            boxes = box_head(features) + anchors
             best = boxes.gather(1, top.expand(-1, -1, 4))
             return best.detach(), Proposals(logits, boxes.sigmoid())
-        best = box_head(features.gather(1, top.expand(-1, -1, features.shape[-1]))).float()
+        best = box_head(features.gather(1, top.expand(-1, -1, features.shape[-1])))
         return (best + anchors.gather(1, top.expand(-1, -1, 4))).detach(), None
 
     def _decode(
@@ -131,16 +134,22 @@ class DeformableTransformer(nn.Module):
         # reads around the detached one
         undetached = reference
         logits, boxes, references, all_states = [], [], [], []
-        for layer, class_head, box_head in zip(self.decoder, self.class_heads, self.box_heads):
+        for layer, class_head, box_head in zip(self.decoder, self.class_heads, self.box_heads, strict=False):
             states = layer(states, positions, reference[:, :, None] * scale, memory, sizes, padding)
-            delta = box_head(states).float()
-            logits.append(class_head(states))
+            with full_precision(states):
+                delta = box_head(states.float())
+                logits.append(class_head(states.float()))
             boxes.append((delta + inverse_sigmoid(undetached)).sigmoid())
             references.append(undetached)
             all_states.append(states)
             undetached = (delta + inverse_sigmoid(reference)).sigmoid()
             reference = undetached.detach()
         return torch.stack(logits), torch.stack(boxes), torch.stack(references), torch.stack(all_states)
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """No autocast on the device of `x`: in half precision, scores tie and boxes jump by pixels."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def valid_ratio(padding: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""Where and in which precision to compute."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal, get_args
+
+import torch
+
+from uniref.core.errors import UsageError
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """A usable device: `auto` (CUDA, else Apple's GPU, else CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        UsageError: Unknown, or not present on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"device {name!r}: unknown; use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise UsageError(f"device {name!r}: this machine has {count} usable CUDA devices; use --device cpu")
+    elif device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise UsageError("device 'mps': not available on this machine; use --device cpu")
+    elif device.type != "cpu":
+        raise UsageError(f"device {name!r}: not supported; use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
+    """Mixed precision for a block; nothing for float32.
+
+    Raises:
+        UsageError: `precision` is not float32, bfloat16 or float16.
+    """
+    if precision not in get_args(Precision):
+        raise UsageError(f"precision {precision!r}: use {', '.join(get_args(Precision))}")
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))

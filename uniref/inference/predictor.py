@@ -1,0 +1,218 @@
+"""The public interface of prediction."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from uniref.core.device import resolve_device
+from uniref.core.errors import UsageError
+from uniref.inference.preprocess import UInt8Image, check_image, check_mask, normalise, resize_mask
+from uniref.inference.results import FrameResult, ImageResult
+from uniref.inference.segmenter import Frame, Segmenter, hard_masks
+from uniref.inference.video import MAX_ID, VideoTracker
+from uniref.model.structures import ProjectedReference, batch_references
+from uniref.ops.resize import fit_size
+from uniref.weights.bundle import Bundle, load_bundle
+
+AnyMask = npt.NDArray[np.generic]
+Side = int | None | Literal["default"]
+"""A side in pixels, None for no resizing (short side) or no limit (long side), or the task's own default."""
+
+TEXT_SIDES = (800, 1333)
+SUPPORT_SIDES = (480, 768)
+VIDEO_SIDES = (480, 1333)
+
+
+class Predictor:
+    """A loaded model that segments images and videos.
+
+    Args:
+        bundle: A loaded checkpoint.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        dtype: Precision of the computation: "float32", or "bfloat16" / "float16" for mixed precision.
+
+    Raises:
+        UsageError: The device is not there, or the precision is unknown.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto", dtype: str = "float32") -> None:
+        place = resolve_device(device)
+        self.config = bundle.config
+        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "auto", dtype: str = "float32") -> Predictor:
+        """Load a checkpoint folder made by `uniref convert` or `uniref train`.
+
+        Args:
+            folder: With `model.safetensors` and `config.json`.
+            device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+            dtype: "float32", "bfloat16" or "float16".
+
+        Raises:
+            CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model.
+            UsageError: The device is not there, or the precision is unknown.
+        """
+        return cls(load_bundle(Path(folder)), device, dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self._segmenter.device
+
+    @overload
+    def segment_image(
+        self,
+        image: UInt8Image,
+        text: str | None = None,
+        support: Sequence[tuple[UInt8Image, AnyMask]] | None = None,
+        short_side: Side = "default",
+        long_side: Side = "default",
+    ) -> ImageResult: ...
+
+    @overload
+    def segment_image(
+        self, image: UInt8Image, text: Sequence[str], *, short_side: Side = "default", long_side: Side = "default"
+    ) -> list[ImageResult]: ...
+
+    def segment_image(
+        self,
+        image: UInt8Image,
+        text: str | Sequence[str] | None = None,
+        support: Sequence[tuple[UInt8Image, AnyMask]] | None = None,
+        short_side: Side = "default",
+        long_side: Side = "default",
+    ) -> ImageResult | list[ImageResult]:
+        """Segment the object that a text, or example images with masks, refer to (SPEC sections 2 to 6).
+
+        Args:
+            image: uint8 RGB [H, W, 3].
+            text: What to segment; a list of texts shares the image's features and gives a list of results.
+            support: Few-shot examples: (uint8 RGB [h, w, 3], mask [h, w], non-zero = the object), of any sizes.
+            short_side, long_side: Network resolution in pixels; by default 800 / 1333 for a text and 480 / 768 for
+                support images (which are resized the same way). `short_side=None` keeps every image's size.
+
+        Returns:
+            Mask at the image's size, score and box.
+
+        Raises:
+            UsageError: Not exactly one of `text` and `support`, or an array of the wrong form.
+        """
+        if (text is None) == (support is None):
+            raise UsageError("segment_image: give either a text or support images")
+        if support is not None:
+            sides = _sides(short_side, long_side, SUPPORT_SIDES)
+            frame = self._segmenter.encode(image, *sides)
+            return self._image_results(frame, self._support(support, sides))[0]
+        texts = [text] if isinstance(text, str) else list(text or ())
+        if not texts:
+            return []
+        references = self._segmenter.text_references(texts)
+        frame = self._segmenter.encode(image, *_sides(short_side, long_side, TEXT_SIDES))
+        results = self._image_results(frame, batch_references(references))
+        return results[0] if isinstance(text, str) else results
+
+    def segment_video(
+        self,
+        frames: Iterable[UInt8Image],
+        text: str | Sequence[str] | None = None,
+        masks: Mapping[int, Mapping[int, AnyMask]] | None = None,
+        propagate: bool = True,
+        score_threshold: float = 0.3,
+        short_side: Side = "default",
+        long_side: Side = "default",
+    ) -> Iterator[FrameResult]:
+        """Segment objects through a video, frame by frame; memory does not grow with its length (SPEC section 7).
+
+        Args:
+            frames: uint8 RGB [H, W, 3] arrays; any iterable, consumed lazily.
+            text: One or several texts; they become objects 1, 2, ... (ids that `masks` uses are skipped).
+            masks: Frame index -> object id (1..255) -> mask [H, W] of objects given by a mask. An object may be
+                given in any frame and is followed from there.
+            propagate: Texts: from the first frame where the object was found on, use its own masks too
+                (Ref-YouTube-VOS); else every frame by the text alone, without a threshold (Ref-DAVIS17).
+            score_threshold: An object whose best score is at or under it is not in the frame. The published
+                protocols use 0.3 (texts, DAVIS), 0.4 (YouTube-VOS, MOSE) and 0.5 (LVOS).
+            short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps the size.
+
+        Yields:
+            One result a frame, as soon as it is ready.
+
+        Raises:
+            UsageError: Neither texts nor masks, a contradictory id, or an array of the wrong form.
+        """
+        texts = [] if text is None else [text] if isinstance(text, str) else list(text)
+        given = {index: dict(objects) for index, objects in (masks or {}).items() if objects}
+        if not texts and not given:
+            raise UsageError("segment_video: give at least one text or mask")
+        short, long = _sides(short_side, long_side, VIDEO_SIDES)
+        tracker = VideoTracker(
+            self._segmenter,
+            texts=number_texts(texts, {i for objects in given.values() for i in objects}),
+            propagate=propagate,
+            score_threshold=score_threshold,
+            short_side=short,
+            long_side=long,
+        )
+        return _track(tracker, frames, given)
+
+    def _support(
+        self, support: Sequence[tuple[UInt8Image, AnyMask]], sides: tuple[int | None, int | None]
+    ) -> ProjectedReference:
+        if not support:
+            raise UsageError("segment_image: the list of support images is empty")
+        images, masks = [], []
+        for index, (image, mask) in enumerate(support):
+            check_image(image)
+            original = (image.shape[0], image.shape[1])
+            chosen = check_mask(mask, original, f"mask of support image {index}")
+            size = fit_size(*original, *sides)
+            images.append(normalise(image, size))
+            masks.append(torch.tensor(resize_mask(chosen, size)))
+        return self._segmenter.support_reference(images, masks)
+
+    def _image_results(self, frame: Frame, reference: ProjectedReference) -> list[ImageResult]:
+        found = self._segmenter.find(frame, [reference])
+        masks = hard_masks(found, frame).cpu().numpy()
+        return [
+            ImageResult(mask, score, box.numpy())
+            for mask, score, box in zip(masks, found.scores, found.boxes, strict=True)
+        ]
+
+
+def number_texts(texts: Sequence[str], taken: Iterable[int]) -> dict[int, str]:
+    """Ids for texts: 1, 2, ... without those that masks use.
+
+    Raises:
+        UsageError: More objects than ids (255).
+    """
+    used = set(taken)
+    free = [number for number in range(1, MAX_ID + 1) if number not in used]
+    if len(texts) > len(free):
+        raise UsageError(f"{len(texts) + len(used)} objects: at most {MAX_ID} fit into one label map")
+    return dict(zip(free, texts, strict=False))
+
+
+def _track(
+    tracker: VideoTracker, frames: Iterable[UInt8Image], given: dict[int, dict[int, AnyMask]]
+) -> Iterator[FrameResult]:
+    count = 0
+    for count, image in enumerate(frames, start=1):
+        yield tracker.step(image, given.pop(count - 1, None))
+    if given:
+        warnings.warn(f"masks for frames {sorted(given)}: the video ended after {count} frames", stacklevel=2)
+
+
+def _sides(short: Side, long: Side, defaults: tuple[int, int]) -> tuple[int | None, int | None]:
+    chosen = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
+    for name, value in zip(("short_side", "long_side"), chosen, strict=True):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise UsageError(f"{name} {value!r}: must be a whole number of pixels, at least 1")
+    return chosen

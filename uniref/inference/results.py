@@ -1,0 +1,39 @@
+"""What prediction returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BoolMask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """The object that was referred to, in one image."""
+
+    mask: BoolMask
+    """Bool [H, W] at the image's own size."""
+    score: float
+    """Confidence of the chosen query, 0..1."""
+    box: npt.NDArray[np.float32]
+    """Float32 [4]: x0, y0, x1, y1 in pixels of the image, clipped to it."""
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """All objects in one frame of a video."""
+
+    index: int
+    """Position in the sequence of frames, from 0."""
+    labels: npt.NDArray[np.uint8]
+    """Object id of every pixel, [H, W]; 0 = background. Overlaps go to the most probable object."""
+    masks: dict[int, BoolMask]
+    """Object id -> bool [H, W]; all False where the object is not seen. Objects given by a mask, and texts
+    without propagation, do not overlap (`labels == id`); propagated texts are independent and may."""
+    scores: dict[int, float]
+    """Object id -> confidence of the chosen query, 0..1."""
+    boxes: dict[int, npt.NDArray[np.float32]]
+    """Object id -> the chosen query's box: x0, y0, x1, y1 in pixels, clipped to the frame."""

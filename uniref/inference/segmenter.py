@@ -1,0 +1,202 @@
+"""The model with its device and precision: arrays in, probabilities out. Shared by images and video.
+
+Axes: N objects, H x W the original image, h x w the network input (unpadded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from uniref.core.boxes import cxcywh_to_xyxy
+from uniref.core.device import autocast
+from uniref.core.errors import UsageError
+from uniref.inference.preprocess import Input, UInt8Image, check_image, normalise, pad_batch, pad_mask
+from uniref.model.mask_head import STRIDE
+from uniref.model.structures import (
+    Features,
+    ProjectedReference,
+    ProjectedTokens,
+    concat_tokens,
+)
+from uniref.model.tokenizer import TextTokenizer
+from uniref.model.uniref import UniRef
+from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image after the backbone."""
+
+    features: Features
+    images: Tensor
+    """The network input, float32 [1, 3, H', W'] (padded)."""
+    size: tuple[int, int]
+    """(h, w), the unpadded network input."""
+    original: tuple[int, int]
+    """(H, W)."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best query of N objects in one image."""
+
+    logits: Tensor
+    """Mask logits at stride 4, padded, float32 [N, H' / 4, W' / 4]."""
+    scores: list[float]
+    """Class scores, 0..1."""
+    boxes: Tensor
+    """Float32 [N, 4] on the CPU, xyxy in pixels of the original image, clipped to it."""
+
+
+class Segmenter:
+    """Runs the model's verbs for one image at a time.
+
+    Args:
+        model: In evaluation mode, on `device`.
+        tokenizer: Of the checkpoint; None where it has no text encoder.
+        device: Where to compute.
+        precision: "float32", or "bfloat16" / "float16" for mixed precision.
+    """
+
+    def __init__(
+        self, model: UniRef, tokenizer: TextTokenizer | None, device: torch.device, precision: str = "float32"
+    ) -> None:
+        autocast(device, precision)  # refuses an unknown precision now rather than at the first image
+        self.model, self.tokenizer, self.device, self.precision = model, tokenizer, device, precision
+
+    @torch.inference_mode()
+    def encode(self, image: UInt8Image, short_side: int | None, long_side: int | None) -> Frame:
+        """Resize, normalise, pad and run the backbone.
+
+        Raises:
+            UsageError: `image` is not uint8 RGB [H, W, 3].
+        """
+        check_image(image)
+        original = (image.shape[0], image.shape[1])
+        size = fit_size(*original, short_side, long_side)
+        return self._encode(pad_batch([normalise(image, size)]), size, original)
+
+    def _encode(self, batch: Input, size: tuple[int, int], original: tuple[int, int]) -> Frame:
+        images = batch.images.to(self.device)
+        with autocast(self.device, self.precision):
+            features = self.model.encode_image(images, batch.padding.to(self.device))
+        return Frame(features, images, size, original)
+
+    @torch.inference_mode()
+    def text_references(self, texts: Sequence[str]) -> list[ProjectedReference]:
+        """One reference a text, all with the same number of tokens.
+
+        Raises:
+            UsageError: A text has no words, or the checkpoint has no text encoder.
+        """
+        if self.tokenizer is None:
+            raise UsageError("this checkpoint has no text encoder: it cannot follow a text")
+        ids, valid = self.tokenizer(texts)
+        with autocast(self.device, self.precision):
+            reference = self.model.project(self.model.encode_text(ids.to(self.device), valid.to(self.device)))
+        return split_reference(reference)
+
+    @torch.inference_mode()
+    def mask_references(self, frame: Frame, masks: Tensor) -> list[ProjectedReference]:
+        """One reference a mask; the frame's features are shared.
+
+        Args:
+            frame: The frame the masks belong to.
+            masks: Bool [N, H, W] at the original size, or [N, h, w] at network size.
+        """
+        at_input = resize_nearest(masks.to(self.device), frame.size).float()
+        padded = pad_mask(at_input, frame.images.shape[-2:])
+        with autocast(self.device, self.precision):
+            reference = self.model.project(self.model.encode_mask(frame.features, frame.images, padded))
+        return split_reference(reference)
+
+    @torch.inference_mode()
+    def support_reference(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> ProjectedReference:
+        """One reference from k support images: encoded as a batch, flattened to one row of tokens (SPEC section 3).
+
+        Args:
+            images: Normalised, float32 [3, h, w] each, of any sizes.
+            masks: Bool [h, w] each.
+        """
+        batch = pad_batch(images)
+        size = batch.images.shape[-2:]
+        stacked = torch.stack([pad_mask(mask.float(), size) for mask in masks]).to(self.device)
+        inputs = batch.images.to(self.device)
+        with autocast(self.device, self.precision):
+            features = self.model.encode_image(inputs, batch.padding.to(self.device))
+            reference = self.model.project(self.model.encode_mask(features, inputs, stacked))
+        return tuple(concat_tokens(_rows(tokens)) for tokens in reference)
+
+    @torch.inference_mode()
+    def find(self, frame: Frame, references: Sequence[ProjectedReference]) -> Found:
+        """The best query's mask, score and box for each of N objects.
+
+        Args:
+            frame: The image.
+            references: Each with batch size N (one row an object); all are added (text and masks of RVOS).
+        """
+        with autocast(self.device, self.precision):
+            fused = self.model.fuse(frame.features, references)
+            found = self.model.detect(fused)
+            queries = self.model.best_queries(found)
+            logits = self.model.draw_best(fused, found, queries)
+        rows = torch.arange(len(queries), device=queries.device)
+        scores = found.logits[-1, rows, queries].sigmoid().amax(-1)
+        height, width = frame.original
+        limit = torch.tensor([width, height, width, height], dtype=torch.float32)
+        boxes = cxcywh_to_xyxy(found.boxes[-1, rows, queries].float().cpu()) * limit
+        return Found(logits, scores.tolist(), torch.minimum(boxes.clamp(min=0), limit))
+
+
+def split_reference(reference: ProjectedReference) -> list[ProjectedReference]:
+    """A reference of batch N as N references of batch 1 (views)."""
+    per_level = [_rows(tokens) for tokens in reference]
+    return [tuple(level[index] for level in per_level) for index in range(len(per_level[0]))]
+
+
+def _rows(tokens: ProjectedTokens) -> list[ProjectedTokens]:
+    return [
+        ProjectedTokens(
+            tokens.keys[i : i + 1],
+            tokens.values[i : i + 1],
+            None if tokens.padding is None else tokens.padding[i : i + 1],
+            tokens.embedding[i : i + 1],
+        )
+        for i in range(len(tokens.keys))
+    ]
+
+
+def upsample(logits: Tensor, aligned: bool) -> Tensor:
+    """Mask logits [N, h, w] at stride 4 to input resolution: CondInst's aligned bilinear (VOS), or plain bilinear."""
+    if aligned:
+        return aligned_bilinear(logits[:, None], STRIDE)[:, 0]
+    return F.interpolate(logits[:, None], scale_factor=STRIDE, mode="bilinear", align_corners=False)[:, 0]
+
+
+def probabilities(found: Found, frame: Frame, aligned: bool) -> Tensor:
+    """Video's way to the original size: sigmoid, crop the padding, resize probabilities (SPEC section 6).
+
+    Returns:
+        Float32 [N, H, W].
+    """
+    height, width = frame.size
+    p = upsample(found.logits, aligned).sigmoid()[:, :height, :width]
+    if frame.size != frame.original:
+        p = F.interpolate(p[:, None], size=frame.original, mode="bilinear", align_corners=False)[:, 0]
+    return p
+
+
+def hard_masks(found: Found, frame: Frame) -> Tensor:
+    """Images' way to the original size: sigmoid > 0.5, crop the padding, nearest resize (SPEC section 6).
+
+    Returns:
+        Bool [N, H, W].
+    """
+    height, width = frame.size
+    masks = (upsample(found.logits, aligned=False).sigmoid() > 0.5)[:, :height, :width]
+    return resize_nearest(masks, frame.original)

@@ -1,0 +1,187 @@
+"""Streaming video: one pass, one frame in flight, two reference frames an object (SPEC section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from uniref.core.errors import UsageError
+from uniref.inference.merge import merge_labels
+from uniref.inference.preprocess import BoolMask, UInt8Image, check_image, check_mask
+from uniref.inference.results import FrameResult
+from uniref.inference.segmenter import Frame, Segmenter, probabilities
+from uniref.model.structures import ProjectedReference, batch_references, concat_references
+
+MAX_ID = 255  # labels are uint8, 0 is background
+
+
+@dataclass
+class _Object:
+    """What is known of one object; nothing here grows with the number of frames."""
+
+    text: ProjectedReference | None = None
+    first: ProjectedReference | None = None
+    previous: ProjectedReference | None = None
+
+    @property
+    def masks(self) -> ProjectedReference | None:
+        """First and previous reference side by side, or None while no mask is known."""
+        if self.first is None or self.previous is None:
+            return None
+        return concat_references([self.first, self.previous])
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """One object in one frame."""
+
+    probability: Tensor
+    """Float32 [H, W]."""
+    score: float
+    box: npt.NDArray[np.float32]
+
+
+@dataclass
+class VideoTracker:
+    """Follows objects given by texts and by masks through a video, frame by frame.
+
+    Raises:
+        UsageError: An id is out of range, a text has no words, or no text and no mask can be followed.
+    """
+
+    segmenter: Segmenter
+    texts: Mapping[int, str] = field(default_factory=dict)
+    """Object id -> text."""
+    propagate: bool = True
+    """Texts: use the object's own earlier masks too (Ref-YouTube-VOS); else every frame by text alone (Ref-DAVIS17)."""
+    score_threshold: float = 0.3
+    """A best score at or under it means that the object is not in the frame; unused by texts without propagation."""
+    short_side: int | None = 480
+    long_side: int | None = 1333
+
+    def __post_init__(self) -> None:
+        for number in self.texts:
+            check_id(number)
+        self._objects: dict[int, _Object] = {}
+        self._index = 0
+        if self.texts:
+            references = self.segmenter.text_references(list(self.texts.values()))
+            self._objects = {i: _Object(text=r) for i, r in zip(self.texts, references, strict=True)}
+
+    def step(self, image: UInt8Image, masks: Mapping[int, npt.NDArray[np.generic]] | None = None) -> FrameResult:
+        """Segment the next frame.
+
+        Args:
+            image: uint8 RGB [H, W, 3].
+            masks: Objects given in this frame: id -> mask [H, W], non-zero = the object. A new id is followed from
+                here on; a known one starts again from this mask.
+
+        Returns:
+            Every object known so far.
+
+        Raises:
+            UsageError: The frame or a mask has the wrong form, or an id belongs to a text.
+        """
+        check_image(image)
+        given = self._check_given(masks or {}, (image.shape[0], image.shape[1]))
+        index, self._index = self._index, self._index + 1
+        for number in given:
+            self._objects.setdefault(number, _Object())
+        if not self._objects:
+            return FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
+        frame = self.segmenter.encode(image, self.short_side, self.long_side)
+        if given:
+            stacked = torch.from_numpy(np.stack(list(given.values())))
+            for number, reference in zip(given, self.segmenter.mask_references(frame, stacked), strict=True):
+                self._objects[number].first = self._objects[number].previous = reference
+        sights = self._look(frame)
+        return self._conclude(index, frame, sights, given)
+
+    def _check_given(
+        self, masks: Mapping[int, npt.NDArray[np.generic]], size: tuple[int, int]
+    ) -> dict[int, BoolMask]:
+        for number in masks:
+            check_id(number)
+            if number in self.texts:
+                raise UsageError(f"object {number}: is given by a text and by a mask; use another id for one of them")
+        return {n: check_mask(m, size, f"mask of object {n} in frame {self._index}") for n, m in masks.items()}
+
+    def _order(self) -> list[int]:
+        """Objects in the order that the released system merges them: by id, as text."""
+        return sorted(self._objects, key=str)
+
+    def _look(self, frame: Frame) -> dict[int, _Sight]:
+        """Predict every object; those with the same kind of reference go through the network as one batch."""
+        groups: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
+        masks = {number: self._objects[number].masks for number in self._objects}
+        for number in self._order():
+            tokens = tuple(level.keys.shape[1] for level in masks[number] or ())
+            groups.setdefault((self._objects[number].text is not None, tokens), []).append(number)
+        sights = {}
+        for (has_text, tokens), numbers in groups.items():
+            references: list[ProjectedReference] = []
+            if has_text:
+                references.append(_batch(self._objects[n].text for n in numbers))
+            if tokens:
+                references.append(_batch(masks[n] for n in numbers))
+            found = self.segmenter.find(frame, references)
+            p = probabilities(found, frame, aligned=not has_text)
+            for row, number in enumerate(numbers):
+                score = found.scores[row]
+                thresholded = self.propagate or not has_text
+                seen = p[row] if score > self.score_threshold or not thresholded else torch.zeros_like(p[row])
+                sights[number] = _Sight(seen, score, found.boxes[row].numpy())
+        return sights
+
+    def _conclude(
+        self, index: int, frame: Frame, sights: Mapping[int, _Sight], given: Mapping[int, BoolMask]
+    ) -> FrameResult:
+        """Merge, renew the previous references, and hand out arrays."""
+        order = self._order()
+        device = self.segmenter.device
+        stack = torch.stack(
+            [
+                torch.from_numpy(given[n]).to(device).float() if n in given else sights[n].probability
+                for n in order
+            ]
+        )
+        labels = merge_labels(stack, order)
+        masks: dict[int, Tensor] = {}
+        for row, number in enumerate(order):
+            independent = number in self.texts and self.propagate
+            masks[number] = stack[row] > 0.5 if independent else labels == number
+        renewed = [n for n in order if n not in given and self._keeps_reference(n) and bool(masks[n].any())]
+        if renewed:
+            references = self.segmenter.mask_references(frame, torch.stack([masks[n] for n in renewed]))
+            for number, reference in zip(renewed, references, strict=True):
+                known = self._objects[number]
+                known.first = known.first or reference
+                known.previous = reference
+        numbers = sorted(order)
+        return FrameResult(
+            index=index,
+            labels=labels.cpu().numpy(),
+            masks={n: masks[n].cpu().numpy() for n in numbers},
+            scores={n: sights[n].score for n in numbers},
+            boxes={n: sights[n].box for n in numbers},
+        )
+
+    def _keeps_reference(self, number: int) -> bool:
+        """Whether an object's own masks serve as references for later frames."""
+        return number not in self.texts or (self.propagate and self.segmenter.model.mask_encoder is not None)
+
+
+def check_id(number: int) -> None:
+    """Raise UsageError unless `number` can be an object id (1..255)."""
+    if not isinstance(number, int | np.integer) or not 1 <= number <= MAX_ID:
+        raise UsageError(f"object id {number!r}: must be a whole number from 1 to {MAX_ID}")
+
+
+def _batch(references: Iterable[ProjectedReference | None]) -> ProjectedReference:
+    rows: Sequence[ProjectedReference] = [reference for reference in references if reference is not None]
+    return batch_references(rows)

@@ -1,0 +1,99 @@
+"""Reading pictures and masks of any common mode as the arrays the rest of the package takes."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from uniref.core.errors import MediaError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
+_BINARY = 255
+_MAX_GREY_LEVELS = 32  # a label map stored as grey has few values, an anti-aliased mask many
+
+
+def read_image(path: Path) -> npt.NDArray[np.uint8]:
+    """A picture as it is meant to be seen: uint8 RGB [H, W, 3].
+
+    Turns it as its EXIF orientation says, scales 16-bit values to 8 bits, repeats grey, drops transparency; of
+    an animation, the first frame.
+
+    Raises:
+        MediaError: Missing, damaged, or no picture.
+    """
+    return np.asarray(_rgb(_open(path)))
+
+
+def read_mask(path: Path) -> npt.NDArray[np.uint8]:
+    """A mask file as object ids: uint8 [H, W], 0 = background.
+
+    Palette PNGs give their indices (DAVIS, YouTube-VOS), 255 beside other ids being void and read as background.
+    Black-and-white pictures give one object with id 1; grey ones with few values give those values.
+
+    Raises:
+        MediaError: Missing, damaged, or not a mask.
+    """
+    image = _open(path)
+    if image.mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr"):
+        rgb = np.asarray(image.convert("RGB"))
+        if not (rgb == rgb[..., :1]).all():
+            raise MediaError(
+                f"{path}: is a colour picture; a mask is a palette or grey PNG whose values are object ids, or "
+                "black and white"
+            )
+        values = rgb[..., 0]
+    else:
+        values = np.asarray(image)
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8)
+    found = np.unique(values)
+    if image.mode != "P":
+        if found[-1] == _BINARY and len(found) <= 2:  # noqa: PLR2004 - black and white
+            return (values == _BINARY).astype(np.uint8)
+        if len(found) > _MAX_GREY_LEVELS:
+            raise MediaError(
+                f"{path}: has {len(found)} grey levels; a mask holds a few object ids, or 0 and 255 "
+                "(save it as PNG without smoothing)"
+            )
+    if found[0] < 0 or found[-1] > _BINARY:
+        raise MediaError(f"{path}: holds the value {found[-1]}; object ids go from 1 to 255")
+    labels = values.astype(np.uint8)
+    if len(found) > 2 and found[-1] == _BINARY:  # noqa: PLR2004 - void beside real ids
+        labels = np.where(labels == _BINARY, 0, labels).astype(np.uint8)
+    return labels
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except UnidentifiedImageError:
+        raise MediaError(f"{path}: is not a picture that can be read") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise MediaError(f"{path}: is too large a picture (more than {Image.MAX_IMAGE_PIXELS:,} pixels)") from None
+    except FileNotFoundError:
+        raise MediaError(f"{path}: no such file") from None
+    # Pillow's decoders report damage with any of these
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise MediaError(f"{path}: damaged picture ({reason})") from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel
+        values = np.asarray(image).astype(np.int64)
+        return Image.fromarray((values.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        values = np.asarray(image)
+        scale = 255.0 if float(values.max(initial=0)) <= 1 else 1.0
+        return Image.fromarray((np.nan_to_num(values) * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "P":
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,115 @@
+"""Drawing results onto frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+UInt8Image = npt.NDArray[np.uint8]
+BoolMask = npt.NDArray[np.bool_]
+
+_OPACITY = 0.45
+# distinct, bright on photographs; the palette of label PNGs starts with dark colours
+_COLOURS = (
+    (235, 52, 52),
+    (52, 152, 235),
+    (64, 200, 96),
+    (245, 196, 40),
+    (190, 90, 230),
+    (40, 205, 205),
+    (245, 130, 40),
+    (235, 100, 170),
+    (150, 205, 40),
+    (120, 120, 245),
+)
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    """RGB of an object id (repeats after ten)."""
+    return _COLOURS[(number - 1) % len(_COLOURS)]
+
+
+def draw_overlay(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapping[int, str] | None = None) -> UInt8Image:
+    """A frame with every object tinted, outlined and, where given, labelled.
+
+    Args:
+        image: uint8 RGB [H, W, 3]; not changed.
+        masks: Object id -> bool [H, W].
+        labels: Object id -> text beside the object.
+
+    Returns:
+        uint8 RGB [H, W, 3].
+    """
+    out = image.copy()
+    thickness = max(1, round(min(image.shape[:2]) / 240))
+    for number, mask in masks.items():
+        region = bounds(mask)
+        if region is None:
+            continue
+        rows, cols = _grown(region, thickness, image.shape[:2])
+        part, inside = out[rows, cols], mask[rows, cols]
+        tint = np.array(colour(number), np.float32)
+        part[inside] = (part[inside] * (1 - _OPACITY) + tint * _OPACITY + 0.5).astype(np.uint8)
+        part[_outline(inside, thickness)] = colour(number)
+    if labels:
+        out = _write_labels(out, masks, labels)
+    return out
+
+
+def bounds(mask: BoolMask) -> tuple[slice, slice] | None:
+    """Rows and columns that hold the mask's pixels, or None where it is empty."""
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+
+
+def _grown(region: tuple[slice, slice], margin: int, size: tuple[int, ...]) -> tuple[slice, slice]:
+    rows, cols = region
+    return (
+        slice(max(0, rows.start - margin), min(size[0], rows.stop + margin)),
+        slice(max(0, cols.start - margin), min(size[1], cols.stop + margin)),
+    )
+
+
+def _outline(mask: BoolMask, thickness: int) -> BoolMask:
+    """Pixels outside the mask within `thickness` steps of it, and its own border."""
+    grown = mask
+    for _ in range(thickness):
+        grown = _dilated(grown)
+    return grown & ~_eroded(mask)
+
+
+def _dilated(mask: BoolMask) -> BoolMask:
+    out = mask.copy()
+    out[1:] |= mask[:-1]
+    out[:-1] |= mask[1:]
+    out[:, 1:] |= mask[:, :-1]
+    out[:, :-1] |= mask[:, 1:]
+    return out
+
+
+def _eroded(mask: BoolMask) -> BoolMask:
+    return ~_dilated(~mask)
+
+
+def _write_labels(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapping[int, str]) -> UInt8Image:
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    size = max(11, min(image.shape[:2]) // 28)
+    font = ImageFont.load_default(size)
+    for number, text in labels.items():
+        region = bounds(masks[number]) if number in masks else None
+        if region is None:
+            continue
+        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        width, height = right - left + 6, bottom - top + 4
+        x = int(np.clip(region[1].start, 0, max(0, image.shape[1] - width)))
+        y = int(np.clip(region[0].start - height - 2, 0, max(0, image.shape[0] - height)))
+        draw.rectangle((x, y, x + width, y + height), fill=colour(number))
+        dark = sum(colour(number)) > 400  # noqa: PLR2004 - bright ground, dark letters
+        draw.text((x + 3 - left, y + 2 - top), text, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)
+    return np.asarray(canvas)

@@ -1,0 +1,117 @@
+"""The `uniref` command: its sub-commands, exit codes, and how errors are told.
+
+Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted, 143 terminated. Nothing heavy is imported before a
+sub-command needs it, so that `uniref --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import typer
+
+from uniref.core.errors import UniRefError
+from uniref.version import __version__
+from uniref_cli import console, convert, later, predict
+
+INTERRUPTED, TERMINATED = 130, 143
+
+# Typer carries its own copy of click; its public exception leads to the classes in use
+_ClickUsageError = typer.BadParameter.__bases__[0]
+_ClickError = _ClickUsageError.__bases__[0]
+
+app = typer.Typer(
+    name="uniref",
+    help="Segment the object you refer to by text, by a mask, or by example images, in images and videos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"uniref {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Segment the object you refer to by text, by a mask, or by example images, in images and videos."""
+
+
+app.command("predict")(predict.predict)
+app.command("convert")(convert.convert)
+later.register(app)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception, so that files are closed and temporary ones removed."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors are told on stderr in one line."""
+    command = typer.main.get_command(app)
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = command.main(args=_as_list(arguments), prog_name="uniref", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UniRefError as error:
+        console.error(str(error))
+        return error.exit_code
+    except _ClickError as error:
+        return _tell_click_error(error)
+    except (KeyboardInterrupt, typer.Abort):
+        console.error("interrupted")
+        return INTERRUPTED
+    except _Terminated:
+        console.error("terminated")
+        return TERMINATED
+    except BrokenPipeError:
+        # whoever read our output has gone; keep Python from complaining once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
+        if os.environ.get("UNIREF_DEBUG"):
+            traceback.print_exc()
+        message = str(error).splitlines()[0] if str(error) else ""
+        console.error(f"{type(error).__name__}: {message} (set UNIREF_DEBUG=1 for the traceback)")
+        return 1
+
+
+def _as_list(arguments: Sequence[str] | None) -> list[str] | None:
+    return None if arguments is None else list(arguments)
+
+
+def _tell_click_error(error: Any) -> int:
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if message:
+        context = getattr(error, "ctx", None)
+        hint = f" (see '{context.command_path} --help')" if context is not None else ""
+        console.error(" ".join(message.split()) + hint)
+    return int(error.exit_code)
+
+
+def main() -> None:
+    """Entry point of the `uniref` script."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What the commands print, and where: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_PLAIN_INTERVAL = 10.0  # seconds between progress lines where stderr is not a terminal
+
+
+@dataclass(frozen=True)
+class Console:
+    """Output of one command."""
+
+    quiet: bool = False
+    json_lines: bool = False
+
+    def say(self, line: str) -> None:
+        """A line for people; not with --quiet or --json."""
+        if not self.quiet and not self.json_lines:
+            print(line, flush=True)
+
+    def result(self, record: dict[str, Any]) -> None:
+        """A machine-readable line, with --json only."""
+        if self.json_lines:
+            print(json.dumps(record), flush=True)
+
+    def warn(self, line: str) -> None:
+        """A warning on stderr; shown always."""
+        print(f"uniref: warning: {line}", file=sys.stderr, flush=True)
+
+    def progress(self, items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Iterator[T]:
+        """Pass items through, showing how far they are: a bar on a terminal, else a line now and then."""
+        if self.quiet:
+            yield from items
+        elif sys.stderr.isatty():
+            from tqdm import tqdm
+
+            yield from tqdm(items, desc=what, total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)
+        else:
+            yield from _plain_progress(items, what, total, unit)
+
+
+def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str) -> Iterator[T]:
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        if (now := time.monotonic()) - last >= _PLAIN_INTERVAL:
+            last = now
+            goal = f"/{total}" if total else ""
+            print(f"{what}: {done}{goal} {unit}s, {done / (now - start):.2f} {unit}s/s", file=sys.stderr, flush=True)
+
+
+def error(line: str) -> None:
+    """The one line that says why a command failed."""
+    print(f"uniref: error: {line}", file=sys.stderr, flush=True)
