@@ -32,6 +32,7 @@ app = typer.Typer(
     help="Segment the object you refer to by text, by a mask, or by example images, in images and videos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -51,7 +52,7 @@ def _root(
     """Segment the object you refer to by text, by a mask, or by example images, in images and videos."""
 
 
-app.command("predict")(predict.predict)
+app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("convert")(convert.convert)
 later.register(app)
 

@@ -11,8 +11,8 @@ from uniref_cli.console import Console
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="Checkpoint file (.pth, .pkl or .safetensors).", show_default=False)],
-    target: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Checkpoint file (.pth, .pkl or .safetensors).")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to make.")],
     dtype: Annotated[
         Literal["float32", "float16", "bfloat16"], typer.Option(help="Floating-point type on disk.")
     ] = "float32",

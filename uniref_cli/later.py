@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands; they accept any arguments."""
     for name, text in _COMMANDS.items():
         settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-        app.command(name, help=f"{text} [not built yet]", context_settings=settings)(_refuse(name))
+        app.command(name, help=f"{text} (not built yet)", context_settings=settings)(_refuse(name))
 
 
 def _refuse(name: str):  # type: ignore[no-untyped-def]

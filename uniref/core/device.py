@@ -38,6 +38,13 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def best_precision(device: torch.device) -> Precision:
+    """Mixed precision on CUDA, float32 elsewhere."""
+    if device.type != "cuda":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
     """Mixed precision for a block; nothing for float32.
 

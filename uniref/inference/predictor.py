@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from uniref.core.device import resolve_device
+from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
 from uniref.inference.preprocess import UInt8Image, check_image, check_mask, normalise, resize_mask
 from uniref.inference.results import FrameResult, ImageResult
@@ -36,7 +36,8 @@ class Predictor:
     Args:
         bundle: A loaded checkpoint.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        dtype: Precision of the computation: "float32", or "bfloat16" / "float16" for mixed precision.
+        dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
+            precision on CUDA, float32 elsewhere.
 
     Raises:
         UsageError: The device is not there, or the precision is unknown.
@@ -44,6 +45,8 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, device: str = "auto", dtype: str = "float32") -> None:
         place = resolve_device(device)
+        if dtype == "auto":
+            dtype = best_precision(place)
         self.config = bundle.config
         self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype)
 
@@ -54,13 +57,18 @@ class Predictor:
         Args:
             folder: With `model.safetensors` and `config.json`.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-            dtype: "float32", "bfloat16" or "float16".
+            dtype: "float32", "bfloat16", "float16" or "auto".
 
         Raises:
             CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model.
             UsageError: The device is not there, or the precision is unknown.
         """
         return cls(load_bundle(Path(folder)), device, dtype)
+
+    @property
+    def precision(self) -> str:
+        """In which precision it computes: "float32", "bfloat16" or "float16"."""
+        return self._segmenter.precision
 
     @property
     def device(self) -> torch.device:
@@ -152,16 +160,39 @@ class Predictor:
         given = {index: dict(objects) for index, objects in (masks or {}).items() if objects}
         if not texts and not given:
             raise UsageError("segment_video: give at least one text or mask")
-        short, long = _sides(short_side, long_side, VIDEO_SIDES)
-        tracker = VideoTracker(
+        numbered = number_texts(texts, {i for objects in given.values() for i in objects})
+        tracker = self.track(numbered, None, propagate, score_threshold, short_side, long_side)
+        return _track(tracker, frames, given)
+
+    def track(
+        self,
+        texts: Mapping[int, str] | None = None,
+        support: Mapping[int, Sequence[tuple[UInt8Image, AnyMask]]] | None = None,
+        propagate: bool = True,
+        score_threshold: float = 0.3,
+        short_side: Side = "default",
+        long_side: Side = "default",
+    ) -> VideoTracker:
+        """A tracker whose `step(image, masks)` takes one frame at a time, for live sources.
+
+        Args:
+            texts: Object id -> text.
+            support: Object id -> support images with masks; every frame is searched by itself.
+            propagate, score_threshold, short_side, long_side: As for `segment_video`.
+
+        Raises:
+            UsageError: An id is out of range, a text has no words, or an array has the wrong form.
+        """
+        sides = _sides(short_side, long_side, VIDEO_SIDES)
+        return VideoTracker(
             self._segmenter,
-            texts=number_texts(texts, {i for objects in given.values() for i in objects}),
+            texts=texts or {},
+            supports={number: self._support(pairs, sides) for number, pairs in (support or {}).items()},
             propagate=propagate,
             score_threshold=score_threshold,
-            short_side=short,
-            long_side=long,
+            short_side=sides[0],
+            long_side=sides[1],
         )
-        return _track(tracker, frames, given)
 
     def _support(
         self, support: Sequence[tuple[UInt8Image, AnyMask]], sides: tuple[int | None, int | None]

@@ -24,7 +24,12 @@ MAX_ID = 255  # labels are uint8, 0 is background
 class _Object:
     """What is known of one object; nothing here grows with the number of frames."""
 
-    text: ProjectedReference | None = None
+    static: ProjectedReference | None = None
+    """A text or support images: the same in every frame."""
+    follow: bool = True
+    """Use the object's own masks as references for later frames."""
+    thresholded: bool = True
+    """A low score means that the object is not in the frame."""
     first: ProjectedReference | None = None
     previous: ProjectedReference | None = None
 
@@ -57,6 +62,8 @@ class VideoTracker:
     segmenter: Segmenter
     texts: Mapping[int, str] = field(default_factory=dict)
     """Object id -> text."""
+    supports: Mapping[int, ProjectedReference] = field(default_factory=dict)
+    """Object id -> reference from support images; every frame is searched by itself."""
     propagate: bool = True
     """Texts: use the object's own earlier masks too (Ref-YouTube-VOS); else every frame by text alone (Ref-DAVIS17)."""
     score_threshold: float = 0.3
@@ -65,13 +72,15 @@ class VideoTracker:
     long_side: int | None = 1333
 
     def __post_init__(self) -> None:
-        for number in self.texts:
+        for number in (*self.texts, *self.supports):
             check_id(number)
-        self._objects: dict[int, _Object] = {}
         self._index = 0
+        self._objects = {n: _Object(reference, follow=False) for n, reference in self.supports.items()}
         if self.texts:
+            follow = self.propagate and self.segmenter.model.mask_encoder is not None
             references = self.segmenter.text_references(list(self.texts.values()))
-            self._objects = {i: _Object(text=r) for i, r in zip(self.texts, references, strict=True)}
+            for number, reference in zip(self.texts, references, strict=True):
+                self._objects[number] = _Object(reference, follow=follow, thresholded=self.propagate)
 
     def step(self, image: UInt8Image, masks: Mapping[int, npt.NDArray[np.generic]] | None = None) -> FrameResult:
         """Segment the next frame.
@@ -107,8 +116,9 @@ class VideoTracker:
     ) -> dict[int, BoolMask]:
         for number in masks:
             check_id(number)
-            if number in self.texts:
-                raise UsageError(f"object {number}: is given by a text and by a mask; use another id for one of them")
+            if number in self.texts or number in self.supports:
+                kind = "a text" if number in self.texts else "support images"
+                raise UsageError(f"object {number}: is given by {kind} and by a mask; use another id for one of them")
         return {n: check_mask(m, size, f"mask of object {n} in frame {self._index}") for n, m in masks.items()}
 
     def _order(self) -> list[int]:
@@ -117,24 +127,26 @@ class VideoTracker:
 
     def _look(self, frame: Frame) -> dict[int, _Sight]:
         """Predict every object; those with the same kind of reference go through the network as one batch."""
-        groups: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
+        groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         masks = {number: self._objects[number].masks for number in self._objects}
         for number in self._order():
             tokens = tuple(level.keys.shape[1] for level in masks[number] or ())
-            groups.setdefault((self._objects[number].text is not None, tokens), []).append(number)
+            static = self._objects[number].static
+            words = static[0].keys.shape[1] if static else 0
+            groups.setdefault((words, tokens), []).append(number)
         sights = {}
-        for (has_text, tokens), numbers in groups.items():
+        for (words, tokens), numbers in groups.items():
             references: list[ProjectedReference] = []
-            if has_text:
-                references.append(_batch(self._objects[n].text for n in numbers))
+            if words:
+                references.append(_batch(self._objects[n].static for n in numbers))
             if tokens:
                 references.append(_batch(masks[n] for n in numbers))
             found = self.segmenter.find(frame, references)
-            p = probabilities(found, frame, aligned=not has_text)
+            p = probabilities(found, frame, aligned=not words)
             for row, number in enumerate(numbers):
                 score = found.scores[row]
-                thresholded = self.propagate or not has_text
-                seen = p[row] if score > self.score_threshold or not thresholded else torch.zeros_like(p[row])
+                absent = self._objects[number].thresholded and score <= self.score_threshold
+                seen = torch.zeros_like(p[row]) if absent else p[row]
                 sights[number] = _Sight(seen, score, found.boxes[row].numpy())
         return sights
 
@@ -155,7 +167,7 @@ class VideoTracker:
         for row, number in enumerate(order):
             independent = number in self.texts and self.propagate
             masks[number] = stack[row] > 0.5 if independent else labels == number
-        renewed = [n for n in order if n not in given and self._keeps_reference(n) and bool(masks[n].any())]
+        renewed = [n for n in order if n not in given and self._objects[n].follow and bool(masks[n].any())]
         if renewed:
             references = self.segmenter.mask_references(frame, torch.stack([masks[n] for n in renewed]))
             for number, reference in zip(renewed, references, strict=True):
@@ -170,10 +182,6 @@ class VideoTracker:
             scores={n: sights[n].score for n in numbers},
             boxes={n: sights[n].box for n in numbers},
         )
-
-    def _keeps_reference(self, number: int) -> bool:
-        """Whether an object's own masks serve as references for later frames."""
-        return number not in self.texts or (self.propagate and self.segmenter.model.mask_encoder is not None)
 
 
 def check_id(number: int) -> None:

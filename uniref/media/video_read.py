@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -13,18 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
+from uniref.media.frame import SourceFrame
+from uniref.media.video_rescue import announced_seconds, breaks_off, decode_concealing
 
 EXTENSIONS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts")
 
+_DEFAULT_FPS = 25.0
+_DECODE_ERRORS = (decord.DECORDError, RuntimeError, StopIteration, IndexError)
+
 
 class VideoFile:
-    """A video file. Frames come turned upright and as uint8 RGB [H, W, 3].
+    """A video file. Frames come turned upright (display matrix applied) and as uint8 RGB [H, W, 3].
 
     Args:
         path: The file; its content counts, not its extension.
 
     Raises:
-        MediaError: Missing, no video, damaged beyond its first frame, or without frames.
+        MediaError: Missing, no video, or without frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,36 +43,100 @@ class VideoFile:
         try:
             with _quiet_stderr():
                 self._reader = decord.VideoReader(str(self.path), num_threads=1)
-                self.frame_count = len(self._reader)
+                self.frame_count: int = len(self._reader)
                 self.fps = float(self._reader.get_avg_fps())
-        except (decord.DECORDError, RuntimeError, OSError, IndexError, ValueError):
+                self._times = self._read_times()
+        except (*_DECODE_ERRORS, OSError, ValueError):
             raise MediaError(f"{path}: is not a video that can be read (damaged, or no video stream)") from None
         if self.frame_count < 1:
             raise MediaError(f"{path}: holds no video frames")
-        if not np.isfinite(self.fps) or self.fps <= 0:
-            self.fps = 25.0
-        self.frames_read = 0
+        if not math.isfinite(self.fps) or self.fps <= 0:
+            self.fps = _DEFAULT_FPS
+        self._position = 0  # of the decoder; -1 = unknown
+        self.tail_lost = 0
+        """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
 
-    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield every frame once, in order. Ends early where the file does; see `frames_lost`.
-
-        Raises:
-            MediaError: Not even the first frame can be decoded.
-        """
-        for _ in range(self.frame_count):
-            try:
-                frame = self._reader.next().asnumpy()
-            except (decord.DECORDError, StopIteration, RuntimeError):
-                if self.frames_read == 0:
-                    raise MediaError(f"{self.path}: no frame can be decoded (damaged)") from None
-                return
-            self.frames_read += 1
-            yield frame
+    def _read_times(self) -> npt.NDArray[np.float64]:
+        """Start and end of every frame in seconds, [T, 2]."""
+        if self.frame_count < 1:
+            return np.zeros((0, 2))
+        return np.asarray(self._reader.get_frame_timestamp(list(range(self.frame_count))), np.float64)
 
     @property
-    def frames_lost(self) -> int:
-        """Frames that the file announces but that could not be decoded, once iteration has ended."""
-        return self.frame_count - self.frames_read
+    def variable_rate(self) -> bool:
+        """Whether frames stand anywhere but on the grid of the average rate (by over half a frame)."""
+        starts = self._times[:, 0] - self._times[0, 0]
+        return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
+
+    @property
+    def shortest_interval(self) -> float:
+        """Seconds between the two frames that follow each other fastest; the average where there is one frame."""
+        steps = np.diff(self._times[:, 0])
+        steps = steps[steps > 1e-4]  # noqa: PLR2004 - equal stamps are a fault of the file
+        return float(steps.min()) if len(steps) else 1 / self.fps
+
+    def frames(self, first: int = 0, last: int | None = None, stride: int = 1) -> Iterator[SourceFrame]:
+        """Every `stride`-th frame from `first` up to but not including `last`, in order.
+
+        A frame that cannot be decoded comes marked as damaged; a file that breaks off ends early (`tail_lost`).
+
+        Raises:
+            MediaError: No frame at all can be decoded.
+        """
+        stop = self.frame_count if last is None else min(last, self.frame_count)
+        wanted = range(first, stop, stride)
+        picture: npt.NDArray[np.uint8] | None = None
+        expected = first
+        for index, frame in self._decoded(wanted):
+            ground = picture if picture is not None else np.zeros_like(frame)
+            for lost in range(expected, index, stride):
+                yield self._frame(lost, ground, damaged=True)
+            picture = frame
+            expected = index + stride
+            yield self._frame(index, frame)
+        if picture is None:
+            raise MediaError(f"{self.path}: no frame can be decoded (damaged)")
+        if stop == self.frame_count:
+            self.tail_lost = len(range(expected, self._true_count(), stride))
+
+    def _decoded(self, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        """Index and picture of the wanted frames that can be decoded: by decord, from a fault on by ffmpeg."""
+        for index in wanted:
+            try:
+                if index != self._position:
+                    self._seek(index)
+                frame = self._reader.next().asnumpy()
+            except _DECODE_ERRORS:
+                self._position = -1
+                yield from self._rescued(range(index, wanted.stop, wanted.step))
+                return
+            self._position = index + 1
+            yield index, frame
+
+    def _seek(self, index: int) -> None:
+        if 0 <= self._position < index:
+            self._reader.skip_frames(index - self._position)
+        else:
+            self._reader.seek_accurate(index)
+
+    def _rescued(self, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        starts = self._times[:, 0]
+        for seconds, picture in decode_concealing(self.path):
+            index = int(np.abs(starts - seconds).argmin())
+            if index in wanted:
+                yield index, picture
+                wanted = range(index + wanted.step, wanted.stop, wanted.step)
+
+    def _frame(self, index: int, image: npt.NDArray[np.uint8], damaged: bool = False) -> SourceFrame:
+        start, end = self._times[index]
+        return SourceFrame(index, f"{index:05d}", image, float(start), max(float(end - start), 1e-3), damaged)
+
+    def _true_count(self) -> int:
+        """Frames that the file should hold: more than its index lists where it was cut off."""
+        announced = round(announced_seconds(self.path) * self.fps)
+        if announced > self.frame_count + 2 and breaks_off(self.path):
+            return announced
+        return self.frame_count
 
 
 @contextlib.contextmanager

@@ -1,0 +1,225 @@
+"""What the user points at: texts, masks and support images, checked and matched with a source.
+
+A `Prompt` is what was written (on the command line, or as a record of a prompts file); `Objects` is what it means
+for one source, with everything read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from uniref.core.errors import MediaError, UsageError
+from uniref.inference.video import MAX_ID
+from uniref.media.image import read_image, read_mask
+from uniref.media.source import Selection, Source, frame_files
+
+UInt8Image = npt.NDArray[np.uint8]
+
+
+class Prompt(BaseModel):
+    """The references for one input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: tuple[str, ...] = ()
+    """Texts, or `id=text`."""
+    mask: tuple[str, ...] = ()
+    """`FILE` (first frame), `FRAME:FILE`, or a folder of masks named like the frames."""
+    support: tuple[str, ...] = ()
+    """`IMAGE=MASK` pairs: together, k-shot examples of one object."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is referred to."""
+        return not (self.text or self.mask or self.support)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Everything that is to be found in one source."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+    """Object id -> text."""
+    masks: dict[int, dict[int, npt.NDArray[np.bool_]]] = field(default_factory=dict)
+    """Frame index in the source -> object id -> bool [H, W]."""
+    mask_files: dict[tuple[int, int], Path] = field(default_factory=dict)
+    """(frame index, object id) -> the file that the mask came from."""
+    support: list[tuple[UInt8Image, npt.NDArray[np.bool_]]] = field(default_factory=list)
+    """Support images with their masks."""
+    support_id: int | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        """All object ids, ascending."""
+        found = {*self.texts, *(number for given in self.masks.values() for number in given)}
+        return sorted(found | ({self.support_id} if self.support_id else set()))
+
+    def mask_file(self, frame: int, number: int) -> Path:
+        """The file that an object's mask in a frame came from."""
+        return self.mask_files[frame, number]
+
+    def describe(self, number: int) -> dict[str, object]:
+        """How an object was given, for reports."""
+        if number in self.texts:
+            return {"kind": "text", "text": self.texts[number]}
+        if number == self.support_id:
+            return {"kind": "support", "shots": len(self.support)}
+        return {"kind": "mask", "first_frame": min(i for i, given in self.masks.items() if number in given)}
+
+
+def resolve(prompt: Prompt, source: Source, selection: Selection) -> Objects:
+    """Read and number everything that a prompt names.
+
+    Masks keep their own ids; texts and the support object get the lowest free ones, unless a text says `id=text`.
+
+    Raises:
+        UsageError: Contradictory or impossible references.
+        MediaError: A file cannot be read.
+    """
+    if prompt.empty:
+        raise UsageError(f"{source.path}: nothing to look for; give --text, --mask or --support")
+    if source.kind == "image" and prompt.mask:
+        raise UsageError(
+            f"--mask {prompt.mask[0]}: {source.path.name} is a single picture, in which a mask has nothing to be "
+            "followed through; use --support IMAGE=MASK to find a similar object"
+        )
+    if source.kind == "image" and prompt.text and prompt.support:
+        raise UsageError("--text and --support: a picture is searched by one of them; run it twice for both")
+    table = _read_masks(prompt.mask, source, selection)
+    taken = {number for _, number in table.files}
+    texts = _number_texts(prompt.text, taken)
+    support = [_read_support(pair) for pair in prompt.support]
+    support_id = _free_ids(taken | set(texts), 1)[0] if support else None
+    return Objects(texts, table.masks, table.files, support, support_id)
+
+
+def _number_texts(texts: Sequence[str], taken: set[int]) -> dict[int, str]:
+    parsed = [_parse_text(text) for text in texts]
+    fixed: dict[int, str] = {}
+    for number, text in parsed:
+        if number is None:
+            continue
+        if number in taken or number in fixed:
+            other = "a mask" if number in taken else "another text"
+            raise UsageError(f"--text '{number}={text}': object {number} is already given by {other}; use another id")
+        fixed[number] = text
+    free = iter(_free_ids(taken | set(fixed), sum(number is None for number, _ in parsed)))
+    return {next(free) if number is None else number: text for number, text in parsed}
+
+
+def _parse_text(text: str) -> tuple[int | None, str]:
+    match = re.fullmatch(r"\s*(\d+)\s*=(.*)", text, re.DOTALL)
+    number, words = (int(match[1]), match[2]) if match else (None, text)
+    if number is not None and not 1 <= number <= MAX_ID:
+        raise UsageError(f"--text {text!r}: object ids go from 1 to {MAX_ID}")
+    if not words.strip():
+        raise UsageError("--text: is empty; describe the object to segment")
+    return number, words.strip()
+
+
+def _free_ids(taken: set[int], count: int) -> list[int]:
+    free = [number for number in range(1, MAX_ID + 1) if number not in taken]
+    if len(free) < count:
+        raise UsageError(f"{len(taken) + count} objects: at most {MAX_ID} fit into one label map")
+    return free[:count]
+
+
+def _read_support(pair: str) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
+    image_name, separator, mask_name = pair.partition("=")
+    if not separator or not image_name or not mask_name:
+        raise UsageError(f"--support {pair!r}: use IMAGE=MASK")
+    image, mask = read_image(Path(image_name)), read_mask(Path(mask_name)) > 0
+    _check_size(Path(mask_name), mask, (image.shape[0], image.shape[1]), image_name)
+    if not mask.any():
+        raise MediaError(f"{mask_name}: marks no pixel; a support mask shows the object")
+    return image, mask
+
+
+class _MaskTable:
+    """Collects masks by frame and object, with the files they came from."""
+
+    def __init__(self) -> None:
+        self.masks: dict[int, dict[int, npt.NDArray[np.bool_]]] = {}
+        self.files: dict[tuple[int, int], Path] = {}
+
+    def add_file(self, frame: int, file: Path) -> None:
+        labels = read_mask(file)
+        numbers = _ids(labels)
+        if not numbers:
+            raise MediaError(f"{file}: marks no pixel; a mask shows the object to follow")
+        for number in numbers:
+            if number in self.masks.get(frame, {}):
+                raise UsageError(
+                    f"--mask {file}: object {number} of frame {frame} is already given by {self.files[frame, number]}"
+                )
+            self._put(frame, number, labels == number, file)
+
+    def add_folder(self, folder: Path, source: Source) -> None:
+        """Masks named like the frames; each object counts from the first file that shows it (DAVIS, YouTube-VOS)."""
+        names = source.frame_names()
+        known: set[int] = set()
+        for file in frame_files(folder):
+            if names is not None and file.stem in names:
+                frame = names.index(file.stem)
+            elif names is None and file.stem.isdigit():
+                frame = int(file.stem)
+            else:
+                raise MediaError(f"{file}: is named like no frame of {source.path}")
+            labels = read_mask(file)
+            for number in _ids(labels):
+                if number not in known:
+                    known.add(number)
+                    self._put(frame, number, labels == number, file)
+        if not known:
+            raise MediaError(f"{folder}: none of its masks marks a pixel")
+
+    def _put(self, frame: int, number: int, mask: npt.NDArray[np.bool_], file: Path) -> None:
+        self.masks.setdefault(frame, {})[number] = mask
+        self.files[frame, number] = file
+
+
+def _ids(labels: npt.NDArray[np.uint8]) -> list[int]:
+    return [int(number) for number in np.unique(labels) if number]
+
+
+def _read_masks(entries: Sequence[str], source: Source, selection: Selection) -> _MaskTable:
+    """Masks of files (first frame), `FRAME:FILE` and folders."""
+    table = _MaskTable()
+    first, _ = selection.bounds(source.fps)
+    for entry in entries:
+        match = re.fullmatch(r"(\d+):(.+)", entry)
+        if match:
+            table.add_file(int(match[1]), Path(match[2]))
+        elif Path(entry).is_dir():
+            table.add_folder(Path(entry), source)
+        else:
+            table.add_file(first, Path(entry))
+    _check_frames(table, source, selection)
+    return table
+
+
+def _check_frames(table: _MaskTable, source: Source, selection: Selection) -> None:
+    first, last = selection.bounds(source.fps)
+    stop = min(last or source.frame_count, source.frame_count)
+    chosen = range(first, stop, selection.stride)
+    for frame, given in table.masks.items():
+        if frame not in chosen:
+            every = f", every {selection.stride}th" if selection.stride > 1 else ""
+            raise UsageError(
+                f"--mask {table.files[frame, next(iter(given))]}: frame {frame} is not among the frames that are "
+                f"read of {source.path} ({first} to {stop - 1}{every})"
+            )
+
+
+def _check_size(file: Path, mask: npt.NDArray[np.bool_], size: tuple[int, int], image: str) -> None:
+    if mask.shape != size:
+        raise MediaError(
+            f"{file}: is {mask.shape[1]} x {mask.shape[0]} pixels, but {image} is {size[1]} x {size[0]}"
+        )

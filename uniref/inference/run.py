@@ -1,0 +1,306 @@
+"""One input from source to files: reading, predicting and writing side by side, one frame in flight at each stage."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from uniref.core.errors import MediaError
+from uniref.core.threads import Background, prefetch
+from uniref.inference.predictor import Predictor, Side
+from uniref.inference.prompts import Objects
+from uniref.inference.results import FrameResult, ImageResult
+from uniref.inference.sinks import SINKS, Context, Sink
+from uniref.inference.video import VideoTracker
+from uniref.media.frame import SourceFrame
+from uniref.media.source import Selection, Source
+from uniref.version import __version__
+
+_LISTED = 50  # damaged frames named in a summary
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to process an input."""
+
+    save: tuple[str, ...] = ("overlay", "masks")
+    """Kinds of output, keys of `SINKS`."""
+    selection: Selection = field(default_factory=Selection)
+    propagate: bool = True
+    score_threshold: float = 0.3
+    short_side: Side = "default"
+    long_side: Side = "default"
+    labels: bool = True
+    """Write texts and scores into the overlay."""
+
+
+class Progress(Protocol):
+    """Shows how far an iteration is."""
+
+    def __call__(self, items: Iterable[SourceFrame], what: str, total: int | None) -> Iterator[SourceFrame]:
+        """Pass `items` through."""
+        ...
+
+
+@dataclass
+class _Tally:
+    """Counts per object; does not grow with the video."""
+
+    present: int = 0
+    scores: float = 0.0
+    frames: int = 0
+
+
+def run(
+    predictor: Predictor,
+    source: Source,
+    objects: Objects,
+    options: RunOptions,
+    folder: Path,
+    progress: Progress,
+    warn: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Segment one source and write every kind of output into `folder`.
+
+    Args:
+        predictor: The model.
+        source: Picture, video or folder of frames.
+        objects: What to find in it.
+        options: How.
+        folder: Existing folder for the outputs; incomplete if this raises or is stopped.
+        progress: Called once with the iteration over frames.
+        warn: Called with a line about damage that was survived.
+        stop: Asked after each frame; True ends the run early with closed files.
+
+    Returns:
+        The summary (JSON types), with `complete` False where `stop` ended the run.
+
+    Raises:
+        UniRefError: The source cannot be read, an object does not fit it, or a file cannot be written.
+    """
+    begun = time.monotonic()
+    context = Context(folder, source, objects, options.selection.stride, options.labels, warn)
+    recorder = _Recorder(context, options.save)
+    make_step = _image_step if source.kind == "image" else _video_step
+    predict = make_step(predictor, source, objects, options)
+    expected = source.selected_count(options.selection)
+    frames = progress(prefetch(source.frames(options.selection)), source.path.name, expected)
+    model_seconds, complete = 0.0, True
+    try:
+        for frame in frames:
+            before = time.monotonic()
+            result = _absent(frame, source, objects) if frame.damaged else predict(frame)
+            model_seconds += time.monotonic() - before
+            recorder.add(frame, result)
+            if stop():
+                complete = False
+                break
+    finally:
+        closing = getattr(frames, "close", None)
+        if closing is not None:
+            closing()
+        recorder.finish()
+    recorder.check()
+    summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
+    _warn_of_damage(source, recorder, warn)
+    return summary | {"device": str(predictor.device), "precision": predictor.precision, "options": _plain(options)}
+
+
+class _Recorder:
+    """Writes frames in a thread and keeps the counts for the summary."""
+
+    def __init__(self, context: Context, save: Iterable[str]) -> None:
+        self.context = context
+        self.sinks: list[Sink] = [SINKS[name](context) for name in save]
+        self._thread = Background(self._write)
+        self._tallies = {number: _Tally() for number in context.objects.ids}
+        self.frames = 0
+        self.damaged_count = 0
+        self.damaged: list[str] = []
+        self._last: SourceFrame | None = None
+        self._error: BaseException | None = None
+
+    def add(self, frame: SourceFrame, result: FrameResult) -> None:
+        if self.context.first is None:
+            self.context.first = frame
+        self._last = frame
+        self.frames += 1
+        if frame.damaged:
+            self.damaged_count += 1
+            if len(self.damaged) < _LISTED:
+                self.damaged.append(frame.name)
+        else:
+            for number, score in result.scores.items():
+                tally = self._tallies[number]
+                tally.frames += 1
+                tally.scores += score
+                tally.present += bool(result.masks[number].any())
+        self._thread.put((frame, result))
+
+    def _write(self, item: tuple[SourceFrame, FrameResult]) -> None:
+        for sink in self.sinks:
+            try:
+                sink.write(*item)
+            except OSError as error:
+                raise MediaError(f"{self.context.folder}: cannot be written ({error.strerror or error})") from None
+
+    def finish(self) -> None:
+        """Close every file, whatever happened; `check` tells of trouble."""
+        steps: list[Callable[[], None]] = [self._thread.close, *(sink.close for sink in self.sinks)]
+        for step in steps:
+            try:
+                step()
+            except OSError as error:
+                self._error = self._error or MediaError(
+                    f"{self.context.folder}: cannot be written ({error.strerror or error})"
+                )
+            except Exception as error:  # noqa: BLE001 - the others have to be closed too
+                self._error = self._error or error
+
+    def check(self) -> None:
+        """Raise what went wrong while writing."""
+        if self._error is not None:
+            raise self._error
+        if self.frames == 0:
+            raise MediaError(f"{self.context.source.path}: holds no frames to segment")
+
+    def summary(self, complete: bool, seconds: float, model_seconds: float) -> dict[str, Any]:
+        source, objects = self.context.source, self.context.objects
+        first, last = self.context.first, self._last
+        assert first is not None
+        assert last is not None
+        return {
+            "input": str(source.path),
+            "kind": source.kind,
+            "complete": complete,
+            "size": {"height": first.image.shape[0], "width": first.image.shape[1]},
+            "frames": {
+                "written": self.frames,
+                "first": first.index,
+                "last": last.index,
+                "damaged": self.damaged_count,
+                "damaged_names": self.damaged,
+                "lost_at_end": source.video.tail_lost if source.video else 0,
+            },
+            "objects": {
+                str(number): objects.describe(number)
+                | {
+                    "frames_present": tally.present,
+                    "frames_predicted": tally.frames,
+                    "mean_score": round(tally.scores / tally.frames, 6) if tally.frames else None,
+                }
+                for number, tally in self._tallies.items()
+            },
+            "seconds": {"total": round(seconds, 3), "model": round(model_seconds, 3)},
+            "frames_per_second": round(self.frames / seconds, 3) if seconds else None,
+            "outputs": sorted(str(p.relative_to(self.context.folder)) for p in self.context.folder.iterdir()),
+            "versions": versions(),
+        }
+
+
+def _image_step(
+    predictor: Predictor, source: Source, objects: Objects, options: RunOptions
+) -> Callable[[SourceFrame], FrameResult]:
+    def step(frame: SourceFrame) -> FrameResult:
+        sides = {"short_side": options.short_side, "long_side": options.long_side}
+        if objects.support_id is not None:
+            found = predictor.segment_image(frame.image, support=objects.support, **sides)
+            return _combine(frame, {objects.support_id: found})
+        texts = list(objects.texts.values())
+        found_all = predictor.segment_image(frame.image, texts, **sides)
+        return _combine(frame, dict(zip(objects.texts, found_all, strict=True)))
+
+    return step
+
+
+def _video_step(
+    predictor: Predictor, source: Source, objects: Objects, options: RunOptions
+) -> Callable[[SourceFrame], FrameResult]:
+    support = {objects.support_id: objects.support} if objects.support_id is not None else None
+    tracker: VideoTracker = predictor.track(
+        objects.texts, support, options.propagate, options.score_threshold, options.short_side, options.long_side
+    )
+
+    def step(frame: SourceFrame) -> FrameResult:
+        given = objects.masks.get(frame.index, {})
+        height, width = frame.image.shape[:2]
+        for number, mask in given.items():
+            if mask.shape != (height, width):
+                raise MediaError(
+                    f"{objects.mask_file(frame.index, number)}: is {mask.shape[1]} x {mask.shape[0]} pixels, but frame "
+                    f"{frame.name} of {source.path} is {width} x {height}"
+                )
+        return tracker.step(frame.image, given)
+
+    return step
+
+
+def _combine(frame: SourceFrame, found: dict[int, ImageResult]) -> FrameResult:
+    """Objects of a picture as a frame; where they overlap, the label map shows the most confident."""
+    labels = np.zeros(frame.image.shape[:2], np.uint8)
+    for number, result in sorted(found.items(), key=lambda item: item[1].score):
+        labels[result.mask] = number
+    return FrameResult(
+        frame.index,
+        labels,
+        {n: r.mask for n, r in found.items()},
+        {n: r.score for n, r in found.items()},
+        {n: r.box for n, r in found.items()},
+    )
+
+
+def _absent(frame: SourceFrame, source: Source, objects: Objects) -> FrameResult:
+    """A damaged frame: nothing is found in it, and nothing is learnt from it."""
+    if frame.index in objects.masks:
+        raise MediaError(f"{source.path}: frame {frame.name}, for which a mask is given, is damaged")
+    size = frame.image.shape[:2]
+    return FrameResult(
+        frame.index, np.zeros(size, np.uint8), {n: np.zeros(size, np.bool_) for n in objects.ids}, {}, {}
+    )
+
+
+def _warn_of_damage(source: Source, recorder: _Recorder, warn: Callable[[str], None]) -> None:
+    if recorder.damaged_count:
+        warn(
+            f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})"
+        )
+    if source.video is not None and source.video.tail_lost:
+        warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes, for reports."""
+    import timm
+    import torch
+    import transformers
+
+    return {
+        "uniref": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "transformers": transformers.__version__,
+        "platform": sys.platform,
+    }
+
+
+def _plain(options: RunOptions) -> dict[str, Any]:
+    selection = options.selection
+    return {
+        "save": list(options.save),
+        "start": selection.start,
+        "end": selection.end,
+        "stride": selection.stride,
+        "propagate": options.propagate,
+        "score_threshold": options.score_threshold,
+        "short_side": options.short_side,
+        "long_side": options.long_side,
+    }

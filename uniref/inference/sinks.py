@@ -1,0 +1,238 @@
+"""What a prediction leaves on disk: one class a kind of output, all fed frame by frame."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from uniref.inference.prompts import Objects
+from uniref.inference.results import FrameResult
+from uniref.media.frame import SourceFrame
+from uniref.media.overlay import draw_overlay
+from uniref.media.palette import write_labels
+from uniref.media.source import Source
+from uniref.media.video_write import VideoWriter, add_audio
+
+_MAX_FPS = 60.0
+
+
+@dataclass
+class Context:
+    """What every kind of output needs to know."""
+
+    folder: Path
+    """Where to write."""
+    source: Source
+    objects: Objects
+    stride: int
+    labels: bool
+    """Write texts and scores into the overlay."""
+    warn: Callable[[str], None]
+    first: SourceFrame | None = field(default=None)
+    """The first frame that was handed out."""
+
+
+class Sink:
+    """An output. `write` is called for every frame in order, then `close` once."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Add a frame."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Finish the files."""
+
+
+class _VideoSink(Sink):
+    """Writes pictures as one video, at the source's pace; a picture for a single image."""
+
+    file_name = ""
+    options: dict[str, Any] = {}
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._writer: VideoWriter | None = None
+        self._clock = Clock(context.source, context.stride)
+
+    def _write_picture(self, frame: SourceFrame, picture: npt.NDArray[np.uint8]) -> None:
+        if self._writer is None:
+            path = self.context.folder / self.file_name
+            self._writer = VideoWriter(path, picture.shape[:2], self._clock.fps, **self.options)
+        for _ in range(self._clock.repeats(frame)):
+            self._writer.write(picture)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Clock:
+    """How often to show each frame so that a video of constant rate keeps the source's timing."""
+
+    def __init__(self, source: Source, stride: int) -> None:
+        self._variable = source.video is not None and source.video.variable_rate
+        self.fps = source.fps / stride
+        if source.video is not None and self._variable:
+            self.fps = min(1 / source.video.shortest_interval, _MAX_FPS)
+        self._stride, self._start, self._shown = stride, 0.0, 0
+
+    def repeats(self, frame: SourceFrame) -> int:
+        """Times to write the frame; 1 unless the source's rate varies."""
+        if not self._variable:
+            return 1
+        if self._shown == 0:
+            self._start = frame.seconds
+        until = frame.seconds + frame.duration * self._stride - self._start
+        count = max(1, round(until * self.fps) - self._shown)
+        self._shown += count
+        return count
+
+
+class OverlaySink(_VideoSink):
+    """`overlay.mp4` (with the source's sound), or `overlay.png` for a picture."""
+
+    file_name = "overlay.mp4"
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        labels = {n: self._label(n, result) for n in result.masks} if self.context.labels else None
+        picture = draw_overlay(frame.image, result.masks, labels)
+        if self.context.source.kind == "image":
+            Image.fromarray(picture).save(self.context.folder / "overlay.png")
+        else:
+            self._write_picture(frame, picture)
+
+    def close(self) -> None:
+        super().close()
+        source, first = self.context.source, self.context.first
+        if source.video is not None and first is not None and self._writer is not None:
+            problem = add_audio(self._writer.path, source.path, first.seconds)
+            if problem:
+                self.context.warn(f"{source.path}: its sound could not be kept ({problem})")
+
+    def _label(self, number: int, result: FrameResult) -> str:
+        name = self.context.objects.texts.get(number, f"#{number}")
+        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name
+
+
+class MaskSink(Sink):
+    """`masks/<frame>.png`: label maps in the DAVIS palette; `mask.png` for a picture."""
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        write_labels(_picture_path(self.context, "mask", "masks", frame), result.labels)
+
+
+class CutoutSink(Sink):
+    """`cutout/<frame>.png`: the objects on a transparent ground (RGBA); `cutout.png` for a picture."""
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        path = _picture_path(self.context, "cutout", "cutout", frame)
+        Image.fromarray(cut_out(frame, result)).save(path, compress_level=1)
+
+
+class WebmSink(_VideoSink):
+    """`cutout.webm`: the objects on a transparent ground, VP9."""
+
+    file_name = "cutout.webm"
+    options = {"codec": "libvpx-vp9", "alpha": True}
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        self._write_picture(frame, cut_out(frame, result))
+
+
+class ProresSink(WebmSink):
+    """`cutout.mov`: the objects on a transparent ground, ProRes 4444."""
+
+    file_name = "cutout.mov"
+    options = {"codec": "prores_ks", "alpha": True}
+
+
+class RleSink(Sink):
+    """`masks.jsonl`: one COCO record an object and frame (run-length masks as pycocotools reads them)."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._file: IO[str] = (context.folder / "masks.jsonl").open("w", encoding="utf-8")
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        for number, mask in result.masks.items():
+            rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+            record = {
+                "image_id": frame.index,
+                "file_name": frame.name,
+                "category_id": 1,
+                "object_id": number,
+                "score": round(result.scores.get(number, 0.0), 6),
+                "bbox": [float(value) for value in coco_mask.toBbox(rle)],
+                "area": int(coco_mask.area(rle)),
+                "segmentation": {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")},
+            }
+            if number in self.context.objects.texts:
+                record["text"] = self.context.objects.texts[number]
+            self._file.write(json.dumps(record) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class NpzSink(Sink):
+    """`masks.npz`: an array a frame (`<frame>`: labels uint8 [H, W]), and `ids`, `frames`, `scores` [T, N]."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._archive = zipfile.ZipFile(context.folder / "masks.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._frames: list[int] = []
+        self._scores: list[list[float]] = []
+
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        self._add(frame.name, result.labels)
+        self._frames.append(frame.index)
+        self._scores.append([result.scores.get(number, 0.0) for number in self.context.objects.ids])
+
+    def _add(self, name: str, array: npt.NDArray[Any]) -> None:
+        with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+
+    def close(self) -> None:
+        self._add("ids", np.array(self.context.objects.ids, np.int64))
+        self._add("frames", np.array(self._frames, np.int64))
+        self._add("scores", np.array(self._scores, np.float32).reshape(len(self._frames), -1))
+        self._archive.close()
+
+
+SINKS: dict[str, type[Sink]] = {
+    "overlay": OverlaySink,
+    "masks": MaskSink,
+    "rle": RleSink,
+    "npz": NpzSink,
+    "cutout": CutoutSink,
+    "webm": WebmSink,
+    "prores": ProresSink,
+}
+
+
+def cut_out(frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:
+    """The objects' pixels with everything else transparent: uint8 RGBA [H, W, 4]."""
+    alpha = np.where(result.labels > 0, 255, 0).astype(np.uint8)
+    return np.dstack([frame.image, alpha])
+
+
+def _picture_path(context: Context, single: str, folder: str, frame: SourceFrame) -> Path:
+    if context.source.kind == "image":
+        return context.folder / f"{single}.png"
+    path = context.folder / folder / f"{frame.name}.png"
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+

@@ -1,0 +1,26 @@
+"""A picture with its place in a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """One picture of a source."""
+
+    index: int
+    """Position in the source, from 0, whatever part of it is read."""
+    name: str
+    """Stem of the frame's file, or the index with five digits in a video file."""
+    image: npt.NDArray[np.uint8]
+    """RGB, [H, W, 3]."""
+    seconds: float
+    """When the frame is shown."""
+    duration: float
+    """How long it is shown, in seconds."""
+    damaged: bool = False
+    """The frame cannot be decoded; `image` repeats the one before it (black where there is none)."""

@@ -1,0 +1,199 @@
+"""What can be segmented: a picture, a video file, or a folder of frames, behind one interface."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from uniref.core.errors import MediaError, UsageError
+from uniref.media import image as pictures
+from uniref.media import video_read
+from uniref.media.frame import SourceFrame
+from uniref.media.video_read import VideoFile
+
+_FOLDER_FPS = 25.0  # a folder of frames says nothing about time
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which frames to read."""
+
+    start: str | None = None
+    """First frame: an index ("120") or a time ("3.5s", "1:02.5"); None = the beginning."""
+    end: str | None = None
+    """Frame to stop before, in the same form; None = the end."""
+    stride: int = 1
+    """Read every n-th frame."""
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise UsageError(f"--stride {self.stride}: must be at least 1")
+        for option, value in (("--start", self.start), ("--end", self.end)):
+            if value is not None:
+                parse_place(option, value)
+
+    def bounds(self, fps: float) -> tuple[int, int | None]:
+        """First frame index and the index to stop before (None = the end)."""
+        first = 0 if self.start is None else _to_index("--start", self.start, fps)
+        last = None if self.end is None else _to_index("--end", self.end, fps)
+        if last is not None and last <= first:
+            raise UsageError(f"--end {self.end}: is not after --start {self.start or 0}")
+        return first, last
+
+
+def parse_place(option: str, value: str) -> int | float:
+    """A place in a video: an int is a frame index, a float seconds. Raises UsageError that names `option`."""
+    if re.fullmatch(r"\d+", value):
+        return int(value)
+    if match := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)s", value):
+        return float(match[1])
+    if match := re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)", value):
+        return int(match[1] or 0) * 3600 + int(match[2]) * 60 + float(match[3])
+    raise UsageError(f"{option} {value!r}: use a frame index (120) or a time (3.5s, 1:02.5, 0:01:02)")
+
+
+def _to_index(option: str, value: str, fps: float) -> int:
+    place = parse_place(option, value)
+    return place if isinstance(place, int) else math.ceil(place * fps - 1e-6)
+
+
+class Source:
+    """A picture, video file or folder of frames.
+
+    Args:
+        path: The file or folder.
+
+    Raises:
+        MediaError: Nothing there that can be read.
+    """
+
+    kind: Literal["image", "video", "frames"]
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._video: VideoFile | None = None
+        self._files: list[Path] = []
+        if self.path.is_dir():
+            self.kind, self._files = "frames", frame_files(self.path)
+        elif self.path.is_file():
+            self._open_file()
+        else:
+            raise MediaError(f"{path}: no such file or folder")
+
+    def _open_file(self) -> None:
+        """By extension first, then by content: a wrong extension does not matter."""
+        suffix = self.path.suffix.lower()
+        if suffix in pictures.EXTENSIONS:
+            try:
+                pictures.read_image(self.path)
+                self.kind, self._files = "image", [self.path]
+            except MediaError:
+                if not _is_video(self.path):
+                    raise
+                self.kind, self._video = "video", VideoFile(self.path)
+            return
+        try:
+            self._video = VideoFile(self.path)
+        except MediaError:
+            if suffix in video_read.EXTENSIONS and suffix != ".gif" or not _is_picture(self.path):
+                raise
+            self.kind, self._files = "image", [self.path]
+            return
+        self.kind = "video"
+        if suffix == ".gif" and self._video.frame_count == 1:
+            self.kind, self._video, self._files = "image", None, [self.path]
+
+    @property
+    def fps(self) -> float:
+        """Frames a second (25 for a folder of frames)."""
+        return self._video.fps if self._video else _FOLDER_FPS
+
+    @property
+    def frame_count(self) -> int:
+        """Frames that the source announces."""
+        return self._video.frame_count if self._video else len(self._files)
+
+    @property
+    def video(self) -> VideoFile | None:
+        """The video file, for a source of that kind."""
+        return self._video
+
+    def frame_names(self) -> list[str] | None:
+        """Names of a folder's frames; None where they are indices."""
+        return [file.stem for file in self._files] if self.kind == "frames" else None
+
+    def selected_count(self, selection: Selection) -> int:
+        """Frames that a selection announces."""
+        first, last = selection.bounds(self.fps)
+        return max(0, math.ceil((min(last or self.frame_count, self.frame_count) - first) / selection.stride))
+
+    def frames(self, selection: Selection) -> Iterator[SourceFrame]:
+        """Read the selected frames, one at a time.
+
+        Raises:
+            UsageError: The selection begins after the source's end.
+            MediaError: A frame cannot be read.
+        """
+        first, last = selection.bounds(self.fps)
+        if first >= self.frame_count:
+            raise UsageError(f"{self.path}: --start {selection.start} is after its end ({self.frame_count} frames)")
+        if self._video:
+            yield from self._video.frames(first, last, selection.stride)
+            return
+        yield from self._pictures(range(first, min(last or self.frame_count, self.frame_count), selection.stride))
+
+    def _pictures(self, indices: range) -> Iterator[SourceFrame]:
+        """Frames of a folder; one that cannot be read comes marked as damaged, except the first."""
+        previous: npt.NDArray[np.uint8] | None = None
+        for index in indices:
+            file, seconds = self._files[index], index / _FOLDER_FPS
+            try:
+                image, damaged = pictures.read_image(file), False
+            except MediaError:
+                if previous is None:
+                    raise
+                image, damaged = previous, True
+            yield SourceFrame(index, file.stem, image, seconds, 1 / _FOLDER_FPS, damaged)
+            previous = image
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The pictures of a folder in natural order (2 before 10).
+
+    Raises:
+        MediaError: There are none.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in pictures.EXTENSIONS and file.is_file()]
+    files = [file for file in files if not file.name.startswith(".")]
+    if not files:
+        raise MediaError(f"{folder}: holds no pictures ({', '.join(pictures.EXTENSIONS[:4])}, ...)")
+    return sorted(files, key=natural_key)
+
+
+def natural_key(path: Path) -> list[tuple[int, int | str]]:
+    """Sorts numbers inside names by value."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+
+
+def _is_video(path: Path) -> bool:
+    try:
+        VideoFile(path)
+    except MediaError:
+        return False
+    return True
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        pictures.read_image(path)
+    except MediaError:
+        return False
+    return True

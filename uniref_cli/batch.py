@@ -1,0 +1,264 @@
+"""Running many inputs: skipping what is done, surviving what fails, stopping when asked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from uniref.core.atomic import atomic_folder
+from uniref.core.errors import UniRefError, UsageError
+from uniref.inference.predictor import Predictor
+from uniref.inference.prompts import Prompt, resolve
+from uniref.inference.run import RunOptions, run
+from uniref.media.source import Selection, Source
+from uniref.weights.bundle import WEIGHTS, read_config
+from uniref_cli.console import Console, error
+from uniref_cli.inputs import Job, name_outputs
+from uniref_cli.shards import Shard
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for all inputs."""
+
+    prompt: Prompt
+    options: RunOptions
+    checkpoint: Path
+    out: Path
+    overwrite: bool
+    device: str
+    precision: str
+
+
+class Stop:
+    """Turns SIGINT and SIGTERM into a wish to stop after the current frame; the second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells report it."""
+        return 128 + (self.signal or 0)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Catch signals inside the block."""
+        before: dict[int, Any] = {}
+
+        def note(signum: int, frame: FrameType | None) -> None:
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            self.signal = signum
+
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with contextlib.suppress(ValueError):  # not in the main thread
+                    before[number] = signal.signal(number, note)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Batch:
+    """The work of one `uniref predict`."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self.settings, self.console = settings, console
+        self.stop = Stop()
+        self._predictor: Predictor | None = None
+        self._digest: Future[str] | None = None
+
+    def work(self, jobs: Sequence[Job], shard: Shard) -> int:
+        """Do this process's part of the jobs and return the exit code.
+
+        Raises:
+            UniRefError: The checkpoint cannot be used, or the only input failed.
+        """
+        names = name_outputs(jobs)
+        mine = [(job, name) for i, (job, name) in enumerate(zip(jobs, names, strict=True)) if shard.owns(i)]
+        for job, _ in mine:
+            if self._prompt(job).empty:
+                raise UsageError(f"{job.input}: nothing to look for; give --text, --mask or --support")
+        read_config(self.settings.checkpoint)  # a wrong folder is told before anything else happens
+        with ThreadPoolExecutor(1) as pool:
+            self._digest = pool.submit(_sha256, self.settings.checkpoint / WEIGHTS)
+            with self.stop.listening():
+                return self._all(mine, alone=len(jobs) == 1)
+
+    def _all(self, mine: Sequence[tuple[Job, str]], alone: bool) -> int:
+        failures: list[str] = []
+        for job, name in mine:
+            if self.stop():
+                break
+            try:
+                self._one(job, name)
+            except UniRefError as problem:
+                if alone:
+                    raise
+                failures.append(f"{job.input}: {problem}" if job.input not in str(problem) else str(problem))
+                error(failures[-1])
+                self.console.result({"input": job.input, "status": "failed", "error": str(problem)})
+        if failures:
+            error(f"{len(failures)} of {len(mine)} inputs failed:")
+            for line in failures:
+                error(f"  {line}")
+        if self.stop():
+            error("stopped; finished inputs are kept, run the same command again to continue")
+            return self.stop.exit_code
+        return 1 if failures else 0
+
+    def _one(self, job: Job, name: str) -> None:
+        settings = self.settings
+        final = settings.out / name
+        options = self._options(job)
+        source = Source(Path(job.input))
+        prompt = self._prompt(job)
+        request = self._request(source, prompt, options)
+        if self._is_done(final, request):
+            self.console.say(f"{job.input}: done already ({final})")
+            self.console.result({"input": job.input, "output": str(final), "status": "skipped"})
+            return
+        objects = resolve(prompt, source, options.selection)
+        predictor = self._load()
+        with atomic_folder(final, overwrite=True) as work:
+            summary = run(
+                predictor, source, objects, options, work, self.console.progress, self.console.warn, self.stop
+            )
+            summary |= {"checkpoint": self._checkpoint(), "request": request}
+            (work / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+            if not summary["complete"]:
+                self._set_aside(work, final)
+                return
+        self._tell(job, final, summary)
+
+    def _set_aside(self, work: Path, final: Path) -> None:
+        """Keep what an interrupted run wrote, under a name that nobody takes for a result."""
+        partial = final.with_name(final.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        work.rename(partial)
+        self.console.say(f"{final}: interrupted; what there is so far is in {partial}")
+
+    def _tell(self, job: Job, final: Path, summary: dict[str, Any]) -> None:
+        shutil.rmtree(final.with_name(final.name + ".partial"), ignore_errors=True)
+        frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
+        seen = ", ".join(
+            f"{n} ({_describe(about)}): {about['frames_present']} of {frames}"
+            for n, about in summary["objects"].items()
+        )
+        unit = "frames" if frames != 1 else "frame"
+        self.console.say(f"{job.input}: {frames} {unit} in {seconds:.1f} s; object {seen}")
+        self.console.say(f"  -> {final}")
+        self.console.result(
+            {"input": job.input, "output": str(final), "status": "done"}
+            | {key: summary[key] for key in ("kind", "frames", "objects", "seconds", "outputs")}
+        )
+
+    def _prompt(self, job: Job) -> Prompt:
+        """A record's own references, or those of the command line."""
+        own = Prompt(text=job.text, mask=job.mask, support=job.support)
+        return self.settings.prompt if own.empty else own
+
+    def _options(self, job: Job) -> RunOptions:
+        options = self.settings.options
+        selection = options.selection
+        own = Selection(
+            selection.start if job.start is None else job.start,
+            selection.end if job.end is None else job.end,
+            selection.stride if job.stride is None else job.stride,
+        )
+        return replace(
+            options,
+            selection=own,
+            propagate=options.propagate if job.propagate is None else job.propagate,
+            score_threshold=options.score_threshold if job.score_threshold is None else job.score_threshold,
+        )
+
+    def _request(self, source: Source, prompt: Prompt, options: RunOptions) -> dict[str, Any]:
+        """What makes two runs the same: the summary holds it, and a rerun compares it."""
+        assert self._digest is not None
+        request = {
+            "input": str(source.path.resolve()),
+            "prompt": prompt.model_dump(),
+            "options": asdict(options),
+            "checkpoint": self._digest.result(),
+            "device": self.settings.device,
+            "precision": self.settings.precision,
+        }
+        return dict(json.loads(json.dumps(request)))
+
+    def _is_done(self, final: Path, request: dict[str, Any]) -> bool:
+        """Whether `final` holds the result of the same request.
+
+        Raises:
+            UsageError: It holds something else, and overwriting was not asked for.
+        """
+        if self.settings.overwrite or not final.exists() or (final.is_dir() and not any(final.iterdir())):
+            return False
+        try:
+            found = json.loads((final / SUMMARY).read_text("utf-8"))["request"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found = None
+        if found != request:
+            raise UsageError(
+                f"{final}: holds the result of another request; choose another --out or pass --overwrite"
+            )
+        return True
+
+    def _load(self) -> Predictor:
+        if self._predictor is None:
+            device = self.settings.device
+            if device in ("auto", "cuda") and os.environ.get("LOCAL_RANK", "").isdigit():
+                device = _local_device(int(os.environ["LOCAL_RANK"]), device)
+            self._predictor = Predictor.from_pretrained(self.settings.checkpoint, device, self.settings.precision)
+        return self._predictor
+
+    def _checkpoint(self) -> dict[str, Any]:
+        assert self._digest is not None
+        assert self._predictor is not None
+        return {
+            "path": str(self.settings.checkpoint),
+            "sha256": self._digest.result(),
+            "source": self._predictor.config.source,
+        }
+
+
+def _describe(about: dict[str, Any]) -> str:
+    return f'"{about["text"]}"' if about["kind"] == "text" else str(about["kind"])
+
+
+def _local_device(rank: int, asked: str) -> str:
+    """torchrun's processes take a GPU each."""
+    import torch
+
+    return f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else asked
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except OSError as problem:
+        raise UniRefError(f"{path}: cannot be read ({problem.strerror})") from None
+    return digest.hexdigest()
+
+
