@@ -105,7 +105,7 @@ class VideoFile:
             try:
                 if index != self._position:
                     self._seek(index)
-                frame = self._reader.next().asnumpy()
+                frame = _rgb(self._reader.next().asnumpy())
             except _DECODE_ERRORS:
                 self._position = -1
                 yield from self._rescued(range(index, wanted.stop, wanted.step))
@@ -137,6 +137,17 @@ class VideoFile:
         if announced > self.frame_count + 2 and breaks_off(self.path):
             return announced
         return self.frame_count
+
+
+def _rgb(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The picture without the bytes that pad its rows.
+
+    decord takes the padding of narrow, turned frames for further channels: [H, W, 4] whose rows hold W * 3 values.
+    """
+    height, width, channels = frame.shape
+    if channels == 3:  # noqa: PLR2004 - RGB
+        return frame
+    return frame.reshape(height, width * channels)[:, : width * 3].reshape(height, width, 3)
 
 
 @contextlib.contextmanager

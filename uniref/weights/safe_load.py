@@ -51,7 +51,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int | None]:
     if not head:
         raise CheckpointError(f"{path}: is empty")
     if head[8:9] == b"{":
-        return _read_safetensors(path), None
+        return _named_tensors(path, _read_safetensors(path))
     content = _read_pickle(path) if _is_plain_pickle(path, head) else _read_torch(path)
     return _named_tensors(path, content)
 

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uniref.core.errors import MediaError
+from uniref.media.image import read_image, read_mask
+from uniref.media.palette import PALETTE, write_labels
+
+
+def save(array: np.ndarray, path: Path, mode: str | None = None, **options: object) -> Path:
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+def test_rgb_is_itself(picture: np.ndarray, tmp_path: Path) -> None:
+    assert np.array_equal(read_image(save(picture, tmp_path / "a.png")), picture)
+
+
+def test_grey_is_repeated(picture: np.ndarray, tmp_path: Path) -> None:
+    out = read_image(save(picture[..., 0].copy(), tmp_path / "a.png"))
+    assert np.array_equal(out, picture[..., :1].repeat(3, 2))
+
+
+def test_transparency_is_dropped(picture: np.ndarray, tmp_path: Path) -> None:
+    rgba = np.dstack([picture, picture[..., 0]])
+    assert np.array_equal(read_image(save(rgba, tmp_path / "a.png")), picture)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 21
+    out = read_image(save(values, tmp_path / "a.png"))
+    assert np.array_equal(out[..., 0], values // 257)
+    assert out.shape == (48, 64, 3)
+
+
+def test_palette_pictures(picture: np.ndarray, tmp_path: Path) -> None:
+    flat = np.zeros_like(picture)
+    flat[:, 30:] = (200, 10, 30)
+    Image.fromarray(flat).quantize(4).save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), flat)
+
+
+def test_exif_orientation_is_applied(picture: np.ndarray, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by a quarter
+    path = save(picture, tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(path), np.rot90(picture, -1))
+
+
+def test_cmyk_jpeg_is_read(picture: np.ndarray, tmp_path: Path) -> None:
+    assert read_image(save(picture, tmp_path / "a.jpg", "CMYK")).shape == picture.shape
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5])
+def test_damaged_pictures_are_one_line(share: float, picture: np.ndarray, tmp_path: Path) -> None:
+    path = save(picture, tmp_path / "a.png")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(MediaError, match=r"a\.png") as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(MediaError, match="no such file"):
+        read_image(tmp_path / "none.png")
+
+
+def test_label_png_round_trip_with_davis_colours(tmp_path: Path) -> None:
+    labels = np.arange(256, dtype=np.uint8).reshape(16, 16) % 7
+    write_labels(tmp_path / "a.png", labels)
+    assert np.array_equal(read_mask(tmp_path / "a.png"), labels)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "P"
+        assert image.getpalette()[3:6] == [128, 0, 0]
+    assert PALETTE[:8].tolist() == [
+        [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128], [0, 128, 128], [128, 128, 128],
+    ]  # fmt: skip
+
+
+def test_void_in_a_label_png_is_background(tmp_path: Path) -> None:
+    labels = np.zeros((8, 8), np.uint8)
+    labels[0], labels[1], labels[2] = 1, 2, 255
+    write_labels(tmp_path / "a.png", labels)
+    assert set(np.unique(read_mask(tmp_path / "a.png"))) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "LA"])
+def test_black_and_white_is_object_one(mode: str, disk: np.ndarray, tmp_path: Path) -> None:
+    image = Image.fromarray(disk.astype(np.uint8) * 255).convert(mode)
+    image.save(tmp_path / "a.png")
+    assert np.array_equal(read_mask(tmp_path / "a.png"), disk.astype(np.uint8))
+
+
+def test_grey_labels_keep_their_ids(tmp_path: Path) -> None:
+    labels = np.zeros((8, 8), np.uint8)
+    labels[:3], labels[5:] = 4, 9
+    assert np.array_equal(read_mask(save(labels, tmp_path / "a.png")), labels)
+
+
+def test_what_is_no_mask_is_told(picture: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="colour picture"):
+        read_mask(save(picture, tmp_path / "a.png"))
+    with pytest.raises(MediaError, match="grey levels"):
+        read_mask(save(picture[..., 0].copy(), tmp_path / "b.png"))
+    with pytest.raises(MediaError, match="object ids go from 1 to 255"):
+        read_mask(save(np.full((8, 8), 300, np.uint16), tmp_path / "c.png"))

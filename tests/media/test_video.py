@@ -1,0 +1,182 @@
+"""Videos that are really encoded, and damaged on purpose."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uniref.core.errors import MediaError, UsageError
+from uniref.media.ffmpeg import run_ffmpeg
+from uniref.media.source import Selection, Source, parse_place
+from uniref.media.video_read import VideoFile
+from uniref.media.video_write import VideoWriter, add_audio
+
+MakeVideo = Callable[..., Path]
+
+
+def test_round_trip_keeps_size_rate_and_colours(make_video: MakeVideo) -> None:
+    video = VideoFile(make_video(frames=6, fps=30000 / 1001))
+    frames = list(video.frames())
+    assert video.fps == pytest.approx(30000 / 1001, rel=1e-6)
+    assert [f.index for f in frames] == list(range(6))
+    assert [f.name for f in frames][:2] == ["00000", "00001"]
+    assert frames[0].image.shape == (48, 64, 3)
+    assert np.abs(frames[0].image[20, 10].astype(int) - (200, 40, 40)).max() < 20
+    assert frames[2].seconds == pytest.approx(2 * 1001 / 30000, abs=1e-3)
+    assert video.tail_lost == 0
+
+
+def test_odd_sizes_are_kept(make_video: MakeVideo) -> None:
+    assert next(iter(VideoFile(make_video(size=(47, 61))).frames())).image.shape == (47, 61, 3)
+
+
+def test_selection_by_frame_time_and_stride(make_video: MakeVideo) -> None:
+    source = Source(make_video(frames=20, fps=10))
+    def read(*args: object) -> list[int]:
+        return [f.index for f in source.frames(Selection(*args))]
+    assert read("5", "9") == [5, 6, 7, 8]
+    assert read("0.5s", "1.2s", 3) == [5, 8, 11]
+    assert read() == list(range(20))  # a second pass starts again
+    assert source.selected_count(Selection("0.5s", "1.2s", 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("12", 12), ("1.5s", 1.5), ("1:02.5", 62.5), ("1:00:01", 3601.0), ("0:03", 3.0)]
+)
+def test_places(text: str, place: float) -> None:
+    assert parse_place("--start", text) == place
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "-3", "1:2:3:4", "3m"])
+def test_unclear_places_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--end"):
+        Selection(end=text)
+
+
+def test_impossible_selections_are_refused(make_video: MakeVideo) -> None:
+    source = Source(make_video(frames=5))
+    with pytest.raises(UsageError, match="not after"):
+        list(source.frames(Selection("3", "3")))
+    with pytest.raises(UsageError, match="after its end"):
+        list(source.frames(Selection("9")))
+    with pytest.raises(UsageError, match="stride"):
+        Selection(stride=0)
+
+
+def test_a_phone_video_comes_upright(make_video: MakeVideo, tmp_path: Path) -> None:
+    upright = make_video(frames=2)
+    turned = tmp_path / "turned.mp4"
+    assert run_ffmpeg(["-y", "-display_rotation", "90", "-i", str(upright), "-c", "copy", str(turned)])[0] == 0
+    a, b = (next(iter(VideoFile(p).frames())).image for p in (upright, turned))
+    assert b.shape == (64, 48, 3)
+    assert np.abs(b.astype(int) - np.rot90(a).astype(int)).mean() < 3
+
+
+def test_ten_bit_hdr_and_other_containers(make_video: MakeVideo, tmp_path: Path) -> None:
+    source = make_video(frames=4)
+    hdr = ["-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "smpte2084"]
+    for name, options in {"a.mkv": [], "a.mov": [], "a.webm": [], "a.avi": [], "a.gif": [], "hdr.mp4": hdr}.items():
+        path = tmp_path / name
+        assert run_ffmpeg(["-y", "-i", str(source), *options, str(path)])[0] == 0
+        frames = list(Source(path).frames(Selection()))
+        assert len(frames) == 4
+        assert frames[0].image.dtype == np.uint8
+
+
+def test_content_counts_not_the_extension(make_video: MakeVideo, png: Path, tmp_path: Path) -> None:
+    video = make_video().rename(tmp_path / "video.jpg")
+    assert Source(video).kind == "video"
+    assert Source(png.rename(tmp_path / "picture.mp4x")).kind == "image"
+
+
+def test_a_cut_off_video_says_how_many_frames_are_lost(make_video: MakeVideo, tmp_path: Path) -> None:
+    path = make_video(frames=100)
+    data = path.read_bytes()  # written with the index in front
+    path.write_bytes(data[: int(len(data) * 0.7)])
+    video = VideoFile(path)
+    frames = list(video.frames())
+    assert 10 < len(frames) < 95
+    assert len(frames) + video.tail_lost == 100
+
+
+def test_damage_in_the_middle_costs_few_frames(make_video: MakeVideo) -> None:
+    path = make_video(frames=60, size=(120, 160))
+    data = bytearray(path.read_bytes())
+    middle = data.find(b"mdat") + (len(data) - data.find(b"mdat")) // 2
+    data[middle : middle + 60] = b"\xff" * 60
+    path.write_bytes(data)
+    frames = list(VideoFile(path).frames())
+    assert [f.index for f in frames] == list(range(60))
+    assert sum(f.damaged for f in frames) <= 5
+    assert all(f.image.shape == (120, 160, 3) for f in frames)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no video at all", b"\0\0\0\x18ftypmp42" + b"\0" * 500], ids=["empty", "text", "header only"]
+)
+def test_unreadable_videos_are_one_line(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=r"bad\.mp4") as caught:
+        Source(path)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""  # the decoder's own chatter stays away
+
+
+def test_sound_without_pictures_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "sound.mp4"
+    assert run_ffmpeg(["-f", "lavfi", "-i", "sine=d=1", str(path)])[0] == 0
+    with pytest.raises(MediaError, match="no video stream"):
+        Source(path)
+
+
+def test_variable_rate_is_noticed(make_video: MakeVideo, tmp_path: Path) -> None:
+    path = tmp_path / "vfr.mp4"
+    drop = "select='lt(n,10)+not(mod(n,4))'"
+    assert run_ffmpeg(["-y", "-i", str(make_video(frames=40)), "-vf", drop, "-fps_mode", "vfr", str(path)])[0] == 0
+    video = VideoFile(path)
+    assert video.variable_rate
+    assert video.shortest_interval == pytest.approx(0.04, abs=1e-3)
+    assert not VideoFile(make_video("cfr.mp4", frames=10)).variable_rate
+
+
+def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in (10, 9, 1):
+        Image.fromarray(picture).save(folder / f"f{number}.jpg")
+    (folder / "notes.txt").write_text("x")
+    source = Source(folder)
+    assert [f.name for f in source.frames(Selection())] == ["f1", "f9", "f10"]
+    (folder / "f9.jpg").write_bytes(b"broken")
+    assert [f.damaged for f in source.frames(Selection())] == [False, True, False]
+    (folder / "f1.jpg").write_bytes(b"broken")
+    with pytest.raises(MediaError, match=r"f1\.jpg"):
+        list(source.frames(Selection()))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MediaError, match="holds no pictures"):
+        Source(tmp_path / "empty")
+
+
+def test_sound_is_put_under_a_video(make_video: MakeVideo, tmp_path: Path) -> None:
+    silent, other = make_video("silent.mp4", frames=50), tmp_path / "sound.mkv"
+    sound = ["-f", "lavfi", "-i", "sine=d=2", "-map", "0:v", "-map", "1:a", "-c:a", "pcm_s16le", str(other)]
+    assert run_ffmpeg(["-y", "-i", str(silent), *sound])[0] == 0
+    assert add_audio(silent, silent, 0.0) is None  # nothing to add
+    assert "Audio:" not in run_ffmpeg(["-i", str(silent)])[1]
+    assert add_audio(silent, other, 0.5) is None
+    assert "Audio:" in run_ffmpeg(["-i", str(silent)])[1]
+    assert VideoFile(silent).frame_count > 30
+
+
+def test_an_unwritable_video_is_told(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "none" / "a.mp4", (48, 64), 25)
+    with pytest.raises(MediaError, match=r"a\.mp4"):  # noqa: PT012 - the pipe may break at any of these
+        for _ in range(200):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+        writer.close()
