@@ -21,11 +21,9 @@ from uniref.core.errors import UniRefError
 from uniref.version import __version__
 from uniref_cli import console, convert, later, predict
 
-INTERRUPTED, TERMINATED = 130, 143
-
 # Typer carries its own copy of click; its public exception leads to the classes in use
-_ClickUsageError = typer.BadParameter.__bases__[0]
-_ClickError = _ClickUsageError.__bases__[0]
+_ClickUsageError: Any = typer.BadParameter.__bases__[0]
+_ClickError: type[Exception] = _ClickUsageError.__bases__[0]
 
 app = typer.Typer(
     name="uniref",
@@ -57,19 +55,20 @@ app.command("convert")(convert.convert)
 later.register(app)
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that files are closed and temporary ones removed."""
+class _Signalled(BaseException):
+    """A signal, as an exception, so that files are closed and temporary ones removed."""
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise _Terminated
+def _raise_signal(signum: int, frame: FrameType | None) -> None:
+    raise _Signalled(signum)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are told on stderr in one line."""
     command = typer.main.get_command(app)
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGTERM, _raise_signal)
+        signal.signal(signal.SIGINT, _raise_signal)
     try:
         code = command.main(args=_as_list(arguments), prog_name="uniref", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -78,12 +77,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except _ClickError as error:
         return _tell_click_error(error)
-    except (KeyboardInterrupt, typer.Abort):
-        console.error("interrupted")
-        return INTERRUPTED
-    except _Terminated:
-        console.error("terminated")
-        return TERMINATED
+    except _Signalled as caught:
+        number = caught.args[0]
+        console.error("interrupted" if number == signal.SIGINT else "terminated")
+        return 128 + int(number)
     except BrokenPipeError:
         # whoever read our output has gone; keep Python from complaining once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -43,7 +43,7 @@ class Settings:
 
 
 class Stop:
-    """Turns SIGINT and SIGTERM into a wish to stop after the current frame; the second one interrupts at once."""
+    """Turns SIGINT and SIGTERM into a wish to stop after the current frame; a second one acts at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -63,14 +63,15 @@ class Stop:
         before: dict[int, Any] = {}
 
         def note(signum: int, frame: FrameType | None) -> None:
-            if self.signal is not None:
-                raise KeyboardInterrupt
-            self.signal = signum
+            if self.signal is None:
+                self.signal = signum
+            elif callable(before[signum]):
+                before[signum](signum, frame)
 
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for caught in (signal.SIGINT, signal.SIGTERM):
                 with contextlib.suppress(ValueError):  # not in the main thread
-                    before[number] = signal.signal(number, note)
+                    before[caught] = signal.signal(caught, note)
             yield
         finally:
             for number, handler in before.items():
@@ -217,9 +218,7 @@ class Batch:
         except (OSError, ValueError, KeyError, TypeError):
             found = None
         if found != request:
-            raise UsageError(
-                f"{final}: holds the result of another request; choose another --out or pass --overwrite"
-            )
+            raise UsageError(f"{final}: holds the result of another request; choose another --out or pass --overwrite")
         return True
 
     def _load(self) -> Predictor:
@@ -260,5 +259,3 @@ def _sha256(path: Path) -> str:
     except OSError as problem:
         raise UniRefError(f"{path}: cannot be read ({problem.strerror})") from None
     return digest.hexdigest()
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ class Console:
         """A warning on stderr; shown always."""
         print(f"uniref: warning: {line}", file=sys.stderr, flush=True)
 
-    def progress(self, items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Iterator[T]:
+    def progress(self, items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Generator[T]:
         """Pass items through, showing how far they are: a bar on a terminal, else a line now and then."""
         if self.quiet:
             yield from items
@@ -46,12 +46,10 @@ class Console:
             yield from _plain_progress(items, what, total, unit)
 
 
-def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str) -> Iterator[T]:
+def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str) -> Generator[T]:
     start = last = time.monotonic()
-    done = 0
-    for item in items:
+    for done, item in enumerate(items, start=1):
         yield item
-        done += 1
         if (now := time.monotonic()) - last >= _PLAIN_INTERVAL:
             last = now
             goal = f"/{total}" if total else ""

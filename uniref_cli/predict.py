@@ -89,17 +89,15 @@ def predict(
     ] = None,
     long_side: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Its limit; 0 for none. [default: 1333, 768 with --support]", rich_help_panel=_HOW
-        ),
+        typer.Option(min=0, help="Its limit; 0 for none. [default: 1333, 768 with --support]", rich_help_panel=_HOW),
     ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Checkpoint folder, made by 'uniref convert'.", rich_help_panel=_HOW),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results; one folder an input.", rich_help_panel=_OUTPUT)] = Path(
-        "out"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; one folder an input.", rich_help_panel=_OUTPUT)
+    ] = Path("out"),
     save: Annotated[
         str,
         typer.Option(
@@ -120,9 +118,7 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line an input.", rich_help_panel=_OUTPUT)
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)
-    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)] = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(help="auto: mixed precision on CUDA, float32 elsewhere.", rich_help_panel=_MACHINE),
@@ -138,8 +134,8 @@ def predict(
     """Segment objects in videos and pictures, referred to by text, by masks, or by example pictures.
 
     Results go to OUT/<input's name>/: overlay.mp4, masks/FRAME.png, ... and summary.json. A folder appears under its
-    name when it is complete; inputs that are done already are skipped. With several inputs, one that fails does not stop
-    the others, and the exit code is 1.
+    name when it is complete; inputs that are done already are skipped. With several inputs, one that fails does not
+    stop the others, and the exit code is 1.
     """
     console = Console(quiet=quiet, json_lines=as_json)
     from uniref.inference.prompts import Prompt
@@ -177,7 +173,7 @@ def predict(
         raise typer.Exit(code)
 
 
-def _side(value: int | None) -> int | None | Literal["default"]:
+def _side(value: int | None) -> int | Literal["default"] | None:
     return "default" if value is None else value or None
 
 

@@ -53,7 +53,7 @@ def test_background_works_in_order_and_raises_on_close() -> None:
         raise OSError("disk full")
 
     broken: Background[int] = Background(fail)
-    with pytest.raises(OSError, match="disk full"):  # noqa: PT012 - put or close may be the one to tell
+    with pytest.raises(OSError, match="disk full"):
         for i in range(50):
             broken.put(i)
         broken.close()

@@ -17,7 +17,12 @@ TINY_SWIN = {"embed_dim": 16, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 2, 4],
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("test_resnet", {}), ("test_convnext", {}), ("test_efficientnet", {}), ("swin_tiny_patch4_window7_224", TINY_SWIN)],
+    [
+        ("test_resnet", {}),
+        ("test_convnext", {}),
+        ("test_efficientnet", {}),
+        ("swin_tiny_patch4_window7_224", TINY_SWIN),
+    ],
 )
 def test_any_timm_pyramid_by_name(name: str, options: dict[str, object]) -> None:
     backbone = Backbone(BackboneConfig(name=name, options=options)).eval()
@@ -54,7 +59,13 @@ def test_swin_pads_before_it_shifts() -> None:
 def test_projection_adds_levels_by_halving() -> None:
     maps = [torch.randn(1, c, 16 // s, 20 // s) for c, s in ((4, 1), (6, 2), (8, 4))]
     out = Projection([4, 6, 8], dim=16, levels=5, groups=4)(maps)
-    assert [tuple(x.shape) for x in out] == [(1, 16, 16, 20), (1, 16, 8, 10), (1, 16, 4, 5), (1, 16, 2, 3), (1, 16, 1, 2)]
+    assert [tuple(x.shape) for x in out] == [
+        (1, 16, 16, 20),
+        (1, 16, 8, 10),
+        (1, 16, 4, 5),
+        (1, 16, 2, 3),
+        (1, 16, 1, 2),
+    ]
 
 
 def test_level_padding_is_nearest() -> None:
@@ -121,11 +132,13 @@ def test_mask_head_draws_each_query_on_its_own_image() -> None:
     states, centres = torch.randn(2, 16), torch.tensor([[10.0, 20.0], [50.0, 30.0]])
     together = head.draw(features, states, centres)
     for i in range(2):
-        torch.testing.assert_close(head.draw(features[i : i + 1], states[i : i + 1], centres[i : i + 1])[0], together[i])
+        torch.testing.assert_close(
+            head.draw(features[i : i + 1], states[i : i + 1], centres[i : i + 1])[0], together[i]
+        )
 
 
 def test_impossible_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="multiple of transformer.heads"):
+    with pytest.raises(ValueError, match=r"multiple of transformer\.heads"):
         tiny_config(hidden_dim=36, groups=4, transformer={"heads": 8})
     with pytest.raises(ValueError, match="fusion"):
         tiny_config(fusion=None)

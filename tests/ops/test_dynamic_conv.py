@@ -11,9 +11,7 @@ def test_relative_coordinates_and_parameter_order() -> None:
     """One hidden channel that reads x alone: relu(x - 1) * 2 + 5, checked by hand."""
     # layers: 3 -> 1 -> 1 (one feature); weights first (x, y, feature), (hidden), then biases
     parameters = torch.tensor([[1.0, 0.0, 0.0, 2.0, -1.0, 5.0]])
-    logits = draw_masks(
-        torch.zeros(1, 1, 2, 3), torch.tensor([[10.0, 0.0]]), parameters, width=1, layers=2, stride=4
-    )
+    logits = draw_masks(torch.zeros(1, 1, 2, 3), torch.tensor([[10.0, 0.0]]), parameters, width=1, layers=2, stride=4)
     # columns stand at x = 2, 6, 10, so the relative coordinate is 8, 4, 0
     assert logits.tolist() == [[[19.0, 11.0, 5.0], [19.0, 11.0, 5.0]]]
 

@@ -18,7 +18,9 @@ from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
         ((3, 1000), (480, None), (480, 160000)),
     ],
 )
-def test_sizes_worked_by_hand(size: tuple[int, int], sides: tuple[int | None, int | None], expected: tuple[int, int]) -> None:
+def test_sizes_worked_by_hand(
+    size: tuple[int, int], sides: tuple[int | None, int | None], expected: tuple[int, int]
+) -> None:
     assert fit_size(*size, *sides) == expected
 
 

@@ -295,7 +295,7 @@ def test_broken_checkpoint_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged"):
         load_bundle(folder)
     weights.unlink()
-    with pytest.raises(CheckpointError, match="no model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors"):
         load_bundle(folder)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_bundle(tmp_path / "none")

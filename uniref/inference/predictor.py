@@ -87,13 +87,18 @@ class Predictor:
 
     @overload
     def segment_image(
-        self, image: UInt8Image, text: Sequence[str], *, short_side: Side = "default", long_side: Side = "default"
+        self,
+        image: UInt8Image,
+        text: list[str] | tuple[str, ...],
+        *,
+        short_side: Side = "default",
+        long_side: Side = "default",
     ) -> list[ImageResult]: ...
 
     def segment_image(
         self,
         image: UInt8Image,
-        text: str | Sequence[str] | None = None,
+        text: str | list[str] | tuple[str, ...] | None = None,
         support: Sequence[tuple[UInt8Image, AnyMask]] | None = None,
         short_side: Side = "default",
         long_side: Side = "default",
@@ -148,7 +153,7 @@ class Predictor:
                 (Ref-YouTube-VOS); else every frame by the text alone, without a threshold (Ref-DAVIS17).
             score_threshold: An object whose best score is at or under it is not in the frame. The published
                 protocols use 0.3 (texts, DAVIS), 0.4 (YouTube-VOS, MOSE) and 0.5 (LVOS).
-            short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps the size.
+            short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps it.
 
         Yields:
             One result a frame, as soon as it is ready.

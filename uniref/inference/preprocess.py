@@ -49,9 +49,7 @@ def check_mask(mask: npt.NDArray[np.generic], size: tuple[int, int], what: str) 
     if mask.ndim != 2:
         raise UsageError(f"{what}: expected a mask [H, W], got {list(mask.shape)}")
     if mask.shape != size:
-        raise UsageError(
-            f"{what}: is {mask.shape[1]} x {mask.shape[0]} pixels, but its image is {size[1]} x {size[0]}"
-        )
+        raise UsageError(f"{what}: is {mask.shape[1]} x {mask.shape[0]} pixels, but its image is {size[1]} x {size[0]}")
     chosen = mask.astype(np.bool_)
     if not chosen.any():
         raise UsageError(f"{what}: is empty; mark the object's pixels")

@@ -220,6 +220,4 @@ def _check_frames(table: _MaskTable, source: Source, selection: Selection) -> No
 
 def _check_size(file: Path, mask: npt.NDArray[np.bool_], size: tuple[int, int], image: str) -> None:
     if mask.shape != size:
-        raise MediaError(
-            f"{file}: is {mask.shape[1]} x {mask.shape[0]} pixels, but {image} is {size[1]} x {size[0]}"
-        )
+        raise MediaError(f"{file}: is {mask.shape[1]} x {mask.shape[0]} pixels, but {image} is {size[1]} x {size[0]}")

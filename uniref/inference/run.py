@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,7 +44,7 @@ class RunOptions:
 class Progress(Protocol):
     """Shows how far an iteration is."""
 
-    def __call__(self, items: Iterable[SourceFrame], what: str, total: int | None) -> Iterator[SourceFrame]:
+    def __call__(self, items: Iterable[SourceFrame], what: str, total: int | None) -> Generator[SourceFrame]:
         """Pass `items` through."""
         ...
 
@@ -88,11 +88,12 @@ def run(
     """
     begun = time.monotonic()
     context = Context(folder, source, objects, options.selection.stride, options.labels, warn)
-    recorder = _Recorder(context, options.save)
     make_step = _image_step if source.kind == "image" else _video_step
     predict = make_step(predictor, source, objects, options)
     expected = source.selected_count(options.selection)
-    frames = progress(prefetch(source.frames(options.selection)), source.path.name, expected)
+    recorder = _Recorder(context, options.save)
+    reading = prefetch(source.frames(options.selection))
+    frames = progress(reading, source.path.name, expected)
     model_seconds, complete = 0.0, True
     try:
         for frame in frames:
@@ -104,9 +105,8 @@ def run(
                 complete = False
                 break
     finally:
-        closing = getattr(frames, "close", None)
-        if closing is not None:
-            closing()
+        frames.close()
+        reading.close()
         recorder.finish()
     recorder.check()
     summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
@@ -210,12 +210,12 @@ def _image_step(
     predictor: Predictor, source: Source, objects: Objects, options: RunOptions
 ) -> Callable[[SourceFrame], FrameResult]:
     def step(frame: SourceFrame) -> FrameResult:
-        sides = {"short_side": options.short_side, "long_side": options.long_side}
+        short, long = options.short_side, options.long_side
         if objects.support_id is not None:
-            found = predictor.segment_image(frame.image, support=objects.support, **sides)
+            found = predictor.segment_image(frame.image, None, objects.support, short, long)
             return _combine(frame, {objects.support_id: found})
         texts = list(objects.texts.values())
-        found_all = predictor.segment_image(frame.image, texts, **sides)
+        found_all = predictor.segment_image(frame.image, texts, short_side=short, long_side=long)
         return _combine(frame, dict(zip(objects.texts, found_all, strict=True)))
 
     return step
@@ -269,9 +269,7 @@ def _absent(frame: SourceFrame, source: Source, objects: Objects) -> FrameResult
 
 def _warn_of_damage(source: Source, recorder: _Recorder, warn: Callable[[str], None]) -> None:
     if recorder.damaged_count:
-        warn(
-            f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})"
-        )
+        warn(f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
     if source.video is not None and source.video.tail_lost:
         warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
 

@@ -7,12 +7,13 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from pycocotools import mask as coco_mask
+from typing_extensions import override
 
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
@@ -59,7 +60,7 @@ class _VideoSink(Sink):
     """Writes pictures as one video, at the source's pace; a picture for a single image."""
 
     file_name = ""
-    options: dict[str, Any] = {}
+    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -73,6 +74,7 @@ class _VideoSink(Sink):
         for _ in range(self._clock.repeats(frame)):
             self._writer.write(picture)
 
+    @override
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
@@ -105,6 +107,7 @@ class OverlaySink(_VideoSink):
 
     file_name = "overlay.mp4"
 
+    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         labels = {n: self._label(n, result) for n in result.masks} if self.context.labels else None
         picture = draw_overlay(frame.image, result.masks, labels)
@@ -113,6 +116,7 @@ class OverlaySink(_VideoSink):
         else:
             self._write_picture(frame, picture)
 
+    @override
     def close(self) -> None:
         super().close()
         source, first = self.context.source, self.context.first
@@ -129,6 +133,7 @@ class OverlaySink(_VideoSink):
 class MaskSink(Sink):
     """`masks/<frame>.png`: label maps in the DAVIS palette; `mask.png` for a picture."""
 
+    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         write_labels(_picture_path(self.context, "mask", "masks", frame), result.labels)
 
@@ -136,6 +141,7 @@ class MaskSink(Sink):
 class CutoutSink(Sink):
     """`cutout/<frame>.png`: the objects on a transparent ground (RGBA); `cutout.png` for a picture."""
 
+    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         path = _picture_path(self.context, "cutout", "cutout", frame)
         Image.fromarray(cut_out(frame, result)).save(path, compress_level=1)
@@ -145,8 +151,9 @@ class WebmSink(_VideoSink):
     """`cutout.webm`: the objects on a transparent ground, VP9."""
 
     file_name = "cutout.webm"
-    options = {"codec": "libvpx-vp9", "alpha": True}
+    options: ClassVar[dict[str, Any]] = {"codec": "libvpx-vp9", "alpha": True}
 
+    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         self._write_picture(frame, cut_out(frame, result))
 
@@ -155,7 +162,7 @@ class ProresSink(WebmSink):
     """`cutout.mov`: the objects on a transparent ground, ProRes 4444."""
 
     file_name = "cutout.mov"
-    options = {"codec": "prores_ks", "alpha": True}
+    options: ClassVar[dict[str, Any]] = {"codec": "prores_ks", "alpha": True}
 
 
 class RleSink(Sink):
@@ -165,6 +172,7 @@ class RleSink(Sink):
         super().__init__(context)
         self._file: IO[str] = (context.folder / "masks.jsonl").open("w", encoding="utf-8")
 
+    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         for number, mask in result.masks.items():
             rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
@@ -182,6 +190,7 @@ class RleSink(Sink):
                 record["text"] = self.context.objects.texts[number]
             self._file.write(json.dumps(record) + "\n")
 
+    @override
     def close(self) -> None:
         self._file.close()
 
@@ -195,6 +204,7 @@ class NpzSink(Sink):
         self._frames: list[int] = []
         self._scores: list[list[float]] = []
 
+    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         self._add(frame.name, result.labels)
         self._frames.append(frame.index)
@@ -204,6 +214,7 @@ class NpzSink(Sink):
         with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array(file, array, allow_pickle=False)
 
+    @override
     def close(self) -> None:
         self._add("ids", np.array(self.context.objects.ids, np.int64))
         self._add("frames", np.array(self._frames, np.int64))
@@ -234,5 +245,3 @@ def _picture_path(context: Context, single: str, folder: str, frame: SourceFrame
     path = context.folder / folder / f"{frame.name}.png"
     path.parent.mkdir(exist_ok=True)
     return path
-
-

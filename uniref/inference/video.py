@@ -111,9 +111,7 @@ class VideoTracker:
         sights = self._look(frame)
         return self._conclude(index, frame, sights, given)
 
-    def _check_given(
-        self, masks: Mapping[int, npt.NDArray[np.generic]], size: tuple[int, int]
-    ) -> dict[int, BoolMask]:
+    def _check_given(self, masks: Mapping[int, npt.NDArray[np.generic]], size: tuple[int, int]) -> dict[int, BoolMask]:
         for number in masks:
             check_id(number)
             if number in self.texts or number in self.supports:
@@ -157,10 +155,7 @@ class VideoTracker:
         order = self._order()
         device = self.segmenter.device
         stack = torch.stack(
-            [
-                torch.from_numpy(given[n]).to(device).float() if n in given else sights[n].probability
-                for n in order
-            ]
+            [torch.from_numpy(given[n]).to(device).float() if n in given else sights[n].probability for n in order]
         )
         labels = merge_labels(stack, order)
         masks: dict[int, Tensor] = {}

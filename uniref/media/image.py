@@ -52,7 +52,7 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
         return values.astype(np.uint8)
     found = np.unique(values)
     if image.mode != "P":
-        if found[-1] == _BINARY and len(found) <= 2:  # noqa: PLR2004 - black and white
+        if found[-1] == _BINARY and len(found) <= 2:
             return (values == _BINARY).astype(np.uint8)
         if len(found) > _MAX_GREY_LEVELS:
             raise MediaError(
@@ -62,7 +62,7 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
     if found[0] < 0 or found[-1] > _BINARY:
         raise MediaError(f"{path}: holds the value {found[-1]}; object ids go from 1 to 255")
     labels = values.astype(np.uint8)
-    if len(found) > 2 and found[-1] == _BINARY:  # noqa: PLR2004 - void beside real ids
+    if len(found) > 2 and found[-1] == _BINARY:
         labels = np.where(labels == _BINARY, 0, labels).astype(np.uint8)
     return labels
 

@@ -32,7 +32,9 @@ def colour(number: int) -> tuple[int, int, int]:
     return _COLOURS[(number - 1) % len(_COLOURS)]
 
 
-def draw_overlay(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapping[int, str] | None = None) -> UInt8Image:
+def draw_overlay(
+    image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapping[int, str] | None = None
+) -> UInt8Image:
     """A frame with every object tinted, outlined and, where given, labelled.
 
     Args:
@@ -110,6 +112,6 @@ def _write_labels(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapp
         x = int(np.clip(region[1].start, 0, max(0, image.shape[1] - width)))
         y = int(np.clip(region[0].start - height - 2, 0, max(0, image.shape[0] - height)))
         draw.rectangle((x, y, x + width, y + height), fill=colour(number))
-        dark = sum(colour(number)) > 400  # noqa: PLR2004 - bright ground, dark letters
+        dark = sum(colour(number)) > 400
         draw.text((x + 3 - left, y + 2 - top), text, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)
     return np.asarray(canvas)

@@ -102,7 +102,7 @@ class Source:
         try:
             self._video = VideoFile(self.path)
         except MediaError:
-            if suffix in video_read.EXTENSIONS and suffix != ".gif" or not _is_picture(self.path):
+            if (suffix in video_read.EXTENSIONS and suffix != ".gif") or not _is_picture(self.path):
                 raise
             self.kind, self._files = "image", [self.path]
             return

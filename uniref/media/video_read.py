@@ -72,7 +72,7 @@ class VideoFile:
     def shortest_interval(self) -> float:
         """Seconds between the two frames that follow each other fastest; the average where there is one frame."""
         steps = np.diff(self._times[:, 0])
-        steps = steps[steps > 1e-4]  # noqa: PLR2004 - equal stamps are a fault of the file
+        steps = steps[steps > 1e-4]
         return float(steps.min()) if len(steps) else 1 / self.fps
 
     def frames(self, first: int = 0, last: int | None = None, stride: int = 1) -> Iterator[SourceFrame]:
@@ -145,7 +145,7 @@ def _rgb(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     decord takes the padding of narrow, turned frames for further channels: [H, W, 4] whose rows hold W * 3 values.
     """
     height, width, channels = frame.shape
-    if channels == 3:  # noqa: PLR2004 - RGB
+    if channels == 3:
         return frame
     return frame.reshape(height, width * channels)[:, : width * 3].reshape(height, width, 3)
 

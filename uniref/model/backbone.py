@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -29,24 +30,20 @@ class Backbone(nn.Module):
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        self.body = _create(config)
-        self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
-        self.widths: list[int] = self.body.feature_info.channels()
-        if config.frozen_batch_norm:
-            self.body = freeze_batch_norm_2d(self.body)
+        body: Any = _create(config)
+        self.channels_last = str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")
+        self.widths: list[int] = body.feature_info.channels()
+        self.body = freeze_batch_norm_2d(body) if config.frozen_batch_norm else body
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.widths) if config.level_norm else None
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Normalised images, float [B, 3, H, W] with H and W multiples of 32 -> four maps [B, C, h, w]."""
         maps = []
-        for index, x in enumerate(self.body(images)):
-            if not self.channels_last and self.norms is not None:
-                x = x.permute(0, 2, 3, 1)
+        for index, feature in enumerate(self.body(images)):
+            x = feature if self.channels_last else feature.permute(0, 2, 3, 1)
             if self.norms is not None:
                 x = self.norms[index](x)
-            if self.channels_last or self.norms is not None:
-                x = x.permute(0, 3, 1, 2)
-            maps.append(x.contiguous())
+            maps.append(x.permute(0, 3, 1, 2).contiguous())
         return maps
 
 
@@ -97,10 +94,8 @@ class Projection(nn.Module):
         """Maps [B, width, h, w] at strides 8, 16, 32 -> levels [B, C, h, w]."""
         levels: list[Tensor] = []
         for index, projection in enumerate(self.levels):
-            if index < len(maps):
-                source = maps[index]
-            else:  # stride 64 reads the backbone's stride 32, every further level the one before it
-                source = maps[-1] if index == len(maps) else levels[-1]
+            # stride 64 reads the backbone's stride 32, every further level the one before it
+            source = maps[min(index, len(maps) - 1)] if index <= len(maps) else levels[-1]
             levels.append(projection(source))
         return levels
 

@@ -15,6 +15,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip(widths[:-1], widths[1:], strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [..., inputs] -> [..., outputs]."""
         *inner, last = self.layers
         for layer in inner:
             x = F.relu(layer(x))

@@ -25,6 +25,7 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, width, 1, stride), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [B, inputs, h, w] -> [B, width, h / stride, w / stride]."""
         out = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(out)) + self.downsample(x))
 
@@ -39,6 +40,7 @@ class ResidualBlock(nn.Module):
         self.skip: nn.Module = nn.Conv2d(inputs, width, 3, padding=1) if inputs != width else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [B, inputs, h, w] -> [B, width, h, w]."""
         return self.skip(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
@@ -52,6 +54,7 @@ class CBAM(nn.Module):
         self.spatial = nn.Conv2d(2, 1, 7, padding=3)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [B, C, h, w] -> the same shape, every value scaled by its gates in 0..1."""
         channel = self.channel(x.mean((2, 3))) + self.channel(x.amax((2, 3)))
         x = x * channel.sigmoid()[:, :, None, None]
         summary = torch.stack([x.amax(1), x.mean(1)], dim=1)

@@ -33,9 +33,7 @@ def pixel_positions(padding: Tensor, width: int) -> Tensor:
     xs = valid.cumsum(2, dtype=torch.float32)
     ys = (ys - 0.5) / (ys[:, -1:, :] + 1e-6) * (2 * math.pi)
     xs = (xs - 0.5) / (xs[:, :, -1:] + 1e-6) * (2 * math.pi)
-    return torch.cat([_interleaved_sine(ys, width // 2), _interleaved_sine(xs, width // 2)], dim=-1).permute(
-        0, 3, 1, 2
-    )
+    return torch.cat([_interleaved_sine(ys, width // 2), _interleaved_sine(xs, width // 2)], dim=-1).permute(0, 3, 1, 2)
 
 
 def box_positions(boxes: Tensor, features: int) -> Tensor:

@@ -50,7 +50,7 @@ class TextTokenizer:
         """
         try:
             return cls(Tokenizer.from_file(str(path)), max_tokens)
-        except Exception as error:  # the library raises bare Exception for whatever it cannot parse
+        except Exception as error:  # noqa: BLE001 - the library raises nothing more precise
             raise CheckpointError(f"{path}: not a readable tokenizer ({error})") from None
 
     @property
@@ -88,7 +88,7 @@ class TextTokenizer:
 def wordpiece(vocabulary: Sequence[str]) -> Tokenizer:
     """An uncased BERT tokenizer over `vocabulary` (must hold [PAD], [UNK], [CLS], [SEP])."""
     ids = {token: index for index, token in enumerate(vocabulary)}
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))  # noqa: S106
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
@@ -103,5 +103,3 @@ def _pad_id(tokenizer: Tokenizer) -> int:
         if found is not None:
             return found
     return 0
-
-

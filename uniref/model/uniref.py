@@ -1,10 +1,10 @@
 """UniRef++: the verbs that training and inference are written in.
 
-    features  = model.encode_image(images, padding)
-    reference = model.project(model.encode_text(ids, valid))            # or encode_mask(...)
-    fused     = model.fuse(features, [reference])
-    found     = model.detect(fused)
-    logits    = model.draw_best(fused, found, model.best_queries(found))
+features  = model.encode_image(images, padding)
+reference = model.project(model.encode_text(ids, valid))            # or encode_mask(...)
+fused     = model.fuse(features, [reference])
+found     = model.detect(fused)
+logits    = model.draw_best(fused, found, model.best_queries(found))
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from uniref.model.backbone import Backbone, Projection, level_padding
 from uniref.model.deformable.transformer import DeformableTransformer
 from uniref.model.mask_encoder import MaskEncoder
 from uniref.model.mask_head import MaskHead
-from uniref.model.structures import Detections, Features, ProjectedReference, Reference, ReferenceTokens
+from uniref.model.structures import (
+    Detections,
+    Features,
+    ProjectedReference,
+    ProjectedTokens,
+    Reference,
+    ReferenceTokens,
+)
 from uniref.model.text import TextEncoder
 from uniref.model.unifusion import UniFusion
 from uniref.recipe.model import ModelConfig
@@ -115,7 +122,7 @@ class UniRef(nn.Module):
     def project(self, reference: Reference) -> ProjectedReference:
         """UniFusion's side of a reference, computed once however often it is used."""
         done: dict[int, int] = {}
-        projected = []
+        projected: list[ProjectedTokens] = []
         for level, tokens in enumerate(reference):
             first = done.setdefault(id(tokens), level)  # a text's tokens are shared by all levels
             projected.append(projected[first] if first < level else self._fusion().project(tokens))

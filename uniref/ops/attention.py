@@ -36,9 +36,7 @@ def flash_applies(q: Tensor) -> bool:
     )
 
 
-def cross_attention(
-    q: Tensor, k: Tensor, v: Tensor, key_padding: Tensor | None = None, dropout: float = 0.0
-) -> Tensor:
+def cross_attention(q: Tensor, k: Tensor, v: Tensor, key_padding: Tensor | None = None, dropout: float = 0.0) -> Tensor:
     """Softmax attention of every query over the keys that are not padded, scale D ** -0.5.
 
     Args:
@@ -90,7 +88,5 @@ def attend_packed(
     lengths = keep.sum(dim=1, dtype=torch.int32)
     cu_k = F.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
     cu_q = torch.arange(0, (batch + 1) * queries, queries, dtype=torch.int32, device=q.device)
-    out = kernel(
-        q.flatten(0, 1), k[keep], v[keep], cu_q, cu_k, queries, int(lengths.max()), dropout_p=dropout
-    )
+    out = kernel(q.flatten(0, 1), k[keep], v[keep], cu_q, cu_k, queries, int(lengths.max()), dropout_p=dropout)
     return out.view_as(q)

@@ -106,8 +106,7 @@ class ModelConfig(_Strict):
             raise ValueError(f"hidden_dim {self.hidden_dim}: must be a multiple of 4 (sine positions)")
         if self.hidden_dim % self.transformer.heads:
             raise ValueError(
-                f"hidden_dim {self.hidden_dim}: must be a multiple of transformer.heads "
-                f"({self.transformer.heads})"
+                f"hidden_dim {self.hidden_dim}: must be a multiple of transformer.heads ({self.transformer.heads})"
             )
         if self.hidden_dim % self.groups:
             raise ValueError(f"hidden_dim {self.hidden_dim}: must be a multiple of groups ({self.groups})")

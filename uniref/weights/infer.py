@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -84,7 +84,7 @@ def infer_backbone(tensors: Shapes) -> BackboneConfig:
     """
     if "backbone.body.patch_embed.proj.weight" in tensors:
         return _swin(tensors)
-    depths = tuple(_count(tensors, rf"backbone\.body\.layer{stage}\.(\d+)\.") for stage in range(1, 5))
+    depths = _four([_count(tensors, rf"backbone\.body\.layer{stage}\.(\d+)\.") for stage in range(1, 5)])
     name = _RESNETS.get(depths)
     options: dict[str, Any] = {} if name else {"layers": list(depths)}
     return BackboneConfig(name=name or "resnet50", options=options)
@@ -92,10 +92,8 @@ def infer_backbone(tensors: Shapes) -> BackboneConfig:
 
 def _swin(tensors: Shapes) -> BackboneConfig:
     width = tensors["backbone.body.patch_embed.proj.weight"].shape[0]
-    depths = tuple(_count(tensors, rf"backbone\.body\.layers_{stage}\.blocks\.(\d+)\.") for stage in range(4))
-    tables = [
-        tensors[f"backbone.body.layers_{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(4)
-    ]
+    depths = _four([_count(tensors, rf"backbone\.body\.layers_{stage}\.blocks\.(\d+)\.") for stage in range(4)])
+    tables = [tensors[f"backbone.body.layers_{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(4)]
     window = (math.isqrt(tables[0].shape[0]) + 1) // 2
     name = _SWINS.get((width, depths, window))
     options: dict[str, Any] = {}
@@ -133,16 +131,21 @@ def _text(tensors: Shapes) -> TextConfig:
 
 
 def _mask_encoder(tensors: Shapes) -> MaskEncoderConfig:
-    stages = range(4)
-    w0, w1, w2, w3 = (tensors[f"mask_encoder.stages.{i}.0.conv1.weight"].shape[0] for i in stages)
-    d0, d1, d2, d3 = (_count(tensors, rf"mask_encoder\.stages\.{i}\.(\d+)\.") for i in stages)
+    widths = _four([tensors[f"mask_encoder.stages.{i}.0.conv1.weight"].shape[0] for i in range(4)])
+    depths = _four([_count(tensors, rf"mask_encoder\.stages\.{i}\.(\d+)\.") for i in range(4)])
     gate = tensors["mask_encoder.fusers.0.attention.channel.0.weight"].shape
     return MaskEncoderConfig(
         stem_width=tensors["mask_encoder.conv1.weight"].shape[0],
-        widths=(w0, w1, w2, w3),
-        depths=(d0, d1, d2, d3),
+        widths=widths,
+        depths=depths,
         gate_reduction=gate[1] // gate[0],
     )
+
+
+def _four(numbers: Sequence[int]) -> tuple[int, int, int, int]:
+    """One number a stage."""
+    a, b, c, d = numbers
+    return a, b, c, d
 
 
 def _count(tensors: Shapes, pattern: str) -> int:

@@ -22,9 +22,7 @@ TRANSFORMER = [
     Rule(_TRANSFORMER + r"decoder\.layers\.(\d+)\.norm1\.(.+)", r"transformer.decoder.\1.cross_norm.\2"),
     Rule(_TRANSFORMER + r"decoder\.layers\.(\d+)\.norm2\.(.+)", r"transformer.decoder.\1.self_norm.\2"),
     Rule(_TRANSFORMER + r"decoder\.layers\.(\d+)\.norm3\.(.+)", r"transformer.decoder.\1.ffn.norm.\2"),
-    Rule(
-        _TRANSFORMER + r"(encoder|decoder)\.layers\.(\d+)\.(linear[12])\.(.+)", r"transformer.\1.\2.ffn.\3.\4"
-    ),
+    Rule(_TRANSFORMER + r"(encoder|decoder)\.layers\.(\d+)\.(linear[12])\.(.+)", r"transformer.\1.\2.ffn.\3.\4"),
     Rule(_TRANSFORMER + r"enc_output\.(.+)", r"transformer.proposal.\1"),
     Rule(_TRANSFORMER + r"enc_output_norm\.(.+)", r"transformer.proposal_norm.\1"),
     Rule(_TRANSFORMER + r"pos_trans\.(.+)", r"transformer.query_position.\1"),
@@ -80,7 +78,9 @@ MASK_ENCODER = [
         r"value_encoder\.fuser(\d)\.attention\.SpatialGate\.spatial\.conv\.(.+)",
         lambda m: f"mask_encoder.fusers.{int(m[1]) - 2}.attention.spatial.{m[2]}",
     ),
-    Rule(r"value_encoder\.fuser(\d)\.(block[12])\.(.+)", lambda m: f"mask_encoder.fusers.{int(m[1]) - 2}.{m[2]}.{m[3]}"),
+    Rule(
+        r"value_encoder\.fuser(\d)\.(block[12])\.(.+)", lambda m: f"mask_encoder.fusers.{int(m[1]) - 2}.{m[2]}.{m[3]}"
+    ),
 ]
 
 OTHER = [

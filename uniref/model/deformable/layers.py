@@ -21,6 +21,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [B, N, C] -> [B, N, C]."""
         hidden = self.dropout(F.relu(self.linear1(x)))
         return self.norm(x + self.dropout(self.linear2(hidden)))
 

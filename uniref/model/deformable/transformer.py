@@ -50,13 +50,17 @@ class DeformableTransformer(nn.Module):
 
     def _reset_parameters(self) -> None:
         for class_head in self.class_heads:
+            assert isinstance(class_head, nn.Linear)
             nn.init.constant_(class_head.bias, -math.log((1 - _PRIOR) / _PRIOR))
         for index, box_head in enumerate(self.box_heads):
-            nn.init.zeros_(box_head.layers[-1].weight)
-            nn.init.zeros_(box_head.layers[-1].bias)
+            assert isinstance(box_head, MLP)
+            last = box_head.layers[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
             if index == 0:
                 # the first layer starts from a small box, as in Deformable DETR
-                nn.init.constant_(box_head.layers[-1].bias[2:], -2.0)
+                nn.init.constant_(last.bias[2:], -2.0)
 
     def forward(self, levels: Sequence[Tensor], paddings: Sequence[Tensor], with_proposals: bool = False) -> Detections:
         """Detect in a batch of (fused) features.
@@ -88,9 +92,7 @@ class DeformableTransformer(nn.Module):
             start, proposals = self._propose(memory.float(), sizes, paddings, padding, with_proposals)
         logits, boxes, references, states = self._decode(memory, start, sizes, ratios, padding)
         split = memory.split([h * w for h, w in sizes], dim=1)
-        maps = tuple(
-            x.transpose(1, 2).unflatten(2, size).contiguous() for x, size in zip(split, sizes, strict=True)
-        )
+        maps = tuple(x.transpose(1, 2).unflatten(2, size).contiguous() for x, size in zip(split, sizes, strict=True))
         return Detections(logits, boxes, references, states, maps, proposals)
 
     def _encode(self, tokens: Tensor, positions: Tensor, sizes: Sizes, ratios: Tensor, padding: Tensor) -> Tensor:

@@ -1,0 +1,86 @@
+import subprocess
+import sys
+
+import pytest
+
+from uniref.version import __version__
+from uniref_cli.app import run
+
+HEAVY = ("torch", "timm", "transformers", "numpy", "decord", "pydantic")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from uniref_cli.app import run; code = run(['--help']); "
+        f"loaded = [m for m in {HEAVY!r} if m in sys.modules]; "
+        "print(code, loaded, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "0 []"
+    for command in ("predict", "convert", "prepare-data", "train", "eval"):
+        assert command in done.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = f"import sys, uniref; print([m for m in {HEAVY!r} if m in sys.modules], uniref.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"[] {__version__}"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"uniref {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "prepare-data"])
+def test_commands_to_come_say_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "some", "--argument", "x"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert f"{command}: not built yet" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["predict", "--nonsense"], "No such option"),
+        (["convert"], "Missing argument"),
+        (["convert", "a", "b", "--dtype", "int3"], "int3"),
+        (["predict", "x.mp4", "--score-threshold", "7"], "score-threshold"),
+        (["predict"], "nothing to look at"),
+        (["predict", "x.mp4", "--text", "dog"], "no --checkpoint"),
+        (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--save", "film"], "--save 'film'"),
+        (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--shard", "0/2"], "--shard"),
+        (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--start", "soon"], "--start"),
+        (["predict", "x.mp4", "--checkpoint", "c"], "nothing to look for"),
+        (["predict", "no/*.mp4", "--text", "dog", "--checkpoint", "c"], "matches no file"),
+    ],
+)
+def test_usage_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("uniref: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_shell_completion_offers_the_commands() -> None:
+    import os
+
+    environment = os.environ | {"_UNIREF_COMPLETE": "complete_bash", "COMP_WORDS": "uniref pre", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "uniref_cli.app"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.split() == ["predict", "prepare-data"]
+
+
+def test_unexpected_errors_have_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("uniref_cli.inputs.expand", lambda arguments: 1 / 0)
+    assert run(["predict", "x", "--text", "y"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "ZeroDivisionError" in captured.err

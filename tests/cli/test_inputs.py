@@ -1,0 +1,88 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from uniref.core.errors import UniRefError, UsageError
+from uniref_cli.inputs import Job, expand, name_outputs, read_prompts
+from uniref_cli.shards import Shard, parse_shard, shard_of_environment
+
+
+def inputs(jobs: list[Job]) -> list[str]:
+    return [job.input for job in jobs]
+
+
+def test_lists_globs_and_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.mp4", "a.mp4", "c [1].mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("x.mp4\n\n# no\ny.mp4\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("z.mp4\n"))
+    found = inputs(expand([f"{tmp_path}/[ab].mp4", f"@{tmp_path}/list.txt", "-", f"{tmp_path}/c [1].mp4"]))
+    assert found == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4", "x.mp4", "y.mp4", "z.mp4", f"{tmp_path}/c [1].mp4"]
+
+
+def test_empty_and_missing_lists_are_told(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("\n")
+    with pytest.raises(UsageError, match="lists no inputs"):
+        expand([f"@{tmp_path}/list.txt"])
+    with pytest.raises(UniRefError, match="cannot be read"):
+        expand(["@none.txt"])
+
+
+@pytest.mark.parametrize("form", ["yaml", "json", "jsonl"])
+def test_prompt_files(form: str, tmp_path: Path) -> None:
+    records = [{"input": "a.mp4", "text": ["dog", "2=cat"], "start": 3}, {"input": "/b.png", "support": "x.png=y.png"}]
+    path = tmp_path / f"jobs.{form}"
+    text = "\n".join(map(json.dumps, records)) if form == "jsonl" else json.dumps(records)
+    if form == "yaml":
+        text = "- input: a.mp4\n  text: [dog, 2=cat]\n  start: 3\n- input: /b.png\n  support: x.png=y.png\n"
+    path.write_text(text)
+    a, b = read_prompts(path)
+    assert a == Job(input=str(tmp_path / "a.mp4"), text=("dog", "2=cat"), start="3")
+    assert b.input == "/b.png"
+    assert b.support == (f"{tmp_path}/x.png={tmp_path}/y.png",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", '{"input": "a"}\nnope', "line 2: not JSON"),
+        ("a.jsonl", '{"input": "a", "txt": "b"}', "line 1: txt: Extra"),
+        ("a.yaml", "- text: dog", "record 1: input: Field required"),
+        ("a.yaml", "input: dog", "expected a list"),
+        ("a.yaml", "- [", "cannot be parsed"),
+        ("a.json", "[1]", "record 1"),
+        ("a.json", "[]", "no records"),
+    ],
+)
+def test_wrong_prompt_files_name_the_place(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UniRefError, match=message) as caught:
+        read_prompts(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_outputs_get_distinct_names() -> None:
+    jobs = [Job(input=p) for p in ("a/clip.mp4", "a/clip.mov", "b/clip.mp4", "b/clip.mp4", "frames/")]
+    jobs.append(Job(input="z.mp4", name="clip"))
+    assert name_outputs(jobs) == ["clip.mp4", "clip.mov", "b_clip.mp4", "clip-2", "frames", "clip"]
+    with pytest.raises(UsageError, match="two records"):
+        name_outputs([Job(input="a", name="x"), Job(input="b", name="x")])
+    with pytest.raises(UsageError, match="plain folder name"):
+        name_outputs([Job(input="a", name="../x")])
+
+
+def test_shards() -> None:
+    assert parse_shard("2/3") == Shard(1, 3)
+    assert shard_of_environment({}) == Shard(0, 1)
+    assert shard_of_environment({"RANK": "1", "WORLD_SIZE": "4"}) == Shard(1, 4)
+    array = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_STEP": "2"}
+    assert shard_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}) == Shard(2, 5)
+    step = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
+    assert shard_of_environment(array | step | {"SLURM_ARRAY_TASK_COUNT": "5"}) == Shard(5, 10)
+    for text in ("0/3", "4/3", "1", "a/b"):
+        with pytest.raises(UsageError, match="--shard"):
+            parse_shard(text)
+    with pytest.raises(UsageError, match="RANK=9"):
+        shard_of_environment({"RANK": "9", "WORLD_SIZE": "4"})

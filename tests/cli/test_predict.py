@@ -1,0 +1,288 @@
+"""`uniref predict` as a user runs it, on files that are really encoded."""
+
+import json
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from uniref import Predictor
+from uniref.media.ffmpeg import run_ffmpeg
+from uniref.media.image import read_image, read_mask
+from uniref.media.source import Selection, Source
+from uniref.media.video_read import VideoFile
+from uniref_cli.app import run
+
+MakeVideo = Callable[..., Path]
+
+
+@pytest.fixture
+def predict(checkpoint: Path, tmp_path: Path) -> Callable[..., int]:
+    """Run the command with the tiny checkpoint at 64 px into tmp_path/out."""
+
+    def call(*arguments: object, side: str = "64") -> int:
+        fixed = ["--checkpoint", checkpoint, "--out", tmp_path / "out", "--short-side", side]
+        return run(["predict", *map(str, [*arguments, *fixed])])
+
+    return call
+
+
+def read_summary(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_video_gives_overlay_masks_and_summary(predict, make_video: MakeVideo, tmp_path: Path) -> None:
+    clip = make_video(frames=5, fps=30000 / 1001)
+    assert predict(clip, "--text", "the red car") == 0
+    out = tmp_path / "out" / "clip"
+    overlay = VideoFile(out / "overlay.mp4")
+    assert overlay.frame_count == 5
+    assert overlay.fps == pytest.approx(30000 / 1001, rel=1e-6)
+    assert next(iter(overlay.frames())).image.shape == (48, 64, 3)
+    assert [p.name for p in sorted((out / "masks").iterdir())] == [f"{i:05d}.png" for i in range(5)]
+    summary = read_summary(out)
+    assert summary["frames"]["written"] == 5
+    assert summary["objects"]["1"]["text"] == "the red car"
+    assert sorted(p.name for p in out.iterdir()) == ["masks", "overlay.mp4", "summary.json"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip"]
+
+
+def test_files_hold_what_the_interface_returns(
+    predict, make_video: MakeVideo, mask_png: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    clip = make_video(frames=4)
+    assert predict(clip, "--mask", mask_png, "--text", "dog", "--save", "masks,rle,npz", "--score-threshold", 0) == 0
+    frames = [f.image for f in VideoFile(clip).frames()]
+    first = read_mask(mask_png) > 0
+    expected = list(
+        Predictor.from_pretrained(checkpoint, "cpu").segment_video(
+            frames, text="dog", masks={0: {1: first}}, score_threshold=0, short_side=64
+        )
+    )
+    out = tmp_path / "out" / "clip"
+    records = [json.loads(line) for line in (out / "masks.jsonl").read_text().splitlines()]
+    assert len(records) == 8
+    with np.load(out / "masks.npz") as archive:
+        for frame in expected:
+            assert np.array_equal(read_mask(out / "masks" / f"{frame.index:05d}.png"), frame.labels)
+            assert np.array_equal(archive[f"{frame.index:05d}"], frame.labels)
+        assert archive["ids"].tolist() == [1, 2]
+        assert archive["scores"].shape == (4, 2)
+    for record in records:
+        frame, mask = expected[record["image_id"]], expected[record["image_id"]].masks[record["object_id"]]
+        assert np.array_equal(coco_mask.decode(record["segmentation"]).astype(bool), mask)
+        assert record["area"] == mask.sum()
+        assert record["score"] == pytest.approx(frame.scores[record["object_id"]], abs=1e-5)
+        if mask.any():
+            x, y, w, h = record["bbox"]
+            ys, xs = np.nonzero(mask)
+            assert (x, y, x + w, y + h) == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+
+
+def test_pictures_by_text_and_by_support(predict, png: Path, mask_png: Path, picture, tmp_path: Path) -> None:
+    assert predict(png, "--text", "dog", "--text", "5=cat", "--save", "overlay,masks,cutout,rle") == 0
+    out = tmp_path / "out" / "picture"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "cutout.png", "mask.png", "masks.jsonl", "overlay.png", "summary.json",
+    ]  # fmt: skip
+    assert read_image(out / "overlay.png").shape == picture.shape
+    with Image.open(out / "cutout.png") as cutout:
+        assert cutout.mode == "RGBA"
+        assert np.array_equal(np.asarray(cutout)[..., 3] > 0, read_mask(out / "mask.png") > 0)
+    assert predict(png, "--support", f"{png}={mask_png}", "--overwrite") == 0
+    assert read_summary(out)["objects"]["1"]["kind"] == "support"
+
+
+def test_transparent_videos(predict, make_video: MakeVideo, tmp_path: Path, mask_png: Path) -> None:
+    assert predict(make_video(frames=3), "--mask", mask_png, "--save", "webm,prores,cutout") == 0
+    out = tmp_path / "out" / "clip"
+    assert "alpha_mode" in run_ffmpeg(["-i", str(out / "cutout.webm")])[1].lower()
+    assert "yuva444p" in run_ffmpeg(["-i", str(out / "cutout.mov")])[1]
+    assert len(list((out / "cutout").iterdir())) == 3
+
+
+def test_folder_of_frames_keeps_its_names(predict, picture, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for name in ("img_9", "img_10", "img_11"):
+        Image.fromarray(picture).save(folder / f"{name}.png")
+    assert predict(folder, "--text", "dog", "--start", 1) == 0
+    assert [p.name for p in sorted((tmp_path / "out" / "frames" / "masks").iterdir())] == ["img_10.png", "img_11.png"]
+
+
+def test_sound_is_kept(predict, make_video: MakeVideo, tmp_path: Path) -> None:
+    loud = tmp_path / "loud.mp4"
+    tone = ["-f", "lavfi", "-i", "sine=d=1", "-c:v", "copy", "-shortest", str(loud)]
+    assert run_ffmpeg(["-y", "-i", str(make_video(frames=25)), *tone])[0] == 0
+    assert predict(loud, "--text", "dog", "--end", 8) == 0
+    overlay = tmp_path / "out" / "loud" / "overlay.mp4"
+    assert "Audio:" in run_ffmpeg(["-i", str(overlay)])[1]
+    assert VideoFile(overlay).frame_count == 8
+
+
+def test_variable_rate_keeps_its_timing(predict, make_video: MakeVideo, tmp_path: Path) -> None:
+    vfr = tmp_path / "vfr.mp4"
+    drop = "select='lt(n,10)+not(mod(n,5))'"
+    run_ffmpeg(["-y", "-i", str(make_video(frames=40)), "-vf", drop, "-fps_mode", "vfr", str(vfr)])
+    source = VideoFile(vfr)
+    last = list(source.frames())[-1]
+    assert predict(vfr, "--text", "dog") == 0
+    overlay = VideoFile(tmp_path / "out" / "vfr" / "overlay.mp4")
+    seconds = overlay.frame_count / overlay.fps
+    assert seconds == pytest.approx(last.seconds + last.duration, abs=0.1)
+    assert len(list((tmp_path / "out" / "vfr" / "masks").iterdir())) == source.frame_count
+
+
+def test_a_rerun_skips_what_is_done(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    clip = make_video(frames=3)
+    arguments = (clip, "--text", "dog")
+    assert predict(*arguments) == 0
+    stamp = (tmp_path / "out" / "clip" / "overlay.mp4").stat().st_mtime_ns
+    capsys.readouterr()
+    assert predict(*arguments, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "skipped"
+    assert (tmp_path / "out" / "clip" / "overlay.mp4").stat().st_mtime_ns == stamp
+    assert predict(clip, "--text", "cat") == 2
+    assert "another request" in capsys.readouterr().err
+    assert predict(clip, "--text", "cat", "--overwrite") == 0
+    assert read_summary(tmp_path / "out" / "clip")["objects"]["1"]["text"] == "cat"
+
+
+def test_one_failure_does_not_stop_the_others(
+    predict, make_video: MakeVideo, png: Path, tmp_path: Path, capsys
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"nothing")
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"{bad}\n# a comment\n\n{png}\n")
+    assert predict(make_video(frames=2), f"@{listing}", tmp_path / "none.mp4", "--text", "dog", "--json") == 1
+    captured = capsys.readouterr()
+    states = {Path(r["input"]).name: r["status"] for r in map(json.loads, captured.out.splitlines())}
+    assert states == {"clip.mp4": "done", "bad.mp4": "failed", "picture.png": "done", "none.mp4": "failed"}
+    assert "2 of 4 inputs failed" in captured.err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["clip", "picture"]
+
+
+def test_prompts_file_with_paths_of_its_own(
+    predict, make_video: MakeVideo, mask_png: Path, png: Path, tmp_path: Path
+) -> None:
+    make_video(frames=4)
+    jobs = [
+        {"input": "clip.mp4", "text": "dog", "name": "by-text", "end": 2, "propagate": False},
+        {"input": "clip.mp4", "mask": ["1:disk.png"], "start": "1", "score_threshold": 0.0},
+        {"input": "picture.png", "support": ["picture.png=disk.png"]},
+    ]
+    (tmp_path / "jobs.jsonl").write_text("\n".join(map(json.dumps, jobs)))
+    assert predict("--prompts", tmp_path / "jobs.jsonl") == 0
+    out = tmp_path / "out"
+    assert sorted(p.name for p in out.iterdir()) == ["by-text", "clip", "picture"]
+    assert read_summary(out / "by-text")["frames"]["written"] == 2
+    assert read_summary(out / "clip")["frames"]["first"] == 1
+    assert np.array_equal(read_mask(out / "clip" / "masks" / "00001.png"), read_mask(mask_png))
+
+
+def test_shards_do_everything_once(predict, make_video: MakeVideo, tmp_path: Path) -> None:
+    clips = [make_video(f"{i}.mp4", frames=1) for i in range(3)]
+    done = []
+    for i in (1, 2):
+        assert predict(*clips, "--text", "dog", "--shard", f"{i}/2") == 0
+        done.append({p.name for p in (tmp_path / "out").iterdir()})
+    assert done == [{"0", "2"}, {"0", "1", "2"}]
+
+
+def test_damage_is_told_and_survived(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    cut = make_video(frames=100)
+    data = cut.read_bytes()
+    cut.write_bytes(data[: int(len(data) * 0.6)])
+    assert predict(cut, "--text", "dog", "--save", "masks") == 0
+    summary = read_summary(tmp_path / "out" / "clip")
+    lost = summary["frames"]["lost_at_end"]
+    assert lost + summary["frames"]["written"] == 100
+    assert f"{lost} frames at its end are lost" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_frame_and_closes_the_files(
+    predict, make_video: MakeVideo, tmp_path: Path, signum: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from uniref.inference.video import VideoTracker
+
+    real, steps = VideoTracker.step, []
+
+    def step(self, *rest):
+        steps.append(1)
+        if len(steps) == 3:
+            signal.raise_signal(signum)
+        return real(self, *rest)
+
+    monkeypatch.setattr(VideoTracker, "step", step)
+    clips = make_video(frames=10), make_video("next.mp4", frames=2)
+    assert predict(*clips, "--text", "dog") == code
+    assert "run the same command again" in capsys.readouterr().err
+    out = tmp_path / "out"
+    assert [p.name for p in out.iterdir()] == ["clip.partial"]
+    assert VideoFile(out / "clip.partial" / "overlay.mp4").frame_count == 3
+    monkeypatch.setattr(VideoTracker, "step", real)
+    assert predict(*clips, "--text", "dog") == 0
+    assert sorted(p.name for p in out.iterdir()) == ["clip", "next"]
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(
+    predict, make_video: MakeVideo, png: Path, mask_png: Path, tmp_path: Path, capsys, checkpoint: Path
+) -> None:
+    clip = make_video(frames=2)
+    Image.new("L", (9, 9), 255).save(tmp_path / "small.png")
+    Image.new("L", (64, 48), 0).save(tmp_path / "black.png")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    cases = [
+        ((tmp_path / "none.mp4", "--text", "dog"), 1, "no such file"),
+        ((tmp_path / "empty.mp4", "--text", "dog"), 1, "is empty"),
+        ((clip, "--text", ""), 2, "is empty"),
+        ((clip, "--text", "?!"), 2, "no words"),
+        ((clip, "--text", "1=dog", "--mask", mask_png), 2, "already given by a mask"),
+        ((clip, "--mask", tmp_path / "small.png"), 1, "small.png: is 9 x 9 pixels"),
+        ((clip, "--mask", tmp_path / "black.png"), 1, "marks no pixel"),
+        ((png, "--mask", mask_png), 2, "single picture"),
+        ((clip, "--text", "dog", "--device", "cuda:9"), 2, "cuda:9"),
+        ((clip, "--text", "dog", "--start", "9"), 2, "after its end"),
+    ]
+    for arguments, code, message in cases:
+        assert predict(*arguments) == code, arguments
+        errors = capsys.readouterr().err
+        assert message in errors
+        assert errors.count("\n") == 1, errors
+        assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_unwritable_place_is_one_line(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert predict(make_video(frames=2), "--text", "dog") == 1
+    errors = capsys.readouterr().err
+    assert "cannot be written" in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line(predict, make_video: MakeVideo, tmp_path: Path, capsys, monkeypatch) -> None:
+    import errno
+
+    from uniref.inference import sinks
+
+    def full(*rest: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sinks, "write_labels", full)
+    assert predict(make_video(frames=6), "--text", "dog") == 1
+    errors = capsys.readouterr().err
+    assert "No space left on device" in errors
+    assert errors.count("\n") == 1
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not any(t.name.startswith("uniref-") for t in threading.enumerate())
+
+
+def test_selection_object_reads_like_the_options(make_video: MakeVideo) -> None:
+    assert Source(make_video(frames=4)).selected_count(Selection(None, "3", 2)) == 2

@@ -1,0 +1,15 @@
+import torch
+
+from uniref.inference.merge import merge_labels
+
+
+def test_worked_by_hand() -> None:
+    # one pixel a column: nothing, the first object, both (second stronger), both weak, a tie
+    p = torch.tensor([[[0.1, 0.9, 0.6, 0.4, 0.8]], [[0.2, 0.1, 0.7, 0.4, 0.8]]])
+    # backgrounds 0.72, 0.09, 0.12, 0.36, 0.04: the weak pair beats it, and the earlier object wins the tie
+    assert merge_labels(p, [7, 200]).tolist() == [[0, 7, 200, 7, 7]]
+
+
+def test_one_object_is_more_probable_than_not() -> None:
+    p = torch.tensor([[[0.5, 0.50001, 0.49999]]])
+    assert merge_labels(p, [1]).tolist() == [[0, 1, 0]]

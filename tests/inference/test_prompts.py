@@ -1,0 +1,101 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uniref.core.errors import MediaError, UniRefError, UsageError
+from uniref.inference.prompts import Prompt, resolve
+from uniref.media.palette import write_labels
+from uniref.media.source import Selection, Source
+
+MakeVideo = Callable[..., Path]
+
+
+@pytest.fixture
+def video(make_video: MakeVideo) -> Source:
+    return Source(make_video(frames=6))
+
+
+def labels(path: Path, *ids: int) -> str:
+    array = np.zeros((48, 64), np.uint8)
+    for i, number in enumerate(ids):
+        array[5 * i : 5 * i + 4] = number
+    write_labels(path, array)
+    return str(path)
+
+
+def test_texts_fill_the_ids_that_masks_and_named_texts_leave(video: Source, tmp_path: Path) -> None:
+    prompt = Prompt(text=("dog", "3=the red car", "cat"), mask=(labels(tmp_path / "a.png", 1, 4),))
+    objects = resolve(prompt, video, Selection())
+    assert objects.texts == {2: "dog", 3: "the red car", 5: "cat"}
+    assert sorted(objects.masks[0]) == [1, 4]
+    assert objects.ids == [1, 2, 3, 4, 5]
+    assert objects.describe(4) == {"kind": "mask", "first_frame": 0}
+
+
+def test_masks_for_later_frames_and_a_later_start(video: Source, tmp_path: Path) -> None:
+    a, b = labels(tmp_path / "a.png", 1), labels(tmp_path / "b.png", 2)
+    objects = resolve(Prompt(mask=(a, f"4:{b}")), video, Selection("2"))
+    assert {frame: list(given) for frame, given in objects.masks.items()} == {2: [1], 4: [2]}
+    with pytest.raises(UsageError, match="frame 4 is not among the frames"):
+        resolve(Prompt(mask=(f"4:{b}",)), video, Selection(stride=3))
+
+
+def test_a_davis_folder_counts_each_object_once(video: Source, tmp_path: Path) -> None:
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    labels(folder / "00000.png", 1)
+    labels(folder / "00002.png", 1, 2)
+    labels(folder / "00003.png", 1, 2)
+    objects = resolve(Prompt(mask=(str(folder),)), video, Selection())
+    assert {frame: list(given) for frame, given in objects.masks.items()} == {0: [1], 2: [2]}
+    assert objects.mask_file(2, 2).name == "00002.png"
+    labels(folder / "cover.png", 1)
+    with pytest.raises(MediaError, match=r"cover\.png"):
+        resolve(Prompt(mask=(str(folder),)), video, Selection())
+
+
+def test_support_pairs(png: Path, mask_png: Path) -> None:
+    objects = resolve(Prompt(support=(f"{png}={mask_png}",) * 2), Source(png), Selection())
+    assert objects.support_id == 1
+    assert objects.describe(1) == {"kind": "support", "shots": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (("",), "is empty"),
+        (("7=  ",), "is empty"),
+        (("0=dog",), "1 to 255"),
+        (("300=dog",), "1 to 255"),
+        (("2=dog", "2=cat"), "already given by another text"),
+        (("1=dog",), "already given by a mask"),
+    ],
+)
+def test_contradictory_texts(video: Source, tmp_path: Path, text: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        resolve(Prompt(text=text, mask=(labels(tmp_path / "a.png", 1),)), video, Selection())
+
+
+def test_contradictory_and_unusable_masks(video: Source, png: Path, mask_png: Path, tmp_path: Path) -> None:
+    a = labels(tmp_path / "a.png", 1)
+    black = labels(tmp_path / "black.png")
+    Image.new("L", (20, 20), 255).save(tmp_path / "small.png")
+    cases: list[tuple[Prompt, Source, str]] = [
+        (Prompt(mask=(a, a)), video, "already given by"),
+        (Prompt(mask=(black,)), video, "marks no pixel"),
+        (Prompt(mask=(f"99:{a}",)), video, "frame 99"),
+        (Prompt(mask=("none.png",)), video, "none.png: no such file"),
+        (Prompt(mask=(a,)), Source(png), "single picture"),
+        (Prompt(text=("dog",), support=(f"{png}={mask_png}",)), Source(png), "one of them"),
+        (Prompt(support=("nothing",)), Source(png), "IMAGE=MASK"),
+        (Prompt(support=(f"{png}={tmp_path / 'small.png'}",)), Source(png), "20 x 20 pixels"),
+        (Prompt(support=(f"{png}={black}",)), Source(png), "marks no pixel"),
+        (Prompt(), video, "nothing to look for"),
+    ]
+    for prompt, source, message in cases:
+        with pytest.raises(UniRefError, match=message) as caught:
+            resolve(prompt, source, Selection())
+        assert "\n" not in str(caught.value)
