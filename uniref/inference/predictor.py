@@ -215,7 +215,7 @@ class Predictor:
         return self._segmenter.support_reference(images, masks)
 
     def _image_results(self, frame: Frame, reference: ProjectedReference) -> list[ImageResult]:
-        found = self._segmenter.find(frame, [reference])
+        found = self._segmenter.find(frame, [[reference]])
         masks = hard_masks(found, frame).cpu().numpy()
         return [
             ImageResult(mask, score, box.numpy())

@@ -5,7 +5,8 @@ Axes: N objects, H x W the original image, h x w the network input (unpadded).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,14 +19,20 @@ from uniref.core.errors import UsageError
 from uniref.inference.preprocess import Input, UInt8Image, check_image, normalise, pad_batch, pad_mask
 from uniref.model.mask_head import STRIDE
 from uniref.model.structures import (
+    Detections,
     Features,
     ProjectedReference,
-    ProjectedTokens,
     concat_tokens,
+    split_reference,
+    split_tokens,
 )
 from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
+from uniref.ops.matmul import fast_matmul
 from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
+
+_LARGE = 1 << 16  # pixels of an input from which other kernels than PyTorch's usual ones pay
+_OBJECTS = 4  # that go through the transformer as one batch on an accelerator: bounds memory
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Segmenter:
 
     def _encode(self, batch: Input, size: tuple[int, int], original: tuple[int, int]) -> Frame:
         images = batch.images.to(self.device)
-        with autocast(self.device, self.precision):
+        with self._computing(images):
             features = self.model.encode_image(images, batch.padding.to(self.device))
         return Frame(features, images, size, original)
 
@@ -111,7 +118,7 @@ class Segmenter:
         """
         at_input = resize_nearest(masks.to(self.device), frame.size).float()
         padded = pad_mask(at_input, frame.images.shape[-2:])
-        with autocast(self.device, self.precision):
+        with self._computing(frame.images):
             reference = self.model.project(self.model.encode_mask(frame.features, frame.images, padded))
         return split_reference(reference)
 
@@ -127,24 +134,46 @@ class Segmenter:
         size = batch.images.shape[-2:]
         stacked = torch.stack([pad_mask(mask.float(), size) for mask in masks]).to(self.device)
         inputs = batch.images.to(self.device)
-        with autocast(self.device, self.precision):
+        with self._computing(inputs):
             features = self.model.encode_image(inputs, batch.padding.to(self.device))
             reference = self.model.project(self.model.encode_mask(features, inputs, stacked))
-        return tuple(concat_tokens(_rows(tokens)) for tokens in reference)
+        return tuple(concat_tokens(split_tokens(tokens)) for tokens in reference)
 
     @torch.inference_mode()
-    def find(self, frame: Frame, references: Sequence[ProjectedReference]) -> Found:
-        """The best query's mask, score and box for each of N objects.
+    def find(self, frame: Frame, groups: Sequence[Sequence[ProjectedReference]]) -> Found:
+        """The best query's mask, score and box for each object.
 
         Args:
             frame: The image.
-            references: Each with batch size N (one row an object); all are added (text and masks of RVOS).
+            groups: Objects with the same kind of references. Of each group, references with one row an object, all of
+                which are added (text and masks of RVOS).
+
+        Returns:
+            The objects of all groups, one after the other.
         """
-        with autocast(self.device, self.precision):
-            fused = self.model.fuse(frame.features, references)
-            found = self.model.detect(fused)
-            queries = self.model.best_queries(found)
-            logits = self.model.draw_best(fused, found, queries)
+        size = 1 if self.device.type == "cpu" else _OBJECTS
+        with self._computing(frame.images):
+            fused = [self.model.fuse(frame.features, references) for references in groups]
+            by_level = zip(*(f.levels for f in fused), strict=True)
+            levels = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in by_level]
+            batches = range(0, len(levels[0]), size)
+            found = [self._find(frame, [x[i : i + size] for x in levels]) for i in batches]
+        return Found(
+            torch.cat([part.logits for part in found]),
+            [score for part in found for score in part.scores],
+            torch.cat([part.boxes for part in found]),
+        )
+
+    def shares_work(self, frame: Frame) -> bool:
+        """Whether objects of one frame should be grouped: not in small inputs on a CPU (see `_computing`)."""
+        return self.device.type != "cpu" or frame.images.shape[-2:].numel() >= _LARGE
+
+    def _find(self, frame: Frame, levels: Sequence[Tensor]) -> Found:
+        """Detect, choose and draw in fused levels."""
+        fused = frame.features.with_levels(levels)
+        found: Detections = self.model.detect(fused)
+        queries = self.model.best_queries(found)
+        logits = self.model.draw_best(fused, found, queries)
         rows = torch.arange(len(queries), device=queries.device)
         scores = found.logits[-1, rows, queries].sigmoid().amax(-1)
         height, width = frame.original
@@ -152,23 +181,18 @@ class Segmenter:
         boxes = cxcywh_to_xyxy(found.boxes[-1, rows, queries].float().cpu()) * limit
         return Found(logits, scores.tolist(), torch.minimum(boxes.clamp(min=0), limit))
 
+    @contextlib.contextmanager
+    def _computing(self, images: Tensor) -> Iterator[None]:
+        """Precision and kernels for work on `images` [B, 3, H, W].
 
-def split_reference(reference: ProjectedReference) -> list[ProjectedReference]:
-    """A reference of batch N as N references of batch 1 (views)."""
-    per_level = [_rows(tokens) for tokens in reference]
-    return [tuple(level[index] for level in per_level) for index in range(len(per_level[0]))]
-
-
-def _rows(tokens: ProjectedTokens) -> list[ProjectedTokens]:
-    return [
-        ProjectedTokens(
-            tokens.keys[i : i + 1],
-            tokens.values[i : i + 1],
-            None if tokens.padding is None else tokens.padding[i : i + 1],
-            tokens.embedding[i : i + 1],
-        )
-        for i in range(len(tokens.keys))
-    ]
+        The fast kernels differ in rounding alone, but that can exchange two queries of nearly equal rank; where they
+        gain nothing, results stay those of the plain ones.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(autocast(self.device, self.precision))
+            if images.shape[-2:].numel() >= _LARGE:
+                stack.enter_context(fast_matmul(self.device))
+            yield
 
 
 def upsample(logits: Tensor, aligned: bool) -> Tensor:
@@ -178,17 +202,23 @@ def upsample(logits: Tensor, aligned: bool) -> Tensor:
     return F.interpolate(logits[:, None], scale_factor=STRIDE, mode="bilinear", align_corners=False)[:, 0]
 
 
-def probabilities(found: Found, frame: Frame, aligned: bool) -> Tensor:
+def probabilities(found: Found, row: int, frame: Frame, aligned: bool) -> Tensor:
     """Video's way to the original size: sigmoid, crop the padding, resize probabilities (SPEC section 6).
 
+    Args:
+        found: Objects of the frame.
+        row: Which of them.
+        frame: The frame.
+        aligned: As for `upsample`.
+
     Returns:
-        Float32 [N, H, W].
+        Float32 [H, W].
     """
     height, width = frame.size
-    p = upsample(found.logits, aligned).sigmoid()[:, :height, :width]
+    p = upsample(found.logits[row : row + 1], aligned).sigmoid()[:, :height, :width]
     if frame.size != frame.original:
         p = F.interpolate(p[:, None], size=frame.original, mode="bilinear", align_corners=False)[:, 0]
-    return p
+    return p[0]
 
 
 def hard_masks(found: Found, frame: Frame) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,11 +34,11 @@ class _Object:
     previous: ProjectedReference | None = None
 
     @property
-    def masks(self) -> ProjectedReference | None:
-        """First and previous reference side by side, or None while no mask is known."""
-        if self.first is None or self.previous is None:
-            return None
-        return concat_references([self.first, self.previous])
+    def origin(self) -> tuple[int, ...]:
+        """Equal for objects that can be predicted as one batch with shared attention: texts of the same length
+        without masks, and objects whose two masks stand in the same two frames."""
+        static = self.static[0].values.shape[1] if self.static else 0
+        return (static, *(id(masks[0].keys) for masks in (self.first, self.previous) if masks))
 
 
 @dataclass(frozen=True)
@@ -124,29 +124,35 @@ class VideoTracker:
         return sorted(self._objects, key=str)
 
     def _look(self, frame: Frame) -> dict[int, _Sight]:
-        """Predict every object; those with the same kind of reference go through the network as one batch."""
-        groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
-        masks = {number: self._objects[number].masks for number in self._objects}
+        """Predict every object. Those whose references come from the same frames share their attention."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        together = self.segmenter.shares_work(frame)
         for number in self._order():
-            tokens = tuple(level.keys.shape[1] for level in masks[number] or ())
-            static = self._objects[number].static
-            words = static[0].keys.shape[1] if static else 0
-            groups.setdefault((words, tokens), []).append(number)
+            groups.setdefault(self._objects[number].origin if together else (number,), []).append(number)
+        numbers = [number for group in groups.values() for number in group]
+        found = self.segmenter.find(frame, [self._references(group) for group in groups.values()])
         sights = {}
-        for (words, tokens), numbers in groups.items():
-            references: list[ProjectedReference] = []
-            if words:
-                references.append(_batch(self._objects[n].static for n in numbers))
-            if tokens:
-                references.append(_batch(masks[n] for n in numbers))
-            found = self.segmenter.find(frame, references)
-            p = probabilities(found, frame, aligned=not words)
-            for row, number in enumerate(numbers):
-                score = found.scores[row]
-                absent = self._objects[number].thresholded and score <= self.score_threshold
-                seen = torch.zeros_like(p[row]) if absent else p[row]
-                sights[number] = _Sight(seen, score, found.boxes[row].numpy())
+        for row, number in enumerate(numbers):
+            known = self._objects[number]
+            score = found.scores[row]
+            if known.thresholded and score <= self.score_threshold:
+                p = torch.zeros(frame.original, device=self.segmenter.device)
+            else:
+                p = probabilities(found, row, frame, aligned=known.static is None)
+            sights[number] = _Sight(p, score, found.boxes[row].numpy())
         return sights
+
+    def _references(self, numbers: Sequence[int]) -> list[ProjectedReference]:
+        """What a group of objects is found by: texts or supports, and first and previous masks."""
+        known = [self._objects[number] for number in numbers]
+        references = []
+        if statics := [k.static for k in known if k.static is not None]:
+            references.append(batch_references(statics))
+        firsts = [k.first for k in known if k.first is not None]
+        previous = [k.previous for k in known if k.previous is not None]
+        if firsts and previous:
+            references.append(concat_references([batch_references(firsts), batch_references(previous)]))
+        return references
 
     def _conclude(
         self, index: int, frame: Frame, sights: Mapping[int, _Sight], given: Mapping[int, BoolMask]
@@ -183,8 +189,3 @@ def check_id(number: int) -> None:
     """Raise UsageError unless `number` can be an object id (1..255)."""
     if not isinstance(number, int | np.integer) or not 1 <= number <= MAX_ID:
         raise UsageError(f"object id {number!r}: must be a whole number from 1 to {MAX_ID}")
-
-
-def _batch(references: Iterable[ProjectedReference | None]) -> ProjectedReference:
-    rows: Sequence[ProjectedReference] = [reference for reference in references if reference is not None]
-    return batch_references(rows)

@@ -33,30 +33,41 @@ class Features:
 
 @dataclass(frozen=True)
 class ReferenceTokens:
-    """A reference at one level, as the encoders give it (SPEC section 3)."""
+    """A reference at one level, as the encoders give it (SPEC section 3).
+
+    Objects of one frame share its keys: these, their padding and the embedding then have batch size 1.
+    """
 
     keys: Tensor
-    """Float [B, K, C]."""
+    """Float [B or 1, K, C]."""
     values: Tensor
     """Float [B, K, C]."""
     padding: Tensor | None
-    """Bool [B, K], or None where no token is padded."""
+    """Bool [B or 1, K], or None where no token is padded."""
     embedding: Tensor
-    """Float [B, C]: what modulates the attention's result."""
+    """Float [B or 1, C]: what modulates the attention's result."""
 
 
 @dataclass(frozen=True)
 class ProjectedTokens:
-    """A reference at one level, ready to be attended to: UniFusion's key and value projections are done."""
+    """A reference at one level, ready to be attended to: what UniFusion computes from it alone is done.
+
+    Batch sizes as in `ReferenceTokens`.
+    """
 
     keys: Tensor
-    """Float [B, K, H, D]."""
+    """Float [B or 1, K, H, D]; or normalised keys [B or 1, K, C] where `UniFusion` folds its projections."""
     values: Tensor
-    """Float [B, K, H, D]."""
+    """Float [B, K, H, D]; or the values themselves [B, K, C]."""
     padding: Tensor | None
-    """Bool [B, K], or None."""
+    """Bool [B or 1, K], or None."""
     embedding: Tensor
-    """Float [B, C]."""
+    """Float [B or 1, C]."""
+
+    @property
+    def folded(self) -> bool:
+        """Whether keys and values are the reference's own, not projected per head."""
+        return self.keys.dim() == 3
 
 
 Reference = tuple[ReferenceTokens, ...]
@@ -95,20 +106,51 @@ def concat_references(references: Sequence[ProjectedReference]) -> ProjectedRefe
 
 
 def batch_references(references: Sequence[ProjectedReference]) -> ProjectedReference:
-    """References of several objects (each with batch size 1 and the same token counts) as one batch."""
+    """References of several objects, each of one row and with the same token counts, as one batch.
+
+    Keys that all of them share (the same tensor) stay shared.
+    """
     if len(references) == 1:
         return references[0]
-    return tuple(
-        ProjectedTokens(
-            keys=torch.cat([part.keys for part in parts]),
-            values=torch.cat([part.values for part in parts]),
-            padding=None
-            if parts[0].padding is None
-            else torch.cat([part.padding for part in parts if part.padding is not None]),
-            embedding=torch.cat([part.embedding for part in parts]),
-        )
-        for parts in zip(*references, strict=True)
+    return tuple(_batch_tokens(parts) for parts in zip(*references, strict=True))
+
+
+def _batch_tokens(parts: Sequence[ProjectedTokens]) -> ProjectedTokens:
+    values = torch.cat([part.values for part in parts])
+    first = parts[0]
+    if all(part.keys is first.keys for part in parts):
+        return replace(first, values=values)
+    return ProjectedTokens(
+        keys=torch.cat([part.keys for part in parts]),
+        values=values,
+        padding=None
+        if first.padding is None
+        else torch.cat([part.padding for part in parts if part.padding is not None]),
+        embedding=torch.cat([part.embedding for part in parts]),
     )
+
+
+def split_reference(reference: ProjectedReference) -> list[ProjectedReference]:
+    """A reference of B objects as B references of one (views); shared keys stay the same tensor."""
+    per_level = [split_tokens(tokens) for tokens in reference]
+    return [tuple(level[index] for level in per_level) for index in range(len(per_level[0]))]
+
+
+def split_tokens(tokens: ProjectedTokens) -> list[ProjectedTokens]:
+    """The rows of one level."""
+
+    def row(x: Tensor, index: int) -> Tensor:
+        return x if len(x) == 1 else x[index : index + 1]
+
+    return [
+        ProjectedTokens(
+            row(tokens.keys, i),
+            tokens.values[i : i + 1],
+            None if tokens.padding is None else row(tokens.padding, i),
+            row(tokens.embedding, i),
+        )
+        for i in range(len(tokens.values))
+    ]
 
 
 @dataclass(frozen=True)

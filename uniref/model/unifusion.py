@@ -11,12 +11,16 @@ Axes: B batch, Q feature tokens, K reference tokens, C width, H heads, D channel
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniref.model.structures import ProjectedTokens, ReferenceTokens
-from uniref.ops.attention import cross_attention
+from uniref.ops.attention import cross_attention, shared_key_attention
+
+_MANY_TOKENS = 1024  # of a reference, from which folding its projections pays
 
 
 class UniFusion(nn.Module):
@@ -32,6 +36,7 @@ class UniFusion(nn.Module):
     def __init__(self, dim: int, heads: int = 8, head_dim: int = 256, dropout: float = 0.1) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
+        self._folded: _Fold | None = None
         self.query_norm = nn.LayerNorm(dim)
         self.key_norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, heads * head_dim)
@@ -63,10 +68,12 @@ class UniFusion(nn.Module):
 
     def project(self, tokens: ReferenceTokens) -> ProjectedTokens:
         """The reference's side of the attention; worth keeping where a reference serves many frames."""
-        split = (*tokens.keys.shape[:2], self.heads, self.head_dim)
+        keys = self.key_norm(tokens.keys)
+        if self._folds(keys):
+            return ProjectedTokens(keys, tokens.values, tokens.padding, tokens.embedding)
         return ProjectedTokens(
-            keys=self.key(self.key_norm(tokens.keys)).view(split),
-            values=self.value(tokens.values).view(split),
+            keys=self.key(keys).unflatten(2, (self.heads, self.head_dim)),
+            values=self.value(tokens.values).unflatten(2, (self.heads, self.head_dim)),
             padding=tokens.padding,
             embedding=tokens.embedding,
         )
@@ -81,19 +88,93 @@ class UniFusion(nn.Module):
         Returns:
             Float [N, Q, C].
         """
-        batch, tokens, _ = features.shape
-        query = self.query(self.query_norm(features)).view(batch, tokens, self.heads, self.head_dim)
+        normed = self.query_norm(features)
         fused = features
         for reference in references:
-            count = len(reference.keys)
-            attended = cross_attention(
-                query.expand(count, -1, -1, -1).to(reference.keys.dtype),
-                reference.keys,
-                reference.values,
-                reference.padding,
-                self.dropout if self.training else 0.0,
-            )
-            term = self.out(attended.flatten(2))
+            attend = self._attend_folded if reference.folded else self._attend
+            term = attend(normed, reference)
             shift, scale, gate = self.modulation(F.silu(reference.embedding))[:, None].chunk(3, dim=-1)
             fused = fused + gate * (term * (1 + scale) + shift)
         return fused
+
+    def _attend(self, features: Tensor, reference: ProjectedTokens) -> Tensor:
+        """Normalised features [B or 1, Q, C] -> the attention's result [N, Q, C]."""
+        count, tokens = len(reference.values), reference.values.shape[1]
+        query = self.query(features).unflatten(2, (self.heads, self.head_dim))
+        attended = cross_attention(
+            query.expand(count, -1, -1, -1).to(reference.values.dtype),
+            reference.keys.expand(count, -1, -1, -1),
+            reference.values,
+            None if reference.padding is None else reference.padding.expand(count, tokens),
+            self.dropout if self.training else 0.0,
+        )
+        return self.out(attended.flatten(2))
+
+    # Where nothing is trained, the projections can change sides: a head's logits (W_q f) . (W_k k) are
+    # (W_k^T W_q f) . k, and W_o (P (W_v v)) is (W_o W_v) (P v), while the keys' bias cancels in the softmax. All
+    # heads then attend to the same keys and values, neither of which has to be projected or kept per head, and
+    # objects of one reference frame share the attention weights.
+
+    def _folds(self, keys: Tensor) -> bool:
+        """Whether to fold: many tokens, on a CPU in float32, and heads as wide as the model (else it costs more)."""
+        return (
+            keys.shape[1] >= _MANY_TOKENS
+            and keys.device.type == "cpu"
+            and keys.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.is_grad_enabled()
+            and self.head_dim >= keys.shape[-1]
+        )
+
+    def _attend_folded(self, features: Tensor, reference: ProjectedTokens) -> Tensor:
+        """`_attend` with folded projections."""
+        fold = self._fold()
+        query = F.linear(features, fold.query_weight, fold.query_bias)  # [B or 1, Q, H * C]
+        count, shared = len(reference.values), len(reference.keys) == 1
+        groups = [slice(None)] if shared and len(query) == 1 else [slice(i, i + 1) for i in range(count)]
+        terms = []
+        for group in groups:
+            rows = query if len(query) == 1 else query[group]
+            keys = reference.keys[0] if shared else reference.keys[group][0]
+            values = reference.values[group]
+            if reference.padding is not None:
+                keep = ~(reference.padding[0] if shared else reference.padding[group][0])
+                keys, values = keys[keep], values[:, keep]
+            width = keys.shape[-1]
+            attended = shared_key_attention(rows.reshape(-1, width), keys, values, self.head_dim**-0.5)
+            heads_last = attended.view(-1, self.heads, len(values), width).permute(2, 0, 1, 3).flatten(2)
+            terms.append(F.linear(heads_last, fold.out_weight, fold.out_bias))
+        return torch.cat(terms) if len(terms) > 1 else terms[0]
+
+    def _fold(self) -> _Fold:
+        """The folded projections of the present weights."""
+        weights = [p for layer in (self.query, self.key, self.value, self.out) for p in (layer.weight, layer.bias)]
+        version = tuple((id(p), p._version) for p in weights)
+        if self._folded is None or self._folded.version != version:
+            split = (self.heads, self.head_dim)
+            wq, wk, wv = (layer.weight.unflatten(0, split) for layer in (self.query, self.key, self.value))
+            wo = self.out.weight.unflatten(1, split)  # [C, H, D]
+            self._folded = _Fold(
+                version=version,
+                query_weight=torch.einsum("hdk,hdq->hkq", wk, wq).flatten(0, 1),
+                query_bias=torch.einsum("hdk,hd->hk", wk, self.query.bias.unflatten(0, split)).flatten(),
+                out_weight=torch.einsum("chd,hdv->chv", wo, wv).flatten(1),
+                out_bias=F.linear(self.value.bias, self.out.weight, self.out.bias),
+            )
+        return self._folded
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Products of projections, see `UniFusion._attend_folded`."""
+
+    version: tuple[tuple[int, int], ...]
+    """Of the weights they were made from."""
+    query_weight: Tensor
+    """[H * C, C]."""
+    query_bias: Tensor
+    """[H * C]."""
+    out_weight: Tensor
+    """[C, H * C]."""
+    out_bias: Tensor
+    """[C]."""

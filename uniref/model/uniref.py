@@ -100,7 +100,7 @@ class UniRef(nn.Module):
             masks: One mask an object, float [N, H, W], 0 or 1.
 
         Returns:
-            Reference with batch N; its tokens are the pixels of each level.
+            Reference of N objects; its tokens are the pixels of each level, its keys those of the frame.
 
         Raises:
             UsageError: The model has no mask encoder.
@@ -111,9 +111,9 @@ class UniRef(nn.Module):
         frame = [x.expand(count, *x.shape[1:]) for x in features.levels]
         values = self.mask_encoder(images.expand(count, *images.shape[1:]), masks, frame)
         reference = []
-        for level, value, padding in zip(frame, values, features.paddings, strict=True):
+        for level, value, padding in zip(features.levels, values, features.paddings, strict=True):
             keys = level.flatten(2).transpose(1, 2)
-            skip = padding.flatten(1).expand(count, -1)
+            skip = padding.flatten(1)
             weight = (~skip)[..., None].to(keys.dtype)
             embedding = (keys * weight).sum(1) / weight.sum(1)
             reference.append(ReferenceTokens(keys, value.flatten(2).transpose(1, 2), skip, embedding))

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from uniref.ops.matmul import cpu_has_bfloat16, fast_matmul
+
 _FLASH_MAX_HEAD_DIM = 256
 
 
@@ -90,3 +92,47 @@ def attend_packed(
     cu_q = torch.arange(0, (batch + 1) * queries, queries, dtype=torch.int32, device=q.device)
     out = kernel(q.flatten(0, 1), k[keep], v[keep], cu_q, cu_k, queries, int(lengths.max()), dropout_p=dropout)
     return out.view_as(q)
+
+
+_BLOCK = 4 << 20  # attention weights computed at a time, on a CPU: they stay in its cache
+_LARGE = 1 << 24  # products of queries and keys from which bfloat16 pays
+
+
+def shared_key_attention(query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    """Attention of all heads over the same keys, for several objects that differ in their values only.
+
+    The weights are computed once and serve every object; they exist for a few queries at a time. Large problems
+    multiply weights and values in bfloat16 where the CPU can (the released system runs all of this attention in
+    bfloat16); products of queries and keys, and sums, stay float32.
+
+    Args:
+        query: Float32 [R, C], one row a query and head.
+        keys: Float32 [K, C], without padding.
+        values: Float32 [N, K, D], without padding.
+        scale: Factor of the products.
+
+    Returns:
+        Float32 [R, N, D]: softmax(scale * query keys^T) values.
+    """
+    count, tokens, dim = values.shape
+    flat = values.transpose(0, 1).reshape(tokens, count * dim)
+    rounded = cpu_has_bfloat16() and len(query) * tokens >= _LARGE
+    if rounded:
+        flat = flat.bfloat16()
+    turned = (keys * scale).T.contiguous()
+    out = query.new_empty(len(query), count * dim)
+    rows = min(len(query), max(16, _BLOCK // tokens))
+    # written again and again: fresh memory for every block would cost more than the arithmetic
+    products, weights = query.new_empty(2, rows, tokens)
+    factors = torch.empty_like(weights, dtype=flat.dtype) if rounded else weights
+    sums = torch.empty(rows, count * dim, dtype=flat.dtype, device=flat.device)
+    with fast_matmul(query.device, bfloat16_is_fine=True):
+        for part, result in zip(query.split(rows), out.split(rows), strict=True):
+            n = len(part)
+            torch.mm(part, turned, out=products[:n])
+            torch.softmax(products[:n], dim=-1, out=weights[:n])
+            if rounded:
+                factors[:n].copy_(weights[:n])
+            torch.mm(factors[:n], flat, out=sums[:n])
+            result.copy_(sums[:n])
+    return out.view(-1, count, dim)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_QUERIES = 512  # sampled at a time, on a CPU
+
 Sizes = Sequence[tuple[int, int]]
 """(height, width) of each level, finest first."""
 
@@ -57,41 +59,82 @@ def sample_bags(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor)
 
     Each sample is a weighted sum of four rows of D contiguous values, so a query's whole output is one bag of
     4 * L * P rows: nothing of the size of all samples is ever written. Faster on CPU, where `grid_sample`
-    walks one channel plane after the other.
+    walks one channel plane after the other. A few queries at a time keep the indices in the processor's cache.
     """
     batch, tokens, heads, dim = value.shape
-    queries = locations.shape[1]
-    wh = locations.new_tensor([(w, h) for h, w in sizes])[:, None]  # [L, 1, 2]
-    starts = [0]
-    for h, w in sizes[:-1]:
-        starts.append(starts[-1] + h * w)
-    limit = wh.to(torch.int32) - 1
-    width, start = limit[..., 0] + 1, limit.new_tensor(starts)[:, None]
+    layout = _Layout(value, sizes)
+    table = value.reshape(batch * tokens * heads, dim)
+    out = value.new_empty(batch, locations.shape[1], heads, dim)
+    for image in range(batch):
+        first = layout.head + image * tokens * heads
+        for part in range(0, locations.shape[1], _QUERIES):
+            rows = slice(part, part + _QUERIES)
+            index, share = _corners(layout, locations[image, rows], weights[image, rows], first)
+            bags = F.embedding_bag(index, table, per_sample_weights=share.to(value.dtype), mode="sum")
+            out[image, rows] = bags.view(-1, heads, dim)
+    return out.flatten(2)
 
-    pixel = locations * wh - 0.5
+
+class _Layout:
+    """Where each level's pixels stand in the flat table of rows."""
+
+    def __init__(self, value: Tensor, sizes: Sizes) -> None:
+        heads = value.shape[2]
+        starts = [0]
+        for h, w in sizes[:-1]:
+            starts.append(starts[-1] + h * w)
+        place = value.device
+        self.width = torch.tensor([[float(w)] for _, w in sizes], device=place)  # [L, 1]
+        self.height = torch.tensor([[float(h)] for h, _ in sizes], device=place)
+        self.row_step = torch.tensor([[w * heads] for _, w in sizes], dtype=torch.int32, device=place)
+        self.start = torch.tensor([[s * heads] for s in starts], dtype=torch.int32, device=place)
+        self.column_step = heads
+        self.head = torch.arange(heads, dtype=torch.int32, device=place)[:, None, None]  # [H, 1, 1]
+
+
+def _corners(layout: _Layout, locations: Tensor, weights: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    """Table rows and shares of the four pixels around every point: [Q * H, L * P * 4] each.
+
+    Args:
+        layout: Of the table.
+        locations: Float [Q, H, L, P, 2].
+        weights: Float [Q, H, L, P].
+        first: int32 [H, 1, 1], each head's row of the image's first pixel.
+    """
+    queries, heads = weights.shape[:2]
+    x_low, x_high, x_share_low, x_share_high = _neighbours(locations[..., 0], layout.width)
+    y_low, y_high, y_share_low, y_share_high = _neighbours(locations[..., 1], layout.height)
+    y_share_low, y_share_high = y_share_low * weights, y_share_high * weights
+    index = torch.empty(*weights.shape, 4, dtype=torch.int32, device=weights.device)
+    share = torch.empty(*weights.shape, 4, dtype=torch.float32, device=weights.device)
+    corner = 0
+    base = layout.start + first
+    for y, y_share in ((y_low, y_share_low), (y_high, y_share_high)):
+        row = y * layout.row_step + base
+        for x, x_share in ((x_low, x_share_low), (x_high, x_share_high)):
+            torch.add(row, x, alpha=layout.column_step, out=index[..., corner])
+            torch.mul(y_share, x_share, out=share[..., corner])
+            corner += 1
+    return index.view(queries * heads, -1), share.view(queries * heads, -1)
+
+
+def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pixels before and after a coordinate along one axis, and their shares (0 for a pixel outside).
+
+    Args:
+        location: Float [Q, H, L, P], 0..1 is inside.
+        size: Float [L, 1], pixels along the axis.
+
+    Returns:
+        int32 low and high, clamped into the axis; float32 shares of low and high.
+    """
+    pixel = location * size - 0.5
     low = pixel.floor()
-    fraction = pixel - low
-    low = low.clamp(-2, 1e6).to(torch.int32)  # far outside stays outside and fits the integer
-    xs, ys, x_weights, y_weights = [], [], [], []
-    for step in (0, 1):
-        corner = low + step
-        inside = (corner >= 0) & (corner <= limit)
-        share = (fraction if step else 1 - fraction) * inside
-        corner = torch.minimum(corner.clamp(min=0), limit)
-        xs.append(corner[..., 0])
-        ys.append(corner[..., 1] * width + start)
-        x_weights.append(share[..., 0])
-        y_weights.append(share[..., 1] * weights)
-    rows = torch.stack([y + x for y in ys for x in xs], dim=-1)  # [B, Q, H, L, P, 4]
-    shares = torch.stack([y * x for y in y_weights for x in x_weights], dim=-1)
-
-    head = torch.arange(heads, dtype=torch.int32, device=value.device)[:, None]
-    image = torch.arange(batch, dtype=torch.int32, device=value.device)[:, None, None, None] * tokens
-    rows = (rows.flatten(3) + image) * heads + head  # [B, Q, H, 4LP]
-    out = F.embedding_bag(
-        rows.view(batch * queries * heads, -1),
-        value.reshape(batch * tokens * heads, dim),
-        per_sample_weights=shares.to(value.dtype).view(batch * queries * heads, -1),
-        mode="sum",
-    )
-    return out.view(batch, queries, heads * dim)
+    share_high = pixel - low
+    share_low = 1 - share_high
+    last = size - 1
+    share_low = share_low * ((low >= 0) & (low <= last))
+    share_high = share_high * ((low >= -1) & (low < last))
+    low_index = low.clamp(min=0).minimum(last)
+    high_index = (low + 1).clamp(min=0).minimum(last)
+    return low_index.to(torch.int32), high_index.to(torch.int32), share_low, share_high

@@ -1,0 +1,72 @@
+"""Faster float32 matrix products on CPUs, without changing their results.
+
+PyTorch multiplies float32 matrices with MKL, which is slow on processors of other makers; its other library, oneDNN,
+is reached through a switch that also permits bfloat16 inside. Where oneDNN turns out to compute in full float32 all
+the same, the switch is free speed; where it does not (processors with matrix tiles), it is used only for
+what the released system computes in bfloat16 itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+import torch
+
+_EXACT = 1e-4  # largest deviation from float64 of a sum of 256 products of standard normal numbers
+
+
+def _switch() -> object | None:
+    """PyTorch's switch, or None in versions that lack it."""
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    return matmul if hasattr(matmul, "fp32_precision") and torch.backends.mkldnn.is_available() else None
+
+
+@contextlib.contextmanager
+def _permitted() -> Iterator[None]:
+    switch = _switch()
+    if switch is None:
+        yield
+        return
+    before = switch.fp32_precision  # type: ignore[attr-defined]
+    switch.fp32_precision = "bf16"  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        switch.fp32_precision = before  # type: ignore[attr-defined]
+
+
+@functools.cache
+def onednn_is_exact() -> bool:
+    """Whether oneDNN computes float32 products in full precision although it may use bfloat16 (tried once)."""
+    if _switch() is None:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(64, 256, generator=generator)
+    b = torch.randn(256, 64, generator=generator)
+    with torch.inference_mode(), _permitted():
+        product = a @ b
+    return float((product.double() - a.double() @ b.double()).abs().max()) < _EXACT
+
+
+@contextlib.contextmanager
+def fast_matmul(device: torch.device, bfloat16_is_fine: bool = False) -> Iterator[None]:
+    """Use oneDNN for float32 products on a CPU inside the block.
+
+    Args:
+        device: Elsewhere than on a CPU, nothing happens.
+        bfloat16_is_fine: Also where oneDNN rounds the factors to bfloat16 (sums stay float32).
+    """
+    if device.type == "cpu" and (bfloat16_is_fine or onednn_is_exact()):
+        with _permitted():
+            yield
+    else:
+        yield
+
+
+@functools.cache
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in hardware."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
