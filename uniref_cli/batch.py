@@ -40,6 +40,7 @@ class Settings:
     overwrite: bool
     device: str
     precision: str
+    fast: bool
 
 
 class Stop:
@@ -202,6 +203,7 @@ class Batch:
             "checkpoint": self._digest.result(),
             "device": self.settings.device,
             "precision": self.settings.precision,
+            "fast": self.settings.fast,
         }
         return dict(json.loads(json.dumps(request)))
 
@@ -226,7 +228,9 @@ class Batch:
             device = self.settings.device
             if device in ("auto", "cuda") and os.environ.get("LOCAL_RANK", "").isdigit():
                 device = _local_device(int(os.environ["LOCAL_RANK"]), device)
-            self._predictor = Predictor.from_pretrained(self.settings.checkpoint, device, self.settings.precision)
+            self._predictor = Predictor.from_pretrained(
+                self.settings.checkpoint, device, self.settings.precision, self.settings.fast
+            )
         return self._predictor
 
     def _checkpoint(self) -> dict[str, Any]:

@@ -91,6 +91,12 @@ def predict(
         int | None,
         typer.Option(min=0, help="Its limit; 0 for none. [default: 1333, 768 with --support]", rich_help_panel=_HOW),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast", help="Accept small differences in videos for speed (see the README).", rich_help_panel=_HOW
+        ),
+    ] = False,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Checkpoint folder, made by 'uniref convert'.", rich_help_panel=_HOW),
@@ -166,6 +172,7 @@ def predict(
         overwrite=overwrite,
         device=device,
         precision=precision,
+        fast=fast,
     )
     part = parse_shard(shard) if shard else shard_of_environment(os.environ)
     code = Batch(settings, console).work(jobs, part)

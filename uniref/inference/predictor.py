@@ -38,32 +38,36 @@ class Predictor:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
             precision on CUDA, float32 elsewhere.
+        fast: Accept small differences in videos for speed, see `Segmenter`.
 
     Raises:
         UsageError: The device is not there, or the precision is unknown.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "auto", dtype: str = "float32") -> None:
+    def __init__(self, bundle: Bundle, device: str = "auto", dtype: str = "float32", fast: bool = False) -> None:
         place = resolve_device(device)
         if dtype == "auto":
             dtype = best_precision(place)
         self.config = bundle.config
-        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype)
+        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, fast)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "auto", dtype: str = "float32") -> Predictor:
+    def from_pretrained(
+        cls, folder: str | Path, device: str = "auto", dtype: str = "float32", fast: bool = False
+    ) -> Predictor:
         """Load a checkpoint folder made by `uniref convert` or `uniref train`.
 
         Args:
             folder: With `model.safetensors` and `config.json`.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             dtype: "float32", "bfloat16", "float16" or "auto".
+            fast: Accept small differences in videos for speed.
 
         Raises:
             CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model.
             UsageError: The device is not there, or the precision is unknown.
         """
-        return cls(load_bundle(Path(folder)), device, dtype)
+        return cls(load_bundle(Path(folder)), device, dtype, fast)
 
     @property
     def precision(self) -> str:

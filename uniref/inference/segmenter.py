@@ -22,6 +22,7 @@ from uniref.model.structures import (
     Detections,
     Features,
     ProjectedReference,
+    ReferenceTokens,
     concat_tokens,
     split_reference,
     split_tokens,
@@ -68,12 +69,22 @@ class Segmenter:
         tokenizer: Of the checkpoint; None where it has no text encoder.
         device: Where to compute.
         precision: "float32", or "bfloat16" / "float16" for mixed precision.
+        fast: Accept small differences: mask references are pooled 2 x 2 at the finest level, and their attention is
+            multiplied in bfloat16 on CPUs that have it.
     """
 
     def __init__(
-        self, model: UniRef, tokenizer: TextTokenizer | None, device: torch.device, precision: str = "float32"
+        self,
+        model: UniRef,
+        tokenizer: TextTokenizer | None,
+        device: torch.device,
+        precision: str = "float32",
+        fast: bool = False,
     ) -> None:
         autocast(device, precision)  # refuses an unknown precision now rather than at the first image
+        self.fast = fast
+        if model.fusion is not None:
+            model.fusion.fast = fast
         self.model, self.tokenizer, self.device, self.precision = model, tokenizer, device, precision
 
     @torch.inference_mode()
@@ -119,8 +130,10 @@ class Segmenter:
         at_input = resize_nearest(masks.to(self.device), frame.size).float()
         padded = pad_mask(at_input, frame.images.shape[-2:])
         with self._computing(frame.images):
-            reference = self.model.project(self.model.encode_mask(frame.features, frame.images, padded))
-        return split_reference(reference)
+            reference = self.model.encode_mask(frame.features, frame.images, padded)
+            if self.fast:
+                reference = (pool_tokens(reference[0], frame.features.levels[0].shape[-2:]), *reference[1:])
+            return split_reference(self.model.project(reference))
 
     @torch.inference_mode()
     def support_reference(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> ProjectedReference:
@@ -193,6 +206,30 @@ class Segmenter:
             if images.shape[-2:].numel() >= _LARGE:
                 stack.enter_context(fast_matmul(self.device))
             yield
+
+
+def pool_tokens(tokens: ReferenceTokens, size: Sequence[int]) -> ReferenceTokens:
+    """A mask reference with every 2 x 2 pixels averaged into one token: a quarter of the keys.
+
+    Args:
+        tokens: Of one level.
+        size: (h, w) of the level.
+
+    Returns:
+        Tokens of a level of half the size (rounded up); padded pixels count for nothing.
+    """
+    skip = tokens.padding if tokens.padding is not None else tokens.keys.new_zeros(tokens.keys.shape[:2])
+    valid = (~skip.bool()).float().unflatten(1, size)[:, None]
+
+    def average(x: Tensor) -> Tensor:
+        grid = x.transpose(1, 2).unflatten(2, size) * valid
+        return F.avg_pool2d(grid, 2, ceil_mode=True)
+
+    share = F.avg_pool2d(valid, 2, ceil_mode=True)
+    keys, values = (
+        (average(x) / share.clamp(min=1e-6)).flatten(2).transpose(1, 2) for x in (tokens.keys, tokens.values)
+    )
+    return ReferenceTokens(keys, values, (share == 0).flatten(1), tokens.embedding)
 
 
 def upsample(logits: Tensor, aligned: bool) -> Tensor:

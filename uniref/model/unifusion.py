@@ -36,6 +36,8 @@ class UniFusion(nn.Module):
     def __init__(self, dim: int, heads: int = 8, head_dim: int = 256, dropout: float = 0.1) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
+        self.fast = False
+        """Allow bfloat16 in folded attention, which is otherwise float32."""
         self._folded: _Fold | None = None
         self.query_norm = nn.LayerNorm(dim)
         self.key_norm = nn.LayerNorm(dim)
@@ -70,7 +72,7 @@ class UniFusion(nn.Module):
         """The reference's side of the attention; worth keeping where a reference serves many frames."""
         keys = self.key_norm(tokens.keys)
         if self._folds(keys):
-            return ProjectedTokens(keys, tokens.values, tokens.padding, tokens.embedding)
+            return ProjectedTokens(keys.float(), tokens.values.float(), tokens.padding, tokens.embedding)
         return ProjectedTokens(
             keys=self.key(keys).unflatten(2, (self.heads, self.head_dim)),
             values=self.value(tokens.values).unflatten(2, (self.heads, self.head_dim)),
@@ -116,19 +118,18 @@ class UniFusion(nn.Module):
     # objects of one reference frame share the attention weights.
 
     def _folds(self, keys: Tensor) -> bool:
-        """Whether to fold: many tokens, on a CPU in float32, and heads as wide as the model (else it costs more)."""
+        """Whether to fold: many tokens, on a CPU, and heads as wide as the model (else it costs more)."""
         return (
             keys.shape[1] >= _MANY_TOKENS
             and keys.device.type == "cpu"
-            and keys.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
             and not torch.is_grad_enabled()
             and self.head_dim >= keys.shape[-1]
         )
 
     def _attend_folded(self, features: Tensor, reference: ProjectedTokens) -> Tensor:
         """`_attend` with folded projections."""
-        fold = self._fold()
+        with torch.autocast("cpu", enabled=False):
+            fold = self._fold()
         query = F.linear(features, fold.query_weight, fold.query_bias)  # [B or 1, Q, H * C]
         count, shared = len(reference.values), len(reference.keys) == 1
         groups = [slice(None)] if shared and len(query) == 1 else [slice(i, i + 1) for i in range(count)]
@@ -140,10 +141,16 @@ class UniFusion(nn.Module):
             if reference.padding is not None:
                 keep = ~(reference.padding[0] if shared else reference.padding[group][0])
                 keys, values = keys[keep], values[:, keep]
-            width = keys.shape[-1]
-            attended = shared_key_attention(rows.reshape(-1, width), keys, values, self.head_dim**-0.5)
-            heads_last = attended.view(-1, self.heads, len(values), width).permute(2, 0, 1, 3).flatten(2)
-            terms.append(F.linear(heads_last, fold.out_weight, fold.out_bias))
+            terms.append(
+                shared_key_attention(
+                    rows[0].unflatten(1, (self.heads, -1)),
+                    keys,
+                    values,
+                    self.head_dim**-0.5,
+                    finish=lambda x: F.linear(x.flatten(2), fold.out_weight, fold.out_bias),
+                    rounded=self.fast or torch.is_autocast_enabled("cpu"),
+                )
+            )
         return torch.cat(terms) if len(terms) > 1 else terms[0]
 
     def _fold(self) -> _Fold:

@@ -95,44 +95,49 @@ def attend_packed(
 
 
 _BLOCK = 4 << 20  # attention weights computed at a time, on a CPU: they stay in its cache
-_LARGE = 1 << 24  # products of queries and keys from which bfloat16 pays
 
 
-def shared_key_attention(query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+def shared_key_attention(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    scale: float,
+    finish: Callable[[Tensor], Tensor],
+    rounded: bool = False,
+) -> Tensor:
     """Attention of all heads over the same keys, for several objects that differ in their values only.
 
-    The weights are computed once and serve every object; they exist for a few queries at a time. Large problems
-    multiply weights and values in bfloat16 where the CPU can (the released system runs all of this attention in
-    bfloat16); products of queries and keys, and sums, stay float32.
+    The weights are computed once and serve every object; they exist for a few queries at a time.
 
     Args:
-        query: Float32 [R, C], one row a query and head.
+        query: Float32 [Q, H, C].
         keys: Float32 [K, C], without padding.
-        values: Float32 [N, K, D], without padding.
-        scale: Factor of the products.
+        values: Float32 [N, K, C], without padding.
+        scale: Factor of the products of queries and keys.
+        finish: What to do with the result [N, q, H, C] of q queries, giving [N, q, D].
+        rounded: Multiply in bfloat16 (sums stay float32 inside a product), where the CPU has it.
 
     Returns:
-        Float32 [R, N, D]: softmax(scale * query keys^T) values.
+        Float32 [N, Q, D]: `finish` of softmax(scale * query keys^T) values.
     """
-    count, tokens, dim = values.shape
-    flat = values.transpose(0, 1).reshape(tokens, count * dim)
-    rounded = cpu_has_bfloat16() and len(query) * tokens >= _LARGE
-    if rounded:
-        flat = flat.bfloat16()
-    turned = (keys * scale).T.contiguous()
-    out = query.new_empty(len(query), count * dim)
-    rows = min(len(query), max(16, _BLOCK // tokens))
+    queries, heads, dim = query.shape
+    count, tokens, _ = values.shape
+    rounded = rounded and cpu_has_bfloat16()
+    dtype = torch.bfloat16 if rounded else torch.float32
+    turned_keys = (keys * scale).T.contiguous().to(dtype)
+    turned_values = values.transpose(1, 2).reshape(count * dim, tokens).to(dtype)
+    step = max(1, min(queries, _BLOCK // (tokens * heads)))
+    rows = step * heads
     # written again and again: fresh memory for every block would cost more than the arithmetic
-    products, weights = query.new_empty(2, rows, tokens)
-    factors = torch.empty_like(weights, dtype=flat.dtype) if rounded else weights
-    sums = torch.empty(rows, count * dim, dtype=flat.dtype, device=flat.device)
-    with fast_matmul(query.device, bfloat16_is_fine=True):
-        for part, result in zip(query.split(rows), out.split(rows), strict=True):
+    products = torch.empty(rows, tokens, dtype=dtype)
+    weights = torch.empty_like(products)
+    sums = torch.empty(rows, count * dim, dtype=dtype)
+    finished = []
+    with fast_matmul(query.device, bfloat16_is_fine=rounded):
+        for part in query.to(dtype).flatten(0, 1).split(rows):
             n = len(part)
-            torch.mm(part, turned, out=products[:n])
+            torch.mm(part, turned_keys, out=products[:n])
             torch.softmax(products[:n], dim=-1, out=weights[:n])
-            if rounded:
-                factors[:n].copy_(weights[:n])
-            torch.mm(factors[:n], flat, out=sums[:n])
-            result.copy_(sums[:n])
-    return out.view(-1, count, dim)
+            torch.mm(weights[:n], turned_values.T, out=sums[:n])
+            finished.append(finish(sums[:n].float().view(-1, heads, count, dim).permute(2, 0, 1, 3)))
+    return torch.cat(finished, dim=1)

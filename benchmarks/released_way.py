@@ -1,0 +1,130 @@
+"""The procedure of the released implementation, with this package's modules: the baseline of the speed benchmark.
+
+Same weights, same results up to rounding; what differs is the work: every one of the 300 queries' masks is drawn and
+one is used, references are encoded and projected again for every frame with a backbone pass of their own, objects are
+predicted one by one, deformable attention samples with `grid_sample`, and fusion attention is PyTorch's float32 kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from unittest import mock
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from uniref.inference.merge import merge_labels
+from uniref.inference.preprocess import normalise, pad_batch, pad_mask
+from uniref.model.deformable import attention, layers
+from uniref.model.structures import Features, ReferenceTokens
+from uniref.model.tokenizer import TextTokenizer
+from uniref.model.unifusion import UniFusion
+from uniref.model.uniref import UniRef
+from uniref.ops.ms_deform_attn import sample_grid
+from uniref.ops.resize import aligned_bilinear
+
+
+@contextlib.contextmanager
+def plain_kernels() -> Iterator[None]:
+    """PyTorch's usual kernels everywhere."""
+    with (
+        mock.patch.object(attention, "ms_deform_attn", sample_grid),
+        mock.patch.object(layers, "_MANY_ROWS", 1 << 60),
+        mock.patch.object(UniFusion, "_folds", lambda self, keys: False),
+    ):
+        yield
+
+
+class ReleasedWay:
+    """Text in images, text in videos with propagation, and masks in videos, for unresized frames on the CPU."""
+
+    def __init__(self, model: UniRef, tokenizer: TextTokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+    @torch.inference_mode()
+    def image(self, image: np.ndarray, text: str) -> np.ndarray:
+        """Bool [H, W]."""
+        with plain_kernels():
+            features, _ = self._encode(image)
+            logits, _ = self._predict(features, [self._text(text)])
+            return self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
+
+    @torch.inference_mode()
+    def video_by_text(self, frames: list[np.ndarray], text: str) -> Iterator[np.ndarray]:
+        """Bool [H, W] a frame."""
+        kept: tuple[list[ReferenceTokens], list[ReferenceTokens]] | None = None
+        with plain_kernels():
+            for image in frames:
+                features, _ = self._encode(image)
+                references = [self._text(text)]
+                if kept is not None:
+                    references.append(self._join(*kept))
+                logits, _ = self._predict(features, references)
+                mask = self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
+                if mask.any():
+                    reference = self._mask(image, mask)
+                    kept = (kept[0] if kept else reference, reference)
+                yield mask
+
+    @torch.inference_mode()
+    def video_by_masks(self, frames: list[np.ndarray], masks: Mapping[int, np.ndarray]) -> Iterator[np.ndarray]:
+        """Labels uint8 [H, W] a frame; all masks belong to the first."""
+        with plain_kernels():
+            first = {number: self._mask(frames[0], mask) for number, mask in masks.items()}
+            previous = dict(first)
+            order = sorted(masks, key=str)
+            for index, image in enumerate(frames):
+                features, _ = self._encode(image)
+                p = []
+                for number in order:
+                    logits, _ = self._predict(features, [self._join(first[number], previous[number])])
+                    p.append(torch.from_numpy(self._crop(aligned_bilinear(logits, 4), image)))
+                if index == 0:
+                    p = [torch.from_numpy(masks[number]).float() for number in order]
+                labels = merge_labels(torch.stack(p), order).numpy()
+                for number in order:
+                    if index > 0 and (labels == number).any():
+                        previous[number] = self._mask(image, labels == number)
+                yield labels
+
+    def _encode(self, image: np.ndarray) -> tuple[Features, Tensor]:
+        batch = pad_batch([normalise(image, image.shape[:2])])
+        return self.model.encode_image(batch.images, batch.padding), batch.images
+
+    def _text(self, text: str) -> list[ReferenceTokens]:
+        return list(self.model.encode_text(*self.tokenizer([text])))
+
+    def _mask(self, image: np.ndarray, mask: np.ndarray) -> list[ReferenceTokens]:
+        features, images = self._encode(image)
+        padded = pad_mask(torch.from_numpy(mask).float()[None], images.shape[-2:])
+        return list(self.model.encode_mask(features, images, padded))
+
+    @staticmethod
+    def _join(first: list[ReferenceTokens], second: list[ReferenceTokens]) -> list[ReferenceTokens]:
+        return [
+            ReferenceTokens(
+                torch.cat([a.keys, b.keys], 1),
+                torch.cat([a.values, b.values], 1),
+                torch.cat([a.padding, b.padding], 1) if a.padding is not None and b.padding is not None else None,
+                (a.embedding + b.embedding) / 2,
+            )
+            for a, b in zip(first, second, strict=True)
+        ]
+
+    def _predict(self, features: Features, references: list[list[ReferenceTokens]]) -> tuple[Tensor, float]:
+        """The best query's logits [1, 1, h, w], out of all queries' masks, and its score."""
+        model = self.model
+        fused = model.fuse(features, [model.project(tuple(reference)) for reference in references])
+        found = model.detect(fused, with_proposals=True)
+        best = int(model.best_queries(found))
+        mask_features = model.mask_head.features(found.memory, fused.stride4)
+        centres = found.references[-1, 0, :, :2] * fused.sizes.flip(-1)
+        logits = model.mask_head.draw(mask_features, found.states[-1, 0], centres)
+        return logits[None, best : best + 1], float(found.logits[-1, 0, best].sigmoid().amax())
+
+    @staticmethod
+    def _crop(logits: Tensor, image: np.ndarray) -> np.ndarray:
+        return logits.sigmoid()[0, 0, : image.shape[0], : image.shape[1]].numpy()

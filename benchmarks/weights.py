@@ -1,0 +1,26 @@
+"""Models to measure with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from uniref.model.tokenizer import TextTokenizer
+from uniref.model.uniref import UniRef
+from uniref.recipe.model import ModelConfig
+from uniref.weights.bundle import Bundle, BundleConfig, load_bundle
+
+
+def bundle(checkpoint: Path | None) -> Bundle:
+    """A checkpoint, or the released model's sizes (ResNet-50) with repeatable random weights."""
+    if checkpoint is not None:
+        return load_bundle(checkpoint)
+    torch.manual_seed(0)
+    model = UniRef(ModelConfig()).eval()
+    assert model.fusion is not None
+    torch.nn.init.normal_(model.fusion.modulation.weight, std=0.05)
+    for head in (*model.transformer.box_heads, *model.transformer.class_heads):
+        last = head.layers[-1] if hasattr(head, "layers") else head
+        torch.nn.init.normal_(last.weight, std=0.05)
+    return Bundle(model, TextTokenizer.bert_base_uncased(), BundleConfig(model=model.config))
