@@ -1,7 +1,14 @@
+import pytest
 import torch
 
 from uniref import UniFusion
-from uniref.model.structures import ReferenceTokens, concat_tokens
+from uniref.model.structures import (
+    ProjectedTokens,
+    ReferenceTokens,
+    batch_references,
+    concat_tokens,
+    split_tokens,
+)
 
 
 def awake(dim: int = 16) -> UniFusion:
@@ -70,3 +77,56 @@ def test_concatenated_references_average_their_embeddings() -> None:
     assert joined.keys.shape[1] == 8
     assert joined.padding is None
     torch.testing.assert_close(joined.embedding, (one.embedding + two.embedding) / 2)
+
+
+def large(objects: int, shared: bool) -> tuple[UniFusion, torch.Tensor, ReferenceTokens]:
+    """A fusion whose heads are as wide as the model, and a reference long enough to be folded."""
+    fusion = UniFusion(16, heads=2, head_dim=16).eval()
+    torch.nn.init.normal_(fusion.modulation.weight)
+    for layer in (fusion.query, fusion.key, fusion.value, fusion.out):
+        torch.nn.init.normal_(layer.bias)
+    keys = torch.randn(1 if shared else objects, 1100, 16)
+    padding = torch.zeros(keys.shape[:2], dtype=torch.bool)
+    padding[:, 1000:] = True
+    values = torch.randn(objects, 1100, 16)
+    return fusion, torch.randn(1, 50, 16), ReferenceTokens(keys, values, padding, torch.randn(len(keys), 16))
+
+
+@pytest.mark.parametrize(("objects", "shared"), [(1, True), (3, True), (3, False)])
+def test_folded_attention_equals_the_plain_one(objects: int, shared: bool) -> None:
+    fusion, features, tokens = large(objects, shared)
+    with torch.no_grad():
+        folded = fusion.project(tokens)
+        assert folded.folded
+        result = fusion.fuse(features, [folded])
+    plain = fusion.project(tokens)  # with gradients, nothing is folded
+    assert not plain.folded
+    torch.testing.assert_close(result, fusion.fuse(features, [plain]), atol=1e-5, rtol=1e-5)
+
+
+def test_folded_projections_follow_the_weights() -> None:
+    fusion, features, tokens = large(1, True)
+    with torch.no_grad():
+        before = fusion.fuse(features, [fusion.project(tokens)])
+        fusion.value.weight.mul_(2)
+        after = fusion.fuse(features, [fusion.project(tokens)])
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after, fusion.fuse(features, [fusion.project(tokens)]), atol=1e-5, rtol=1e-5)
+
+
+def test_rounded_attention_is_close() -> None:
+    fusion, features, tokens = large(2, True)
+    with torch.no_grad():
+        exact = fusion.fuse(features, [fusion.project(tokens)])
+        fusion.fast = True
+        rough = fusion.fuse(features, [fusion.project(tokens)])
+    assert float((exact - rough).abs().mean() / (exact - features).abs().mean()) < 0.02
+
+
+def test_objects_of_one_frame_keep_their_keys_shared() -> None:
+    _, _, tokens = large(3, True)
+    parts = split_tokens(ProjectedTokens(tokens.keys, tokens.values, tokens.padding, tokens.embedding))
+    assert all(part.keys is parts[0].keys for part in parts)
+    (joined,) = batch_references([(part,) for part in parts])
+    assert joined.keys is tokens.keys
+    assert torch.equal(joined.values, tokens.values)

@@ -1,0 +1,79 @@
+"""Large inputs take other kernels and share work between objects; the results must not care."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import tiny_config
+from uniref import Predictor
+from uniref.inference import segmenter
+from uniref.inference.segmenter import pool_tokens
+from uniref.model.deformable import layers
+from uniref.model.structures import ReferenceTokens
+from uniref.recipe.model import FusionConfig
+from uniref.weights.bundle import Bundle, load_bundle
+
+SIZE = (256, 288)  # 1152 tokens at stride 8: folded, and over the limit of large inputs
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path) -> Bundle:
+    """The tiny model with heads as wide as the model, so that its projections fold."""
+    from uniref.model.uniref import UniRef
+
+    loaded = load_bundle(checkpoint)
+    torch.manual_seed(1)
+    wide = UniRef(tiny_config(fusion=FusionConfig(heads=2, head_dim=32))).eval()
+    torch.nn.init.normal_(wide.fusion.modulation.weight, std=0.2)
+    return Bundle(wide, loaded.tokenizer, loaded.config)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    ground = np.random.default_rng(5).integers(0, 256, (*SIZE, 3), np.uint8)
+    return [np.roll(ground, 3 * i, axis=1) for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def masks() -> dict[int, np.ndarray]:
+    ys, xs = np.mgrid[: SIZE[0], : SIZE[1]]
+    return {n: (ys - 120) ** 2 + (xs - 70 * n) ** 2 < 30**2 for n in (1, 2, 3)}
+
+
+def run(bundle: Bundle, frames, masks, fast: bool = False) -> list[list[float]]:
+    predictor = Predictor(bundle, device="cpu", fast=fast)
+    stream = predictor.segment_video(frames, "dog", masks={0: masks}, score_threshold=0.0, short_side=None)
+    return [list(result.scores.values()) for result in stream]
+
+
+def test_fast_kernels_and_shared_work_change_nothing(bundle, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = run(bundle, frames, masks)
+    monkeypatch.setattr(segmenter, "_LARGE", 1 << 60)
+    monkeypatch.setattr(layers, "_MANY_ROWS", 1 << 60)
+    monkeypatch.setattr("uniref.model.unifusion._MANY_TOKENS", 1 << 60)
+    plain = run(bundle, frames, masks)
+    np.testing.assert_allclose(fast, plain, atol=1e-4)
+
+
+def test_the_fast_option_stays_close(bundle, frames, masks) -> None:
+    np.testing.assert_allclose(run(bundle, frames, masks, fast=True), run(bundle, frames, masks), atol=0.05)
+
+
+def test_pooling_averages_what_is_not_padded() -> None:
+    keys = torch.arange(12.0).view(1, 12, 1)  # a level of 3 x 4
+    padding = torch.zeros(1, 12, dtype=torch.bool)
+    padding[0, [3, 7, 10, 11]] = True  # the last column, and the last row's right half
+    pooled = pool_tokens(ReferenceTokens(keys, keys, padding, keys[:, 0]), (3, 4))
+    assert pooled.padding.tolist() == [[False, False, False, True]]
+    assert pooled.keys[0, :3, 0].tolist() == [2.5, 4.0, 8.5]
+
+
+def test_feed_forward_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = layers.FeedForward(8, 16, 0.0).eval(), torch.randn(2, 700, 8)
+    expected = net(x)
+    monkeypatch.setattr(layers, "_MANY_ROWS", 1)
+    monkeypatch.setattr(layers, "_ROWS", 100)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), expected)

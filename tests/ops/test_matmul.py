@@ -1,0 +1,22 @@
+import torch
+
+from uniref.ops.matmul import fast_matmul, onednn_is_exact
+
+
+def test_products_stay_exact() -> None:
+    a, b = torch.randn(300, 256), torch.randn(256, 200)
+    with fast_matmul(torch.device("cpu")):
+        product = a @ b
+    assert float((product.double() - a.double() @ b.double()).abs().max()) < 1e-3
+
+
+def test_the_switch_is_put_back() -> None:
+    assert isinstance(onednn_is_exact(), bool)
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    before = getattr(matmul, "fp32_precision", None)
+    try:
+        with fast_matmul(torch.device("cpu"), bfloat16_is_fine=True):
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert getattr(matmul, "fp32_precision", None) == before
