@@ -79,6 +79,10 @@ class Stop:
                 signal.signal(number, handler)
 
 
+class _StoppedError(Exception):
+    """An input was left unfinished because a signal asked for it."""
+
+
 class Batch:
     """The work of one `uniref predict`."""
 
@@ -140,7 +144,7 @@ class Batch:
             return
         objects = resolve(prompt, source, options.selection)
         predictor = self._load()
-        with atomic_folder(final, overwrite=True) as work:
+        with contextlib.suppress(_StoppedError), atomic_folder(final, overwrite=True) as work:
             summary = run(
                 predictor, source, objects, options, work, self.console.progress, self.console.warn, self.stop
             )
@@ -148,8 +152,9 @@ class Batch:
             (work / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
             if not summary["complete"]:
                 self._set_aside(work, final)
-                return
-        self._tell(job, final, summary)
+                raise _StoppedError  # so that the folder does not get its final name
+        if summary["complete"]:
+            self._tell(job, final, summary)
 
     def _set_aside(self, work: Path, final: Path) -> None:
         """Keep what an interrupted run wrote, under a name that nobody takes for a result."""

@@ -206,9 +206,10 @@ def test_damage_is_told_and_survived(predict, make_video: MakeVideo, tmp_path: P
     assert f"{lost} frames at its end are lost" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_the_frame_and_closes_the_files(
-    predict, make_video: MakeVideo, tmp_path: Path, signum: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys
+    predict, make_video: MakeVideo, tmp_path: Path, signum: int, code: int, alone: bool, monkeypatch, capsys
 ) -> None:
     from uniref.inference.video import VideoTracker
 
@@ -221,15 +222,17 @@ def test_a_signal_finishes_the_frame_and_closes_the_files(
         return real(self, *rest)
 
     monkeypatch.setattr(VideoTracker, "step", step)
-    clips = make_video(frames=10), make_video("next.mp4", frames=2)
+    clips = [make_video(frames=10)] + ([] if alone else [make_video("next.mp4", frames=2)])
     assert predict(*clips, "--text", "dog") == code
-    assert "run the same command again" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "run the same command again" in errors
+    assert errors.count("\n") == 1
     out = tmp_path / "out"
     assert [p.name for p in out.iterdir()] == ["clip.partial"]
     assert VideoFile(out / "clip.partial" / "overlay.mp4").frame_count == 3
     monkeypatch.setattr(VideoTracker, "step", real)
     assert predict(*clips, "--text", "dog") == 0
-    assert sorted(p.name for p in out.iterdir()) == ["clip", "next"]
+    assert sorted(p.name for p in out.iterdir()) == ["clip"] + ([] if alone else ["next"])
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -150,6 +150,22 @@ def test_code_in_a_checkpoint_is_refused(kind: str, tmp_path: Path, capsys: pyte
     assert "executed" not in capsys.readouterr().out
 
 
+def test_torchscript_is_refused(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(str(tmp_path / "a.pt"))
+    recwarn.clear()
+    with pytest.raises(CheckpointError, match="refused: it asks to run a TorchScript program"):
+        convert(tmp_path / "a.pt", tmp_path / "out")
+    assert len(recwarn) == 0
+
+
+def test_the_older_file_format_of_torch(official: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save({"model": official}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    assert convert(tmp_path / "a.pth", tmp_path / "out").tensors > 100
+    torch.save({"model": _Evil()}, tmp_path / "b.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match="refused"):
+        convert(tmp_path / "b.pth", tmp_path / "out2")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

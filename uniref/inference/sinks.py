@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import zipfile
 from collections.abc import Callable
@@ -42,17 +43,17 @@ class Context:
     """The first frame that was handed out."""
 
 
-class Sink:
+class Sink(abc.ABC):
     """An output. `write` is called for every frame in order, then `close` once."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
 
+    @abc.abstractmethod
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Add a frame."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - pictures need no end
         """Finish the files."""
 
 

@@ -17,7 +17,10 @@ def run_ffmpeg(arguments: list[str]) -> tuple[int, str]:
     """
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_LONGEST, check=False)  # noqa: S603 - no shell
+        # in a session of its own, Ctrl-C on the terminal reaches us alone
+        done = subprocess.run(  # noqa: S603 - no shell
+            command, capture_output=True, timeout=_LONGEST, check=False, start_new_session=True
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
     return done.returncode, done.stderr.decode("utf-8", "replace")

@@ -32,7 +32,7 @@ def decode_concealing(path: Path) -> Iterator[tuple[float, npt.NDArray[np.uint8]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-nostats", "-v", "info", "-copyts", "-i", str(path)]
     command += ["-map", "0:v:0", "-vf", "showinfo", "-fps_mode", "passthrough", "-c:v", "ppm", "-f", "image2pipe", "-"]
     process = subprocess.Popen(  # noqa: S603 - our own ffmpeg, no shell
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
     )
     assert process.stdout is not None
     assert process.stderr is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -68,7 +69,8 @@ def _read_torch(path: Path) -> Any:
     errors: list[str] = []
     for mmap in (True, False):
         try:
-            with torch.serialization.safe_globals(_numpy_scalar_globals()):
+            with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_globals()):
+                warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         except pickle.UnpicklingError as error:
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -78,6 +80,8 @@ def _read_torch(path: Path) -> Any:
             raise _refusal(path, found[1]) from None
         # torch reports damage with whatever its readers raise
         except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError) as error:
+            if "TorchScript" in str(error):
+                raise _refusal(path, "a TorchScript program") from None
             errors.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
     raise CheckpointError(f"{path}: damaged or not a checkpoint ({errors[-1]}); download it again")
 
