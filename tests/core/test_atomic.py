@@ -1,3 +1,7 @@
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +51,15 @@ def test_unwritable_place_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UniRefError, match="cannot be written"), atomic_folder(tmp_path / "file" / "inside"):
         pass
+
+
+def test_leftovers_of_killed_processes_are_cleared(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    stem = f".result.partial-{platform.node()}-"
+    for name in (f"{stem}{dead.pid}", f"{stem}{os.getppid()}", ".result.partial-elsewhere-1"):
+        (tmp_path / name).mkdir()
+    with atomic_folder(tmp_path / "result"):
+        pass
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {"result", f"{stem}{os.getppid()}", ".result.partial-elsewhere-1"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +30,10 @@ def atomic_folder(final: Path, overwrite: bool = False) -> Iterator[Path]:
         raise UsageError(f"{final}: is a file; name a folder that does not exist yet")
     if final.is_dir() and any(final.iterdir()) and not overwrite:
         raise UsageError(f"{final}: already exists and is not empty; choose another folder or pass --overwrite")
-    work = final.parent / f".{final.name}.partial-{os.getpid()}"
+    stem = f".{final.name}.partial-{platform.node()}-"
+    work = final.parent / f"{stem}{os.getpid()}"
     try:
+        _clear_leftovers(final.parent, stem)
         work.mkdir(parents=True)
     except OSError as error:
         raise UniRefError(f"{final}: cannot be written ({error.strerror})") from None
@@ -40,6 +44,24 @@ def atomic_folder(final: Path, overwrite: bool = False) -> Iterator[Path]:
         raise UniRefError(f"{final}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _clear_leftovers(folder: Path, stem: str) -> None:
+    """Remove what processes of this machine left behind that were killed outright."""
+    for leftover in folder.glob(f"{glob.escape(stem)}*"):
+        number = leftover.name.removeprefix(stem)
+        if number.isdigit() and not _alive(int(number)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _swap(work: Path, final: Path) -> None:
