@@ -37,8 +37,8 @@ class _Object:
     def origin(self) -> tuple[int, ...]:
         """Equal for objects that can be predicted as one batch with shared attention: texts of the same length
         without masks, and objects whose two masks stand in the same two frames."""
-        static = self.static[0].values.shape[1] if self.static else 0
-        return (static, *(id(masks[0].keys) for masks in (self.first, self.previous) if masks))
+        static = tuple(level.values.shape[1] for level in self.static or ())
+        return (*static, *(id(masks[0].keys) for masks in (self.first, self.previous) if masks))
 
 
 @dataclass(frozen=True)
