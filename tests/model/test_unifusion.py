@@ -85,10 +85,10 @@ def large(objects: int, shared: bool) -> tuple[UniFusion, torch.Tensor, Referenc
     torch.nn.init.normal_(fusion.modulation.weight)
     for layer in (fusion.query, fusion.key, fusion.value, fusion.out):
         torch.nn.init.normal_(layer.bias)
-    keys = torch.randn(1 if shared else objects, 1100, 16)
+    keys = torch.randn(1 if shared else objects, 2100, 16)
     padding = torch.zeros(keys.shape[:2], dtype=torch.bool)
-    padding[:, 1000:] = True
-    values = torch.randn(objects, 1100, 16)
+    padding[:, 2000:] = True
+    values = torch.randn(objects, 2100, 16)
     return fusion, torch.randn(1, 50, 16), ReferenceTokens(keys, values, padding, torch.randn(len(keys), 16))
 
 

@@ -32,7 +32,7 @@ from uniref.model.uniref import UniRef
 from uniref.ops.matmul import fast_matmul
 from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
 
-_LARGE = 1 << 16  # pixels of an input from which other kernels than PyTorch's usual ones pay
+_LARGE = 1 << 17  # pixels of an input from which other kernels than PyTorch's usual ones pay
 _OBJECTS = 4  # that go through the transformer as one batch on an accelerator: bounds memory
 
 

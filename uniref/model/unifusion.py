@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from uniref.model.structures import ProjectedTokens, ReferenceTokens
 from uniref.ops.attention import cross_attention, shared_key_attention
 
-_MANY_TOKENS = 1024  # of a reference, from which folding its projections pays
+_MANY_TOKENS = 2048  # of a reference, from which folding its projections pays
 
 
 class UniFusion(nn.Module):
