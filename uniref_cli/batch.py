@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 
 from uniref.core.atomic import atomic_folder
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.files import sha256
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.inference.run import RunOptions, run
@@ -100,12 +100,14 @@ class Batch:
         """
         names = name_outputs(jobs)
         mine = [(job, name) for i, (job, name) in enumerate(zip(jobs, names, strict=True)) if shard.owns(i)]
+        if shard.count > 1:
+            self.console.say(f"part {shard.index + 1} of {shard.count}: {len(mine)} of {len(jobs)} inputs")
         for job, _ in mine:
             if self._prompt(job).empty:
                 raise UsageError(f"{job.input}: nothing to look for; give --text, --mask or --support")
         read_config(self.settings.checkpoint)  # a wrong folder is told before anything else happens
         with ThreadPoolExecutor(1) as pool:
-            self._digest = pool.submit(_sha256, self.settings.checkpoint / WEIGHTS)
+            self._digest = pool.submit(sha256, self.settings.checkpoint / WEIGHTS)
             with self.stop.listening():
                 return self._all(mine, alone=len(jobs) == 1)
 
@@ -257,14 +259,3 @@ def _local_device(rank: int, asked: str) -> str:
     import torch
 
     return f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else asked
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    except OSError as problem:
-        raise UniRefError(f"{path}: cannot be read ({problem.strerror})") from None
-    return digest.hexdigest()

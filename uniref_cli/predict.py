@@ -174,7 +174,7 @@ def predict(
         precision=precision,
         fast=fast,
     )
-    part = parse_shard(shard) if shard else shard_of_environment(os.environ)
+    part = parse_shard(shard) if shard else shard_of_environment(os.environ, len(jobs))
     code = Batch(settings, console).work(jobs, part)
     if code:
         raise typer.Exit(code)

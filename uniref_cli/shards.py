@@ -29,20 +29,38 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(match[1]) - 1, int(match[2]))
 
 
-def shard_of_environment(environment: Mapping[str, str]) -> Shard:
-    """The part that torchrun, or a SLURM array or step, gives this process; everything where there is none."""
+def shard_of_environment(environment: Mapping[str, str], inputs: int) -> Shard:
+    """The part that torchrun, or a SLURM array or step, gives this process; everything where there is none.
+
+    Args:
+        environment: Variables of the process.
+        inputs: How many there are. A SLURM task that was given a single one has been dealt its part already.
+
+    Raises:
+        UsageError: The variables contradict each other or are no numbers.
+    """
     if "RANK" in environment and "WORLD_SIZE" in environment:
-        return _checked(environment, "RANK", int(environment["RANK"]), int(environment["WORLD_SIZE"]))
+        rank, size = _number(environment, "RANK", 0), _number(environment, "WORLD_SIZE", 1)
+        return _checked(environment, "RANK", rank, size)
+    if inputs == 1:
+        return Shard(0, 1)
     index, count = 0, 1
     if "SLURM_ARRAY_TASK_ID" in environment:
-        first = int(environment.get("SLURM_ARRAY_TASK_MIN", "0"))
-        step = int(environment.get("SLURM_ARRAY_TASK_STEP", "1")) or 1
-        index = (int(environment["SLURM_ARRAY_TASK_ID"]) - first) // step
-        count = int(environment.get("SLURM_ARRAY_TASK_COUNT", "1"))
-    if "SLURM_STEP_ID" in environment and environment.get("SLURM_PROCID", "").isdigit():
-        tasks = int(environment.get("SLURM_NTASKS", "1"))
-        index, count = index * tasks + int(environment["SLURM_PROCID"]), count * tasks
+        first = _number(environment, "SLURM_ARRAY_TASK_MIN", 0)
+        step = _number(environment, "SLURM_ARRAY_TASK_STEP", 1) or 1
+        index = (_number(environment, "SLURM_ARRAY_TASK_ID", 0) - first) // step
+        count = _number(environment, "SLURM_ARRAY_TASK_COUNT", 1)
+    if "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment:
+        tasks = _number(environment, "SLURM_NTASKS", 1)
+        index, count = index * tasks + _number(environment, "SLURM_PROCID", 0), count * tasks
     return _checked(environment, "SLURM_ARRAY_TASK_ID", index, count)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, str(default))
+    if not value.isdigit():
+        raise UsageError(f"{name}={value}: is not a number; pass --shard i/n")
+    return int(value)
 
 
 def _checked(environment: Mapping[str, str], name: str, index: int, count: int) -> Shard:

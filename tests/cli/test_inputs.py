@@ -75,14 +75,18 @@ def test_outputs_get_distinct_names() -> None:
 
 def test_shards() -> None:
     assert parse_shard("2/3") == Shard(1, 3)
-    assert shard_of_environment({}) == Shard(0, 1)
-    assert shard_of_environment({"RANK": "1", "WORLD_SIZE": "4"}) == Shard(1, 4)
+    assert shard_of_environment({}, 9) == Shard(0, 1)
+    assert shard_of_environment({"RANK": "1", "WORLD_SIZE": "4"}, 9) == Shard(1, 4)
     array = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_STEP": "2"}
-    assert shard_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}) == Shard(2, 5)
+    assert shard_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}, 9) == Shard(2, 5)
+    # a task that was handed one input does it, whichever its number
+    assert shard_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}, 1) == Shard(0, 1)
     step = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
-    assert shard_of_environment(array | step | {"SLURM_ARRAY_TASK_COUNT": "5"}) == Shard(5, 10)
+    assert shard_of_environment(array | step | {"SLURM_ARRAY_TASK_COUNT": "5"}, 9) == Shard(5, 10)
     for text in ("0/3", "4/3", "1", "a/b"):
         with pytest.raises(UsageError, match="--shard"):
             parse_shard(text)
     with pytest.raises(UsageError, match="RANK=9"):
-        shard_of_environment({"RANK": "9", "WORLD_SIZE": "4"})
+        shard_of_environment({"RANK": "9", "WORLD_SIZE": "4"}, 9)
+    with pytest.raises(UsageError, match="RANK=x"):
+        shard_of_environment({"RANK": "x", "WORLD_SIZE": "4"}, 9)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from uniref.core.atomic import atomic_folder
 from uniref.core.errors import CheckpointError
+from uniref.core.files import sha256
 from uniref.model.backbone import Backbone
 from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
@@ -66,7 +66,7 @@ def convert(
     with atomic_folder(target, overwrite) as work:
         tensors, iteration = read_weights(source)
         check_finite(tensors, str(source))
-        origin: dict[str, Any] = {"file": source.name, "sha256": _sha256(source)}
+        origin: dict[str, Any] = {"file": source.name, "sha256": sha256(source)}
         if iteration is not None:
             origin["iteration"] = iteration
         if any(name.startswith("detr.detr.") for name in tensors):
@@ -192,16 +192,3 @@ def _report(kind: str, source: Mapping[str, Tensor], written: Mapping[str, Tenso
         redundant=max(0, len(source) - len(written)),
         notes=tuple(notes),
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:
-    """`hashlib.file_digest` for Python 3.10."""
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

@@ -1,0 +1,20 @@
+"""What is asked of files of any kind."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from uniref.core.errors import UniRefError
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content. Raises UniRefError where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except OSError as problem:
+        raise UniRefError(f"{path}: cannot be read ({problem.strerror})") from None
+    return digest.hexdigest()
