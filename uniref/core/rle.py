@@ -1,0 +1,120 @@
+"""COCO run-length masks: column-major, compressed, as pycocotools writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+Mask = npt.NDArray[np.bool_]
+
+
+def encode(mask: npt.NDArray[Any]) -> bytes:
+    """Compressed counts of a mask [H, W]; any non-zero value is foreground."""
+    return bytes(coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))["counts"])
+
+
+def decode(counts: bytes, height: int, width: int) -> Mask:
+    """The mask of compressed counts: bool [H, W].
+
+    Raises:
+        ValueError: The counts do not describe a mask of this size.
+    """
+    return coco.decode({"size": [height, width], "counts": counts}).astype(bool)
+
+
+def area(counts: bytes, height: int, width: int) -> int:
+    """Number of foreground pixels."""
+    return int(coco.area({"size": [height, width], "counts": counts}))
+
+
+def box(counts: bytes, height: int, width: int) -> tuple[float, float, float, float]:
+    """Tight box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive; zeros for an empty mask."""
+    x, y, w, h = coco.toBbox({"size": [height, width], "counts": counts})
+    return float(x), float(y), float(x + w), float(y + h)
+
+
+def merge(parts: Sequence[bytes], height: int, width: int) -> bytes:
+    """Union of several masks of one size."""
+    if len(parts) == 1:
+        return parts[0]
+    return bytes(coco.merge([{"size": [height, width], "counts": part} for part in parts])["counts"])
+
+
+def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | None:
+    """Counts of a COCO `segmentation` of any kind: polygons, compressed or uncompressed runs.
+
+    Polygons with fewer than three points or an odd number of coordinates are left out, as the released system does.
+
+    Returns:
+        None where nothing is left.
+
+    Raises:
+        ValueError: Neither kind, of another size, or runs that do not fill the image.
+    """
+    if isinstance(segmentation, dict):
+        return _from_runs(segmentation, height, width)
+    if not isinstance(segmentation, list):
+        raise ValueError(f"segmentation is a {type(segmentation).__name__}, not polygons or run lengths")
+    polygons = [p for p in segmentation if isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0]
+    if not polygons:
+        return None
+    try:
+        coordinates = [[float(value) for value in polygon] for polygon in polygons]
+    except (TypeError, ValueError):
+        raise ValueError("a polygon holds something that is not a number") from None
+    if not np.isfinite(np.concatenate(coordinates)).all():
+        raise ValueError("a polygon holds a coordinate that is not finite")
+    return merge([bytes(part["counts"]) for part in coco.frPyObjects(coordinates, height, width)], height, width)
+
+
+def _from_runs(runs: dict[str, Any], height: int, width: int) -> bytes:
+    size, counts = runs.get("size"), runs.get("counts")
+    if size is None or [int(x) for x in size] != [height, width]:
+        raise ValueError(f"run lengths are of size {size}, the image is {[height, width]}")
+    if isinstance(counts, list):
+        if sum(int(x) for x in counts) != height * width:
+            raise ValueError(f"run lengths cover {sum(counts)} pixels of {height * width}")
+        return bytes(coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"])
+    if isinstance(counts, str):
+        counts = counts.encode("ascii")
+    if not isinstance(counts, bytes):
+        raise ValueError("run lengths have no counts")
+    if covered(counts) != height * width:
+        raise ValueError(f"run lengths cover {covered(counts)} pixels of {height * width}")
+    return counts
+
+
+def covered(counts: bytes) -> int:
+    """How many pixels compressed counts describe; pycocotools itself reads past damaged ones unchecked.
+
+    Raises:
+        ValueError: A byte outside the format, or an unfinished or negative run.
+    """
+    codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    if not len(codes):
+        return 0
+    if codes.min() < 0 or codes.max() > 63:
+        raise ValueError("run lengths hold a byte that the format does not have")
+    last = (
+        codes & 0x20
+    ) == 0  # a number is 5 bits a byte, least first; bit 5 says that more follow, bit 4 of the last is its sign
+    if not last[-1]:
+        raise ValueError("run lengths end in the middle of a number")
+    starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])
+    lengths = np.diff(np.append(starts, len(codes)))
+    if lengths.max() > 7:
+        raise ValueError("run lengths hold a number that is too large")
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 0x1F) << shifts, starts)
+    runs -= np.where(codes[last] & 0x10, 1 << (5 * lengths), 0)
+    runs[1::2] = np.cumsum(
+        runs[1::2]
+    )  # from the fourth on, a run is stored as the difference to the one before the last
+    runs[2::2] = np.cumsum(runs[2::2])
+    if runs.min() < 0:
+        raise ValueError("run lengths hold a negative run")
+    return int(runs.sum())

@@ -1,0 +1,22 @@
+"""The on-disk index: one format for images and clips of every task (docs/index-format.md)."""
+
+from uniref.data.index.manifest import Manifest, Source
+from uniref.data.index.reader import Index
+from uniref.data.index.rows import Annotations, Expression, Media, Object, Sample
+from uniref.data.index.schema import GIVEN, SCORED, TRUTH
+from uniref.data.index.writer import IndexWriter
+
+__all__ = [
+    "GIVEN",
+    "SCORED",
+    "TRUTH",
+    "Annotations",
+    "Expression",
+    "Index",
+    "IndexWriter",
+    "Manifest",
+    "Media",
+    "Object",
+    "Sample",
+    "Source",
+]
