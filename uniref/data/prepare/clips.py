@@ -1,0 +1,153 @@
+"""Videos given as folders of frames with label maps: DAVIS, YouTube-VOS, LVOS, MOSE and what is built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from uniref.data.index import GIVEN, TRUTH, IndexWriter
+from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.labels import Region, read_label_map, regions
+from uniref.media.image import EXTENSIONS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """A video on disk."""
+
+    name: str
+    frames: Path
+    """Folder of pictures."""
+    labels: Path | None
+    """Folder of label maps named like the frames; only some frames may have one."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video as read."""
+
+    name: str
+    frames: tuple[str, ...]
+    height: int
+    width: int
+    tracks: Mapping[int, Mapping[int, Region]]
+    """Regions by object id, then frame index."""
+    labelled: tuple[int, ...]
+    """Frames that have a label map."""
+    problem: str = ""
+    """Why it cannot be used."""
+
+
+def read_clip(files: ClipFiles) -> Clip:
+    """Read every label map of a video and check it against the frames."""
+    try:
+        return _read(files)
+    except BadRecord as error:
+        return Clip(files.name, (), 0, 0, {}, (), str(error))
+
+
+def _read(files: ClipFiles) -> Clip:
+    if not files.frames.is_dir():
+        raise BadRecord(f"{files.frames}: no such folder")
+    names = sorted(f.name for f in files.frames.iterdir() if f.suffix.lower() in EXTENSIONS)
+    if not names:
+        raise BadRecord(f"{files.frames}: holds no pictures")
+    size = _size(files.frames / names[0])
+    for name in names[1:]:
+        if (other := _size(files.frames / name)) != size:
+            raise BadRecord(f"{files.frames / name}: is {_text(other)}, the first frame {_text(size)}")
+    places = {Path(name).stem: place for place, name in enumerate(names)}
+    tracks: dict[int, dict[int, Region]] = {}
+    labelled = []
+    for path in _label_maps(files.labels):
+        if path.stem not in places:
+            raise BadRecord(f"{path}: there is no frame of this name")
+        labels = _at(path, read_label_map)
+        if labels.shape != size:
+            raise BadRecord(f"{path}: is {_text(labels.shape)}, the frame {_text(size)}")
+        place = places[path.stem]
+        labelled.append(place)
+        for number, region in regions(labels).items():
+            tracks.setdefault(number, {})[place] = region
+    ordered = {number: dict(sorted(tracks[number].items())) for number in sorted(tracks)}
+    return Clip(files.name, tuple(names), *size, ordered, tuple(sorted(labelled)))
+
+
+def _label_maps(folder: Path | None) -> Sequence[Path]:
+    if folder is None:
+        return ()
+    if not folder.is_dir():
+        raise BadRecord(f"{folder}: no such folder")
+    return sorted(folder.glob("*.png"))
+
+
+def _size(path: Path) -> tuple[int, int]:
+    return _at(path, image_size)
+
+
+def _at(path: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(path)
+    except BadRecord as error:
+        raise BadRecord(f"{path}: {error}") from None
+
+
+def _text(size: Sequence[int]) -> str:
+    return f"{size[1]} x {size[0]}"
+
+
+def read_clips(job: Job, files: Sequence[ClipFiles], every_frame: bool = False) -> Generator[Clip]:
+    """The usable videos among `files`, in order; others are reported.
+
+    Args:
+        job: What is prepared.
+        files: Where the videos are.
+        every_frame: A frame without a label map makes a video unusable.
+    """
+    for clip in job.map(read_clip, job.first(files), "video"):
+        if clip.problem:
+            job.bad(clip.name, clip.problem)
+        elif every_frame and len(clip.labelled) != len(clip.frames):
+            missing = sorted(set(range(len(clip.frames))) - set(clip.labelled))[0]
+            job.bad(clip.name, f"{clip.frames[missing]} has no label map")
+        else:
+            yield clip
+
+
+def add_clip(writer: IndexWriter, clip: Clip, root: str, path: str, complete: bool) -> int:
+    """Begin a clip's media."""
+    return writer.add_media(
+        name=clip.name,
+        kind="frames",
+        root=root,
+        path=path,
+        frames=clip.frames,
+        width=clip.width,
+        height=clip.height,
+        complete=complete,
+    )
+
+
+def add_track(
+    writer: IndexWriter,
+    number: int,
+    track: Mapping[int, Region],
+    *,
+    given: int = -1,
+    only_given: bool = False,
+    category: int = -1,
+    score_range: tuple[int, int] | None = None,
+    seen: bool | None = None,
+) -> int:
+    """An object with its regions. With `only_given` the others stay hidden: what an evaluation gives to a model."""
+    row = writer.add_object(source_id=number, category=category, given_frame=given, score_range=score_range, seen=seen)
+    for frame, region in track.items():
+        if only_given and frame != given:
+            continue
+        role = TRUTH | (GIVEN if frame == given else 0)
+        writer.add_annotation(frame, region.box, region.counts, region.area, role)
+    return row

@@ -1,0 +1,29 @@
+"""DAVIS 2017: `DAVIS/{JPEGImages,Annotations}/480p/<sequence>/%05d.{jpg,png}`, `DAVIS/ImageSets/2017/<split>.txt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
+from uniref.data.prepare.job import Job
+
+
+def prepare(job: Job) -> None:
+    """One sample a sequence. Objects are given in the first frame; test-dev has masks only there."""
+    list_file = job.need(f"ImageSets/2017/{job.split}.txt")
+    root = list_file.parents[2]
+    names = job.read_lines(list_file)
+    labels = root / "Annotations/480p"
+    hidden = job.split == "test-dev"
+    files = [ClipFiles(name, root / "JPEGImages/480p" / name, labels / name) for name in names]
+    with job.writer({"davis": root}) as writer:
+        for clip in read_clips(job, files, every_frame=not hidden):
+            if not any(0 in track for track in clip.tracks.values()):
+                job.bad(Path("Annotations/480p") / clip.name, "its first label map shows no object")
+                continue
+            add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=not hidden)
+            tracks = {n: t for n, t in clip.tracks.items() if 0 in t}
+            if late := sorted(set(clip.tracks) - set(tracks)):
+                writer.drop("object not in the first frame", len(late))
+            rows = [add_track(writer, number, track, given=0) for number, track in tracks.items()]
+            writer.add_sample(objects=rows)

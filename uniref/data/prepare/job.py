@@ -1,0 +1,184 @@
+"""What a converter is given: where the published files are, what is wanted, and how to report what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from uniref.core.errors import UniRefError
+from uniref.core.files import sha256
+from uniref.core.pool import ordered_map
+from uniref.core.tasks import Task
+from uniref.data.index import IndexWriter, Source
+from uniref.data.prepare.catalog import DataSet
+
+T = TypeVar("T")
+R = TypeVar("R")
+_SMALL = 64 << 20  # sources up to this size are hashed for the manifest
+_FEW = 16  # items for which starting processes does not pay
+
+
+class Progress(Protocol):
+    """Shows how far a loop is (`Console.progress`)."""
+
+    def __call__(self, items: Iterable[T], what: str, total: int | None, unit: str = ...) -> Iterable[T]:
+        """Pass `items` through."""
+        ...
+
+
+class BadRecord(Exception):
+    """A record of the published files that cannot be used; `Job.bad` decides what happens."""
+
+
+@dataclass
+class Job:
+    """One split of one data set, to be prepared. A converter is a function of it."""
+
+    dataset: DataSet
+    split: str
+    bases: Sequence[Path]
+    """Folders to look for published files in, in this order."""
+    folder: Path
+    """Where the index goes."""
+    progress: Progress
+    workers: int = 1
+    subset: int | None = None
+    """Only the first so many images or videos."""
+    skip_bad: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options that only some data sets have."""
+    sources: list[Source] = field(default_factory=list)
+    bad_records: list[str] = field(default_factory=list)
+
+    def find(self, *candidates: str) -> Path | None:
+        """The first of several relative paths that exists in one of the bases, or one folder below it."""
+        for base in self.bases:
+            below = sorted(x for x in base.iterdir() if x.is_dir() and not x.name.startswith("."))
+            for start in (base, *below):
+                for candidate in candidates:
+                    if (start / candidate).exists():
+                        return start / candidate
+        return None
+
+    def need(self, *candidates: str) -> Path:
+        """As `find`.
+
+        Raises:
+            UniRefError: None of them exists; the message lists what was looked for.
+        """
+        found = self.find(*candidates)
+        if found is None:
+            where = ", ".join(str(base) for base in self.bases)
+            raise UniRefError(
+                f"{self.dataset.name}/{self.split}: found no {' or '.join(candidates)} in {where}; "
+                f"it is part of {self.dataset.files}"
+            )
+        return found
+
+    def read_json(self, path: Path) -> Any:
+        """A JSON file, which the manifest then names as a source.
+
+        Raises:
+            UniRefError: Cannot be read, or is no JSON.
+        """
+        try:
+            data = json.loads(path.read_bytes())
+        except OSError as error:
+            raise UniRefError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, RecursionError) as error:
+            raise UniRefError(f"{path}: is no valid JSON ({error})") from None
+        self.used(path)
+        return data
+
+    def read_lines(self, path: Path, encoding: str = "utf-8") -> list[str]:
+        """Non-empty lines of a text file, stripped. Raises UniRefError."""
+        try:
+            text = path.read_text(encoding=encoding)
+        except (OSError, UnicodeDecodeError) as error:
+            raise UniRefError(f"{path}: cannot be read ({error})") from None
+        self.used(path)
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def used(self, path: Path) -> None:
+        """Name a file in the manifest, with its checksum unless it is very large."""
+        size = path.stat().st_size
+        digest = sha256(path) if size <= _SMALL else None
+        self.sources.append(Source(name=path.name, size=size, sha256=digest))
+
+    def bad(self, where: str | Path, problem: str) -> None:
+        """A record cannot be used: stop, or with --skip-bad leave it out and list it.
+
+        Raises:
+            UniRefError: Unless bad records are skipped.
+        """
+        line = f"{where}: {problem}"
+        if not self.skip_bad:
+            raise UniRefError(f"{line} (--skip-bad leaves such records out)")
+        self.bad_records.append(line)
+
+    @contextlib.contextmanager
+    def record(self, where: str | Path) -> Iterator[None]:
+        """Around the use of one record: whatever is wrong with it goes to `bad`.
+
+        Published files are other people's: a missing key or a value of another type is a bad record, not our error.
+        """
+        try:
+            yield
+        except BadRecord as error:
+            self.bad(where, str(error))
+        except KeyError as error:
+            self.bad(where, f"has no {error}")
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            self.bad(where, f"malformed ({error})")
+
+    def map(self, work: Callable[[T], R], items: Sequence[T], unit: str) -> Generator[R]:
+        """`work` over the items on all workers, in order, with progress. `work` must be a module-level function."""
+        workers = self.workers if len(items) >= _FEW else 1
+        results = ordered_map(work, items, workers)
+        what = f"{self.dataset.name}/{self.split}"
+        yield from self.progress(results, what, len(items), unit)
+
+    def first(self, items: Sequence[T]) -> Sequence[T]:
+        """All of the images or videos, or the first `subset` of them."""
+        return items if self.subset is None else items[: self.subset]
+
+    def writer(
+        self, roots: Mapping[str, Path], task: Task | None = None, categories: Mapping[int, str] | None = None
+    ) -> IndexWriter:
+        """The writer of this split's index."""
+        options = {name: value for name, value in self.options.items() if value not in (None, False)}
+        if self.subset is not None:
+            options["subset"] = self.subset
+        writer = IndexWriter(
+            self.folder,
+            dataset=self.dataset.name,
+            split=self.split,
+            task=task or self.dataset.task,
+            roots=roots,
+            categories=categories,
+            options=options,
+        )
+        writer.sources = self.sources  # filled while files are read
+        return writer
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture as it is shown (EXIF orientation applied), from its header.
+
+    Raises:
+        BadRecord: Missing, or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except FileNotFoundError:
+        raise BadRecord("no such file") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadRecord(f"is no picture ({error})") from None

@@ -1,0 +1,100 @@
+"""LVOS v1: `<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}` and `<split>_meta.json`.
+
+Frame names start at 00000001 and step by 5. Validation has masks of every frame; an object is given in the first frame
+of its `frame_range` and scored over that range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uniref.data.prepare import ytvis
+from uniref.data.prepare.clips import Clip, ClipFiles, add_clip, add_track, read_clips
+from uniref.data.prepare.job import BadRecord, Job
+
+_FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
+
+UNSEEN = frozenset(
+    {
+        "R3UJGYwy",
+        "058oeZ2p",
+        "UtEnRpiP",
+        "yfzVCnvU",
+        "6mNj04tC",
+        "yWnanBID",
+        "gw84JOqH",
+        "711gAS21",
+        "FmzvB44A",
+        "Oj1z5fO0",
+        "tAyQIobn",
+        "yxCvN6OJ",
+        "LWVlKBlK",
+        "K3OUeINk",
+        "xpI7xRWN",
+        "aFytsETk",
+        "FiRTBMg2",
+        "nfcT3owb",
+        "v3uNUctx",
+        "JGG6MrhF",
+        "49TNsJzk",
+        "dtHbJvYy",
+        "8lxxCA5h",
+        "N6CONZUW",
+        "vJ8W2TO5",
+        "gdqCcvs2",
+        "pMntJwSQ",
+    }
+)
+"""Validation videos whose categories do not occur in training."""
+
+
+def prepare(job: Job) -> None:
+    """One sample a video."""
+    if (official := ytvis.find(job)) is not None:
+        ytvis.prepare_videos(job, official, complete=job.split == "train")
+        return
+    base = job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
+    meta = _read_meta(job, base)
+    files = [ClipFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(meta)]
+    hidden = job.split == "test"
+    with job.writer({"lvos": base}) as writer:
+        for clip in read_clips(job, files, every_frame=not hidden):
+            ranges = None
+            with job.record(clip.name):
+                ranges = _ranges(clip, meta[clip.name])
+            if ranges is None:
+                continue
+            add_clip(writer, clip, "lvos", f"JPEGImages/{clip.name}", complete=not hidden)
+            seen = clip.name not in UNSEEN if job.split == "val" else None
+            rows = []
+            for number, limits in ranges.items():
+                given = -1 if job.split == "train" else limits[0]
+                track = clip.tracks.get(number, {})
+                rows.append(add_track(writer, number, track, given=given, score_range=limits, seen=seen))
+            writer.add_sample(objects=rows)
+
+
+def _read_meta(job: Job, base: Path) -> Mapping[str, Mapping[str, Any]]:
+    names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
+    inside = [path for name in names if (path := base / name).exists()]
+    path = inside[0] if inside else job.need(*(f"{place}{name}" for name in names for place in ("meta_jsons/", "")))
+    videos = job.read_json(path)["videos"]
+    return {name: video["objects"] for name, video in videos.items()}
+
+
+def _ranges(clip: Clip, objects: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
+    """First and last frame of every object."""
+    places = {Path(name).stem: place for place, name in enumerate(clip.frames)}
+    found = {}
+    for number, info in sorted(objects.items(), key=lambda item: int(item[0])):
+        ends = [info["frame_range"][which] for which in ("start", "end")]
+        if places.get(ends[0]) is None:
+            raise BadRecord(f"object {number} starts at frame {ends[0]}, which does not exist")
+        start = places[ends[0]]
+        track = clip.tracks.get(int(number), {})
+        if start not in track:
+            raise BadRecord(f"object {number} has no mask in its first frame {ends[0]}")
+        found[int(number)] = (start, places.get(ends[1], len(places) - 1))
+    return found

@@ -1,0 +1,83 @@
+"""MeViS v1: `{train,valid_u,valid}/JPEGImages/<video>/%05d.jpg`, `meta_expressions.json`, `mask_dict.json`.
+
+An expression may refer to several objects: its sample then has them all, and their union is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uniref.core import rle
+from uniref.data.index import TRUTH, IndexWriter
+from uniref.data.prepare.job import BadRecord, Job, image_size
+
+_FOLDERS = {"train": "train", "valid_u": "valid_u", "val": "valid"}
+
+
+def prepare(job: Job) -> None:
+    """One sample an expression; `val` has no masks."""
+    meta_file = job.need(f"{_FOLDERS[job.split]}/meta_expressions.json")
+    base = meta_file.parent
+    videos: Mapping[str, Any] = job.read_json(meta_file)["videos"]
+    hidden = job.split == "val"
+    masks: Mapping[str, Any] = {} if hidden else job.read_json(base / "mask_dict.json")
+    names = job.first(sorted(videos))
+    with job.writer({"mevis": base}) as writer:
+        for name in job.progress(names, f"mevis/{job.split}", len(names), "video"):
+            with job.record(f"{meta_file}: video {name}"):
+                _add_video(writer, base, name, videos[name], masks, hidden)
+
+
+def _add_video(
+    writer: IndexWriter, base: Path, name: str, video: Mapping[str, Any], masks: Mapping[str, Any], hidden: bool
+) -> None:
+    folder = base / "JPEGImages" / name
+    frames = [f"{frame}.jpg" for frame in sorted(video["frames"])]
+    for frame in frames:
+        if not (folder / frame).exists():
+            raise BadRecord(f"{folder / frame}: no such file")
+    if not frames:
+        raise BadRecord("has no frames")
+    height, width = image_size(folder / frames[0])
+    tracks = {} if hidden else _tracks(video, masks, len(frames), height, width)
+    writer.add_media(
+        name=name,
+        kind="frames",
+        root="mevis",
+        path=f"JPEGImages/{name}",
+        frames=frames,
+        width=width,
+        height=height,
+        complete=not hidden,
+    )
+    rows = {}
+    for key, track in tracks.items():
+        rows[key] = writer.add_object(source_id=int(key))
+        for place, counts in track:
+            box = rle.box(counts, height, width)
+            writer.add_annotation(place, box, counts, rle.area(counts, height, width), TRUTH)
+    for number, expression in video["expressions"].items():
+        text = writer.add_expression(expression["exp"], source_id=str(number))
+        objects = [] if hidden else [rows[str(key)] for key in expression["anno_id"]]
+        writer.add_sample(objects=objects, expressions=[text])
+
+
+def _tracks(
+    video: Mapping[str, Any], masks: Mapping[str, Any], length: int, height: int, width: int
+) -> dict[str, list[tuple[int, bytes]]]:
+    """Run lengths of every annotation that an expression refers to, by annotation id."""
+    needed = sorted({str(key) for e in video["expressions"].values() for key in e["anno_id"]}, key=int)
+    tracks = {}
+    for key in needed:
+        if key not in masks:
+            raise BadRecord(f"annotation {key} is not in mask_dict.json")
+        if len(masks[key]) != length:
+            raise BadRecord(f"annotation {key} has {len(masks[key])} masks for {length} frames")
+        try:
+            encoded = [None if m is None else rle.from_segmentation(m, height, width) for m in masks[key]]
+        except ValueError as error:
+            raise BadRecord(f"annotation {key}: {error}") from None
+        tracks[key] = [(frame, counts) for frame, counts in enumerate(encoded) if counts is not None]
+    return tracks

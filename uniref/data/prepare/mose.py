@@ -1,0 +1,30 @@
+"""MOSE v1: `{train,valid}/{JPEGImages,Annotations}/<video>/%05d.{jpg,png}`; `valid` has the first frame's masks."""
+
+from __future__ import annotations
+
+from uniref.data.prepare import ytvis
+from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
+from uniref.data.prepare.job import Job
+
+
+def prepare(job: Job) -> None:
+    """One sample a video. Four training videos of a single frame are kept and make no pairs."""
+    if (official := ytvis.find(job)) is not None:
+        ytvis.prepare_videos(job, official, complete=job.split == "train")
+        return
+    train = job.split == "train"
+    base = job.need("train/JPEGImages" if train else "valid/JPEGImages", *(() if train else ("val/JPEGImages",))).parent
+    names = sorted(x.name for x in (base / "JPEGImages").iterdir() if x.is_dir())
+    files = [ClipFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in names]
+    single = 0
+    with job.writer({"mose": base}) as writer:
+        for clip in read_clips(job, files, every_frame=train):
+            if not train and clip.labelled != (0,):
+                job.bad(clip.name, "must have one label map, for its first frame")
+                continue
+            single += len(clip.frames) == 1
+            add_clip(writer, clip, "mose", f"JPEGImages/{clip.name}", complete=train)
+            given = -1 if train else 0
+            writer.add_sample(objects=[add_track(writer, n, track, given=given) for n, track in clip.tracks.items()])
+        if single:
+            writer.notes.append(f"{single} videos of one frame (no pair of frames can be drawn from them)")

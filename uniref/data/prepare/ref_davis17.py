@@ -1,0 +1,71 @@
+"""Ref-DAVIS17: DAVIS 2017 with its unsupervised masks and four descriptions of every object.
+
+`DAVIS/Annotations_unsupervised/480p/<sequence>`, and `davis_text_annotations/Davis17_annot{1,2}[_full_video].txt` with
+lines `<sequence> <object> "<expression>"`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
+from uniref.data.prepare.job import Job
+
+_TEXTS = (
+    ("Davis17_annot1.txt", "utf-8"),
+    ("Davis17_annot1_full_video.txt", "utf-8"),
+    ("Davis17_annot2.txt", "latin-1"),
+    ("Davis17_annot2_full_video.txt", "latin-1"),
+)
+_SPELLING = {"clasic-car": "classic-car", "dog-scale": "dogs-scale", "motor-bike": "motorbike"}
+
+Texts = dict[str, dict[int, str]]
+"""Expressions by sequence and object number."""
+
+
+def prepare(job: Job) -> None:
+    """One sample a sequence and annotator (groups 0..3); its expression j describes its object j."""
+    list_file = job.need("ImageSets/2017/val.txt")
+    root = list_file.parents[2]
+    texts = [_read(job, job.need(f"davis_text_annotations/{name}", name), encoding) for name, encoding in _TEXTS]
+    files = [
+        ClipFiles(name, root / "JPEGImages/480p" / name, root / "Annotations_unsupervised/480p" / name)
+        for name in job.read_lines(list_file)
+    ]
+    undescribed = 0
+    with job.writer({"davis": root}) as writer:
+        for clip in read_clips(job, files, every_frame=True):
+            described = [annotator.get(clip.name, {}) for annotator in texts]
+            numbers = sorted(described[0])
+            if not numbers or any(sorted(d) != numbers for d in described):
+                job.bad(clip.name, "the four annotators do not describe the same objects")
+                continue
+            if missing := sorted(set(numbers) - set(clip.tracks)):
+                job.bad(clip.name, f"object {missing[0]} is described but has no mask")
+                continue
+            undescribed += len(set(clip.tracks) - set(numbers))
+            add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)
+            rows = {number: add_track(writer, number, track) for number, track in clip.tracks.items()}
+            for annotator, expressions in enumerate(described):
+                added = [
+                    writer.add_expression(
+                        expressions[number], source_id=str(4 * place + annotator), annotator=annotator
+                    )
+                    for place, number in enumerate(numbers)
+                ]
+                writer.add_sample(objects=[rows[n] for n in numbers], expressions=added, group=annotator)
+        if undescribed:
+            writer.notes.append(f"{undescribed} objects have masks but no expression")
+
+
+def _read(job: Job, path: Path, encoding: str) -> Texts:
+    texts: Texts = defaultdict(dict)
+    for number, line in enumerate(job.read_lines(path, encoding), start=1):
+        parts = line.split(maxsplit=2)
+        if len(parts) != 3 or not parts[1].isdigit():
+            job.bad(f"{path}: line {number}", 'is not `<sequence> <object> "<expression>"`')
+            continue
+        sequence, thing, text = parts
+        texts[_SPELLING.get(sequence, sequence)][int(thing)] = text[1:-1]  # within quotes, of various kinds
+    return texts

@@ -1,0 +1,116 @@
+"""Ref-YouTube-VOS: YouTube-VOS 2019's frames and masks, and `meta_expressions/<split>/meta_expressions.json`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from uniref.data.index import IndexWriter
+from uniref.data.prepare import ytvis
+from uniref.data.prepare.clips import ClipFiles, add_clip, read_clips
+from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.youtube_vos import add_object, category_ids, clip_objects, read_meta, split_folder
+
+
+def prepare(job: Job) -> None:
+    """Train: one sample an object with all its expressions. Val: one an expression, without masks."""
+    official = ytvis.find(job)
+    if official is not None:
+        _prepare_official(job, official)
+    elif job.split == "train":
+        _prepare_train(job)
+    else:
+        _prepare_val(job)
+
+
+def _expressions(job: Job, split: str) -> dict[str, Any]:
+    path = job.need(f"meta_expressions/{split}/meta_expressions.json")
+    return dict(job.read_json(path)["videos"])
+
+
+def _prepare_train(job: Job) -> None:
+    base = split_folder(job)
+    meta = read_meta(job, base)
+    videos = _expressions(job, "train")
+    files = [ClipFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(videos)]
+    categories = category_ids(meta)
+    with job.writer({"youtube-vos": base}, categories={i: n for n, i in categories.items()}) as writer:
+        for clip in read_clips(job, files):
+            if meta is not None and clip.name not in meta:
+                job.bad(clip.name, "has expressions but is not in meta.json")
+                continue
+            objects = clip_objects(job, clip, meta)
+            if objects is None:
+                continue
+            texts: dict[int, list[tuple[str, str]]] = defaultdict(list)
+            for number, expression in videos[clip.name]["expressions"].items():
+                texts[int(expression["obj_id"])].append((str(number), expression["exp"]))
+            if unknown := sorted(set(texts) - set(objects)):
+                job.bad(clip.name, f"an expression names object {unknown[0]}, which it does not have")
+                continue
+            add_clip(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
+            for number, info in objects.items():
+                if number not in texts:
+                    writer.drop("object without an expression")
+                    continue
+                row = add_object(writer, clip, number, info, categories, given=False)
+                added = [writer.add_expression(text, source_id=exp) for exp, text in texts[number]]
+                writer.add_sample(objects=[row], expressions=added)
+
+
+def _prepare_val(job: Job) -> None:
+    base = split_folder(job)
+    videos = _expressions(job, "valid")
+    # the published list also holds the test videos, whose own list was later withdrawn with their frames
+    if job.find("meta_expressions/test/meta_expressions.json") is not None:
+        names = sorted(set(videos) - set(_expressions(job, "test")))
+    else:
+        names = sorted(name for name in videos if (base / "JPEGImages" / name).is_dir())
+    names = list(job.first(names))
+    with job.writer({"youtube-vos": base}) as writer:
+        for name in job.progress(names, f"ref-youtube-vos/{job.split}", len(names), "video"):
+            with job.record(name):
+                _add_val_video(writer, base, name, videos[name])
+
+
+def _add_val_video(writer: IndexWriter, base: Path, name: str, video: dict[str, Any]) -> None:
+    folder = base / "JPEGImages" / name
+    frames = [f"{frame}.jpg" for frame in video["frames"]]
+    for frame in frames:
+        if not (folder / frame).exists():
+            raise BadRecord(f"{folder / frame}: no such file")
+    height, width = image_size(folder / frames[0])
+    writer.add_media(
+        name=name,
+        kind="frames",
+        root="youtube-vos",
+        path=f"JPEGImages/{name}",
+        frames=frames,
+        width=width,
+        height=height,
+        complete=False,
+    )
+    for number, expression in video["expressions"].items():
+        writer.add_sample(expressions=[writer.add_expression(expression["exp"], source_id=str(number))])
+
+
+def _prepare_official(job: Job, path: Path) -> None:
+    """The released system's own files: train one record an object, val one an expression."""
+    source = ytvis.YoutubeVis(job, path)
+    group = job.dataset.group
+    with job.writer({group: source.root}, categories=source.categories) as writer:
+        media: dict[str, int] = {}
+        for video in source.videos():
+            texts = [str(text) for text in video.record.get("expressions", ())]
+            if not texts:
+                job.bad(f"{path}: video {video.record['id']}", "has no expressions")
+                continue
+            if not video.annotations and video.folder in media:  # val repeats a video for each expression
+                row = media[video.folder]
+            else:
+                row = media[video.folder] = ytvis.add_video(writer, video, group, complete=False)
+            rows = ytvis.add_all(job, writer, video, given=False)
+            number = str(video.record.get("exp_id", ""))
+            added = [writer.add_expression(text, source_id=number or str(i)) for i, text in enumerate(texts)]
+            writer.add_sample(objects=rows, expressions=added, media=row)
