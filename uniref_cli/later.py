@@ -8,7 +8,6 @@ from uniref.core.errors import UsageError
 from uniref.version import __version__
 
 _COMMANDS = {
-    "prepare-data": "Turn a data set's published files into the index that training and evaluation read.",
     "train": "Train by a recipe.",
     "eval": "Evaluate by the published protocols.",
 }
@@ -23,6 +22,6 @@ def register(app: typer.Typer) -> None:
 
 def _refuse(name: str):  # type: ignore[no-untyped-def]
     def refuse() -> None:
-        raise UsageError(f"{name}: not built yet in uniref {__version__}; predict and convert are")
+        raise UsageError(f"{name}: not built yet in uniref {__version__}; predict, convert and prepare-data are")
 
     return refuse

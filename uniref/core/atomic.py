@@ -39,7 +39,7 @@ def atomic_folder(final: Path, overwrite: bool = False) -> Iterator[Path]:
         raise UniRefError(f"{final}: cannot be written ({error.strerror})") from None
     try:
         yield work
-        _swap(work, final)
+        replace_folder(work, final)
     except OSError as error:
         raise UniRefError(f"{final}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -64,9 +64,9 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _swap(work: Path, final: Path) -> None:
-    """Give `work` the name `final`; what was there moves aside first and is deleted last."""
-    old = work.with_name(work.name.replace("partial", "replaced"))
+def replace_folder(work: Path, final: Path) -> None:
+    """Give folder `work` the name `final` beside it; what was there moves aside first and is deleted last."""
+    old = work.with_name(f"{work.name}.replaced")
     if final.is_dir():
         final.rename(old)
     try:

@@ -10,7 +10,12 @@ from uniref.core.errors import UniRefError
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content. Raises UniRefError where it cannot be read."""
-    digest = hashlib.sha256()
+    return file_digest(path, "sha256")
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """Hexadecimal digest (`sha256`, `md5`) of a file's content. Raises UniRefError where it cannot be read."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     try:
         with path.open("rb") as file:
             while block := file.read(1 << 22):

@@ -53,6 +53,8 @@ class Job:
     skip_bad: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options that only some data sets have."""
+    root: Path = Path("data")
+    """Where indices and media of all data sets lie."""
     sources: list[Source] = field(default_factory=list)
     bad_records: list[str] = field(default_factory=list)
 

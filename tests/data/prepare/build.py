@@ -1,0 +1,200 @@
+"""Miniature data sets in their published layouts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from uniref.core import rle
+from uniref.media.palette import PALETTE
+
+H, W = 24, 32
+
+
+def picture(path: Path, height: int = H, width: int = W) -> Path:
+    """A real JPEG (or PNG) of some colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = sum(path.name.encode())
+    colours = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), np.uint8)
+    Image.fromarray(colours).resize((width, height), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def label_map(path: Path, boxes: Mapping[int, tuple[int, int, int, int]], height: int = H, width: int = W) -> Path:
+    """A palette PNG with filled boxes (y0, x0, y1, x1) by object id."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = np.zeros((height, width), np.uint8)
+    for number, (y0, x0, y1, x1) in boxes.items():
+        labels[y0:y1, x0:x1] = number
+    image = Image.fromarray(labels)
+    image.putpalette(PALETTE.tobytes())
+    image.save(path)
+    return path
+
+
+def grey(path: Path, values: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def write_json(path: Path, data: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data), encoding="utf-8")
+    return path
+
+
+def write_text(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def box_mask(y0: int, x0: int, y1: int, x1: int, height: int = H, width: int = W) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def run_lengths(mask: np.ndarray, text: bool = True) -> dict[str, Any]:
+    counts = rle.encode(mask)
+    return {"size": list(mask.shape), "counts": counts.decode() if text else counts}
+
+
+def davis(root: Path, masks: str = "Annotations") -> Path:
+    """Two val sequences and one train one; `bear` has a void border and a second object."""
+    base = root / "DAVIS"
+    for name, length, objects in (("bear", 4, 2), ("goat", 3, 1), ("train-seq", 3, 1)):
+        for t in range(length):
+            picture(base / f"JPEGImages/480p/{name}/{t:05d}.jpg")
+            boxes = {n: (2 + t, 10 * n - 8, 8 + t, 10 * n) for n in range(1, objects + 1)}
+            if name == "bear":
+                boxes[255] = (20, 0, 24, 32)
+            label_map(base / f"{masks}/480p/{name}/{t:05d}.png", boxes)
+    write_text(base / "ImageSets/2017/val.txt", "bear\ngoat\n")
+    write_text(base / "ImageSets/2017/train.txt", "train-seq\r\n")
+    return base
+
+
+def davis_texts(root: Path) -> None:
+    """The four description files; annotator 2's are Latin-1."""
+    folder = root / "davis_text_annotations"
+    for name, encoding in (("annot1", "utf-8"), ("annot2", "latin-1")):
+        for kind in ("", "_full_video"):
+            lines = [f'bear 1 "the bear{kind} {name}"', 'bear 2 "the caf\u00e9"', f'goat 1 "a goat {name}"']
+            write_text(folder / f"Davis17_{name}{kind}.txt", "\n".join(lines) + "\n", encoding)
+
+
+def youtube_vos(root: Path) -> None:
+    """A train video with an object that has no mask in one frame, and a val video whose second object comes later."""
+    for t in (0, 5, 10):
+        picture(root / f"train/JPEGImages/0a49f5265b/{t:05d}.jpg")
+        boxes = {1: (2, 2, 9, 9)} | ({2: (10, 10, 20, 20)} if t != 5 else {})
+        label_map(root / f"train/Annotations/0a49f5265b/{t:05d}.png", boxes)
+        picture(root / f"valid/JPEGImages/00f88c4f0a/{t:05d}.jpg")
+    label_map(root / "valid/Annotations/00f88c4f0a/00000.png", {3: (1, 1, 5, 5)})
+    label_map(root / "valid/Annotations/00f88c4f0a/00005.png", {7: (8, 8, 15, 15)})
+    frames = ["00000", "00005", "00010"]
+    objects = {"1": {"category": "dog", "frames": frames}, "2": {"category": "cat", "frames": ["00000", "00010"]}}
+    write_json(root / "train/meta.json", {"videos": {"0a49f5265b": {"objects": objects}}})
+    late = {"3": {"category": "dog", "frames": frames}, "7": {"category": "owl", "frames": frames[1:]}}
+    write_json(root / "valid/meta.json", {"videos": {"00f88c4f0a": {"objects": late}}})
+
+
+def youtube_texts(root: Path) -> None:
+    """Expressions for `youtube_vos`; object 2 has none, and the valid list holds a test video."""
+    frames = ["00000", "00005", "00010"]
+    train = {"0": {"exp": "a brown dog", "obj_id": "1"}, "1": {"exp": "the dog on the left", "obj_id": "1"}}
+    folder = root / "meta_expressions"
+    write_json(
+        folder / "train/meta_expressions.json", {"videos": {"0a49f5265b": {"expressions": train, "frames": frames}}}
+    )
+    valid = {"00f88c4f0a": {"expressions": {"0": {"exp": "an owl"}, "1": {"exp": "a dog"}}, "frames": frames}}
+    test = {"ffff000000": {"expressions": {"0": {"exp": "x"}}, "frames": ["00000"]}}
+    write_json(folder / "valid/meta_expressions.json", {"videos": valid | test})
+    write_json(folder / "test/meta_expressions.json", {"videos": test})
+
+
+def lvos(root: Path) -> None:
+    """One val video (an unseen one) whose object starts in the second frame; every frame has a label map."""
+    names = ["00000001", "00000006", "00000011"]
+    for split, video in (("valid", "R3UJGYwy"), ("train", "aB3dE5fG")):
+        for t, name in enumerate(names):
+            picture(root / f"{split}/JPEGImages/{video}/{name}.jpg")
+            boxes = {1: (2, 2, 8, 8)} if t > 0 or split == "train" else {}
+            label_map(root / f"{split}/Annotations/{video}/{name}.png", boxes)
+        start = names[1] if split == "valid" else names[0]
+        info = {"frame_range": {"start": start, "end": names[2], "frame_nums": "2"}}
+        write_json(root / f"{split}/{split}_meta.json", {"videos": {video: {"objects": {"1": info}}}})
+
+
+def mose(root: Path) -> None:
+    """Train: a video and one of a single frame; valid: first-frame masks only."""
+    for t in range(3):
+        picture(root / f"train/JPEGImages/0a1b2c3d/{t:05d}.jpg")
+        label_map(root / f"train/Annotations/0a1b2c3d/{t:05d}.png", {1: (0, 0, 6, 6)} if t else {1: (1, 1, 5, 5)})
+        picture(root / f"valid/JPEGImages/00ff00ff/{t:05d}.jpg")
+    picture(root / "train/JPEGImages/330ac20d/00000.jpg")
+    label_map(root / "train/Annotations/330ac20d/00000.png", {1: (3, 3, 9, 9)})
+    label_map(root / "valid/Annotations/00ff00ff/00000.png", {1: (3, 3, 9, 9), 2: (12, 12, 20, 20)})
+
+
+def ovis(root: Path) -> None:
+    """Two videos; run lengths once as text and once uncompressed, null where absent."""
+    for video in ("aaaa1111", "bbbb2222"):
+        for t in range(2):
+            picture(root / f"train/{video}/img_{t + 1:07d}.jpg")
+    mask = box_mask(2, 3, 10, 12)
+    runs = [int(x) for x in np.diff(np.flatnonzero(np.diff(np.r_[0, mask.ravel(order="F"), 0])), prepend=0)]
+    plain = {"size": [H, W], "counts": [*runs, H * W - sum(runs)]}
+    videos = [
+        {"id": n, "width": W, "height": H, "length": 2, "file_names": [f"{v}/img_{t + 1:07d}.jpg" for t in range(2)]}
+        for n, v in enumerate(("aaaa1111", "bbbb2222"), start=1)
+    ]
+    annotations = [
+        _track(1, 1, 4, [run_lengths(mask), None]),
+        _track(2, 1, 9, [None, plain]),
+        _track(3, 2, 4, [plain, run_lengths(mask)]),
+    ]
+    categories = [{"id": 4, "name": "Cat"}, {"id": 9, "name": "Dog"}]
+    write_json(
+        root / "annotations_train.json", {"videos": videos, "annotations": annotations, "categories": categories}
+    )
+
+
+def _track(number: int, video: int, category: int, masks: list[Any]) -> dict[str, Any]:
+    boxes = [None if m is None else [3, 2, 9, 8] for m in masks]
+    areas = [None if m is None else 72 for m in masks]
+    return {
+        "id": number,
+        "video_id": video,
+        "category_id": category,
+        "iscrowd": 0,
+        "segmentations": masks,
+        "bboxes": boxes,
+        "areas": areas,
+    }
+
+
+def mevis(root: Path) -> None:
+    """A video with an expression that refers to two objects."""
+    frames = ["00000", "00001"]
+    for split in ("train", "valid_u", "valid"):
+        for name in frames:
+            picture(root / f"{split}/JPEGImages/0a1b2c3d4e5f/{name}.jpg")
+        expressions: dict[str, Any] = {
+            "0": {"exp": "both birds flying away", "obj_id": [1, 2], "anno_id": [301, 302]},
+            "1": {"exp": "the left bird", "obj_id": [1], "anno_id": [301]},
+        }
+        if split == "valid":
+            expressions = {number: {"exp": e["exp"]} for number, e in expressions.items()}
+        meta = {"videos": {"0a1b2c3d4e5f": {"expressions": expressions, "frames": frames}}}
+        write_json(root / f"{split}/meta_expressions.json", meta)
+        if split != "valid":
+            first, second = run_lengths(box_mask(1, 1, 9, 9)), run_lengths(box_mask(5, 20, 9, 30))
+            write_json(root / f"{split}/mask_dict.json", {"301": [first, None], "302": [second, second]})

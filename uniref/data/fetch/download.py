@@ -1,0 +1,241 @@
+"""Downloads over HTTP that survive interruptions and are checked before they get their name."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from filelock import FileLock
+
+from uniref.core.errors import UniRefError
+from uniref.core.files import file_digest
+
+_BLOCK = 1 << 18
+_MEGA = 10**6
+_RETRIES = 6
+_TIMEOUT = 30.0  # seconds without a byte
+_BACKOFF = 1.0  # seconds before the first retry, doubled each time
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+_AGENT = "uniref (https data set preparation)"
+
+
+class Progress(Protocol):
+    """Shows how far a loop is (`Console.progress`)."""
+
+    def __call__(self, items: Iterable[Any], what: str, total: int | None, unit: str = ...) -> Iterable[Any]:
+        """Pass `items` through."""
+        ...
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How patient a download is."""
+
+    retries: int = _RETRIES
+    """Attempts after the first that bring no new byte; any progress starts the count again."""
+    timeout: float = _TIMEOUT
+    """Seconds without a byte before the connection counts as stalled."""
+    backoff: float = _BACKOFF
+    """Seconds before the first retry, doubled each time, at most 60."""
+
+
+class _Retry(Exception):
+    """The attempt failed in a way that another may not."""
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    size: int | None = None,
+    sha256: Sequence[str] = (),
+    md5: str | None = None,
+    progress: Progress | None = None,
+    policy: Policy | None = None,
+) -> Path:
+    """Fetch a file, resuming what an earlier attempt left in `<target>.partial`.
+
+    A finished target is not fetched again. Two processes may ask for the same file: one fetches, the other waits.
+
+    Args:
+        url: http or https; redirects are followed within these.
+        target: Where the file goes.
+        size: Bytes it must have.
+        sha256: Digests of which it must have one.
+        md5: Digest it must have.
+        progress: Shows megabytes.
+        policy: Retries and timeouts.
+
+    Raises:
+        UniRefError: Refused by the server, unreachable, or not the expected file; names the address.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UniRefError(f"{url}: only http and https addresses are fetched")
+    target = Path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.exists():
+                _Download(url, target, size, sha256, md5, policy or Policy()).run(progress)
+    except OSError as error:
+        raise UniRefError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return target
+
+
+class _Download:
+    def __init__(
+        self, url: str, target: Path, size: int | None, sha256: Sequence[str], md5: str | None, policy: Policy
+    ) -> None:
+        self.url, self.target, self.policy = url, target, policy
+        self.size, self.sha256, self.md5 = size, sha256, md5
+        self.partial = target.with_name(f"{target.name}.partial")
+        self.note = target.with_name(f"{target.name}.partial.json")
+        """What identifies the file that the partial content belongs to."""
+
+    def run(self, progress: Progress | None) -> None:
+        idle = 0
+        while True:
+            before = self._have()
+            try:
+                self._attempt(progress)
+                break
+            except _Retry as problem:
+                idle = 0 if self._have() > before else idle + 1
+                if idle > self.policy.retries:
+                    raise UniRefError(
+                        f"{self.url}: {problem}; gave up after {idle} attempts without progress. Run the command again "
+                        f"to resume from {self._have():,} bytes"
+                    ) from None
+                time.sleep(min(60.0, self.policy.backoff * 2 ** max(idle - 1, 0)))
+        self._check()
+        os.replace(self.partial, self.target)
+        self.note.unlink(missing_ok=True)
+
+    def _have(self) -> int:
+        return self.partial.stat().st_size if self.partial.exists() else 0
+
+    def _attempt(self, progress: Progress | None) -> None:
+        have = self._have()
+        if have and have == self.size:
+            return
+        request = urllib.request.Request(self.url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})  # noqa: S310 - scheme checked
+        validator = self._validator()
+        if have and validator:
+            request.add_header("Range", f"bytes={have}-")
+            request.add_header("If-Range", validator)
+        elif have:
+            self._restart()  # nothing tells whether the rest would belong to it
+            have = 0
+        try:
+            response = urllib.request.build_opener(_HttpOnly).open(request, timeout=self.policy.timeout)
+        except urllib.error.HTTPError as error:
+            self._judge(error, have)
+            return
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            raise _Retry(f"cannot be reached ({getattr(error, 'reason', None) or error})") from None
+        with response:
+            self._receive(response, have, progress)
+
+    def _judge(self, error: urllib.error.HTTPError, have: int) -> None:
+        if error.code == 416 and have:
+            total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
+            if total.isdigit() and int(total) == have:
+                return  # already complete
+            self._restart()
+            raise _Retry("the server has another file by now")
+        if error.code in _TRANSIENT:
+            raise _Retry(f"HTTP {error.code} {error.reason}")
+        raise UniRefError(
+            f"{self.url}: HTTP {error.code} {error.reason}; the address may be out of date: fetch the file by hand and "
+            "name it with --source"
+        )
+
+    def _receive(self, response: Any, have: int, progress: Progress | None) -> None:
+        if have and not _continues(response, have):
+            self._restart()
+            have = 0
+        validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        if not validator.startswith("W/"):  # a weak one may not be used with ranges
+            self.note.write_text(json.dumps({"url": self.url, "validator": validator}), encoding="utf-8")
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length and length.isdigit() else None
+        if self.size is not None and total is not None and total != self.size:
+            raise UniRefError(
+                f"{self.url}: the server has {total:,} bytes, expected are {self.size:,}; it is another file"
+            )
+        with self.partial.open("ab") as file:
+            megabytes: Iterable[None] = _copy(response, file)
+            if progress is not None:
+                megabytes = progress(
+                    megabytes, self.target.name, None if total is None else (total - have) // _MEGA, "MB"
+                )
+            for _ in megabytes:
+                pass
+        if total is not None and self._have() < total:
+            raise _Retry(f"the connection broke off at {self._have():,} of {total:,} bytes")
+
+    def _validator(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+            if note.get("url") == self.url:
+                return str(note.get("validator") or "")
+        return ""
+
+    def _restart(self) -> None:
+        self.partial.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        have = self._have()
+        problem = ""
+        if self.size is not None and have != self.size:
+            problem = f"has {have:,} bytes, expected are {self.size:,}"
+        for name, wanted in (("sha256", tuple(self.sha256)), ("md5", (self.md5,) if self.md5 else ())):
+            if wanted and not problem and (digest := file_digest(self.partial, name)) not in wanted:
+                problem = f"has {name} {digest}, expected is {' or '.join(wanted)}"
+        if problem:
+            self._restart()
+            raise UniRefError(f"{self.url}: {problem}; it is another file, or was damaged on the way, and was deleted")
+
+
+class _HttpOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https only (also never to a local file)."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.startswith(("http://", "https://")):
+            raise UniRefError(f"{req.full_url}: redirects to {newurl}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _continues(response: Any, have: int) -> bool:
+    """Whether the response is the rest from byte `have` on."""
+    if response.status != 206:
+        return False
+    unit, _, span = (response.headers.get("Content-Range") or "").partition(" ")
+    return unit == "bytes" and span.split("-")[0] == str(have)
+
+
+def _copy(response: Any, file: IO[bytes]) -> Iterator[None]:
+    """Write what arrives as it arrives, so that a broken connection loses nothing; yields at every megabyte."""
+    waiting = 0
+    while True:
+        try:
+            block = response.read1(_BLOCK)
+        except (http.client.HTTPException, OSError) as error:
+            raise _Retry(f"the connection broke off ({error})") from None
+        if not block:
+            return
+        file.write(block)
+        waiting += len(block)
+        while waiting >= _MEGA:
+            waiting -= _MEGA
+            yield

@@ -1,0 +1,46 @@
+"""One process at a time prepares a data set."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from uniref.core.errors import UniRefError
+
+
+@contextlib.contextmanager
+def prepare_lock(folder: Path) -> Iterator[None]:
+    """Hold `<folder>.lock` for a block; the operating system frees it when a process dies.
+
+    Raises:
+        UniRefError: Another process holds it, or the folder cannot be written.
+    """
+    path = folder.with_name(f"{folder.name}.lock")
+    holder = folder.with_name(f"{folder.name}.lock.holder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UniRefError(f"{folder.name}: is being prepared by {_who(holder)}; wait until it is done") from None
+    except OSError as error:
+        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
+    try:
+        with contextlib.suppress(OSError):
+            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _who(holder: Path) -> str:
+    try:
+        return holder.read_text(encoding="utf-8")
+    except OSError:
+        return "another process"

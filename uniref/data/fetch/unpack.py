@@ -1,0 +1,213 @@
+"""Unpacking archives that strangers made: nothing lands outside the target, and nothing but plain files and folders."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from uniref.core.errors import UniRefError
+from uniref.data.fetch.download import Progress
+
+_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z")
+_BLOCK = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may expand to."""
+
+    total: int = 4 << 40
+    """Bytes of all files."""
+    files: int = 10_000_000
+    ratio: int = 200
+    """Times its own size, beyond the first `floor` bytes."""
+    floor: int = 1 << 30
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file's name is that of an archive that can be unpacked."""
+    return str(path).lower().endswith(_SUFFIXES)
+
+
+def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progress: Progress | None = None) -> Path:
+    """Unpack a zip, tar (plain, gz, bz2, xz) or 7z archive into a folder, over what is there.
+
+    A finished archive is remembered and not unpacked again. Links, devices and names that lead outside are refused
+    before anything is written under its final name: files go to a hidden folder first.
+
+    Returns:
+        `target`.
+
+    Raises:
+        UniRefError: Damaged, hostile or too large an archive, naming the entry; or the disk refuses.
+    """
+    archive, target = Path(archive), Path(target)
+    try:
+        state = archive.stat()
+        stamp = target / ".unpacked" / f"{archive.name}.json"
+        mark = {"size": state.st_size, "modified": state.st_mtime_ns}
+        if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == mark:
+            return target
+        work = target / f".unpacking-{archive.name}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        try:
+            _extract(archive, work, limits or Limits(), progress)
+            _move_in(work, target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(json.dumps(mark), encoding="utf-8")
+    except FileNotFoundError:
+        raise UniRefError(f"{archive}: no such file") from None
+    except _DAMAGE as error:
+        raise UniRefError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
+    except OSError as error:
+        raise UniRefError(f"{archive}: cannot be unpacked into {target} ({error.strerror or error})") from None
+    return target
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    size: int
+    opened: Any
+    """Gives the content as a binary stream."""
+
+
+def _extract(archive: Path, work: Path, limits: Limits, progress: Progress | None) -> None:
+    if archive.name.lower().endswith(".7z"):
+        _extract_7z(archive, work, limits)
+        return
+    entries = _zip_entries(archive) if archive.name.lower().endswith(".zip") else _tar_entries(archive)
+    budget = _Budget(archive, limits)
+    shown = entries if progress is None else progress(entries, f"unpacking {archive.name}", None, "file")
+    for entry in shown:
+        budget.file(entry.size)
+        path = _inside(archive, work, entry.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with entry.opened() as source, path.open("wb") as sink:
+            _copy(source, sink, entry, archive, budget)
+
+
+class _Budget:
+    """Counts what has been written, whatever the headers claim."""
+
+    def __init__(self, archive: Path, limits: Limits) -> None:
+        self.archive, self.limits = archive, limits
+        self.total = self.files = 0
+        self.most = min(limits.total, max(limits.floor, archive.stat().st_size * limits.ratio))
+
+    def file(self, size: int) -> None:
+        self.files += 1
+        if self.files > self.limits.files:
+            raise UniRefError(f"{self.archive}: holds more than {self.limits.files:,} files; it is not unpacked")
+        if self.total + size > self.most:
+            self._refuse()
+
+    def add(self, count: int) -> None:
+        self.total += count
+        if self.total > self.most:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        raise UniRefError(f"{self.archive}: expands to more than {self.most:,} bytes; it is not unpacked")
+
+
+def _copy(source: IO[bytes], sink: IO[bytes], entry: _Entry, archive: Path, budget: _Budget) -> None:
+    written = 0
+    while block := source.read(_BLOCK):
+        written += len(block)
+        budget.add(len(block))
+        sink.write(block)
+    if written != entry.size:
+        raise UniRefError(
+            f"{archive}: {entry.name} has {written:,} bytes, its header says {entry.size:,}; fetch it again"
+        )
+
+
+def _zip_entries(archive: Path) -> Iterator[_Entry]:
+    with zipfile.ZipFile(archive) as file:
+        for info in file.infolist():
+            mode = info.external_attr >> 16
+            if info.is_dir():
+                continue
+            if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
+                raise UniRefError(f"{archive}: {info.filename} is a link or device; it is not unpacked")
+            if info.flag_bits & 1:
+                raise UniRefError(f"{archive}: {info.filename} is encrypted; unpack it yourself and name the folder")
+            yield _Entry(info.filename, info.file_size, lambda info=info: file.open(info))
+
+
+def _tar_entries(archive: Path) -> Iterator[_Entry]:
+    with tarfile.open(archive, "r|*") as file:
+        for info in file:
+            if info.isdir():
+                continue
+            if not info.isreg():
+                raise UniRefError(f"{archive}: {info.name} is a link or device; it is not unpacked")
+            yield _Entry(info.name, info.size, lambda info=info: file.extractfile(info))
+
+
+def _extract_7z(archive: Path, work: Path, limits: Limits) -> None:
+    try:
+        import py7zr
+    except ImportError:
+        raise UniRefError(
+            f"{archive}: needs py7zr: pip install 'uniref[7z]', or unpack it and name the folder"
+        ) from None
+    budget = _Budget(archive, limits)
+    try:
+        with py7zr.SevenZipFile(archive) as file:
+            for info in file.list():
+                if info.is_directory:
+                    continue
+                if info.is_symlink or not info.is_file:
+                    raise UniRefError(f"{archive}: {info.filename} is a link or device; it is not unpacked")
+                _inside(archive, work, info.filename)
+                budget.file(info.uncompressed)
+                budget.add(info.uncompressed)
+            file.extractall(work)  # noqa: S202 - every name has been checked
+    except (py7zr.exceptions.ArchiveError, ValueError, IndexError, TypeError) as error:
+        raise UniRefError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
+
+
+def _inside(archive: Path, work: Path, name: str) -> Path:
+    """Where an entry goes. Raises UniRefError for a name that leads elsewhere."""
+    parts = PurePosixPath(name).parts
+    drive = len(name) > 1 and name[1] == ":"
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or drive:
+        raise UniRefError(f"{archive}: the entry {name!r} leads outside the folder; the archive is not unpacked")
+    return work.joinpath(*parts)
+
+
+def _move_in(work: Path, target: Path) -> None:
+    """Move every file from `work` to the same place in `target`."""
+    for folder, _, names in os.walk(work):
+        there = target / Path(folder).relative_to(work)
+        there.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            os.replace(Path(folder) / name, there / name)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

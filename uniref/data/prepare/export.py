@@ -1,0 +1,124 @@
+"""An index as JSON that other tools read: COCO for images, YouTube-VIS for clips."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from uniref.core.errors import UniRefError
+from uniref.data.index import Annotations, Index, Media, Object, Sample
+
+_OBJECT = {1: "object"}
+
+
+def export_json(index: Index, path: Path) -> str:
+    """Write the samples of an index, streaming.
+
+    Files are named relative to the first media root. Expressions go to the image or video entry, one entry a sample
+    where samples have expressions (the form that the released system reads), else one a picture or clip.
+
+    Returns:
+        `COCO JSON` or `YouTube-VIS JSON`.
+
+    Raises:
+        UniRefError: The file cannot be written.
+    """
+    clips = _holds_clips(index)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            _write(index, file, clips)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
+    return "YouTube-VIS JSON" if clips else "COCO JSON"
+
+
+def _holds_clips(index: Index) -> bool:
+    return index.manifest.tables["media"].rows > 0 and index.media(0).kind != "image"
+
+
+def _write(index: Index, file: TextIO, clips: bool) -> None:
+    manifest = index.manifest
+    categories = manifest.categories or _OBJECT
+    info = {"description": manifest.name, "version": manifest.tool}
+    file.write(f'{{"info": {json.dumps(info)},\n"categories": [')
+    _entries(file, ({"id": i, "name": n, "supercategory": n} for i, n in categories.items()))
+    file.write(f'],\n"{"videos" if clips else "images"}": [')
+    _entries(file, (_media_entry(index, number, sample, clips) for number, sample in enumerate(index, start=1)))
+    file.write('],\n"annotations": [')
+    _entries(file, _annotations(index, clips))
+    file.write("]}\n")
+
+
+def _entries(file: TextIO, entries: Iterable[dict[str, Any]]) -> None:
+    for place, entry in enumerate(entries):
+        file.write((",\n" if place else "\n") + json.dumps(entry, ensure_ascii=False))
+
+
+def _media_entry(index: Index, number: int, sample: Sample, clips: bool) -> dict[str, Any]:
+    media = index.media(sample.media)
+    entry: dict[str, Any] = {"id": number, "height": media.height, "width": media.width}
+    if clips:
+        inside = _inside(index, media)
+        entry["length"] = media.length
+        entry["video"] = media.name
+        entry["file_names"] = [inside] if media.kind == "video" else [f"{inside}/{name}" for name in media.frames]
+    else:
+        entry["file_name"] = _inside(index, media)
+    if sample.expressions:
+        expressions = [index.expression(row) for row in sample.expressions]
+        entry["expressions"] = [e.text for e in expressions]
+        entry["exp_id"] = expressions[0].source_id
+    return entry
+
+
+def _inside(index: Index, media: Media) -> str:
+    for root in index.roots:
+        if media.path.is_relative_to(root):
+            return media.path.relative_to(root).as_posix()
+    return media.path.name
+
+
+def _annotations(index: Index, clips: bool) -> Iterator[dict[str, Any]]:
+    number = 0
+    for place, sample in enumerate(index, start=1):
+        length = index.media(sample.media).length
+        for row in sample.objects:
+            number += 1
+            thing, track = index.object(row), index.annotations(row)
+            entry: dict[str, Any] = {"id": number, "category_id": max(thing.category, 1), "iscrowd": int(thing.crowd)}
+            if clips:
+                yield entry | {"video_id": place} | _track(thing, track, length)
+            elif len(track):
+                yield entry | {"image_id": place, "ori_id": thing.source_id} | _instance(track)
+
+
+def _instance(track: Annotations) -> dict[str, Any]:
+    entry: dict[str, Any] = {"bbox": _xywh(track, 0), "area": float(track.areas[0])}
+    mask = _segmentation(track, 0)
+    return entry if mask is None else entry | {"segmentation": mask}
+
+
+def _track(thing: Object, track: Annotations, length: int) -> dict[str, Any]:
+    masks: list[Any] = [None] * length
+    boxes: list[Any] = [None] * length
+    areas: list[Any] = [None] * length
+    for k, frame in enumerate(track.frames.tolist()):
+        masks[frame], boxes[frame], areas[frame] = _segmentation(track, k), _xywh(track, k), float(track.areas[k])
+    return {"ori_id": str(thing.source_id), "segmentations": masks, "bboxes": boxes, "areas": areas}
+
+
+def _segmentation(track: Annotations, place: int) -> dict[str, Any] | None:
+    record = track.rle(place)
+    return None if record is None else {"size": record["size"], "counts": record["counts"].decode("ascii")}
+
+
+def _xywh(track: Annotations, place: int) -> list[float]:
+    x0, y0, x1, y1 = (float(v) for v in track.boxes[place])
+    return [x0, y0, x1 - x0, y1 - y0]

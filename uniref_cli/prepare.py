@@ -1,0 +1,222 @@
+"""`uniref prepare-data DATASET`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uniref.core.errors import UsageError
+from uniref_cli.console import Console
+
+if TYPE_CHECKING:
+    from uniref.data.prepare.run import Prepared
+
+_FILES, _WHAT, _CHECK, _OUTPUT = "Files", "What to prepare", "Checks", "Output"
+
+EPILOG = """
+**Examples**
+
+    uniref prepare-data --list
+
+    uniref prepare-data davis17 --download --preview 12
+
+    uniref prepare-data refcoco --source refcoco.zip --source coco --split val
+
+    uniref prepare-data mose --source /mnt/mose --workers 16
+
+    uniref prepare-data custom --source my-data --export my-data.json
+"""
+
+
+def prepare_data(
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", show_default=False, help="See --list.")] = None,
+    list_all: Annotated[
+        bool, typer.Option("--list", help="Show every data set: task, splits, size, licence, what is prepared.")
+    ] = False,
+    root: Annotated[Path, typer.Option(help="Folder of all indices and fetched media.", rich_help_panel=_FILES)] = Path(
+        "data"
+    ),
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder, archive or address of the published files; repeat for several. Folders stay where they are.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download/--no-download", help="Fetch files that have a public address.", rich_help_panel=_FILES
+        ),
+    ] = False,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Only this split; repeat for several.", rich_help_panel=_WHAT)
+    ] = None,
+    subset: Annotated[
+        int | None, typer.Option(help="Only the first N images or videos of a split.", rich_help_panel=_WHAT)
+    ] = None,
+    clean: Annotated[
+        bool,
+        typer.Option(
+            "--clean",
+            help="refcoco-mixed, coco: leave out every image of a RefCOCO evaluation split.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    splits: Annotated[
+        Path | None, typer.Option(help="fss-1000: folder with trn.txt, val.txt, test.txt.", rich_help_panel=_WHAT)
+    ] = None,
+    compat: Annotated[
+        bool,
+        typer.Option("--compat", help="fss-1000: drop what the released system drops.", rich_help_panel=_WHAT),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make finished splits again.", rich_help_panel=_WHAT)
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes (all cores by default).", rich_help_panel=_WHAT)
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Check what is prepared: checksums, counts, and that every picture is there.",
+            rich_help_panel=_CHECK,
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out bad records and list them.", rich_help_panel=_CHECK)
+    ] = False,
+    accept_counts: Annotated[
+        bool,
+        typer.Option("--accept-counts", help="Accept counts that differ from the published.", rich_help_panel=_CHECK),
+    ] = False,
+    preview: Annotated[
+        int,
+        typer.Option(min=0, help="Draw N samples of each split into a PNG beside its index.", rich_help_panel=_OUTPUT),
+    ] = 0,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write one split as COCO JSON (images) or YouTube-VIS JSON (clips).", rich_help_panel=_OUTPUT
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.", rich_help_panel=_OUTPUT)
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line a split.", rich_help_panel=_OUTPUT)
+    ] = False,
+) -> None:
+    """Turn a data set's published files into the index that training and evaluation read.
+
+    Pictures stay where they are; the index (masks, boxes, expressions) goes to ROOT/index/DATASET/SPLIT. Finished
+    splits are kept, so that a second run costs nothing. Nothing is fetched without --download.
+    """
+    console = Console(quiet=quiet, json_lines=as_json)
+    if list_all:
+        _list(console, root)
+        return
+    if dataset is None:
+        raise UsageError("which data set? name one, or see --list")
+    from uniref.core.pool import default_workers
+    from uniref.data.prepare import run
+
+    if verify:
+        done = run.verify(root, dataset, split or (), console.progress)
+    else:
+        request = run.Request(
+            dataset=dataset,
+            root=root,
+            sources=source or (),
+            splits=split or (),
+            workers=workers or default_workers(),
+            download=download,
+            subset=subset,
+            skip_bad=skip_bad,
+            accept_counts=accept_counts,
+            overwrite=overwrite,
+            options={"clean": clean, "splits": splits, "compat": compat},
+        )
+        done = run.prepare(request, console.progress)
+    for prepared in done:
+        _tell(
+            console, prepared, "as it was written" if verify else "prepared" if prepared.fresh else "already prepared"
+        )
+    if preview:
+        _preview(console, done, preview)
+    if export is not None:
+        _export(console, done, export)
+
+
+def _tell(console: Console, prepared: Prepared, state: str) -> None:
+    manifest = prepared.index.manifest
+    counts = ", ".join(f"{rows:,} {name}" for name, rows in manifest.counts.items() if rows)
+    console.say(f"{manifest.name}: {state} ({counts}) in {prepared.folder}")
+    for reason, count in manifest.dropped.items():
+        console.say(f"  left out: {count:,} x {reason}")
+    for note in prepared.notes:
+        console.warn(f"{manifest.name}: {note}")
+    for line in prepared.bad:
+        console.warn(f"left out: {line}")
+    console.result(
+        {
+            "dataset": manifest.dataset,
+            "split": manifest.split,
+            "task": manifest.task.value,
+            "folder": str(prepared.folder),
+            "fresh": prepared.fresh,
+            "counts": manifest.counts,
+            "masks": manifest.masks,
+            "dropped": manifest.dropped,
+            "notes": list(prepared.notes),
+            "bad": list(prepared.bad),
+        }
+    )
+
+
+def _preview(console: Console, done: list[Prepared], count: int) -> None:
+    from uniref.data.prepare.preview import write_preview
+
+    for prepared in done:
+        path = prepared.folder.with_name(f"{prepared.folder.name}-preview.png")
+        write_preview(prepared.index, path, count)
+        console.say(f"{prepared.index.manifest.name}: {min(count, len(prepared.index))} samples drawn in {path}")
+
+
+def _export(console: Console, done: list[Prepared], path: Path) -> None:
+    from uniref.data.prepare.export import export_json
+
+    if len(done) != 1:
+        raise UsageError("--export writes one split; choose it with --split")
+    kind = export_json(done[0].index, path)
+    console.say(f"{done[0].index.manifest.name}: exported as {kind} to {path}")
+
+
+def _list(console: Console, root: Path) -> None:
+    from uniref.data.prepare.catalog import CATALOG
+
+    for entry in CATALOG.values():
+        ready = [name for name in entry.splits if (root / "index" / entry.name / name / "manifest.json").exists()]
+        console.say(f"{entry.name:17} {entry.task.value:10} {', '.join(entry.splits)}")
+        console.say(f"    {entry.title}; {entry.size}; {entry.licence}")
+        way = "--download" if entry.remotes else f"fetch {entry.files} from" if entry.page else ""
+        console.say(f"    {way} {entry.page}".rstrip())
+        if ready:
+            console.say(f"    prepared: {', '.join(ready)}")
+        console.result(
+            {
+                "dataset": entry.name,
+                "title": entry.title,
+                "task": entry.task.value,
+                "splits": list(entry.splits),
+                "size": entry.size,
+                "licence": entry.licence,
+                "page": entry.page,
+                "download": bool(entry.remotes),
+                "files": entry.files,
+                "prepared": ready,
+            }
+        )
