@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -65,6 +65,11 @@ def prepare_data(
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    name: Annotated[str | None, typer.Option(help="custom: what to call your data set.", rich_help_panel=_WHAT)] = None,
+    task: Annotated[
+        Literal["detection", "ris", "fss", "vos", "rvos"] | None,
+        typer.Option(help="custom: what its samples are, where the files leave a choice.", rich_help_panel=_WHAT),
+    ] = None,
     splits: Annotated[
         Path | None, typer.Option(help="fss-1000: folder with trn.txt, val.txt, test.txt.", rich_help_panel=_WHAT)
     ] = None,
@@ -138,7 +143,7 @@ def prepare_data(
             skip_bad=skip_bad,
             accept_counts=accept_counts,
             overwrite=overwrite,
-            options={"clean": clean, "splits": splits, "compat": compat},
+            options={"clean": clean, "splits": splits, "compat": compat, "name": name, "task": task},
         )
         done = run.prepare(request, console.progress)
     for prepared in done:

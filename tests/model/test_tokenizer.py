@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from uniref.core.errors import CheckpointError, UsageError
-from uniref.model.tokenizer import TextTokenizer, clean_text
+from uniref.core.text import clean_text
+from uniref.model.tokenizer import TextTokenizer
 
 
 @pytest.fixture(scope="module")

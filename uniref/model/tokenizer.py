@@ -11,13 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 
 from uniref.core.errors import CheckpointError, UsageError
-
-_DROPPED = str.maketrans({c: None for c in ".,'!?\"()*#:;"} | {"-": " ", "/": " "})
-
-
-def clean_text(text: str) -> str:
-    """Lower case, punctuation dropped, hyphens and slashes turned into spaces (SPEC section 2)."""
-    return text.lower().translate(_DROPPED)
+from uniref.core.text import clean_text
 
 
 class TextTokenizer:

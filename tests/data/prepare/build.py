@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,116 @@ def mevis(root: Path) -> None:
         if split != "valid":
             first, second = run_lengths(box_mask(1, 1, 9, 9)), run_lengths(box_mask(5, 20, 9, 30))
             write_json(root / f"{split}/mask_dict.json", {"301": [first, None], "302": [second, second]})
+
+
+SQUARE = [3.0, 2.0, 12.0, 2.0, 12.0, 10.0, 3.0, 10.0]
+
+
+def coco(root: Path) -> None:
+    """Three train images: one with a crowd region and a degenerate polygon, one with a crowd only, one without."""
+    for split in ("train", "val"):
+        names = {9: "000000000009.jpg", 25: "000000000025.jpg", 30: "000000000030.jpg"}
+        for name in names.values():
+            picture(root / f"{split}2017" / name)
+        images = [{"id": n, "file_name": f, "height": H, "width": W} for n, f in names.items()]
+        crowd = {"size": [H, W], "counts": [10, 5, H * W - 15]}
+        annotations = [
+            instance(1, 9, 18, [SQUARE]),
+            instance(2, 9, 1, crowd) | {"iscrowd": 1},
+            instance(3, 9, 1, [[1.0, 2.0, 3.0, 4.0]]),
+            instance(4, 30, 18, crowd) | {"iscrowd": 1},
+        ]
+        categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+        data = {"info": {}, "images": images, "annotations": annotations, "categories": categories}
+        write_json(root / f"annotations/instances_{split}2017.json", data)
+
+
+def instance(number: int, image: int, category: int, segmentation: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "iscrowd": 0,
+        "area": 72.0,
+        "bbox": [3.0, 2.0, 9.0, 8.0],
+        "segmentation": segmentation,
+    }
+
+
+IMAGES = {4242: "COCO_train2014_000000004242.jpg", 77: "COCO_train2014_000000000077.jpg"}
+
+
+def refcoco(root: Path, name: str = "refcoco", protocol: int = 0, splits: tuple[str, str] = ("train", "testA")) -> None:
+    """Two referred objects in two images; a train sentence that is empty once cleaned."""
+    for file in IMAGES.values():
+        picture(root / "coco/train2014" / file)
+    images = [{"id": n, "file_name": f, "height": H, "width": W} for n, f in IMAGES.items()]
+    annotations = [
+        instance(90210, 4242, 1, [SQUARE, [20.0, 15.0, 30.0, 15.0, 30.0, 22.0]]),
+        instance(5, 77, 18, [SQUARE]),
+    ]
+    categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+    write_json(
+        root / name / "instances.json",
+        {"images": images, "annotations": annotations, "categories": categories, "info": {}, "licenses": []},
+    )
+    refs = [
+        _ref(8, 5, 77, splits[1], ["man in red", "guy on left"]),
+        _ref(7, 90210, 4242, splits[0], ["lady", "?!", "woman with hat"]),
+    ]
+    kind = "umd" if name == "refcocog" else "unc"
+    (root / name / f"refs({kind}).p").write_bytes(pickle.dumps(refs, protocol))
+
+
+def _ref(number: int, annotation: int, image: int, split: str, texts: list[str]) -> dict[str, Any]:
+    sentences = [
+        {"sent_id": 10 * number + place, "sent": text, "raw": text.title(), "tokens": text.split()}
+        for place, text in enumerate(texts)
+    ]
+    return {
+        "ref_id": number,
+        "ann_id": annotation,
+        "category_id": 1,
+        "image_id": image,
+        "file_name": f"COCO_train2014_{image:012d}_{number}.jpg",
+        "split": split,
+        "sent_ids": [s["sent_id"] for s in sentences],
+        "sentences": sentences,
+    }
+
+
+def objects365(root: Path, resplit: bool = False) -> None:
+    """Annotations not grouped by image; boxes beyond the border, too thin, repeated; an image never published."""
+    files = {3: "patch8/objects365_v1_00420917.jpg", 1: "patch0/objects365_v2_00000001.jpg"}
+    for file in files.values():
+        picture(root / "train" / file)
+    listed = files | {99: "patch6/objects365_v1_00320532.jpg"}
+    images = [{"id": n, "file_name": f"images/v1/{f}", "height": H, "width": W} for n, f in listed.items()]
+    boxes = [
+        (11, 3, 5, [1.5, 2.0, 10.0, 8.0]),
+        (12, 1, 365, [20.0, 10.0, 100.0, 8.0]),  # beyond the right border
+        (13, 3, 5, [1.5, 2.0, 10.0, 8.0]),  # again
+        (14, 3, 7, [5.0, 5.0, 0.5, 9.0]),  # too thin
+        (15, 1, 2, [2.0, 2.0, 9.0, 9.0]),
+        (16, 99, 2, [2.0, 2.0, 9.0, 9.0]),
+    ]
+    annotations = [
+        {"id": n, "image_id": i, "category_id": c, "bbox": b, "area": b[2] * b[3], "iscrowd": int(n == 15)}
+        | {"isfake": 0, "isreflected": 0}
+        for n, i, c, b in boxes
+    ]
+    categories = [{"id": n, "name": f"thing {n}"} for n in (2, 5, 7, 365)]
+    name = "zhiyuan_objv2_train_new.json" if resplit else "zhiyuan_objv2_train.json"
+    write_json(root / name, {"images": images, "annotations": annotations, "categories": categories})
+
+
+def fss1000(root: Path, classes: list[str], shots: int = 3) -> None:
+    """Some classes of the published layout, with its defects: a stray `.jpeg`, masks of another size."""
+    for name in classes:
+        for shot in range(1, shots + 1):
+            folder = root / "fewshot_data" / name
+            picture(folder / f"{shot}.jpg")
+            grey(folder / f"{shot}.png", box_mask(2 + shot, 3, 12 + shot, 15).astype(np.uint8) * 255)
+    stray = root / "fewshot_data" / classes[0]
+    picture(stray / "10.jpeg")
+    grey(stray / "2.png", box_mask(0, 0, 2 * H, W, 2 * H, 2 * W).astype(np.uint8) * 255)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import lzma
 import os
@@ -159,13 +161,41 @@ def _zip_entries(archive: Path) -> Iterator[_Entry]:
 
 
 def _tar_entries(archive: Path) -> Iterator[_Entry]:
-    with tarfile.open(archive, "r|*") as file:
+    with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as file:
         for info in file:
             if info.isdir():
                 continue
             if not info.isreg():
                 raise UniRefError(f"{archive}: {info.name} is a link or device; it is not unpacked")
             yield _Entry(info.name, info.size, lambda info=info: file.extractfile(info))
+        _check_end(file)
+
+
+def _check_end(file: tarfile.TarFile) -> None:
+    """Whether a tar ended where it says. Raises tarfile.ReadError.
+
+    The reader takes any header that it cannot read for the end, and reading on to the very end is what makes the
+    decompressor check its checksum.
+    """
+    rest: Any = file.fileobj
+    if rest.tell() < file.offset + tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it ends in the middle")
+    while block := rest.read(_BLOCK):
+        if block.strip(b"\0"):
+            raise tarfile.ReadError("a header in the middle is damaged")
+
+
+def _decompressed(archive: Path) -> Any:
+    """The archive's content; the compression is told by its first bytes."""
+    with archive.open("rb") as file:
+        head = file.read(6)
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.open(archive)
+    if head.startswith(b"BZh"):
+        return bz2.open(archive)
+    if head == b"\xfd7zXZ\x00":
+        return lzma.open(archive)
+    return archive.open("rb")
 
 
 def _extract_7z(archive: Path, work: Path, limits: Limits) -> None:

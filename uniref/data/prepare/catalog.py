@@ -346,6 +346,20 @@ _ALL = (
         "https://henghuiding.com/MeViS/",
         "the train, valid_u and valid folders with JPEGImages, meta_expressions.json and mask_dict.json",
     ),
+    DataSet(
+        "custom",
+        "Your own pictures or clips",
+        Task.RIS,
+        {"train": Expected(), "val": Expected(), "test": Expected()},
+        "custom",
+        "custom",
+        "yours",
+        "yours",
+        "docs/custom-data.md",
+        "a folder as docs/custom-data.md describes it, or COCO or YouTube-VIS JSON with its pictures",
+        (),
+        ("name", "task"),
+    ),
 )
 
 CATALOG: Mapping[str, DataSet] = {entry.name: entry for entry in _ALL}

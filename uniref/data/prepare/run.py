@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,11 @@ def prepare(request: Request, progress: Progress) -> list[Prepared]:
     entry = find_data_set(request.dataset)
     splits = _splits(entry, request)
     _check_options(entry, request)
-    with prepare_lock(Path(request.root) / "index" / entry.name):
+    name = str(request.options.get("name") or entry.name)
+    if name != entry.name:
+        _check_name(name)
+        entry = replace(entry, name=name)
+    with prepare_lock(Path(request.root) / "index" / name):
         done = {split: found for split in splits if (found := _finished(request, entry, split)) is not None}
         todo = [split for split in splits if split not in done]
         bases = _bases(entry, request, todo, progress) if todo else []
@@ -86,6 +90,10 @@ def _splits(entry: DataSet, request: Request) -> list[str]:
     unknown = [split for split in request.splits if split not in entry.splits]
     if unknown:
         raise UsageError(f"{entry.name} has no split {unknown[0]}; it has {', '.join(entry.splits)}")
+    if entry.name == "custom" and not request.splits:
+        from uniref.data.prepare.custom import splits_of
+
+        return splits_of([Path(source) for source in request.sources])
     return list(request.splits or entry.splits)
 
 
@@ -96,6 +104,11 @@ def _check_options(entry: DataSet, request: Request) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is not for {entry.name}, only for {', '.join(having)}")
     if request.subset is not None and request.subset < 1:
         raise UsageError("--subset: must be at least 1")
+
+
+def _check_name(name: str) -> None:
+    if name in CATALOG or not name.replace("-", "").replace("_", "").isalnum():
+        raise UsageError(f"--name {name}: choose letters, digits, - and _, and no name of a published data set")
 
 
 def _wanted_options(request: Request) -> dict[str, Any]:
@@ -223,10 +236,10 @@ def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress) 
         UsageError: Unknown names.
         UniRefError: Not prepared, or not as it was written.
     """
-    entry = find_data_set(dataset)
-    names = _splits(entry, Request(dataset, splits=splits))
+    own = dataset not in CATALOG and (Path(root) / "index" / dataset).is_dir()  # prepared as custom under its own name
+    entry = CATALOG["custom"] if own else find_data_set(dataset)
     done = []
-    for split in names:
+    for split in splits or entry.splits:
         folder = index_folder(root, dataset, split)
         if not folder.exists() and not splits:
             continue

@@ -1,0 +1,97 @@
+"""A small HTTP server that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Behaviour:
+    """What the server does; tests change it between requests."""
+
+    content: bytes = b""
+    etag: str = '"one"'
+    ranges: bool = True
+    wrong_range: bool = False
+    drop_after: list[int] = field(default_factory=list)
+    """Bytes after which the connection breaks off, one entry a request."""
+    stall: list[bool] = field(default_factory=list)
+    """Whether to stop sending in the middle, one entry a request."""
+    status: list[int] = field(default_factory=list)
+    """Errors to answer with first."""
+    redirect: str = ""
+    requests: list[dict[str, str]] = field(default_factory=list)
+    """Headers received."""
+
+
+@contextlib.contextmanager
+def serve(behaviour: Behaviour) -> Iterator[str]:
+    """The address of a server with this behaviour."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            behaviour.requests.append(dict(self.headers))
+            self.close_connection = True
+            if behaviour.status:
+                self.send_error(behaviour.status.pop(0))
+                return
+            if behaviour.redirect:
+                self.send_response(302)
+                self.send_header("Location", behaviour.redirect)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self._send_content()
+
+        def _send_content(self) -> None:
+            start = 0
+            wanted = self.headers.get("Range", "")
+            matches = self.headers.get("If-Range") in (None, behaviour.etag)
+            if wanted and behaviour.ranges and matches:
+                start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                if start >= len(behaviour.content):
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(behaviour.content)}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                self.send_response(206)
+                first = 0 if behaviour.wrong_range else start
+                self.send_header(
+                    "Content-Range", f"bytes {first}-{len(behaviour.content) - 1}/{len(behaviour.content)}"
+                )
+                start = first
+            else:
+                self.send_response(200)
+            body = behaviour.content[start:]
+            self.send_header("ETag", behaviour.etag)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if behaviour.drop_after:
+                self.wfile.write(body[: behaviour.drop_after.pop(0)])
+            elif behaviour.stall and behaviour.stall.pop(0):
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                time.sleep(1.5)
+            else:
+                self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/set.zip"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

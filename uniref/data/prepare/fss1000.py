@@ -1,0 +1,180 @@
+"""FSS-1000: `<root>/<class>/{1..10}.jpg` with masks `{1..10}.png` beside them.
+
+Its classes are divided by lists that this package does not contain: `--splits DIR` names the folder with `trn.txt`,
+`val.txt` and `test.txt` (those of HSNet and VAT), which are checked by their content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from uniref.core import rle
+from uniref.core.errors import UniRefError, UsageError
+from uniref.data.index import TRUTH
+from uniref.data.prepare import ytvis
+from uniref.data.prepare.coco_json import (
+    add_image,
+    add_instance,
+    find_root,
+    read_images,
+    read_instances,
+    usable_images,
+)
+from uniref.data.prepare.job import BadRecord, Job, image_size
+
+_LISTS = {"train": "trn.txt", "val": "val.txt", "test": "test.txt"}
+_DIGESTS = {
+    "train": "e49b17167ca791d5e636263966858c78ff05bd7a054b7f66a44f38d085f18d53",
+    "val": "a435accc79b72790d0020f622d88dd8c7fa47042ea9ae729f75f085fe4c84b31",
+    "test": "72d6a86067fed8dac503db7f556832f7d4d28aee82b12a4e35d310c7ca5c9f94",
+}
+"""SHA-256 of the sorted names, joined by line feeds."""
+_ROOTS = ("", "fewshot_data", "FSS-1000", "images", "fss-1000/images", "fewshot_data/fewshot_data")
+
+
+@dataclass(frozen=True)
+class _Item:
+    picture: Path
+    compat: bool
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """An image with its mask, read."""
+
+    height: int = 0
+    width: int = 0
+    counts: bytes = b""
+    resized: bool = False
+    problem: str = ""
+    dropped: str = ""
+    """Why the released system leaves it out."""
+
+
+def prepare(job: Job) -> None:
+    """One sample an image; its class is the category. Supports are chosen when samples are read, not here."""
+    if (official := ytvis.find(job)) is not None:
+        _prepare_official(job, official)
+        return
+    classes = _read_classes(job)
+    root = _find_root(job, classes)
+    numbers = {name: place for place, name in enumerate(sorted(classes), start=1)}
+    items = [(name, path) for name in classes for path in _pictures(job, root / name)]
+    items = list(job.first(items))
+    compat = bool(job.options.get("compat"))
+    shots = job.map(_read, [_Item(path, compat) for _, path in items], "image")
+    resized = 0
+    with job.writer({"fss-1000": root}, categories={n: name for name, n in numbers.items()}) as writer:
+        for (name, path), shot in zip(items, shots, strict=True):
+            if shot.problem:
+                job.bad(path, shot.problem)
+                continue
+            if shot.dropped:
+                writer.drop(shot.dropped)
+                continue
+            resized += shot.resized
+            writer.add_media(
+                name=f"{name}/{path.stem}",
+                kind="image",
+                root="fss-1000",
+                path=f"{name}/{path.name}",
+                width=shot.width,
+                height=shot.height,
+            )
+            row = writer.add_object(source_id=1, category=numbers[name])
+            box = rle.box(shot.counts, shot.height, shot.width)
+            writer.add_annotation(0, box, shot.counts, rle.area(shot.counts, shot.height, shot.width), TRUTH)
+            writer.add_sample(objects=[row], category=numbers[name])
+        if resized:
+            writer.notes.append(f"{resized} masks of another size than their image were resized")
+
+
+def _prepare_official(job: Job, path: Path) -> None:
+    """The released system's own file: COCO form, the class is the folder of the image. Its support ids are not used."""
+    images = read_images(job, path)
+    instances = read_instances(job, path, images)
+    job.used(path)
+    chosen = list(job.first(list(images.values())))
+    names = sorted({PurePosixPath(image.file_name).parts[0] for image in images.values()})
+    numbers = {name: place for place, name in enumerate(names, start=1)}
+    root = find_root(job, chosen[0].file_name, _ROOTS) if chosen else path.parent
+    with job.writer({"fss-1000": root}, categories={n: name for name, n in numbers.items()}) as writer:
+        for image, file in usable_images(job, chosen, root):
+            number = numbers[PurePosixPath(file).parts[0]]
+            add_image(writer, replace(image, id=-1), "fss-1000", file)
+            rows = [add_instance(writer, instance, number) for instance in instances.get(image.id, ())]
+            writer.add_sample(objects=rows, category=number)
+
+
+def _read_classes(job: Job) -> list[str]:
+    folder = job.options.get("splits")
+    if not folder:
+        found = job.find(_LISTS[job.split], f"splits/{_LISTS[job.split]}")
+        if found is None:
+            raise UsageError(
+                "fss-1000: --splits DIR is needed, the folder with trn.txt, val.txt and test.txt (the class lists of "
+                "HSNet and VAT, data/splits/fss in their repositories)"
+            )
+        path = found
+    else:
+        path = Path(str(folder)) / _LISTS[job.split]
+    names = job.read_lines(path)
+    digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+    if digest != _DIGESTS[job.split]:
+        raise UniRefError(
+            f"{path}: is not the published list of {job.split} classes ({len(names)} names, another content)"
+        )
+    return names
+
+
+def _find_root(job: Job, classes: list[str]) -> Path:
+    found = job.need(*(f"{root}/{name}" if root else name for root in _ROOTS for name in classes[:3]))
+    return found.parent
+
+
+def _pictures(job: Job, folder: Path) -> list[Path]:
+    """`1.jpg`, `10.jpg`, `2.jpg`, ...: the order of names as text decides which images are supports."""
+    if not folder.is_dir():
+        if job.subset is None:
+            job.bad(folder, "no such class folder")
+        return []
+    return sorted((path for path in folder.iterdir() if path.suffix == ".jpg"), key=lambda path: path.name)
+
+
+def _read(item: _Item) -> _Shot:
+    try:
+        return _read_shot(item)
+    except BadRecord as error:
+        return _Shot(problem=str(error))
+
+
+def _read_shot(item: _Item) -> _Shot:
+    size = image_size(item.picture)
+    grey = _read_grey(item.picture.with_suffix(".png"))
+    if grey.shape != size and item.compat:
+        return _Shot(dropped="mask of another size")
+    mask = grey >= 128  # above half of 255
+    if grey.shape != size:
+        picture = Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST)
+        mask = np.asarray(picture)
+    if not mask.any():
+        if item.compat:
+            return _Shot(dropped="empty mask")
+        raise BadRecord("its mask is empty")
+    return _Shot(*size, rle.encode(mask), resized=grey.shape != size)
+
+
+def _read_grey(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))
+    except FileNotFoundError:
+        raise BadRecord(f"has no mask {path.name}") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadRecord(f"its mask {path.name} is damaged ({error})") from None

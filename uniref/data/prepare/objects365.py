@@ -1,0 +1,177 @@
+"""Objects365 v2: boxes of 365 classes in COCO JSON of several gigabytes, pictures in `patchN` folders or one flat one.
+
+The re-split that the released system trains on (the first 5,000 validation images stay, the others join training) is
+read from its own files `zhiyuan_objv2_{train,val}_new.json` where they are given; the original split otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from uniref.core.errors import UniRefError
+from uniref.data.prepare.coco_json import (
+    ImageRecord,
+    add_image,
+    read_categories,
+    read_images,
+    read_section,
+    usable_images,
+)
+from uniref.data.prepare.job import Job
+
+_BLOCK = 1 << 20
+_MISSING = frozenset(("objects365_v2_00908726.jpg", "objects365_v1_00320532.jpg", "objects365_v1_00320534.jpg"))
+"""Training images that are listed but were never published."""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """All annotations of a file, sorted by image. Axis: n annotations."""
+
+    images: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]
+    categories: npt.NDArray[np.int32]
+    crowd: npt.NDArray[np.bool_]
+    boxes: npt.NDArray[np.float32]
+    """(x, y, width, height), [n, 4]."""
+
+    def of(self, image: int) -> slice:
+        """Where an image's annotations are."""
+        return slice(*np.searchsorted(self.images, (image, image + 1)))
+
+
+def prepare(job: Job) -> None:
+    """One sample an image with its boxes, cleaned: clipped, not thinner than a pixel, not repeated."""
+    names = (f"zhiyuan_objv2_{job.split}_new.json", f"zhiyuan_objv2_{job.split}.json")
+    path = job.need(*names, *(f"{job.split}/{name}" for name in names), *(f"annotations/{name}" for name in names))
+    resplit = path.name.endswith("_new.json")
+    images = read_images(job, path)
+    listed = [image for image in images.values() if PurePosixPath(image.file_name).name not in _MISSING]
+    chosen = list(job.first(listed))
+    categories = read_categories(path)
+    boxes = _read_boxes(job, path)
+    root, files = _locate(job, chosen)
+    job.used(path)
+    with job.writer({"objects365": root}, categories=categories) as writer:
+        writer.notes.append("split: " + ("the released system's re-split" if resplit else "as published"))
+        if len(listed) < len(images):
+            writer.drop("image never published", len(images) - len(listed))
+        for image, file in usable_images(job, chosen, root, files):
+            add_image(writer, image, "objects365", file)
+            part = boxes.of(image.id)
+            kept, xyxy, reasons = clean_boxes(boxes.boxes[part], boxes.categories[part], image.height, image.width)
+            for reason, count in reasons.items():
+                writer.drop(reason, count)
+            crowd = boxes.crowd[part][kept]
+            rows = writer.add_boxes(boxes.categories[part][kept], xyxy, boxes.ids[part][kept], crowd)
+            single = [row for row, group in zip(rows, crowd, strict=True) if not group]
+            if single:
+                writer.add_sample(objects=single)
+
+
+def clean_boxes(
+    boxes: npt.NDArray[np.float32], categories: npt.NDArray[np.int32], height: int, width: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], dict[str, int]]:
+    """Which boxes of an image are usable.
+
+    Args:
+        boxes: (x, y, width, height) in pixels, [n, 4].
+        categories: [n].
+        height: Of the image.
+        width: Of the image.
+
+    Returns:
+        Indices of those kept, [k]; their boxes (x0, y0, x1, y1) clipped to the image, [k, 4]; how many were dropped
+        and why.
+    """
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    xyxy = corners.clip(0, np.array([width, height, width, height], np.float32)).astype(np.float32)
+    wide = ((xyxy[:, 2:] - xyxy[:, :2]) > 1).all(1)
+    thin = int((~wide).sum())
+    kept = np.flatnonzero(wide)
+    keys = np.concatenate([categories[kept, None].astype(np.float32), xyxy[kept]], axis=1)
+    _, first = np.unique(keys, axis=0, return_index=True)
+    repeated = len(kept) - len(first)
+    kept = kept[np.sort(first)]
+    reasons = {"box at most a pixel wide": thin, "repeated box": repeated}
+    return kept, xyxy[kept], {reason: count for reason, count in reasons.items() if count}
+
+
+def _read_boxes(job: Job, path: Path) -> Boxes:
+    """Every annotation; the file has them in any order."""
+    numbers = _Column(np.int64, 3)  # image, id, category
+    corners = _Column(np.float32, 4)
+    crowd = _Column(np.bool_, 1)
+    for entry in job.progress(read_section(path, "annotations"), path.name, None, "box"):
+        with job.record(f"{path}: annotation {entry.get('id')}"):
+            x, y, w, h = (float(value) for value in entry["bbox"])
+            row = (int(entry["image_id"]), int(entry["id"]), int(entry["category_id"]))
+            numbers.add(row)
+            corners.add((x, y, w, h))
+            crowd.add((bool(entry.get("iscrowd", 0)),))
+    table = numbers.array()
+    order = np.argsort(table[:, 0], kind="stable")
+    if len(table) and len(np.unique(table[:, 1])) < len(table):
+        job.bad(path, "an annotation id occurs twice")
+    return Boxes(
+        table[order, 0],
+        table[order, 1],
+        table[order, 2].astype(np.int32),
+        crowd.array()[order, 0],
+        corners.array()[order].astype(np.float32, copy=False),
+    )
+
+
+class _Column:
+    """Rows of numbers in blocks: a tenth of what Python lists take."""
+
+    def __init__(self, dtype: npt.DTypeLike, width: int) -> None:
+        self._dtype, self._width = dtype, width
+        self._blocks: list[npt.NDArray[np.generic]] = []
+        self._rows: list[tuple[float, ...]] = []
+
+    def add(self, row: tuple[float, ...]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == _BLOCK:
+            self._seal()
+
+    def _seal(self) -> None:
+        self._blocks.append(np.array(self._rows, self._dtype).reshape(-1, self._width))
+        self._rows = []
+
+    def array(self) -> npt.NDArray[np.generic]:
+        self._seal()
+        return np.concatenate(self._blocks)
+
+
+def _locate(job: Job, images: list[ImageRecord]) -> tuple[Path, list[str]]:
+    """The media root and every image's path below it: `patchN/<name>` or `<name>`, in a split folder or `images`."""
+    if not images:
+        return job.bases[0], []
+    first = PurePosixPath(images[0].file_name)
+    short = f"{first.parent.name}/{first.name}" if first.parent.name.startswith("patch") else first.name
+    folders = (job.split, "images", f"images/{job.split}", "train", "val", "")
+    for folder in folders:
+        for depth, form in enumerate((str(first), short, first.name)):
+            relative = str(PurePosixPath(folder) / form)
+            if (found := job.find(relative)) is not None:
+                root = found.parents[len(PurePosixPath(relative).parts) - 1]
+                return root, [_relative(image, depth, folder, root) for image in images]
+    raise UniRefError(
+        f"objects365/{job.split}: found no {short} in {', '.join(str(PurePosixPath(f) / short) for f in folders)}"
+    )
+
+
+def _relative(image: ImageRecord, depth: int, folder: str, root: Path) -> str:
+    path = PurePosixPath(image.file_name)
+    forms = (path, PurePosixPath(path.parent.name) / path.name, PurePosixPath(path.name))
+    place = PurePosixPath(folder) / forms[depth]
+    if not (root / place).exists():  # the re-split has images of both published splits in one
+        for other in ("train", "val"):
+            if (root / other / forms[depth]).exists():
+                return str(PurePosixPath(other) / forms[depth])
+    return str(place)

@@ -1,0 +1,184 @@
+"""RefCOCO, RefCOCO+ (unc) and RefCOCOg (umd), and their training union.
+
+Three kinds of files are read: the publishers' `refs(*).p` with `instances.json`, SeqTR's `instances.json` (split ->
+records), and the released system's `instances_<split>.json`. Pictures are COCO's train2014; the same ones under
+train2017 names serve as well. Training has one sample a referred object, with all its sentences; evaluation has one a
+sentence.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uniref.core.errors import UniRefError
+from uniref.core.text import clean_text
+from uniref.data.fetch.refs import read_refs
+from uniref.data.index import IndexWriter
+from uniref.data.prepare.clean import evaluation_images
+from uniref.data.prepare.coco_json import (
+    ImageRecord,
+    Instance,
+    add_image,
+    add_instance,
+    make_instance,
+    read_images,
+    read_instances,
+    usable_images,
+)
+from uniref.data.prepare.job import BadRecord, Job
+
+
+@dataclass(frozen=True)
+class _Files:
+    folder: str
+    refs: str
+    repackaged: str
+
+
+_FAMILY = {
+    "refcoco": _Files("refcoco", "refs(unc).p", "refcoco-unc"),
+    "refcocog": _Files("refcocog", "refs(umd).p", "refcocog-umd"),
+    "refcoco+": _Files("refcoco+", "refs(unc).p", "refcocoplus-unc"),
+}
+"""In the order in which the released system joins them."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A referred object."""
+
+    image: ImageRecord
+    instance: Instance
+    sentences: tuple[tuple[str, str], ...]
+    """(id, text)."""
+
+
+def prepare(job: Job) -> None:
+    """One of the three, or with `refcoco-mixed` the union of their training splits."""
+    union = job.dataset.name == "refcoco-mixed"
+    refs = _read_union(job) if union else _read(job, job.dataset.name, _FAMILY[job.dataset.name])
+    withheld = evaluation_images(job) if job.options.get("clean") else frozenset()
+    kept = [ref for ref in refs if ref.image.id not in withheld]
+    by_image: dict[int, list[tuple[int, Ref]]] = defaultdict(list)
+    for place, ref in enumerate(kept):
+        by_image[ref.image.id].append((place, ref))
+    groups = list(job.first(list(by_image.values())))
+    images = [group[0][1].image for group in groups]
+    root, pattern = _pictures(job, images)
+    samples: list[tuple[int, int, int, Ref]] = []
+    with job.writer({"coco": root}) as writer:
+        if len(kept) < len(refs):
+            writer.drop("image of an evaluation split", len(refs) - len(kept))
+        by_id = {group[0][1].image.id: group for group in groups}
+        for image, file in usable_images(job, images, root, [pattern.format(image.id) for image in images]):
+            media = add_image(writer, image, "coco", file)
+            for place, ref in by_id[image.id]:
+                samples.append((place, media, add_instance(writer, ref.instance), ref))
+        for _, media, row, ref in sorted(samples, key=lambda sample: sample[0]):
+            _add_samples(job, writer, media, row, ref)
+
+
+def _add_samples(job: Job, writer: IndexWriter, media: int, row: int, ref: Ref) -> None:
+    if job.split == "train":
+        usable = [(number, text) for number, text in ref.sentences if clean_text(text).strip()]
+        if dropped := len(ref.sentences) - len(usable):
+            writer.drop("empty sentence", dropped)
+        if usable:
+            rows = [writer.add_expression(text, source_id=number) for number, text in usable]
+            writer.add_sample(objects=[row], expressions=rows, media=media)
+        return
+    for number, text in ref.sentences:  # evaluation keeps even empty ones: the counts are official
+        writer.add_sample(objects=[row], expressions=[writer.add_expression(text, source_id=number)], media=media)
+
+
+def _pictures(job: Job, images: Sequence[ImageRecord]) -> tuple[Path, str]:
+    """The folder of the pictures and the pattern of their names."""
+    if not images:
+        return job.bases[0], "{}"
+    patterns = ("train2014/COCO_train2014_{:012d}.jpg", "train2017/{:012d}.jpg")
+    found = job.need(*(pattern.format(images[0].id) for pattern in patterns))
+    return found.parents[1], next(p for p in patterns if found.match(p.format(images[0].id)))
+
+
+def _read_union(job: Job) -> list[Ref]:
+    if (path := job.find(f"{job.dataset.name}/instances_train.json", "instances_train.json")) is not None:
+        return _read_official(job, path)
+    return [ref for name, files in _FAMILY.items() for ref in _read(job, name, files)]
+
+
+def _read(job: Job, name: str, files: _Files) -> list[Ref]:
+    official = job.find(f"{name}/instances_{job.split}.json", f"{files.repackaged}/instances_{job.split}.json") or (
+        job.find(f"instances_{job.split}.json") if job.dataset.name == name else None
+    )
+    if official is not None:
+        return _read_official(job, official)
+    repackaged = job.find(f"{files.repackaged}/instances.json")
+    if repackaged is not None:
+        return _read_repackaged(job, repackaged)
+    return _read_published(job, job.need(f"{files.folder}/{files.refs}", f"{files.repackaged}/instances.json"))
+
+
+def _read_published(job: Job, path: Path) -> list[Ref]:
+    instances_file = path.with_name("instances.json")
+    if not instances_file.exists():
+        raise UniRefError(f"{instances_file}: no such file; it is in the same archive as {path.name}")
+    records = [ref for ref in read_refs(path) if ref.get("split") == job.split]
+    if not records:
+        raise UniRefError(f"{path}: has no references of split {job.split!r}")
+    job.used(path)
+    images = read_images(job, instances_file)
+    by_id = {
+        x.id: (images[image], x) for image, found in read_instances(job, instances_file, images).items() for x in found
+    }
+    job.used(instances_file)
+    refs = []
+    for record in sorted(records, key=lambda ref: int(ref.get("ref_id", 0))):
+        with job.record(f"{path}: ref {record.get('ref_id')}"):
+            if record["ann_id"] not in by_id:
+                raise BadRecord(f"annotation {record['ann_id']} is not in instances.json")
+            image, instance = by_id[record["ann_id"]]
+            if image.id != record["image_id"]:
+                raise BadRecord(f"its image is {record['image_id']}, its annotation's {image.id}")
+            sentences = tuple((str(s["sent_id"]), str(s["sent"])) for s in record["sentences"])
+            refs.append(Ref(image, instance, sentences))
+    return refs
+
+
+def _read_repackaged(job: Job, path: Path) -> list[Ref]:
+    data = job.read_json(path)
+    if not isinstance(data, dict) or job.split not in data:
+        raise UniRefError(f"{path}: has no split {job.split!r}")
+    refs = []
+    for number, record in enumerate(data[job.split]):
+        with job.record(f"{path}: {job.split} record {number}"):
+            height, width = int(record["height"]), int(record["width"])
+            image = ImageRecord(int(record["image_id"]), "", height, width)
+            refs.append(_one(image, number, record | {"segmentation": record["mask"]}, record["expressions"]))
+    return refs
+
+
+def _read_official(job: Job, path: Path) -> list[Ref]:
+    """COCO form with one annotation an image entry; the entry's id is a running number, its file name has COCO's."""
+    job.used(path)
+    images = read_images(job, path)
+    refs = []
+    for entry in read_instances(job, path, images).items():
+        image, (instance, *rest) = images[entry[0]], entry[1]
+        with job.record(f"{path}: image {image.id}"):
+            if rest:
+                raise BadRecord(f"has {len(rest) + 1} annotations; one was expected")
+            native = int(Path(image.file_name).stem.rsplit("_", 1)[-1])
+            sentences = tuple((str(place), text) for place, text in enumerate(image.expressions))
+            refs.append(Ref(ImageRecord(native, image.file_name, image.height, image.width), instance, sentences))
+    return refs
+
+
+def _one(image: ImageRecord, number: int, record: Mapping[str, Any], texts: Sequence[str]) -> Ref:
+    instance = make_instance({"id": number, **record}, image)
+    if instance is None:
+        raise BadRecord("its mask is empty")
+    return Ref(image, instance, tuple((str(place), str(text)) for place, text in enumerate(texts)))
