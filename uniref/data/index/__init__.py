@@ -3,12 +3,11 @@
 from uniref.data.index.manifest import Manifest, Source
 from uniref.data.index.reader import Index
 from uniref.data.index.rows import Annotations, Expression, Media, Object, Sample
-from uniref.data.index.schema import GIVEN, SCORED, TRUTH
+from uniref.data.index.schema import GIVEN, TRUTH
 from uniref.data.index.writer import IndexWriter
 
 __all__ = [
     "GIVEN",
-    "SCORED",
     "TRUTH",
     "Annotations",
     "Expression",

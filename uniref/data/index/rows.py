@@ -106,7 +106,7 @@ class Annotations:
     areas: npt.NDArray[np.float64]
     """Pixels of the mask, or the data set's own figure, [n]."""
     roles: npt.NDArray[np.uint8]
-    """GIVEN, TRUTH, SCORED bits, [n]."""
+    """GIVEN and TRUTH bits, [n]."""
     counts: tuple[bytes | None, ...]
     """Compressed run lengths, or None where only the box is known."""
     height: int

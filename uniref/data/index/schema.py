@@ -12,8 +12,8 @@ import pyarrow as pa
 FORMAT = 1
 ROWS = 1 << 16
 
-GIVEN, TRUTH, SCORED = 1, 2, 4
-"""Roles of an annotation (bit mask): a prompt at inference; ground truth; part of what is scored."""
+GIVEN, TRUTH = 1, 2
+"""Roles of an annotation (bit mask): a prompt at inference; ground truth."""
 
 KINDS = ("image", "frames", "video")
 """A picture file, a folder of frames, a video file."""
