@@ -77,6 +77,21 @@ def prepare_data(
         bool,
         typer.Option("--compat", help="fss-1000: drop what the released system drops.", rich_help_panel=_WHAT),
     ] = False,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="synthetic: training pictures (2000).", rich_help_panel=_WHAT)
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="synthetic: training clips (300).", rich_help_panel=_WHAT)
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=2, max=500, help="synthetic: frames a clip (8).", rich_help_panel=_WHAT)
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=64, max=2048, help="synthetic: longest side (256).", rich_help_panel=_WHAT)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="synthetic: another seed, other scenes.", rich_help_panel=_WHAT)
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make finished splits again.", rich_help_panel=_WHAT)
     ] = False,
@@ -132,6 +147,7 @@ def prepare_data(
     if verify:
         done = run.verify(root, dataset, split or (), console.progress)
     else:
+        drawn = {"images": images, "clips": clips, "frames": frames, "size": size, "seed": seed}
         request = run.Request(
             dataset=dataset,
             root=root,
@@ -143,7 +159,7 @@ def prepare_data(
             skip_bad=skip_bad,
             accept_counts=accept_counts,
             overwrite=overwrite,
-            options={"clean": clean, "splits": splits, "compat": compat, "name": name, "task": task},
+            options={"clean": clean, "splits": splits, "compat": compat, "name": name, "task": task} | drawn,
         )
         done = run.prepare(request, console.progress)
     for prepared in done:
@@ -205,10 +221,10 @@ def _list(console: Console, root: Path) -> None:
 
     for entry in CATALOG.values():
         ready = [name for name in entry.splits if (root / "index" / entry.name / name / "manifest.json").exists()]
-        console.say(f"{entry.name:17} {entry.task.value:10} {', '.join(entry.splits)}")
+        console.say(f"{entry.name:17} {entry.task.value:10} {', '.join(entry.default_splits or entry.splits)}")
         console.say(f"    {entry.title}; {entry.size}; {entry.licence}")
-        way = "--download" if entry.remotes else f"fetch {entry.files} from" if entry.page else ""
-        console.say(f"    {way} {entry.page}".rstrip())
+        way = "--download, or " if entry.remotes else ""
+        console.say(f"    {way}{entry.files}: {entry.page}")
         if ready:
             console.say(f"    prepared: {', '.join(ready)}")
         console.result(

@@ -64,6 +64,8 @@ class DataSet:
     remotes: tuple[Remote, ...] = ()
     options: tuple[str, ...] = field(default=())
     """Options of `prepare-data` that only some data sets have."""
+    default_splits: tuple[str, ...] = ()
+    """Those made where none is named; empty: all."""
 
 
 _COCO = "http://images.cocodataset.org"
@@ -89,6 +91,9 @@ _REFCOCOG = _refer(
 )
 _COCO_TERMS = "COCO terms of use; Flickr terms for the images"
 _RESEARCH = "research use; terms on its site"
+
+_SYNTHETIC = ("train", "val", "test", "seen", "novel", "pairs", "wording")
+"""Sets of scenes; the last four each ask one question (docs/synthetic-data.md)."""
 
 _ALL = (
     DataSet(
@@ -359,6 +364,21 @@ _ALL = (
         "a folder as docs/custom-data.md describes it, or COCO or YouTube-VIS JSON with its pictures",
         (),
         ("name", "task"),
+    ),
+    DataSet(
+        "synthetic",
+        "Drawn scenes with expressions, for every task",
+        Task.RIS,
+        {f"{name}-{task.value}": Expected() for name in _SYNTHETIC for task in Task},
+        "synthetic",
+        "",
+        "about 30 MB a thousand pictures",
+        "made by this package: Apache-2.0",
+        "docs/synthetic-data.md",
+        "nothing",
+        (),
+        ("images", "clips", "frames", "size", "seed"),
+        tuple(f"{name}-{task.value}" for name in _SYNTHETIC[:3] for task in Task),
     ),
 )
 

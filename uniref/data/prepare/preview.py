@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from uniref.core.errors import UniRefError
 from uniref.data.frames import read_frame
-from uniref.data.index import Index, Sample
+from uniref.data.index import Annotations, Index, Sample
 from uniref.media.overlay import draw_overlay
 from uniref.media.sheet import contact_sheet
 
@@ -40,11 +41,10 @@ def write_preview(index: Index, path: Path, count: int, seed: int = 0) -> None:
 
 
 def draw_sample(index: Index, sample: Sample) -> tuple[UInt8Image, str]:
-    """A sample's picture (of a clip, the frame that shows most of its objects) and what to write under it."""
+    """A sample's picture (of a clip, the frame that shows most of them) and what to write under it."""
     media = index.media(sample.media)
     tracks = {row: index.annotations(row) for row in sample.objects}
-    shown = [frame for track in tracks.values() for frame in track.frames.tolist()]
-    frame = max(sorted(set(shown)), key=shown.count) if shown else 0
+    frame = _best_frame(tracks.values())
     masks: dict[int, npt.NDArray[np.bool_]] = {}
     for number, track in enumerate(tracks.values(), start=1):
         place = track.at(frame)
@@ -55,6 +55,15 @@ def draw_sample(index: Index, sample: Sample) -> tuple[UInt8Image, str]:
     category = index.manifest.categories.get(sample.category, "")
     what = " | ".join(texts) or category or f"{len(sample.objects)} objects"
     return draw_overlay(read_frame(media, frame), masks), f"{sample.row}: {what}"
+
+
+def _best_frame(tracks: Iterable[Annotations]) -> int:
+    """Where most of the objects is seen; the first frame if they are nowhere."""
+    areas: dict[int, float] = {}
+    for track in tracks:
+        for frame, area in zip(track.frames.tolist(), track.areas.tolist(), strict=True):
+            areas[frame] = areas.get(frame, 0.0) + area
+    return max(sorted(areas), key=lambda frame: areas[frame], default=0)
 
 
 def _frame_of(box: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.bool_]:

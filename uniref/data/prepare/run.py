@@ -94,7 +94,7 @@ def _splits(entry: DataSet, request: Request) -> list[str]:
         from uniref.data.prepare.custom import splits_of
 
         return splits_of([Path(source) for source in request.sources])
-    return list(request.splits or entry.splits)
+    return list(request.splits or entry.default_splits or entry.splits)
 
 
 def _check_options(entry: DataSet, request: Request) -> None:
@@ -132,8 +132,8 @@ def _finished(request: Request, entry: DataSet, split: str) -> Prepared | None:
 
 def _bases(entry: DataSet, request: Request, splits: Sequence[str], progress: Progress) -> list[Path]:
     """Folders to look for published files in; archives are unpacked, addresses fetched on the way."""
-    if entry.group == "":
-        return []
+    if not entry.group:
+        return []  # made, not found
     media = Path(request.root) / "media" / entry.group
     bases: list[Path] = []
     for source in request.sources:
@@ -208,7 +208,8 @@ def _prepare_split(entry: DataSet, request: Request, split: str, bases: Sequence
         index = Index.open(staged)
         notes = list(index.manifest.notes)
         if not len(index):
-            raise UniRefError(f"{entry.name}/{split}: no samples were found in {', '.join(map(str, bases))}")
+            where = f" in {', '.join(map(str, bases))}" if bases else ""
+            raise UniRefError(f"{entry.name}/{split}: no samples were found{where}")
         notes += _judge_counts(index, entry.splits[split], request)
         replace_folder(staged, folder)
     finally:
