@@ -1,37 +1,38 @@
-"""Images to network input (SPEC section 2): resize, normalise, pad."""
+"""What the predictors do to a caller's pictures: checks, then the network input of uniref/ops/images.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor
 
 from uniref.core.errors import UsageError
+from uniref.ops.images import (
+    MEAN,
+    MULTIPLE,
+    STD,
+    BoolMask,
+    Input,
+    UInt8Image,
+    normalise,
+    pad_batch,
+    pad_mask,
+    resize_mask,
+)
 
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
-MULTIPLE = 32
-
-UInt8Image = npt.NDArray[np.uint8]
-"""RGB, [H, W, 3]."""
-BoolMask = npt.NDArray[np.bool_]
-"""[H, W]."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """A batch of images as the network takes it."""
-
-    images: Tensor
-    """Normalised, padded with 0 right and bottom, float32 [B, 3, H, W]; H and W multiples of 32."""
-    padding: Tensor
-    """Bool [B, H, W], True = padded."""
+__all__ = [
+    "MEAN",
+    "MULTIPLE",
+    "STD",
+    "BoolMask",
+    "Input",
+    "UInt8Image",
+    "check_image",
+    "check_mask",
+    "normalise",
+    "pad_batch",
+    "pad_mask",
+    "resize_mask",
+]
 
 
 def check_image(image: npt.NDArray[np.generic]) -> None:
@@ -54,42 +55,3 @@ def check_mask(mask: npt.NDArray[np.generic], size: tuple[int, int], what: str) 
     if not chosen.any():
         raise UsageError(f"{what}: is empty; mark the object's pixels")
     return chosen
-
-
-def normalise(image: UInt8Image, size: tuple[int, int]) -> Tensor:
-    """One image at `size` (height, width), resized by Pillow's bilinear filter and normalised: float32 [3, h, w]."""
-    if image.shape[:2] != size:
-        resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        image = np.asarray(resized)
-    x = torch.tensor(image).permute(2, 0, 1).float()
-    return (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-
-
-def resize_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
-    """A mask at `size` (height, width), nearest pixel centre: it goes with an image that Pillow resized."""
-    if mask.shape == size:
-        return mask
-    resized = Image.fromarray(mask.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return np.asarray(resized).astype(np.bool_)
-
-
-def pad_batch(images: Sequence[Tensor]) -> Input:
-    """Normalised images [3, h, w] of any sizes as one padded batch."""
-    height = _round_up(max(image.shape[1] for image in images))
-    width = _round_up(max(image.shape[2] for image in images))
-    batch = torch.zeros(len(images), 3, height, width)
-    padding = torch.ones(len(images), height, width, dtype=torch.bool)
-    for index, image in enumerate(images):
-        _, h, w = image.shape
-        batch[index, :, :h, :w] = image
-        padding[index, :h, :w] = False
-    return Input(batch, padding)
-
-
-def pad_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
-    """A mask [..., h, w] padded with 0 right and bottom to `size` (height, width)."""
-    return F.pad(mask, (0, size[1] - mask.shape[-1], 0, size[0] - mask.shape[-2]))
-
-
-def _round_up(pixels: int) -> int:
-    return -(-pixels // MULTIPLE) * MULTIPLE

@@ -1,0 +1,90 @@
+"""Configuration of the training data: which samples, how often, and how they are changed.
+
+The defaults are the released image-level settings (SPEC section 9); a recipe states what a stage does differently.
+Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from uniref.core.tasks import Task
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AugmentConfig(_Strict):
+    """Random flip, size and crop. Sides are in pixels."""
+
+    short_sides: tuple[int, ...] = tuple(range(480, 801, 32))
+    """Short side of the network input, one of these at random."""
+    max_long_side: int = Field(1333, ge=32)
+    """The short side becomes smaller where the long one would exceed this."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a horizontal flip; left and right swap in the expression too."""
+    crop: float = Field(0.5, ge=0, le=1)
+    """Probability of the crop branch."""
+    crop_short_sides: tuple[int, ...] = (400, 500, 600)
+    """Images: short side before the crop. Clips are cropped at their own size."""
+    crop_sides: tuple[int, int] = (384, 600)
+    """Height and width of a crop are drawn from this range, each for itself; a smaller picture limits both ends."""
+    released_words: bool = False
+    """Treat expressions as the released system does: `left` and `right` are swapped inside other words too
+    ("bright" becomes "bleft"), and ordinals are looked for inside words of all expressions of a sample."""
+
+    @model_validator(mode="after")
+    def _check(self) -> AugmentConfig:
+        for name in ("short_sides", "crop_short_sides", "crop_sides"):
+            sides = getattr(self, name)
+            if not sides or min(sides) < 1:
+                raise ValueError(f"{name}: give at least one side, each at least 1 pixel")
+        if self.crop_sides[0] > self.crop_sides[1]:
+            raise ValueError(f"crop_sides {list(self.crop_sides)}: the smaller one comes first")
+        return self
+
+
+class SourceConfig(_Strict):
+    """One prepared data set, and what it is used for."""
+
+    index: str = Field(pattern=r"^[^/\\\s]+/[^/\\\s]+$")
+    """`dataset/split` of an index below the data root."""
+    ratio: float = Field(1.0, gt=0)
+    """How often a batch comes from here, relative to the other sources."""
+    task: Task | None = None
+    """None: the task of the index. Otherwise clips made from still images (`vos` or `rvos`), or `vos` from any index."""
+    categories: bool = False
+    """Targets carry the index's categories (0, 1, ... in the order of their ids) instead of the one class "object"."""
+    class_aware: bool = False
+    """Draw an image with a probability that is the sum over its categories of 1 / images with that category, with
+    replacement; otherwise every sample comes once an epoch. Meant, but not active, in the released pretraining."""
+    shots: int = Field(1, ge=1)
+    """Support images of a few-shot sample."""
+    text_only: float | None = Field(None, ge=0, le=1)
+    """Probability that a batch of referring clips has no mask of the first frame. None: the data's `text_only` for
+    videos, 1 for still images."""
+    augment: AugmentConfig | None = None
+    """None: as the data's `augment`."""
+
+
+class DataConfig(_Strict):
+    """The mix of sources that a stage trains on."""
+
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    clip_range: int = Field(10, ge=1)
+    """The two frames of a clip are at most this many frames apart."""
+    text_only: float = Field(0.4, ge=0, le=1)
+    """Probability that a batch of referring videos has text as its only reference; otherwise text and the first
+    frame's mask."""
+    same_source_on_all_ranks: bool = False
+    """All batches of an optimiser step come from one source, so that every process uses the same parts of the model."""
+    workers: int = Field(4, ge=0)
+    """Loading processes beside each training process; 0 loads in the training process itself."""
+    prefetch: int = Field(4, ge=1)
+    """Batches that each worker keeps ready."""
+
+    def augment_of(self, source: SourceConfig) -> AugmentConfig:
+        """The augmentation that a source is given."""
+        return source.augment or self.augment
