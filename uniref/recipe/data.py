@@ -53,7 +53,8 @@ class SourceConfig(_Strict):
     ratio: float = Field(1.0, gt=0)
     """How often a batch comes from here, relative to the other sources."""
     task: Task | None = None
-    """None: the task of the index. Otherwise clips made from still images (`vos` or `rvos`), or `vos` from any index."""
+    """None: the task of the index. Otherwise `vos` from any index, or `rvos` from an image index with expressions;
+    still images become clips."""
     categories: bool = False
     """Targets carry the index's categories (0, 1, ... in the order of their ids) instead of the one class "object"."""
     class_aware: bool = False
