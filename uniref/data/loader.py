@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch.utils.data import DataLoader
 
 from uniref.core.batch import Batch
+from uniref.core.errors import UniRefError, UsageError
+from uniref.data.collate import Tokenise
+from uniref.data.plan import Plan, Unit
+from uniref.data.sources import TrainSource, open_sources
+from uniref.data.units import Made, UnitMaker
 from uniref.recipe.data import DataConfig
-
-Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
-"""Texts to ids int64 [B, K] and valid bool [B, K] (uniref.model.tokenizer.TextTokenizer); picklable."""
 
 
 class TrainLoader:
@@ -22,30 +28,23 @@ class TrainLoader:
     unit m * world_size + r. So 8 units give the same step on 8 processes, or on 1 that accumulates 8 micro batches.
 
     Args:
-        config: Sources, ratios, augmentation.
+        config: Sources, ratios, augmentation, workers.
         root: Data root; indexes lie at `<root>/index/<dataset>/<split>`.
         seed: Of everything random here; at least 0.
-        start_step: First step to give (resuming is nothing else).
-        end_step: Step to stop before; None = never.
         units_per_step: Batches in the global batch, all processes together; a multiple of world_size.
         unit_size: Samples in a batch.
+        start_step: First step to give (resuming is nothing else).
+        end_step: Step to stop before; None = never.
         rank, world_size: Which process this is, of how many.
-        tokenizer: For sources with expressions.
+        tokenizer: Needed by sources with expressions.
         pin_memory: Put batches into page-locked memory (for CUDA).
         on_skip: Told one line for each sample that could not be read.
 
     Raises:
-        UniRefError: An index is missing, damaged or empty, or does not serve its task. While iterating: nothing
-            usable was found in many draws, or a worker died.
-        UsageError: units_per_step is no multiple of world_size.
+        UniRefError: An index is missing, damaged or empty, or lacks what its task needs. While iterating: many draws in
+            a row were unusable, or a worker died.
+        UsageError: An index does not serve the task it is used for; units_per_step is no multiple of world_size.
     """
-
-    step: int
-    """The step that the next iteration gives."""
-    skipped: int
-    """Samples that could not be read and were replaced, in this process so far."""
-    redrawn: int
-    """Samples whose object was lost to a crop and that were replaced, in this process so far."""
 
     def __init__(
         self,
@@ -63,11 +62,112 @@ class TrainLoader:
         pin_memory: bool = False,
         on_skip: Callable[[str], None] | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.sources: tuple[TrainSource, ...] = open_sources(config, root)
+        """What the recipe names, opened, in its order."""
+        _check_tokenizer(self.sources, tokenizer)
+        self.plan = make_plan(config, self.sources, seed, units_per_step, unit_size)
+        """Which samples any step consists of."""
+        self.step = start_step
+        """The step that comes next."""
+        self.skipped = 0
+        """Samples of this process that could not be read and were replaced."""
+        self.redrawn = 0
+        """Samples of this process that showed nothing of their object (a crop lost it) and were replaced."""
+        self._end = end_step
+        self._rank, self._world_size = rank, world_size
+        self._on_skip = on_skip
+        self._per_step = len(self.plan.step(start_step, rank, world_size))
+        self._running: Iterator[Made] | None = None
+        options: dict[str, Any] = {"prefetch_factor": config.prefetch} if config.workers else {}
+        self._loader: DataLoader[Made] = DataLoader(
+            UnitMaker(self.sources, seed, tokenizer),  # type: ignore[arg-type]  # a data set whose keys are units
+            batch_size=None,
+            sampler=_Units(self),
+            num_workers=config.workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+            worker_init_fn=_begin_worker,
+            generator=torch.Generator(),  # the global one belongs to the model
+            **options,
+        )
 
     def __iter__(self) -> Iterator[list[Batch]]:
-        raise NotImplementedError
+        """From `step` on; iterating again continues there."""
+        self.close()
+        self._running = iter(self._loader)
+        while self._end is None or self.step < self._end:
+            batches = [self._next() for _ in range(self._per_step)]
+            self.step += 1
+            yield batches
+        self.close()
 
     def close(self) -> None:
         """Stop the workers."""
-        raise NotImplementedError
+        self._running = None
+
+    def units(self) -> Iterator[Unit]:
+        """The units of this process from `step` on, in order."""
+        for step in itertools.count(self.step) if self._end is None else range(self.step, self._end):
+            yield from self.plan.step(step, self._rank, self._world_size)
+
+    def _next(self) -> Batch:
+        assert self._running is not None
+        try:
+            made = next(self._running)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UniRefError(
+                "a data loader worker died (out of memory, or of shared memory in /dev/shm?); "
+                "set fewer `data.workers` or a smaller `data.prefetch`"
+            ) from error
+        for line in made.skipped:
+            if self._on_skip:
+                self._on_skip(line)
+        self.skipped += len(made.skipped)
+        self.redrawn += made.redrawn
+        if made.batch is None:
+            raise UniRefError(made.error)
+        return made.batch
+
+
+def make_plan(
+    config: DataConfig, sources: tuple[TrainSource, ...], seed: int, units_per_step: int, unit_size: int
+) -> Plan:
+    """The plan of a mix of sources."""
+    return Plan(
+        [source.pool(unit_size) for source in sources],
+        [source.config.ratio for source in sources],
+        seed=seed,
+        units_per_step=units_per_step,
+        one_source_a_step=config.same_source_on_all_ranks,
+    )
+
+
+class _Units:
+    """The keys that PyTorch's loader deals to its workers."""
+
+    def __init__(self, loader: TrainLoader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Unit]:
+        return self._loader.units()
+
+
+def _check_tokenizer(sources: tuple[TrainSource, ...], tokenizer: Tokenise | None) -> None:
+    for source in sources:
+        if source.task.needs_text and tokenizer is None:
+            raise UsageError(f"{source.name}: has expressions, but the model has no text encoder; leave the source out")
+
+
+def _begin_worker(worker: int) -> None:
+    """A worker uses one core, and leaves Ctrl-C to the process that trains."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _as_it_is(made: Any) -> Any:
+    return made
