@@ -67,7 +67,7 @@ def images(
             rows = []
             for colour, category in (("red", 7), ("blue", 9)):
                 rows.append(w.add_object(source_id=category, category=category))
-                _annotate(w, 0, scene.masks[colour], masks)
+                annotate(w, 0, scene.masks[colour], masks)
             if task is Task.RIS:
                 texts = [f"the {side_word(scene, 'red')} thing", f"bright red thing on the {scene.side('red')}"]
                 w.add_sample(
@@ -124,7 +124,7 @@ def clips(
             for number, colour in enumerate(COLOURS, start=1):
                 rows.append(w.add_object(source_id=number, given_frame=0))
                 for t in range(frames) if colour == "red" or blue_frames is None else blue_frames:
-                    _annotate(w, t, np.roll(scene.masks[colour], t, axis=1), True)
+                    annotate(w, t, np.roll(scene.masks[colour], t, axis=1))
             if task is Task.RVOS:
                 text = w.add_expression(f"the thing on the {scene.side('red')}", source_id="0")
                 w.add_sample(objects=rows[:1], expressions=[text])
@@ -133,7 +133,8 @@ def clips(
     return f"{name}/train"
 
 
-def _annotate(w: IndexWriter, frame: int, mask: np.ndarray, masks: bool) -> None:
+def annotate(w: IndexWriter, frame: int, mask: np.ndarray, masks: bool = True) -> None:
+    """A frame of the last object; only its box where not `masks`."""
     counts = rle.encode(mask)
     w.add_annotation(frame, rle.box(counts, *mask.shape), counts if masks else None, float(mask.sum()))
 

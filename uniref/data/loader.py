@@ -78,12 +78,13 @@ class TrainLoader:
         self._on_skip = on_skip
         self._per_step = len(self.plan.step(start_step, rank, world_size))
         self._running: Iterator[Made] | None = None
-        options: dict[str, Any] = {"prefetch_factor": config.prefetch} if config.workers else {}
+        workers = min(config.workers, _cores())
+        options: dict[str, Any] = {"prefetch_factor": config.prefetch} if workers else {}
         self._loader: DataLoader[Made] = DataLoader(
             UnitMaker(self.sources, seed, tokenizer),  # type: ignore[arg-type]  # a data set whose keys are units
             batch_size=None,
             sampler=_Units(self),
-            num_workers=config.workers,
+            num_workers=workers,
             collate_fn=_as_it_is,
             pin_memory=pin_memory,
             worker_init_fn=_begin_worker,
@@ -158,6 +159,10 @@ def _check_tokenizer(sources: tuple[TrainSource, ...], tokenizer: Tokenise | Non
     for source in sources:
         if source.task.needs_text and tokenizer is None:
             raise UsageError(f"{source.name}: has expressions, but the model has no text encoder; leave the source out")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _begin_worker(worker: int) -> None:

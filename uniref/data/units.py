@@ -59,20 +59,21 @@ class UnitMaker:
 
     def __getitem__(self, unit: Unit) -> Made:
         """The batch. Errors meant for users come back as text: PyTorch would wrap them in a traceback."""
+        drawn = Drawn()
         try:
-            drawn = self.draw(unit)
+            self.draw(unit, drawn)
             batch = collate(drawn.examples, self.sources[unit.source].task, self.tokenizer)
         except UniRefError as error:
-            return Made(None, (), 0, str(error))
+            return Made(None, tuple(drawn.skipped), drawn.redrawn, str(error))
         return Made(batch, tuple(drawn.skipped), drawn.redrawn, "")
 
-    def draw(self, unit: Unit) -> Drawn:
-        """The examples of a unit; unusable samples are replaced by the unit's spares in their order.
+    def draw(self, unit: Unit, drawn: Drawn) -> None:
+        """Add a unit's examples to `drawn`; unusable samples are replaced by the unit's spares in their order.
 
         Raises:
             UniRefError: The spares are used up, or the index is damaged.
         """
-        source, drawn = self.sources[unit.source], Drawn()
+        source = self.sources[unit.source]
         text_only = False
         if source.task is Task.RVOS:
             text_only = bool(self._generator(_TEXT_ONLY, unit.number).random() < source.text_only)
@@ -86,7 +87,6 @@ class UnitMaker:
                     break
             else:
                 raise UniRefError(f"{source.name}: none of the last samples drawn can be used: {drawn.reason}")
-        return drawn
 
     def _generator(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *purpose))

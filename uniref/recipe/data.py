@@ -82,7 +82,8 @@ class DataConfig(_Strict):
     same_source_on_all_ranks: bool = False
     """All batches of an optimiser step come from one source, so that every process uses the same parts of the model."""
     workers: int = Field(4, ge=0)
-    """Loading processes beside each training process; 0 loads in the training process itself."""
+    """Loading processes beside each training process, at most one a core; 0 loads in the training process itself. What
+    is loaded does not depend on it."""
     prefetch: int = Field(4, ge=1)
     """Batches that each worker keeps ready."""
 
