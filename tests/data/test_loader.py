@@ -320,7 +320,7 @@ def test_a_picture_of_another_size_than_indexed_is_skipped(tmp_path: Path, make:
     toy.Image.fromarray(wrong).save(tmp_path / "media/ris/1.png")
     told: list[str] = []
     list(make({"index": "ris/train"}, root=tmp_path, on_skip=told.append))
-    assert told and all("1.png: is 30 x 30 pixels, its index says 64 x 48" in line for line in told)
+    assert told and all("1.png: frame 0 is 30 x 30, the index says 64 x 48" in line for line in told)
 
 
 def test_what_was_looked_for_is_named(tmp_path: Path, make: Make) -> None:

@@ -15,8 +15,9 @@ from uniref.core.tasks import Task
 from uniref.core.text import clean_text
 from uniref.data.augment import Boxes, Transform, draw_clip_transforms, draw_image_transform
 from uniref.data.clips import draw_pair, presence
-from uniref.data.decode import box_of, read_frames, union_mask
+from uniref.data.frames import read_frame, read_frames
 from uniref.data.index import Media, Sample
+from uniref.data.masks import box_of, union_mask
 from uniref.data.sources import TrainSource
 from uniref.data.words import has_ordinal, swap_sides
 from uniref.ops.images import BoolMask, UInt8Image
@@ -92,7 +93,7 @@ def _detection(source: TrainSource, sample: Sample, rng: np.random.Generator) ->
         kept = np.flatnonzero(((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)).tolist()
     if not kept:
         raise Rejected("no object is left in the picture")
-    image = transform.image(read_frames(media, [0])[0])
+    image = transform.image(read_frame(media, 0))
     target = _view(image, masks) if masks is not None else View(image, boxes[kept], None)
     return Example(sample.id, target, classes[kept])
 
@@ -158,7 +159,7 @@ def _image_view(
     mask = _moved(transform, union_mask([source.index.annotations(row) for row in sample.objects], 0))
     if mask is None:
         raise Rejected("the object is not in the picture")
-    return _view(transform.image(read_frames(media, [0])[0]), [mask]), transform
+    return _view(transform.image(read_frame(media, 0)), [mask]), transform
 
 
 def _moved(transform: Transform, mask: BoolMask | None) -> BoolMask | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,22 +11,43 @@ from uniref.core.errors import MediaError
 from uniref.data.index import Media
 from uniref.media.image import read_image
 
+UInt8Image = npt.NDArray[np.uint8]
 
-def read_frame(media: Media, frame: int) -> npt.NDArray[np.uint8]:
-    """One frame, uint8 RGB [H, W, 3].
+
+def read_frame(media: Media, frame: int) -> UInt8Image:
+    """One frame (see `read_frames`)."""
+    return read_frames(media, [frame])[0]
+
+
+def read_frames(media: Media, frames: Sequence[int]) -> list[UInt8Image]:
+    """Several frames, uint8 RGB [H, W, 3] each; one that is asked for twice is decoded once.
 
     Raises:
         MediaError: Missing, damaged, or not of the size that the index says.
     """
-    if media.kind == "video":
-        from uniref.media.video_read import VideoFile  # decord takes a while to import
+    read = _read_video if media.kind == "video" else _read_pictures
+    images = read(media, sorted(set(frames)))
+    for frame, image in images.items():
+        if image.shape[:2] != (media.height, media.width):
+            raise MediaError(
+                f"{media.path}: frame {frame} is {image.shape[1]} x {image.shape[0]}, the index says "
+                f"{media.width} x {media.height}; prepare the data set again"
+            )
+    return [images[frame] for frame in frames]
 
-        image = next(VideoFile(media.path).frames(frame, frame + 1)).image
-    else:
-        image = read_image(media.frame_path(frame))
-    if image.shape[:2] != (media.height, media.width):
-        raise MediaError(
-            f"{media.path}: frame {frame} is {image.shape[1]} x {image.shape[0]}, the index says "
-            f"{media.width} x {media.height}; prepare the data set again"
-        )
-    return image
+
+def _read_pictures(media: Media, frames: list[int]) -> dict[int, UInt8Image]:
+    return {frame: read_image(media.frame_path(frame)) for frame in frames}
+
+
+def _read_video(media: Media, frames: list[int]) -> dict[int, UInt8Image]:
+    from uniref.media.video_read import VideoFile  # decord takes a while to import
+
+    video = VideoFile(media.path)
+    images = {}
+    for frame in frames:
+        found = next(video.frames(frame, frame + 1), None)
+        if found is None or found.damaged:
+            raise MediaError(f"{media.path}: frame {frame} cannot be decoded")
+        images[frame] = found.image
+    return images

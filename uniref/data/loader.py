@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from uniref.core.batch import Batch
 from uniref.core.errors import UniRefError, UsageError
 from uniref.data.collate import Tokenise
-from uniref.data.plan import Plan, Unit
-from uniref.data.sources import TrainSource, open_sources
+from uniref.data.plan import Unit
+from uniref.data.sources import TrainSource, make_plan, open_sources
 from uniref.data.units import Made, UnitMaker
 from uniref.recipe.data import DataConfig
 
@@ -130,19 +130,6 @@ class TrainLoader:
         if made.batch is None:
             raise UniRefError(made.error)
         return made.batch
-
-
-def make_plan(
-    config: DataConfig, sources: tuple[TrainSource, ...], seed: int, units_per_step: int, unit_size: int
-) -> Plan:
-    """The plan of a mix of sources."""
-    return Plan(
-        [source.pool(unit_size) for source in sources],
-        [source.config.ratio for source in sources],
-        seed=seed,
-        units_per_step=units_per_step,
-        one_source_a_step=config.same_source_on_all_ranks,
-    )
 
 
 class _Units:

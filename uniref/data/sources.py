@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.data.index import Index
-from uniref.data.plan import Pool
+from uniref.data.plan import Plan, Pool
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
 _FROM = {
@@ -76,6 +76,19 @@ def open_sources(config: DataConfig, root: Path) -> tuple[TrainSource, ...]:
     """
     total = sum(source.ratio for source in config.sources)
     return tuple(_open(config, source, root, source.ratio / total) for source in config.sources)
+
+
+def make_plan(
+    config: DataConfig, sources: Sequence[TrainSource], seed: int, units_per_step: int, unit_size: int
+) -> Plan:
+    """The plan of a mix of sources (arguments as for `TrainLoader`)."""
+    return Plan(
+        [source.pool(unit_size) for source in sources],
+        [source.config.ratio for source in sources],
+        seed=seed,
+        units_per_step=units_per_step,
+        one_source_a_step=config.same_source_on_all_ranks,
+    )
 
 
 def _open(config: DataConfig, source: SourceConfig, root: Path, share: float) -> TrainSource:

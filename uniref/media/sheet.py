@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+
+from uniref.core.errors import UniRefError
 
 _LINE = 13  # pixels of a caption line
 _LINES = 3
 _MARGIN = 6
 
 
-def contact_sheet(tiles: Sequence[tuple[npt.NDArray[np.uint8], str]], columns: int = 4, side: int = 240) -> Image.Image:
+Tile = tuple[npt.NDArray[np.uint8], str]
+"""A picture, uint8 RGB [H, W, 3], and what to write under it."""
+
+
+def write_contact_sheet(path: Path, tiles: Sequence[Tile], columns: int = 4, side: int = 240) -> None:
+    """A contact sheet as PNG, complete or not at all.
+
+    Raises:
+        UniRefError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        contact_sheet(tiles, columns, side).save(temporary, format="PNG")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int = 4, side: int = 240) -> Image.Image:
     """Pictures in a grid, each fitted into a square, with its caption below.
 
     Args:
-        tiles: Pictures, uint8 RGB [H, W, 3] of any sizes, and what to write under them.
+        tiles: Pictures of any sizes and their captions.
         columns: Pictures a row.
         side: Pixels of a square.
     """

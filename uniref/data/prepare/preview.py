@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from uniref.core.errors import UniRefError
 from uniref.data.frames import read_frame
 from uniref.data.index import Annotations, Index, Sample
 from uniref.media.overlay import draw_overlay
-from uniref.media.sheet import contact_sheet
+from uniref.media.sheet import write_contact_sheet
 
 UInt8Image = npt.NDArray[np.uint8]
 
@@ -30,14 +28,7 @@ def write_preview(index: Index, path: Path, count: int, seed: int = 0) -> None:
         UniRefError: The PNG cannot be written; a picture cannot be read.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(index))[:count])
-    tiles = [draw_sample(index, index.sample(int(row))) for row in rows]
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        contact_sheet(tiles).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
+    write_contact_sheet(path, [draw_sample(index, index.sample(int(row))) for row in rows])
 
 
 def draw_sample(index: Index, sample: Sample) -> tuple[UInt8Image, str]:

@@ -1,0 +1,30 @@
+"""Masks of the index, and their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from uniref.core import rle
+from uniref.data.index import Annotations
+from uniref.ops.images import BoolMask
+
+
+def union_mask(annotations: Sequence[Annotations], frame: int) -> BoolMask | None:
+    """What several objects cover in a frame, bool [H, W]; None where none of them has a mask there."""
+    found = [(each, each.at(frame)) for each in annotations]
+    counts = [each.counts[place] for each, place in found if place is not None]
+    parts = [part for part in counts if part is not None]
+    if not parts:
+        return None
+    height, width = annotations[0].height, annotations[0].width
+    return rle.decode(rle.merge(parts, height, width), height, width)
+
+
+def box_of(mask: BoolMask) -> tuple[float, float, float, float] | None:
+    """Tight box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive; None for an empty mask."""
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)
