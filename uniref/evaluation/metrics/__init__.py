@@ -1,0 +1,1 @@
+"""The measures themselves: arrays and numbers in, numbers out."""

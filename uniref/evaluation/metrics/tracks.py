@@ -1,0 +1,70 @@
+"""What a sequence of per-frame values says: mean, recall, decay, stability (DAVIS, LVOS)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RECALL_THRESHOLD = 0.5
+_QUARTERS = 4
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of one measure of one object over the frames that are scored."""
+
+    mean: float
+    recall: float
+    """Share of frames above 0.5."""
+    decay: float
+    """Mean of the first quarter minus mean of the last; neighbouring quarters share a frame."""
+
+
+def statistics(values: Sequence[float]) -> Statistics:
+    """Mean, recall and decay of one measure.
+
+    Args:
+        values: One a frame, at least one.
+
+    Raises:
+        ValueError: No frames.
+    """
+    if not len(values):
+        raise ValueError("no frames to score")
+    x = np.asarray(values, np.float64)
+    edges = np.round(np.linspace(1, len(x), _QUARTERS + 1) + 1e-10).astype(int) - 1
+    first, last = x[: edges[1] + 1], x[edges[-2] :]
+    return Statistics(float(x.mean()), float((x > RECALL_THRESHOLD).mean()), float(first.mean() - last.mean()))
+
+
+def deviation(regions: Sequence[float], boundaries: Sequence[float]) -> float:
+    """V of LVOS: standard deviation of (J + F) / 2 over frames, the variance rounded to 4 digits. Lower is better."""
+    both = (np.asarray(regions, np.float64) + np.asarray(boundaries, np.float64)) / 2
+    return math.sqrt(round(float(((both - both.mean()) ** 2).mean()), 4))
+
+
+def jitter(regions: Sequence[float], boundaries: Sequence[float]) -> float:
+    """Mean change of (J + F) / 2 from one scored frame to the next, 0..1; 0 for a single frame. Lower is better."""
+    both = (np.asarray(regions, np.float64) + np.asarray(boundaries, np.float64)) / 2
+    return float(np.abs(np.diff(both)).mean()) if len(both) > 1 else 0.0
+
+
+def best_assignment(scores: Sequence[Sequence[float]]) -> list[int]:
+    """Which prediction each object gets, so that the sum of scores is largest (DAVIS, unsupervised protocol).
+
+    Args:
+        scores: [N objects][P predictions].
+
+    Returns:
+        A prediction for each object, or -1 where there are fewer predictions than objects.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    matrix = np.asarray(scores, np.float64).reshape(len(scores), -1)
+    chosen = [-1] * len(matrix)
+    for row, column in zip(*linear_sum_assignment(-matrix), strict=True):
+        chosen[int(row)] = int(column)
+    return chosen
