@@ -1,0 +1,145 @@
+"""Recipe files to a checked `Recipe`: `extends`, `defaults`, overrides, and errors that say where and what instead."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from uniref.core.errors import UsageError
+from uniref.recipe.recipe import Recipe
+from uniref.recipe.tree import Node, merge, parse, parse_file, place_of, plain, with_value
+
+_SHOWN = 3  # errors in one message
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe file, resolved.
+
+    `extends: FILE` (or a list of files, relative to this one) is what the file is laid on. `defaults` is what every
+    stage is laid on. Both merge key by key; lists are replaced.
+
+    Args:
+        path: A YAML file.
+        overrides: `a.b.c=value`, applied after `extends` and before `defaults`; values are YAML, `*` is every key.
+
+    Raises:
+        UsageError: A file cannot be read, or the recipe is wrong; names file, line, key and the nearest valid name.
+    """
+    tree = _extended(path, ())
+    if not isinstance(tree.value, dict):
+        raise UsageError(f"{tree.place}: a recipe is a mapping (key: value)")
+    for text in overrides:
+        tree = _overridden(tree, text)
+    return validate(_with_defaults(tree))
+
+
+def _extended(path: Path, chain: tuple[Path, ...]) -> Node:
+    real = path.resolve()
+    if real in chain:
+        way = " -> ".join(each.name for each in (*chain[chain.index(real) :], real))
+        raise UsageError(f"{path}: extends itself ({way})")
+    tree = parse_file(path)
+    if not isinstance(tree.value, dict) or "extends" not in tree.value:
+        return tree
+    content = dict(tree.value)
+    extends = content.pop("extends")
+    names = extends.value if isinstance(extends.value, list) else [extends]
+    base = Node({}, tree.place)
+    for name in names:
+        if not isinstance(name.value, str):
+            raise UsageError(f"{name.place}: extends: name a file, or a list of files")
+        file = path.parent / name.value
+        if not file.is_file():
+            raise UsageError(f"{name.place}: extends: no such file: {file}")
+        base = merge(base, _extended(file, (*chain, real)))
+    return merge(base, Node(content, tree.place))
+
+
+def _overridden(tree: Node, text: str) -> Node:
+    key, sign, value = text.partition("=")
+    path = key.strip().split(".")
+    if not sign or not all(path):
+        raise UsageError(f"--set {text}: write --set key.of.the.recipe=value")
+    place = f"--set {text}"
+    parsed = parse(value, place) if value.strip() else Node(None, place)
+    return with_value(tree, path, Node(parsed.value, place))
+
+
+def _with_defaults(tree: Node) -> Node:
+    """Every stage laid on `defaults`."""
+    content = dict(tree.value)
+    defaults, stages = content.pop("defaults", None), content.get("stages")
+    if defaults is None or stages is None or not isinstance(stages.value, dict):
+        return Node(content, tree.place)
+    if not isinstance(defaults.value, dict):
+        raise UsageError(f"{defaults.place}: defaults: is a mapping of what stages share")
+    merged = {name: merge(defaults, stage) for name, stage in stages.value.items()}
+    return Node(content | {"stages": Node(merged, stages.place)}, tree.place)
+
+
+def validate(tree: Node) -> Recipe:
+    """The typed recipe of a resolved tree. Raises UsageError as `load_recipe` does."""
+    try:
+        # as JSON, lists may be tuples and texts names, but a text is no number and `true` is not 1
+        return Recipe.model_validate_json(json.dumps(plain(tree)), strict=True)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        # of an entry that is wrong and the list that lacks it, the entry is told
+        longer = [each["loc"] for each in errors]
+        errors = [e for e in errors if not any(loc[: len(e["loc"])] == e["loc"] != loc for loc in longer)]
+        told = [_told(tree, each) for each in errors]
+        more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+        raise UsageError("; ".join(told[:_SHOWN]) + more) from None
+
+
+def _told(tree: Node, error: Any) -> str:
+    path = tuple(error["loc"])
+    key = ".".join(str(part) for part in path)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "unknown key" + _suggestion(str(path[-1]), _fields(Recipe, path[:-1]))
+    elif error["type"] == "missing":
+        message = "is missing"
+    elif error["type"] in ("enum", "literal_error"):
+        message = f"{error['input']!r} is unknown; use {error['ctx']['expected']}"
+    elif isinstance(error["input"], str | int | float | bool):
+        message = f"{message[0].lower()}{message[1:]} (is {error['input']!r})"
+    return f"{place_of(tree, path)}: {key + ': ' if key else ''}{message}"
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; known are {', '.join(known)}" if known else ""
+
+
+def _fields(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:
+    """Names of the fields at a path below a type; () where it leads to no model."""
+    for part in path:
+        kind = _model_of(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = field.annotation if field else None
+        elif typing.get_origin(kind) is dict:
+            kind = typing.get_args(kind)[1]
+        elif typing.get_origin(kind) is tuple:
+            kind = typing.get_args(kind)[0]
+        else:
+            return ()
+    kind = _model_of(kind)
+    return tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else ()
+
+
+def _model_of(kind: Any) -> Any:
+    """`X` of `X | None`."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return next(each for each in typing.get_args(kind) if each is not type(None))
+    return kind
