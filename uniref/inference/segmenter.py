@@ -23,9 +23,8 @@ from uniref.model.structures import (
     Features,
     ProjectedReference,
     ReferenceTokens,
-    concat_tokens,
+    join_shots,
     split_reference,
-    split_tokens,
 )
 from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
@@ -150,7 +149,7 @@ class Segmenter:
         with self._computing(inputs):
             features = self.model.encode_image(inputs, batch.padding.to(self.device))
             reference = self.model.project(self.model.encode_mask(features, inputs, stacked))
-        return tuple(concat_tokens(split_tokens(tokens)) for tokens in reference)
+        return join_shots(reference, len(images))
 
     @torch.inference_mode()
     def find(self, frame: Frame, groups: Sequence[Sequence[ProjectedReference]]) -> Found:

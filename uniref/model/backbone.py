@@ -46,6 +46,19 @@ class Backbone(nn.Module):
             maps.append(x.permute(0, 3, 1, 2).contiguous())
         return maps
 
+    def freeze(self, stages: int) -> None:
+        """Turn off the gradient of the first parts: 1 = stem, 2 = stem and stride-4 stage, ..., 5 = all."""
+        prefixes = [name.replace(".", "_") + "_" for name in self.body.feature_info.module_name()]
+        done = 0  # feature maps' modules that have begun
+        for name, parameter in self.body.named_parameters():
+            flat = name.replace(".", "_")
+            found = next((index for index, prefix in enumerate(prefixes) if flat.startswith(prefix)), None)
+            done = done if found is None else found + 1
+            # what stands between two of them leads to the later one; before the first, it is the stem
+            part = 1 + done + (found is None and 0 < done < len(prefixes))
+            if part <= stages:
+                parameter.requires_grad_(False)
+
 
 def _create(config: BackboneConfig) -> nn.Module:
     options = dict(config.options)

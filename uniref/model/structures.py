@@ -105,6 +105,30 @@ def concat_references(references: Sequence[ProjectedReference]) -> ProjectedRefe
     return tuple(concat_tokens(parts) for parts in zip(*references, strict=True))
 
 
+def join_shots(reference: ProjectedReference, shots: int) -> ProjectedReference:
+    """References of B x S images as B references: the S of a sample side by side, embeddings averaged (SPEC section 3).
+
+    Args:
+        reference: Batch B x S, a sample's images one after the other; nothing shared between them.
+        shots: S.
+    """
+    if shots == 1:
+        return reference
+
+    def joined(x: Tensor) -> Tensor:
+        return x.unflatten(0, (-1, shots)).flatten(1, 2)
+
+    return tuple(
+        ProjectedTokens(
+            joined(tokens.keys),
+            joined(tokens.values),
+            None if tokens.padding is None else joined(tokens.padding),
+            tokens.embedding.unflatten(0, (-1, shots)).mean(1),
+        )
+        for tokens in reference
+    )
+
+
 def batch_references(references: Sequence[ProjectedReference]) -> ProjectedReference:
     """References of several objects, each of one row and with the same token counts, as one batch.
 

@@ -167,9 +167,31 @@ class UniRef(nn.Module):
             Float32 logits [N, H / 4, W / 4].
         """
         rows = torch.arange(len(queries), device=queries.device)
-        mask_features = self.mask_head.features(found.memory, features.stride4)
-        centres = found.references[-1, rows, queries, :2] * features.sizes.flip(-1)
-        return self.mask_head.draw(mask_features, found.states[-1, rows, queries], centres)
+        last = torch.full_like(queries, len(found.states) - 1)
+        return self.draw(self.mask_features(features, found), found, features.sizes, last, rows, queries)
+
+    def mask_features(self, features: Features, found: Detections) -> Tensor:
+        """What masks are drawn from: float [N, width, H / 4, W / 4]. Arguments as for `draw_best`."""
+        return self.mask_head.features(found.memory, features.stride4)
+
+    def draw(
+        self, mask_features: Tensor, found: Detections, sizes: Tensor, layers: Tensor, rows: Tensor, queries: Tensor
+    ) -> Tensor:
+        """Draw the masks of M chosen queries.
+
+        Args:
+            mask_features: What `mask_features` returned, batch N.
+            found: What `detect` returned, batch N.
+            sizes: (height, width) of each unpadded image in input pixels, float [N or 1, 2].
+            layers, rows, queries: Decoder layer, row of the batch and query of each mask, int64 [M].
+
+        Returns:
+            Float32 logits [M, H / 4, W / 4].
+        """
+        scale = sizes.flip(-1).expand(len(mask_features), 2)[rows]
+        centres = found.references[layers, rows, queries, :2] * scale
+        states = found.states[layers, rows, queries]
+        return self.mask_head.draw(mask_features.index_select(0, rows), states, centres)
 
     def _fusion(self) -> UniFusion:
         if self.fusion is None:

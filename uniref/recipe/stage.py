@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from uniref.core.tasks import Task
 from uniref.recipe.data import DataConfig
+from uniref.recipe.loss import LossConfig
 from uniref.recipe.model import ModelConfig
 from uniref.recipe.optim import OptimConfig
 from uniref.recipe.strict import Strict
@@ -66,6 +67,7 @@ class StageConfig(Strict):
     model: ModelConfig = Field(default_factory=ModelConfig)
     init: InitConfig = Field(default_factory=InitConfig)
     data: DataConfig
+    loss: LossConfig = Field(default_factory=LossConfig)
     optim: OptimConfig
     steps: int = Field(ge=1)
     """Optimiser steps."""

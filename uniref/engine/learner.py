@@ -1,0 +1,80 @@
+"""Model and losses as one module: a batch in, weighted loss terms out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from uniref.core.batch import Batch, ReferenceImages
+from uniref.engine.checkpointing import recompute_activations
+from uniref.engine.criterion import Criterion
+from uniref.model.structures import ProjectedReference, join_shots
+from uniref.model.uniref import UniRef
+from uniref.recipe.loss import LossConfig
+
+
+class Learner(nn.Module):
+    """What is called in training, and wrapped to share it between processes.
+
+    Args:
+        model: The network that is trained.
+        loss: Weights and numbers of matching and losses.
+        checkpoint_activations: Recompute layers in the backward pass instead of keeping their activations.
+    """
+
+    def __init__(self, model: UniRef, loss: LossConfig, checkpoint_activations: bool = False) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = Criterion(loss)
+        if checkpoint_activations:
+            recompute_activations(model)
+
+    def forward(self, batch: Batch, boxes: float, iteration: int) -> dict[str, Tensor]:
+        """Loss terms of a batch, already weighted: their sum is what is minimised.
+
+        Args:
+            batch: Of any task, on the model's device.
+            boxes: Ground-truth boxes of a batch, averaged over all batches of the optimiser step (at least 1).
+            iteration: Optimiser steps before this one.
+
+        Returns:
+            Float32 scalars by name: `loss_ce`, `loss_bbox`, `loss_giou`, then `loss_mask`, `loss_dice` (with auxiliary
+            losses also `loss_mask_cls`, `loss_mask_iou`), or `loss_prj`, `loss_pairwise` where targets have no masks.
+            Suffixes: none for the last decoder layer, `_0`, `_1`, ... for the others, `_enc` for proposals.
+
+        Raises:
+            UsageError: The model lacks a part that the task needs.
+        """
+        model = self.model
+        features = model.encode_image(batch.images, batch.padding)
+        fused = model.fuse(features, self._references(batch))
+        found = model.detect(fused, with_proposals=True)
+        mask_features = model.mask_features(fused, found)
+
+        def draw(layers: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+            return model.draw(mask_features, found, fused.sizes, layers, rows, queries)
+
+        with torch.autocast(batch.images.device.type, enabled=False):
+            return self.criterion(found, batch, draw, boxes, iteration)
+
+    def _references(self, batch: Batch) -> list[ProjectedReference]:
+        """Whatever the batch refers by: nothing, text, masks, or both."""
+        references = []
+        if batch.text is not None:
+            references.append(self.model.project(self.model.encode_text(batch.text.ids, batch.text.valid)))
+        if batch.references is not None:
+            references.append(self._masks(batch.references))
+        return references
+
+    def _masks(self, shown: ReferenceImages) -> ProjectedReference:
+        """The images of each sample as one reference: tokens side by side (SPEC section 3)."""
+        shots = shown.images.shape[1]
+        images = shown.images.flatten(0, 1)
+        features = self.model.encode_image(images, shown.padding.flatten(0, 1))
+        encoded = self.model.encode_mask(features, images, shown.masks.flatten(0, 1).to(images.dtype))
+        return join_shots(self.model.project(encoded), shots)
+
+
+def ground_truth_boxes(batch: Batch) -> int:
+    """Objects of all images of a batch."""
+    return sum(len(each.boxes) for each in batch.targets)

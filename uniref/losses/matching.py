@@ -1,0 +1,114 @@
+"""Which predictions learn which object (SPEC section 8).
+
+Axes: L decoder layers, Q queries, K classes, N objects of an image, T encoder tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from uniref.core.boxes import cxcywh_to_xyxy
+from uniref.losses.boxes import iou_and_giou
+from uniref.recipe.loss import FocalConfig, HungarianConfig, SimOtaConfig
+
+NONE = -1
+"""A query without an object."""
+_EPS = 1e-8  # inside logarithms
+
+
+@torch.no_grad()
+def sim_ota(
+    logits: Tensor, boxes: Tensor, target_boxes: Tensor, classes: Tensor, focal: FocalConfig, config: SimOtaConfig
+) -> Tensor:
+    """SimOTA (Ge et al., YOLOX, 2021): each object gets as many queries as its best overlaps add up to.
+
+    Args:
+        logits: Of one image, float [L, Q, K]; layers are matched independently.
+        boxes: Float [L, Q, 4], cxcywh as fractions of the image.
+        target_boxes: Float [N, 4], same format.
+        classes: Int64 [N], below K.
+        focal, config: Numbers of the costs.
+
+    Returns:
+        Int64 [L, Q], the object of each query or NONE. Every object has a query in every layer, unless there are fewer
+        queries than objects.
+    """
+    if not len(target_boxes):
+        return torch.full(logits.shape[:2], NONE, device=logits.device)
+    iou, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[..., None, :], cxcywh_to_xyxy(target_boxes))
+    in_both, in_any = _places(boxes[..., :2], target_boxes, config.radius)
+    cost = class_cost(logits, classes, focal) - config.giou * giou
+    cost = cost + config.outside_centre * ~in_both + config.outside_all * ~in_any
+    taken = _cheapest(cost, iou.topk(min(config.candidates, iou.shape[1]), dim=1).values.sum(1).long().clamp(min=1))
+    takers = taken.sum(-1)
+    matched = torch.where(takers > 1, cost.argmin(-1), taken.long().argmax(-1)).masked_fill(takers == 0, NONE)
+    empty = ~(matched[..., None] == torch.arange(len(target_boxes), device=matched.device)).any(1)  # [L, N]
+    for layer in empty.any(-1).nonzero().flatten().tolist():
+        _fill(matched[layer], cost[layer], empty[layer])
+    return matched
+
+
+def class_cost(logits: Tensor, classes: Tensor, focal: FocalConfig) -> Tensor:
+    """Focal loss of taking an object's class minus that of not taking it: [..., K] and int64 [N] -> [..., N]."""
+    p = logits[..., classes].sigmoid()
+    positive = -focal.alpha * (1 - p) ** focal.gamma * (p + _EPS).log()
+    negative = -(1 - focal.alpha) * p**focal.gamma * (1 - p + _EPS).log()
+    return positive - negative
+
+
+def _places(centres: Tensor, targets: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    """Where queries' centres lie: in both an object's box and its central square [L, Q, N]; in any of all these
+    [L, Q, 1]."""
+    offset = (centres[..., None, :] - targets[:, :2]).abs()
+    in_box = (offset < targets[:, 2:] / 2).all(-1)
+    in_square = (offset < radius).all(-1)
+    return in_box & in_square, (in_box | in_square).any(-1, keepdim=True)
+
+
+def _cheapest(cost: Tensor, counts: Tensor) -> Tensor:
+    """Each object's cheapest queries: cost [L, Q, N] and int64 [L, N] -> bool [L, Q, N]."""
+    most = min(int(counts.max()), cost.shape[1])
+    chosen = cost.topk(most, dim=1, largest=False).indices
+    wanted = torch.arange(most, device=cost.device)[:, None] < counts[:, None]
+    return torch.zeros_like(cost, dtype=torch.bool).scatter(1, chosen, wanted)
+
+
+def _fill(matched: Tensor, cost: Tensor, empty: Tensor) -> None:
+    """Give empty objects a free query each, cheapest pair first; changes `matched` [Q]. Cost [Q, N], empty [N]."""
+    free = matched == NONE
+    pairs = cost.masked_fill(~(free[:, None] & empty), torch.inf)
+    for _ in range(min(int(free.sum()), int(empty.sum()))):
+        query, target = divmod(int(pairs.argmin()), pairs.shape[1])
+        matched[query] = target
+        pairs[query] = torch.inf
+        pairs[:, target] = torch.inf
+
+
+@torch.no_grad()
+def hungarian(
+    logits: Tensor, boxes: Tensor, target_boxes: Tensor, classes: Tensor, focal: FocalConfig, config: HungarianConfig
+) -> Tensor:
+    """The cheapest one-to-one assignment of objects to proposals.
+
+    Args:
+        logits: Of one image, float [T, K].
+        boxes: Float [T, 4], cxcywh as fractions of the image.
+        target_boxes, classes, focal: As for `sim_ota`.
+        config: Weights of the costs.
+
+    Returns:
+        Int64 [T], the object of each proposal or NONE.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    matched = torch.full(logits.shape[:1], NONE, device=logits.device)
+    if not len(target_boxes):
+        return matched
+    _, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[:, None], cxcywh_to_xyxy(target_boxes))
+    distance = torch.cdist(boxes, target_boxes, p=1)
+    cost = config.cls * class_cost(logits, classes, focal) + config.l1 * distance - config.giou * giou
+    # objects as rows: the solver's time grows with the square of the rows alone
+    targets, proposals = linear_sum_assignment(cost.T.double().cpu().numpy())
+    matched[torch.as_tensor(proposals, device=matched.device)] = torch.as_tensor(targets, device=matched.device)
+    return matched

@@ -1,0 +1,89 @@
+"""Configuration of matching and losses (SPEC section 8); the defaults are the released ones."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from uniref.recipe.strict import Strict
+
+
+class WeightsConfig(Strict):
+    """What each loss term is multiplied by."""
+
+    cls: float = Field(2.0, ge=0)
+    """Focal loss of classes."""
+    l1: float = Field(5.0, ge=0)
+    """Boxes, as fractions of the image."""
+    giou: float = Field(2.0, ge=0)
+    mask: float = Field(2.0, ge=0)
+    """Focal loss of mask pixels."""
+    dice: float = Field(5.0, ge=0)
+    mask_class: float = Field(1.0, ge=0)
+    """Auxiliary: cross entropy of the hardest mask pixels."""
+    mask_iou: float = Field(1.0, ge=0)
+    """Auxiliary: 1 - soft IoU."""
+    projection: float = Field(1.0, ge=0)
+    """BoxInst: extent of the mask against the box."""
+    pairwise: float = Field(1.0, ge=0)
+    """BoxInst: neighbours of like colour belong together."""
+
+
+class FocalConfig(Strict):
+    """Focal loss, of classes (in the matching too) and of mask pixels."""
+
+    alpha: float = Field(0.25, ge=0, le=1)
+    gamma: float = Field(2.0, ge=0)
+
+
+class SimOtaConfig(Strict):
+    """Which queries a decoder layer learns an object with: several for each object."""
+
+    giou: float = Field(3.0, ge=0)
+    """Weight of -GIoU beside the focal class cost."""
+    radius: float = Field(2.5 / 32, gt=0)
+    """Half side of the square around a box's centre in which its queries should lie, as a fraction of the image."""
+    outside_centre: float = Field(100.0, ge=0)
+    """Added to the cost of a query that is not both in the object's box and in its square."""
+    outside_all: float = Field(10000.0, ge=0)
+    """Added to the cost of a query in no object's box and no object's square."""
+    candidates: int = Field(10, ge=1)
+    """The sum of an object's this many best IoUs is the number of its queries."""
+
+
+class HungarianConfig(Strict):
+    """Which of the encoder's proposals learns an object: one for each. Weights of the costs."""
+
+    cls: float = Field(2.0, ge=0)
+    l1: float = Field(5.0, ge=0)
+    giou: float = Field(2.0, ge=0)
+
+
+class BoxInstConfig(Strict):
+    """Masks learnt from boxes and colours, where targets have no masks."""
+
+    similarity: float = Field(0.3, ge=0, le=1)
+    """Neighbours whose colours are at least this similar count in the pairwise loss."""
+    kernel: int = Field(3, ge=3)
+    """Side of the neighbourhood, odd."""
+    dilation: int = Field(2, ge=1)
+    """Steps of the neighbourhood, in mask pixels (stride 4)."""
+    warmup: int = Field(10000, ge=1)
+    """The pairwise loss grows linearly over this many steps."""
+    bottom_rows: int = Field(10, ge=0)
+    """Input pixels at the bottom of an image that are ignored (they often hold a rim)."""
+    max_masks: int = Field(64, ge=1)
+    """Masks that are drawn for a decoder layer; a random choice where more queries are matched."""
+
+
+class LossConfig(Strict):
+    """What is optimised."""
+
+    weights: WeightsConfig = Field(default_factory=WeightsConfig)
+    focal: FocalConfig = Field(default_factory=FocalConfig)
+    auxiliary_masks: bool = False
+    """Also the losses `mask_class` and `mask_iou`: the released system uses them in its video stage."""
+    proposals: bool = True
+    """Losses of the encoder's proposals, which otherwise learn nothing."""
+    sim_ota: SimOtaConfig = Field(default_factory=SimOtaConfig)
+    hungarian: HungarianConfig = Field(default_factory=HungarianConfig)
+    box_inst: BoxInstConfig = Field(default_factory=BoxInstConfig)
