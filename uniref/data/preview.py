@@ -17,7 +17,7 @@ from uniref.data.sources import make_plan, open_sources
 from uniref.data.units import Drawn, UnitMaker
 from uniref.media.overlay import colour, draw_overlay
 from uniref.media.sheet import write_contact_sheet
-from uniref.ops.images import MEAN, STD
+from uniref.ops.images import denormalise
 from uniref.recipe.data import DataConfig
 
 _GAP = 4  # white pixels between pictures of one sample
@@ -88,5 +88,4 @@ def _target(batch: Batch, place: int) -> npt.NDArray[np.uint8]:
 
 def _picture(image: Tensor) -> npt.NDArray[np.uint8]:
     """A normalised image [3, H, W] as uint8 [H, W, 3]; padding shows as the mean colour."""
-    values = image.permute(1, 2, 0) * torch.tensor(STD) + torch.tensor(MEAN)
-    return values.round().clamp(0, 255).byte().numpy()
+    return denormalise(image).byte().permute(1, 2, 0).numpy()

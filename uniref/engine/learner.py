@@ -47,7 +47,7 @@ class Learner(nn.Module):
         """
         model = self.model
         features = model.encode_image(batch.images, batch.padding)
-        fused = model.fuse(features, self._references(batch))
+        fused = model.fuse(features, self.references(batch))
         found = model.detect(fused, with_proposals=True)
         mask_features = model.mask_features(fused, found)
 
@@ -57,8 +57,8 @@ class Learner(nn.Module):
         with torch.autocast(batch.images.device.type, enabled=False):
             return self.criterion(found, batch, draw, boxes, iteration)
 
-    def _references(self, batch: Batch) -> list[ProjectedReference]:
-        """Whatever the batch refers by: nothing, text, masks, or both."""
+    def references(self, batch: Batch) -> list[ProjectedReference]:
+        """Whatever the batch refers by, ready to be fused: nothing, text, masks, or both."""
         references = []
         if batch.text is not None:
             references.append(self.model.project(self.model.encode_text(batch.text.ids, batch.text.valid)))

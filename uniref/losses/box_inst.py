@@ -12,6 +12,7 @@ from torch import Tensor
 from uniref.recipe.loss import BoxInstConfig
 
 _EPS = 1e-5
+_ROUNDING = 1e-3  # pixels: an edge between two pixels stays there, whichever way it was computed
 # linear sRGB to XYZ, divided by the D65 white point
 _XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
@@ -110,7 +111,8 @@ def box_masks(boxes: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     Returns:
         Float [M, h, w], 1 where that pixel lies in the box.
     """
-    first, last = boxes[:, None, :2].floor(), boxes[:, None, 2:].floor()
+    edges = (boxes + _ROUNDING).floor()
+    first, last = edges[:, None, :2], edges[:, None, 2:]
     inside = []
     for axis, length in ((1, size[0]), (0, size[1])):
         place = torch.arange(length, device=boxes.device) * stride + stride // 2

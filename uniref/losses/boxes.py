@@ -12,7 +12,7 @@ def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Intersection over union, and its generalised form (Rezatofighi et al., 2019).
 
     Args:
-        a, b: Float [..., 4], (x0, y0, x1, y1); broadcast against each other, so that [N, 1, 4] and [M, 4] give all pairs.
+        a, b: Float [..., 4], (x0, y0, x1, y1), broadcast against each other: [N, 1, 4] and [M, 4] give all pairs.
 
     Returns:
         IoU in 0..1 and GIoU in -1..1, float [...].

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 _HARDEST = 0.4  # share of pixels that the bootstrapped cross entropy looks at
-_CLAMP = 1e-7  # probabilities stay this far from 0 and 1
+_LIMIT = 16.1  # of logits: probabilities stay 1e-7 from 0 and 1
+_TINY = 1e-6  # a union without any pixel
 
 
 def dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -25,20 +25,21 @@ def dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
     return 1 - (2 * overlap + 1) / (total + 1)
 
 
-def bootstrapped_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy of the hardest pixels, where object and background compete by soft aggregation.
+def aggregate(logits: Tensor) -> Tensor:
+    """Logits after object and background have competed: softmax over the logits of [1 - p, p] (STM's soft aggregation).
 
     Args:
-        probabilities: Float [M, h, w], 0..1.
-        targets: Float [M, h, w], 0 or 1.
+        logits: Of p, float, any shape.
 
     Returns:
-        Float [M], the mean over the hardest 40 % of each mask's pixels.
+        The same shape; the sigmoid is the object's share.
     """
-    p = probabilities.flatten(1).clamp(_CLAMP, 1 - _CLAMP)
-    # softmax over the logits of [1 - p, p]
-    logits = 2 * (p / (1 - p)).log()
-    loss = F.softplus(logits * (1 - 2 * targets.flatten(1)))
+    return 2 * logits.clamp(-_LIMIT, _LIMIT)
+
+
+def bootstrapped_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy, mean over the hardest 40 % of each mask's pixels: float [M, h, w] each -> [M]."""
+    loss = F.softplus(logits * (1 - 2 * targets)).flatten(1)
     return loss.topk(max(1, int(_HARDEST * loss.shape[1])), dim=1, sorted=False).values.mean(1)
 
 
@@ -46,4 +47,4 @@ def soft_iou_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
     """1 - soft intersection over union: float [M, h, w] each -> [M]."""
     overlap = (probabilities * targets).sum((1, 2))
     union = (probabilities + targets - probabilities * targets).sum((1, 2))
-    return 1 - overlap / union.clamp(min=1e-6)
+    return 1 - overlap / union.clamp(min=_TINY)

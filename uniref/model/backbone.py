@@ -65,6 +65,7 @@ def _create(config: BackboneConfig) -> nn.Module:
     if config.drop_path:
         options["drop_path_rate"] = config.drop_path
     if config.name.startswith("swin_"):
+        options["drop_path_rate"] = config.drop_path  # timm's own default is 0.1
         # images of any size, and windows that never shrink to a small map
         options |= {"strict_img_size": False, "always_partition": True}
     try:

@@ -66,13 +66,12 @@ class MaskHead(nn.Module):
         Returns:
             Float32 logits [N, h, w] at stride 4.
         """
-        parameters = self.controller(states).float()
         # coordinates go up to the image's size: half precision would lose whole pixels
         with torch.autocast(features.device.type, enabled=False):
             return draw_masks(
                 features.float(),
                 centres.float(),
-                parameters,
+                self.controller(states.float()),
                 width=self.config.dynamic_width,
                 layers=self.config.dynamic_layers,
                 stride=STRIDE,

@@ -45,6 +45,12 @@ def normalise(image: UInt8Image, size: tuple[int, int]) -> Tensor:
     return (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
 
+def denormalise(images: Tensor) -> Tensor:
+    """Undo the normalisation of [..., 3, h, w]: whole numbers 0..255, float; padding shows as the mean colour."""
+    values = images * images.new_tensor(STD)[:, None, None] + images.new_tensor(MEAN)[:, None, None]
+    return values.round().clamp(0, 255)
+
+
 def resize_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
     """A mask at `size` (height, width), nearest pixel centre: it goes with an image that Pillow resized."""
     if mask.shape == size:
