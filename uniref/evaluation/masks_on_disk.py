@@ -1,0 +1,95 @@
+"""Masks as PNG files, as servers want them and as other tools write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from uniref.core.errors import UniRefError
+from uniref.evaluation.metrics.masks import LabelMap, Mask
+from uniref.media.palette import write_labels
+
+VOID = 255
+
+
+class BadMask(UniRefError):
+    """A mask file cannot be used; the message does not name it."""
+
+
+def write_mask(path: Path, mask: Mask) -> None:
+    """Write one object, bool [H, W], as an 8-bit grey PNG of 0 and 255."""
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+
+
+def write_ids(path: Path, labels: LabelMap) -> None:
+    """Write a label map as a palette PNG."""
+    write_labels(path, labels)
+
+
+def read_values(path: Path, size: tuple[int, int], modes: tuple[str, ...] = ("P", "L", "1")) -> npt.NDArray[np.uint8]:
+    """Pixel values of a mask file, uint8 [H, W]: palette indices or grey values.
+
+    Args:
+        path: The file.
+        size: (H, W) that it must have.
+        modes: Kinds of picture that are accepted.
+
+    Raises:
+        BadMask: Damaged, of another kind or of another size.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in modes:
+                raise BadMask(f"is a {image.mode} picture, not {' or '.join(_KINDS[mode] for mode in modes)}")
+            if image.size != (size[1], size[0]):
+                raise BadMask(f"is {image.width} x {image.height}, the frame {size[1]} x {size[0]}")
+            return np.asarray(image).astype(np.uint8)
+    except FileNotFoundError:
+        raise BadMask("is missing") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadMask(f"is damaged ({error})") from None
+
+
+_KINDS = {"P": "a palette PNG", "L": "an 8-bit grey PNG", "1": "a black and white PNG"}
+
+
+def read_ids(path: Path, size: tuple[int, int], known: frozenset[int]) -> LabelMap:
+    """A predicted label map.
+
+    Raises:
+        BadMask: As `read_values`, or it shows an id that the clip does not have.
+    """
+    labels = read_values(path, size)
+    if strange := sorted(set(np.unique(labels).tolist()) - known - {0}):
+        listed = ", ".join(map(str, sorted(known)))
+        raise BadMask(f"shows object {strange[0]}; the objects here are {listed}")
+    return labels
+
+
+def read_binary(path: Path, size: tuple[int, int]) -> Mask:
+    """A predicted mask of one object: every value but 0.
+
+    Raises:
+        BadMask: As `read_values`, or it holds several ids.
+    """
+    values = read_values(path, size)
+    found = np.unique(values)
+    if len(found) > 2 or (len(found) == 2 and found[0] != 0):
+        raise BadMask(f"holds the values {', '.join(map(str, found[:4].tolist()))}; a mask is 0 and one other value")
+    return values != 0
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file that is complete under its name or not there. Raises UniRefError."""
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work.write_text(text, "utf-8")
+        work.replace(path)
+    except OSError as error:
+        work.unlink(missing_ok=True)
+        raise UniRefError(f"{path}: cannot be written ({error.strerror or error})") from None
