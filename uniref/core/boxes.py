@@ -21,6 +21,16 @@ def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
     return torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], dim=-1)
 
 
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of every box of `a` (xyxy, [N, 4]) and of `b` (xyxy, [M, 4], same unit): [N, M]; 0 where both are empty."""
+    overlap = (torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2])).clamp(
+        min=0
+    )
+    shared = overlap.prod(-1)
+    union = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)[None] - shared
+    return shared / union.clamp(min=1e-9)
+
+
 def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
     """Logit of `x` (any shape, values in 0..1), with `x` clamped to [eps, 1 - eps]."""
     x = x.clamp(0, 1)

@@ -12,6 +12,7 @@ import numpy as np
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.data.index import Annotations, Index, Media, Object, Sample
+from uniref.data.index.manifest import read_manifest
 from uniref.evaluation.protocols import Protocol, protocol_of
 
 BLOCK = 64
@@ -130,6 +131,24 @@ class Benchmark:
             return frames
         labelled = set(self.index.annotations(row).frames.tolist())
         return [t for t in frames if t in labelled]
+
+    def seen(self, row: int) -> bool | None:
+        """Whether an object counts as seen in training: as the index says, else by its category's name."""
+        if row < 0:
+            return None
+        thing = self.index.object(row)
+        if thing.seen is not None or self.trained_categories is None:
+            return thing.seen
+        name = self.index.manifest.categories.get(thing.category)
+        return None if name is None else name in self.trained_categories
+
+    @cached_property
+    def trained_categories(self) -> frozenset[str] | None:
+        """Names of the training split's categories, where that is prepared too."""
+        folder = self.index.folder.parent / "train"
+        if self.protocol.summary != "categories" or not (folder / "manifest.json").exists():
+            return None
+        return frozenset(read_manifest(folder).categories.values()) or None
 
     @cached_property
     def has_truth(self) -> bool:

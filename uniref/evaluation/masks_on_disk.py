@@ -20,14 +20,12 @@ class BadMask(UniRefError):
     """A mask file cannot be used; the message does not name it."""
 
 
-def write_mask(path: Path, mask: Mask) -> None:
-    """Write one object, bool [H, W], as an 8-bit grey PNG of 0 and 255."""
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
-
-
-def write_ids(path: Path, labels: LabelMap) -> None:
-    """Write a label map as a palette PNG."""
-    write_labels(path, labels)
+def write_png(path: Path, values: Mask | LabelMap) -> None:
+    """Write a mask, bool [H, W], as an 8-bit grey PNG of 0 and 255, or a label map as a palette PNG."""
+    if values.dtype == np.bool_:
+        Image.fromarray(values.astype(np.uint8) * 255).save(path, format="PNG")
+    else:
+        write_labels(path, values.astype(np.uint8))
 
 
 def read_values(path: Path, size: tuple[int, int], modes: tuple[str, ...] = ("P", "L", "1")) -> npt.NDArray[np.uint8]:
@@ -64,7 +62,7 @@ def read_ids(path: Path, size: tuple[int, int], known: frozenset[int]) -> LabelM
         BadMask: As `read_values`, or it shows an id that the clip does not have.
     """
     labels = read_values(path, size)
-    if strange := sorted(set(np.unique(labels).tolist()) - known - {0}):
+    if strange := sorted(set(_values(labels)) - known - {0}):
         listed = ", ".join(map(str, sorted(known)))
         raise BadMask(f"shows object {strange[0]}; the objects here are {listed}")
     return labels
@@ -77,10 +75,15 @@ def read_binary(path: Path, size: tuple[int, int]) -> Mask:
         BadMask: As `read_values`, or it holds several ids.
     """
     values = read_values(path, size)
-    found = np.unique(values)
+    found = _values(values)
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
-        raise BadMask(f"holds the values {', '.join(map(str, found[:4].tolist()))}; a mask is 0 and one other value")
+        raise BadMask(f"holds the values {', '.join(map(str, found[:4]))}; a mask is 0 and one other value")
     return values != 0
+
+
+def _values(values: npt.NDArray[np.uint8]) -> list[int]:
+    """The different values of an array, ascending."""
+    return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=256))]
 
 
 def write_atomic(path: Path, text: str) -> None:

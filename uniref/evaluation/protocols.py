@@ -51,7 +51,9 @@ _PLAIN, _IN_ANNOTATIONS = "{video}", "Annotations/{video}"
 _TEXT = "{video}/{expression}"
 
 
-def _objects(threshold: float, frames: Frames, summary: Summary = "objects", layout: str = _PLAIN, **more: object) -> Protocol:
+def _objects(
+    threshold: float, frames: Frames, summary: Summary = "objects", layout: str = _PLAIN, **more: object
+) -> Protocol:
     return Protocol(Task.VOS, summary, VIDEO_SIDES, threshold, frames=frames, layout=layout, **more)  # type: ignore[arg-type]
 
 

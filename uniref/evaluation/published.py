@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from uniref.recipe.model import ModelConfig
 from uniref.core.errors import UsageError
+from uniref.recipe.model import ModelConfig
 
 SOURCE = "model zoo of the official repository"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,15 @@ import torch
 from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
 from uniref.inference.preprocess import UInt8Image, check_image, check_mask, normalise, resize_mask
-from uniref.inference.results import FrameResult, ImageResult
+from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.segmenter import Frame, Segmenter, hard_masks
 from uniref.inference.video import MAX_ID, VideoTracker
-from uniref.model.structures import ProjectedReference, batch_references
+from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.ops.resize import fit_size
 from uniref.weights.bundle import Bundle, load_bundle
 
 AnyMask = npt.NDArray[np.generic]
+Support = Sequence[tuple[UInt8Image, AnyMask]]
 Side = int | None | Literal["default"]
 """A side in pixels, None for no resizing (short side) or no limit (long side), or the task's own default."""
 
@@ -84,7 +85,7 @@ class Predictor:
         self,
         image: UInt8Image,
         text: str | None = None,
-        support: Sequence[tuple[UInt8Image, AnyMask]] | None = None,
+        support: Support | ProjectedReference | None = None,
         short_side: Side = "default",
         long_side: Side = "default",
     ) -> ImageResult: ...
@@ -103,7 +104,7 @@ class Predictor:
         self,
         image: UInt8Image,
         text: str | list[str] | tuple[str, ...] | None = None,
-        support: Sequence[tuple[UInt8Image, AnyMask]] | None = None,
+        support: Support | ProjectedReference | None = None,
         short_side: Side = "default",
         long_side: Side = "default",
     ) -> ImageResult | list[ImageResult]:
@@ -112,7 +113,8 @@ class Predictor:
         Args:
             image: uint8 RGB [H, W, 3].
             text: What to segment; a list of texts shares the image's features and gives a list of results.
-            support: Few-shot examples: (uint8 RGB [h, w, 3], mask [h, w], non-zero = the object), of any sizes.
+            support: Few-shot examples: (uint8 RGB [h, w, 3], mask [h, w], non-zero = the object), of any sizes; or what
+                `encode_support` made of them, to use them for many images.
             short_side, long_side: Network resolution in pixels; by default 800 / 1333 for a text and 480 / 768 for
                 support images (which are resized the same way). `short_side=None` keeps every image's size.
 
@@ -135,6 +137,33 @@ class Predictor:
         frame = self._segmenter.encode(image, *_sides(short_side, long_side, TEXT_SIDES))
         results = self._image_results(frame, batch_references(references))
         return results[0] if isinstance(text, str) else results
+
+    def encode_support(
+        self, support: Support, short_side: Side = "default", long_side: Side = "default"
+    ) -> ProjectedReference:
+        """Encode few-shot examples once, for many calls of `segment_image`, which takes the same arguments.
+
+        Raises:
+            UsageError: No example, or an array of the wrong form.
+        """
+        return self._support(support, _sides(short_side, long_side, SUPPORT_SIDES))
+
+    def detect(
+        self, image: UInt8Image, short_side: Side = "default", long_side: Side = "default", top: int = 100
+    ) -> DetectionResult:
+        """Find all objects of an image, without a reference.
+
+        Args:
+            image: uint8 RGB [H, W, 3].
+            short_side, long_side: Network resolution in pixels, by default 800 / 1333; `short_side=None` keeps it.
+            top: At most this many.
+
+        Raises:
+            UsageError: The image has the wrong form.
+        """
+        frame = self._segmenter.encode(image, *_sides(short_side, long_side, TEXT_SIDES))
+        boxes, scores, classes = self._segmenter.detect(frame, top)
+        return DetectionResult(boxes.numpy(), scores.numpy(), classes.numpy())
 
     def segment_video(
         self,
@@ -204,12 +233,14 @@ class Predictor:
         )
 
     def _support(
-        self, support: Sequence[tuple[UInt8Image, AnyMask]], sides: tuple[int | None, int | None]
+        self, support: Support | ProjectedReference, sides: tuple[int | None, int | None]
     ) -> ProjectedReference:
         if not support:
             raise UsageError("segment_image: the list of support images is empty")
+        if isinstance(support[0], ProjectedTokens):
+            return cast(ProjectedReference, support)
         images, masks = [], []
-        for index, (image, mask) in enumerate(support):
+        for index, (image, mask) in enumerate(cast(Support, support)):
             check_image(image)
             original = (image.shape[0], image.shape[1])
             chosen = check_mask(mask, original, f"mask of support image {index}")

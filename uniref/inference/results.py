@@ -23,6 +23,18 @@ class ImageResult:
 
 
 @dataclass(frozen=True)
+class DetectionResult:
+    """All objects found in one image, best first."""
+
+    boxes: npt.NDArray[np.float32]
+    """Float32 [N, 4]: x0, y0, x1, y1 in pixels of the image, clipped to it."""
+    scores: npt.NDArray[np.float32]
+    """Float32 [N], 0..1."""
+    classes: npt.NDArray[np.int64]
+    """Int64 [N]; 0 for a class-agnostic model."""
+
+
+@dataclass(frozen=True)
 class FrameResult:
     """All objects in one frame of a video."""
 

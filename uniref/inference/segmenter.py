@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniref.core.boxes import cxcywh_to_xyxy
+from uniref.core.boxes import box_iou, cxcywh_to_xyxy
 from uniref.core.device import autocast
 from uniref.core.errors import UsageError
 from uniref.inference.preprocess import Input, UInt8Image, check_image, normalise, pad_batch, pad_mask
@@ -32,6 +32,7 @@ from uniref.ops.matmul import fast_matmul
 from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
 
 _LARGE = 1 << 17  # pixels of an input from which other kernels than PyTorch's usual ones pay
+NMS_IOU = 0.7
 _OBJECTS = 4  # that go through the transformer as one batch on an accelerator: bounds memory
 
 
@@ -188,10 +189,28 @@ class Segmenter:
         logits = self.model.draw_best(fused, found, queries)
         rows = torch.arange(len(queries), device=queries.device)
         scores = found.logits[-1, rows, queries].sigmoid().amax(-1)
-        height, width = frame.original
-        limit = torch.tensor([width, height, width, height], dtype=torch.float32)
-        boxes = cxcywh_to_xyxy(found.boxes[-1, rows, queries].float().cpu()) * limit
-        return Found(logits, scores.tolist(), torch.minimum(boxes.clamp(min=0), limit))
+        return Found(logits, scores.tolist(), _pixels(found.boxes[-1, rows, queries], frame.original))
+
+    @torch.inference_mode()
+    def detect(self, frame: Frame, top: int = 100) -> tuple[Tensor, Tensor, Tensor]:
+        """All objects of an image without a reference: class-agnostic NMS at IoU 0.7, then the best (SPEC section 6).
+
+        Args:
+            frame: The image.
+            top: At most this many.
+
+        Returns:
+            Boxes float32 [N, 4] (xyxy, pixels of the original image), scores float32 [N] descending, and classes
+            int64 [N], all on the CPU.
+        """
+        with self._computing(frame.images):
+            found = self.model.detect(frame.features)
+        scores = found.logits[-1, 0].float().sigmoid().cpu()
+        boxes = _pixels(found.boxes[-1, 0], frame.original)
+        kept = keep_apart(boxes, scores.amax(-1), NMS_IOU)
+        best, flat = scores[kept].flatten().sort(descending=True, stable=True)
+        best, flat = best[:top], flat[:top]
+        return boxes[kept][flat // scores.shape[1]], best, flat % scores.shape[1]
 
     @contextlib.contextmanager
     def _computing(self, images: Tensor) -> Iterator[None]:
@@ -205,6 +224,34 @@ class Segmenter:
             if images.shape[-2:].numel() >= _LARGE:
                 stack.enter_context(fast_matmul(self.device))
             yield
+
+
+def _pixels(boxes: Tensor, original: tuple[int, int]) -> Tensor:
+    """Normalised cxcywh [N, 4] to xyxy in pixels of the original image (H, W), clipped to it, float32 on the CPU."""
+    height, width = original
+    limit = torch.tensor([width, height, width, height], dtype=torch.float32)
+    return torch.minimum((cxcywh_to_xyxy(boxes.float().cpu()) * limit).clamp(min=0), limit)
+
+
+def keep_apart(boxes: Tensor, scores: Tensor, limit: float) -> Tensor:
+    """Non-maximum suppression.
+
+    Args:
+        boxes: xyxy [N, 4].
+        scores: [N].
+        limit: A box goes when its IoU with a better one that stays is above this.
+
+    Returns:
+        Rows that stay, best first, int64.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    sorted_boxes = boxes[order]
+    ious = box_iou(sorted_boxes, sorted_boxes)
+    stays = torch.ones(len(order), dtype=torch.bool)
+    for row in range(len(order)):
+        if stays[row]:
+            stays[row + 1 :] &= ious[row, row + 1 :] <= limit
+    return order[stays]
 
 
 def pool_tokens(tokens: ReferenceTokens, size: Sequence[int]) -> ReferenceTokens:

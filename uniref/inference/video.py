@@ -82,13 +82,19 @@ class VideoTracker:
             for number, reference in zip(self.texts, references, strict=True):
                 self._objects[number] = _Object(reference, follow=follow, thresholded=self.propagate)
 
-    def step(self, image: UInt8Image, masks: Mapping[int, npt.NDArray[np.generic]] | None = None) -> FrameResult:
+    def step(
+        self,
+        image: UInt8Image,
+        masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
+        frame: Frame | None = None,
+    ) -> FrameResult:
         """Segment the next frame.
 
         Args:
             image: uint8 RGB [H, W, 3].
             masks: Objects given in this frame: id -> mask [H, W], non-zero = the object. A new id is followed from
                 here on; a known one starts again from this mask.
+            frame: What `encode` made of the image, where several trackers look at the same frames.
 
         Returns:
             Every object known so far.
@@ -103,13 +109,17 @@ class VideoTracker:
             self._objects.setdefault(number, _Object())
         if not self._objects:
             return FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
-        frame = self.segmenter.encode(image, self.short_side, self.long_side)
+        frame = frame or self.encode(image)
         if given:
             stacked = torch.from_numpy(np.stack(list(given.values())))
             for number, reference in zip(given, self.segmenter.mask_references(frame, stacked), strict=True):
                 self._objects[number].first = self._objects[number].previous = reference
         sights = self._look(frame)
         return self._conclude(index, frame, sights, given)
+
+    def encode(self, image: UInt8Image) -> Frame:
+        """A frame after the backbone, at this tracker's resolution. Raises UsageError as `step` does."""
+        return self.segmenter.encode(image, self.short_side, self.long_side)
 
     def _check_given(self, masks: Mapping[int, npt.NDArray[np.generic]], size: tuple[int, int]) -> dict[int, BoolMask]:
         for number in masks:
