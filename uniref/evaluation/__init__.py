@@ -1,1 +1,21 @@
-"""Scoring predictions by the published protocols."""
+"""The published protocols: predictions, measures, tables and reports.
+
+`evaluate` scores a model in memory; it loads on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uniref.evaluation.run import evaluate
+
+__all__ = ["evaluate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "evaluate":
+        from uniref.evaluation.run import evaluate
+
+        return evaluate
+    raise AttributeError(f"module 'uniref.evaluation' has no attribute {name!r}")

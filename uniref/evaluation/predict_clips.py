@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.atomic import atomic_folder
-from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.core.threads import prefetch
 from uniref.data.frames import read_frame
-from uniref.data.index import Media, Sample
-from uniref.evaluation.benchmark import Benchmark
+from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.masks_on_disk import write_png
 from uniref.evaluation.metrics.masks import LabelMap, Mask
+from uniref.evaluation.predict_images import has_words
 from uniref.inference.predictor import Predictor
 from uniref.inference.results import FrameResult
 from uniref.inference.segmenter import Frame
@@ -27,50 +26,42 @@ Image = npt.NDArray[np.uint8]
 
 
 def predict_clip(predictor: Predictor, benchmark: Benchmark, unit: int, root: Path) -> None:
-    """Predict every sample of a video into its folder below `root`, which appears when the video is complete.
+    """Predict every case of a video into its folder below `root`, which appears when the video is complete.
 
     Raises:
         UniRefError: A frame is missing, or the checkpoint cannot do this task.
     """
-    samples = benchmark.samples(unit)
-    media = benchmark.index.media(samples[0].media)
-    finals = [root / benchmark.sample_folder(sample) for sample in samples]
-    if len(set(finals)) != len(finals):
-        raise UniRefError(f"{benchmark.data}: {media.name}: two samples have the same expression id; prepare it again")
-    first = min(benchmark.first_frame(sample) for sample in samples)
+    cases = benchmark.cases(unit)
+    media = benchmark.index.media(cases[0].sample.media)
+    first = min(benchmark.first_frame(case.sample) for case in cases)
     with contextlib.ExitStack() as stack:
-        folders = [stack.enter_context(atomic_folder(final, overwrite=True)) for final in finals]
+        folders = [stack.enter_context(atomic_folder(root / case.name, overwrite=True)) for case in cases]
         frames = ((t, read_frame(media, t)) for t in range(first, media.length))
-        for t, results in _results(predictor, benchmark, samples, prefetch(frames)):
+        for t, results in _results(predictor, benchmark, cases, prefetch(frames)):
             for folder, result in zip(folders, results, strict=True):
                 write_png(folder / f"{frame_name(media, t)}.png", result)
 
 
-def frame_name(media: Media, frame: int) -> str:
-    """Name of a frame's mask, without extension."""
-    return Path(media.frames[frame]).stem if media.frames else f"{frame:05d}"
-
-
 def _results(
-    predictor: Predictor, benchmark: Benchmark, samples: list[Sample], frames: Iterator[tuple[int, Image]]
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
 ) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
-    """For each frame, what each sample's folder gets: a mask or a label map."""
+    """For each frame, what each case's folder gets: a mask or a label map."""
     if benchmark.protocol.task == Task.VOS:
-        return _given(predictor, benchmark, samples, frames)
+        return _given(predictor, benchmark, cases, frames)
     if benchmark.one_mask:
-        return _one_text_each(predictor, benchmark, samples, frames)
-    return _texts_together(predictor, benchmark, samples, frames)
+        return _one_text_each(predictor, benchmark, cases, frames)
+    return _texts_together(predictor, benchmark, cases, frames)
 
 
 def _given(
-    predictor: Predictor, benchmark: Benchmark, samples: list[Sample], frames: Iterator[tuple[int, Image]]
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
 ) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
     """Objects given by masks: a label map of their ids."""
     short, long = benchmark.protocol.sides
     trackers = [
-        predictor.track(score_threshold=benchmark.protocol.threshold, short_side=short, long_side=long) for _ in samples
+        predictor.track(score_threshold=benchmark.protocol.threshold, short_side=short, long_side=long) for _ in cases
     ]
-    masks = [given_masks(benchmark, sample) for sample in samples]
+    masks = [given_masks(benchmark, case) for case in cases]
     for t, image in frames:
         out: list[Mask | LabelMap] = []
         encoded: Frame | None = None
@@ -80,11 +71,13 @@ def _given(
         yield t, out
 
 
-def given_masks(benchmark: Benchmark, sample: Sample) -> dict[int, dict[int, Mask]]:
+def given_masks(benchmark: Benchmark, case: Case) -> dict[int, dict[int, Mask]]:
     """Frame -> object id -> the mask that is given there."""
     given: dict[int, dict[int, Mask]] = {}
-    for row in sample.objects:
+    for row in case.sample.objects:
         thing, annotations = benchmark.index.object(row), benchmark.index.annotations(row)
+        if thing.crowd:
+            continue
         frame = benchmark.given_frame(row)
         place = annotations.at(frame)
         mask = None if place is None else annotations.mask(place)
@@ -94,21 +87,22 @@ def given_masks(benchmark: Benchmark, sample: Sample) -> dict[int, dict[int, Mas
 
 
 def _one_text_each(
-    predictor: Predictor, benchmark: Benchmark, samples: list[Sample], frames: Iterator[tuple[int, Image]]
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
 ) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
     """Texts that are followed by themselves: a mask each."""
-    numbered = {number: benchmark.text(sample) for number, sample in enumerate(samples, start=1)}
-    tracker = _text_tracker(predictor, benchmark, numbered)
+    texts = {number: benchmark.text(case) for number, case in enumerate(cases, start=1)}
+    asked = {number: text for number, text in texts.items() if has_words(text)}
+    tracker = _text_tracker(predictor, benchmark, asked)
     for t, image in frames:
-        result = tracker.step(image)
-        yield t, [result.masks[number] for number in numbered]
+        found = tracker.step(image).masks
+        yield t, [found[number] if number in found else np.zeros(image.shape[:2], np.bool_) for number in texts]
 
 
 def _texts_together(
-    predictor: Predictor, benchmark: Benchmark, samples: list[Sample], frames: Iterator[tuple[int, Image]]
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
 ) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
     """Texts that share out the pixels: a label map of their places, 1, 2, ... (Ref-DAVIS17)."""
-    texts = [[benchmark.index.expression(row).text for row in sample.expressions] for sample in samples]
+    texts = [[benchmark.index.expression(row).text for row in case.expressions] for case in cases]
     trackers = [_text_tracker(predictor, benchmark, dict(enumerate(some, start=1))) for some in texts]
     for t, image in frames:
         encoded = trackers[0].encode(image)

@@ -13,7 +13,7 @@ from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.data.index import Index, Sample
-from uniref.evaluation.benchmark import Benchmark
+from uniref.evaluation.benchmark import Benchmark, Case
 from uniref.evaluation.image_predictions import Prediction
 from uniref.evaluation.masks_on_disk import BadMask, read_binary
 from uniref.evaluation.metrics.images import Overlap, box_iou, overlap
@@ -22,10 +22,10 @@ from uniref.evaluation.metrics.masks import Mask
 
 @dataclass(frozen=True)
 class Item:
-    """One scored sample: an expression, or a query image."""
+    """One scored case: an expression, or a query image."""
 
     sample: int
-    key: str
+    name: str
     media: str
     text: str
     category: int
@@ -43,6 +43,11 @@ class Item:
         return Overlap(self.intersection, self.union, self.pixels)
 
     @property
+    def score(self) -> float:
+        """IoU."""
+        return self.overlap.iou
+
+    @property
     def share(self) -> float:
         """How much of the image the object covers."""
         return self.truth / self.pixels
@@ -53,38 +58,38 @@ Scored = dict[str, Any]
 
 
 def score_block(benchmark: Benchmark, unit: int, predictions: Sequence[Prediction]) -> Scored:
-    """Score the samples of a unit; nothing is raised for what is wrong with single predictions."""
+    """Score the cases of a unit; nothing is raised for what is wrong with single predictions.
+
+    A missing mask counts as an empty one (the published protocol of RefCOCO), and is listed.
+    """
     items: list[dict[str, Any]] = []
     missing: list[str] = []
     problems: list[str] = []
-    for sample, prediction in zip(benchmark.samples(unit), predictions, strict=True):
-        key = benchmark.key(sample)
+    for case, prediction in zip(benchmark.cases(unit), predictions, strict=True):
         if benchmark.protocol.task == Task.DETECTION:
-            items.append(_detections(sample, prediction))
-        elif prediction is None:
-            missing.append(f"{key}: no prediction")
-        else:
-            try:
-                items.append(asdict(_item(benchmark, sample, key, prediction)))
-            except BadMask as error:
-                problems.append(f"{prediction if isinstance(prediction, Path) else key}: {error}")
+            items.append(_detections(case.sample, prediction))
+            continue
+        if prediction is None:
+            missing.append(case.name)
+        try:
+            items.append(asdict(_item(benchmark, case, prediction)))
+        except BadMask as error:
+            problems.append(f"{prediction if isinstance(prediction, Path) else case.name}: {error}")
     return {"items": items, "missing": missing, "problems": problems}
 
 
-def _item(benchmark: Benchmark, sample: Sample, key: str, prediction: dict[str, Any] | Path) -> Item:
-    index = benchmark.index
-    media = index.media(sample.media)
-    size = (media.height, media.width)
-    truth, box = _truth(index, sample)
-    mask = predicted_mask(prediction, size)
+def _item(benchmark: Benchmark, case: Case, prediction: Prediction) -> Item:
+    media = benchmark.index.media(case.sample.media)
+    truth, box = _truth(benchmark.index, case.sample)
+    mask = predicted_mask(prediction, (media.height, media.width))
     shared = overlap(mask, truth)
-    predicted_box = None if isinstance(prediction, Path) else prediction.get("box")
+    predicted_box = prediction.get("box") if isinstance(prediction, dict) else None
     return Item(
-        sample=sample.row,
-        key=key,
+        sample=case.sample.row,
+        name=case.name,
         media=media.name,
-        text=benchmark.text(sample),
-        category=sample.category,
+        text=benchmark.text(case),
+        category=case.sample.category,
         intersection=shared.intersection,
         union=shared.union,
         pixels=shared.pixels,
@@ -92,6 +97,11 @@ def _item(benchmark: Benchmark, sample: Sample, key: str, prediction: dict[str, 
         predicted=int(mask.sum()),
         box_iou=None if predicted_box is None else box_iou(predicted_box, box),
     )
+
+
+def truth_mask(benchmark: Benchmark, sample: Sample) -> Mask:
+    """What a sample's prediction should be, bool [H, W]."""
+    return _truth(benchmark.index, sample)[0]
 
 
 def _truth(index: Index, sample: Sample) -> tuple[Mask, list[float]]:
@@ -112,8 +122,10 @@ def _truth(index: Index, sample: Sample) -> tuple[Mask, list[float]]:
     return mask, [*stacked[:, :2].min(0).tolist(), *stacked[:, 2:].max(0).tolist()]
 
 
-def predicted_mask(prediction: dict[str, Any] | Path, size: tuple[int, int]) -> Mask:
-    """The mask, bool [H, W]. Raises BadMask."""
+def predicted_mask(prediction: Prediction, size: tuple[int, int]) -> Mask:
+    """The mask, bool [H, W]; empty where there is no prediction. Raises BadMask."""
+    if prediction is None:
+        return np.zeros(size, np.bool_)
     if isinstance(prediction, Path):
         return read_binary(prediction, size)
     found = tuple(prediction["size"])
@@ -129,56 +141,53 @@ def predicted_mask(prediction: dict[str, Any] | Path, size: tuple[int, int]) -> 
         raise BadMask(f"is damaged ({error})") from None
 
 
-def truth_mask(benchmark: Benchmark, sample: Sample) -> Mask:
-    """What a sample's prediction should be, bool [H, W]."""
-    return _truth(benchmark.index, sample)[0]
-
-
 def _detections(sample: Sample, prediction: Prediction) -> dict[str, Any]:
     found = prediction if isinstance(prediction, dict) else {"boxes": [], "scores": [], "classes": []}
     return {"sample": sample.row} | {name: found[name] for name in ("boxes", "scores", "classes")}
 
 
-def coco_form(
-    benchmark: Benchmark, items: Sequence[dict[str, Any]]
-) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
-    """Truth and detections as pycocotools takes them.
-
-    Returns:
-        Truth, detections, and whether all categories were made one, as the model knows a single class.
-    """
+def coco_form(benchmark: Benchmark, items: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Truth and detections as pycocotools takes them; all categories are one where the model knows a single class."""
     index = benchmark.index
-    categories = sorted(index.manifest.categories) or [0]
-    classes = {int(c) for item in items for c in item["classes"]}
-    agnostic = len(categories) > 1 and max(classes, default=0) == 0
-    images, annotations, detections = [], [], []
+    categories = [1] if class_agnostic(items) else sorted(index.manifest.categories) or [0]
+    one = len(categories) == 1
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
     for item in items:
-        sample = index.sample(item["sample"])
-        media = index.media(sample.media)
-        images.append({"id": sample.row, "height": media.height, "width": media.width})
+        media = index.media(item["sample"])
+        images.append({"id": media.row, "height": media.height, "width": media.width})
         for row in media.objects:
             thing, found = index.object(row), index.annotations(row)
             x0, y0, x1, y1 = (float(value) for value in found.boxes[0])
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": sample.row,
-                    "category_id": 1 if agnostic else thing.category,
+                    "image_id": media.row,
+                    "category_id": categories[0] if one else thing.category,
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "area": float(found.areas[0]),
                     "iscrowd": int(thing.crowd),
                 }
             )
-        for box, score, number in zip(item["boxes"], item["scores"], item["classes"], strict=True):
-            x0, y0, x1, y1 = box
+        for place, ((x0, y0, x1, y1), score) in enumerate(zip(item["boxes"], item["scores"], strict=True)):
+            number = 0 if one else int(item["classes"][place])
+            if number >= len(categories):
+                raise UniRefError(
+                    f"{benchmark.data}: has {len(categories)} categories, the model more; it was trained on others"
+                )
             detections.append(
                 {
-                    "image_id": sample.row,
-                    "category_id": 1 if agnostic else categories[int(number)],
+                    "image_id": media.row,
+                    "category_id": categories[number],
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "score": score,
                 }
             )
-    used = [1] if agnostic else categories
-    truth = {"images": images, "annotations": annotations, "categories": [{"id": n, "name": str(n)} for n in used]}
-    return truth, detections, agnostic
+    named = [{"id": number, "name": str(number)} for number in categories]
+    return {"images": images, "annotations": annotations, "categories": named}, detections
+
+
+def class_agnostic(items: Sequence[dict[str, Any]]) -> bool:
+    """Whether the detections come from a model that knows a single class."""
+    return any(item["classes"] is None for item in items)

@@ -113,20 +113,9 @@ def extra_numbers(tracks: Sequence[Track]) -> Numbers:
         out["no-object accuracy"] = fmean(absent)
         out["presence accuracy"] = fmean((truth > 0) == (predicted > 0) for truth, predicted in frames)
     for name, _ in SIZES:
-        if part := [t for t in tracks if any(t.truth) and size_of(visible_share(t)) == name]:
-            out[f"J&F {name}"] = fmean(track_mean(t) for t in part)
+        if part := [t for t in tracks if t.share and size_of(t.share) == name]:
+            out[f"J&F {name}"] = fmean(t.score for t in part)
     return out
-
-
-def track_mean(track: Track) -> float:
-    """J&F of one object or expression."""
-    return (statistics(track.region).mean + statistics(track.boundary).mean) / 2
-
-
-def visible_share(track: Track) -> float:
-    """How much of the frame the object covers where it is visible, on average; 0 where it never is."""
-    visible = [share for share in track.truth if share > 0]
-    return fmean(visible) if visible else 0.0
 
 
 def _deviation(tracks: Sequence[Track]) -> float:

@@ -9,26 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from uniref.core.errors import UniRefError
-from uniref.data.index import Annotations, Sample
-from uniref.evaluation.benchmark import Benchmark, void_of
+from uniref.data.index import Annotations
+from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.masks_on_disk import VOID, BadMask, read_values
 from uniref.evaluation.metrics.masks import LabelMap, Mask
 from uniref.evaluation.places import find_folder
-from uniref.evaluation.predict_clips import frame_name
 
 
 class ClipTruth:
-    """True masks of a sample's targets, frame by frame.
+    """True masks of a case's targets, frame by frame.
 
     Args:
         benchmark: What is evaluated.
-        sample: One of its samples.
+        case: One of its cases.
         rows: Object rows of each target: one each, or several of which the union counts.
     """
 
-    def __init__(self, benchmark: Benchmark, sample: Sample, rows: Sequence[Sequence[int]]) -> None:
+    def __init__(self, benchmark: Benchmark, case: Case, rows: Sequence[Sequence[int]]) -> None:
         index = benchmark.index
-        self._media = index.media(sample.media)
+        self._media = index.media(case.sample.media)
         self.size = (self._media.height, self._media.width)
         self._ids = [[index.object(row).source_id for row in group] for group in rows]
         self._folder: Path | None = None
@@ -36,11 +35,11 @@ class ClipTruth:
         self._tracks: list[list[Annotations]] = []
         self._void: list[Annotations] = []
         if benchmark.truth is not None:
-            self._folder = find_folder(benchmark, sample, benchmark.truth)
+            self._folder = find_folder(case, benchmark.truth)
             self._labels = lru_cache(maxsize=1)(self._read)
         else:
             self._tracks = [[index.annotations(row) for row in group] for group in rows]
-            self._void = void_of(index, self._media)
+            self._void = benchmark.void_of(self._media)
 
     def masks(self, frame: int) -> list[Mask]:
         """One mask a target, bool [H, W]; all False where it is absent.

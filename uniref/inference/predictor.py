@@ -80,6 +80,11 @@ class Predictor:
         """Where the model computes."""
         return self._segmenter.device
 
+    @property
+    def classes(self) -> int:
+        """How many classes of objects `detect` tells apart; 1 for a class-agnostic model."""
+        return self._segmenter.model.config.classes
+
     @overload
     def segment_image(
         self,

@@ -11,7 +11,7 @@ NAMES = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large", "AR@1", "AR@
 
 
 def box_precision(truth: dict[str, Any], detections: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """AP at IoU 0.5..0.95 and its companions; -1 where a size does not occur.
+    """AP at IoU 0.5..0.95 and its companions; sizes that do not occur are left out.
 
     Args:
         truth: COCO annotation file as a dict: `images`, `annotations`, `categories`.
@@ -30,4 +30,5 @@ def box_precision(truth: dict[str, Any], detections: Sequence[dict[str, Any]]) -
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return {name: float(value) for name, value in zip(NAMES, evaluation.stats[: len(NAMES)], strict=True)}
+    values = zip(NAMES, evaluation.stats[: len(NAMES)].tolist(), strict=True)
+    return {name: value for name, value in values if value >= 0}  # -1: nothing of this size

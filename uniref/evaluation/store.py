@@ -1,0 +1,100 @@
+"""What one benchmark's evaluation keeps on disk: the request, and predictions and scores unit by unit.
+
+Every file appears complete or not at all, and unit by unit, so that a run that was stopped goes on where it was, and
+several processes, or machines whose folders are copied together, share one folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uniref.core.errors import UniRefError, UsageError
+from uniref.evaluation.benchmark import Benchmark
+from uniref.evaluation.image_predictions import block_path
+from uniref.evaluation.masks_on_disk import write_atomic
+from uniref.evaluation.places import find_folder
+
+
+@dataclass(frozen=True)
+class Store:
+    """The files of one benchmark."""
+
+    benchmark: Benchmark
+    folder: Path
+    foreign: Path | None = None
+    """Predictions that another tool wrote; else the model's go below `folder`."""
+
+    @property
+    def predictions(self) -> Path:
+        """Where predictions lie."""
+        return self.foreign or self.folder / "predictions"
+
+    def claim(self, request: Mapping[str, Any], overwrite: bool = False) -> None:
+        """Begin, or go on with, the evaluation that `request` describes.
+
+        Raises:
+            UsageError: The folder belongs to another one, and `overwrite` is off.
+        """
+        path = self.folder / "request.json"
+        text = json.dumps(request, indent=1, sort_keys=True) + "\n"
+        if overwrite:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        elif path.exists():
+            if path.read_text("utf-8") != text:
+                raise UsageError(
+                    f"{self.folder}: holds another evaluation (see request.json); choose another --out or pass "
+                    "--overwrite"
+                )
+            return
+        write_atomic(path, text)
+
+    def is_predicted(self, unit: int) -> bool:
+        """Whether the model's predictions of a unit are complete."""
+        if not self.benchmark.protocol.is_video:
+            return block_path(self.predictions, unit).exists()
+        return all((self.predictions / case.name).is_dir() for case in self.benchmark.cases(unit))
+
+    def state(self, unit: int) -> str:
+        """A digest that changes with another tool's predictions for a clip; of a model's own, nothing."""
+        if self.foreign is None or not self.benchmark.protocol.is_video:
+            return ""
+        digest = hashlib.sha256()
+        for case in self.benchmark.cases(unit):
+            folder = find_folder(case, self.foreign)
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                about = path.stat()
+                digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def score_path(self, unit: int) -> Path:
+        """Where the scores of a unit lie."""
+        return self.folder / "scores" / f"{unit:05d}.json"
+
+    def is_scored(self, unit: int) -> bool:
+        """Whether a unit's scores are there, and of the predictions as they are now."""
+        path = self.score_path(unit)
+        if self.foreign is not None and not self.benchmark.protocol.is_video:
+            return False  # quick to do again, and the files may have changed
+        return path.exists() and self.read_scores(unit).get("state") == self.state(unit)
+
+    def read_scores(self, unit: int) -> dict[str, Any]:
+        """What scoring a unit gave. Raises UniRefError."""
+        path = self.score_path(unit)
+        try:
+            return dict(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError) as error:
+            raise UniRefError(f"{path}: cannot be read ({error}); delete it and run again") from None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every unit is done."""
+        units = range(len(self.benchmark.units))
+        if self.benchmark.has_truth:
+            return all(self.score_path(unit).exists() for unit in units)
+        return all(self.is_predicted(unit) for unit in units)
