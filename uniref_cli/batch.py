@@ -24,7 +24,7 @@ from uniref.media.source import Selection, Source
 from uniref.weights.bundle import WEIGHTS, read_config
 from uniref_cli.console import Console, error
 from uniref_cli.inputs import Job, name_outputs
-from uniref_cli.shards import Shard
+from uniref_cli.shards import Shard, local_device
 
 SUMMARY = "summary.json"
 
@@ -232,11 +232,11 @@ class Batch:
 
     def _load(self) -> Predictor:
         if self._predictor is None:
-            device = self.settings.device
-            if device in ("auto", "cuda") and os.environ.get("LOCAL_RANK", "").isdigit():
-                device = _local_device(int(os.environ["LOCAL_RANK"]), device)
             self._predictor = Predictor.from_pretrained(
-                self.settings.checkpoint, device, self.settings.precision, self.settings.fast
+                self.settings.checkpoint,
+                local_device(self.settings.device, os.environ),
+                self.settings.precision,
+                self.settings.fast,
             )
         return self._predictor
 
@@ -252,10 +252,3 @@ class Batch:
 
 def _describe(about: dict[str, Any]) -> str:
     return f'"{about["text"]}"' if about["kind"] == "text" else str(about["kind"])
-
-
-def _local_device(rank: int, asked: str) -> str:
-    """torchrun's processes take a GPU each."""
-    import torch
-
-    return f"cuda:{rank % torch.cuda.device_count()}" if torch.cuda.is_available() else asked

@@ -9,7 +9,6 @@ from uniref.version import __version__
 
 _COMMANDS = {
     "train": "Train by a recipe.",
-    "eval": "Evaluate by the published protocols.",
 }
 
 
@@ -22,6 +21,6 @@ def register(app: typer.Typer) -> None:
 
 def _refuse(name: str):  # type: ignore[no-untyped-def]
     def refuse() -> None:
-        raise UsageError(f"{name}: not built yet in uniref {__version__}; predict, convert and prepare-data are")
+        raise UsageError(f"{name}: not built yet in uniref {__version__}; predict, convert, prepare-data and eval are")
 
     return refuse

@@ -67,3 +67,12 @@ def _checked(environment: Mapping[str, str], name: str, index: int, count: int) 
     if not 0 <= index < count:
         raise UsageError(f"{name}={environment.get(name)}: does not fit {count} processes; pass --shard i/n")
     return Shard(index, count)
+
+
+def local_device(asked: str, environment: Mapping[str, str]) -> str:
+    """The device of this process: torchrun's take a GPU each."""
+    if asked not in ("auto", "cuda") or not environment.get("LOCAL_RANK", "").isdigit():
+        return asked
+    import torch
+
+    return f"cuda:{int(environment['LOCAL_RANK']) % torch.cuda.device_count()}" if torch.cuda.is_available() else asked

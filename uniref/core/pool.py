@@ -33,20 +33,27 @@ def ordered_map(work: Callable[[T], R], items: Iterable[T], workers: int) -> Gen
         yield from map(work, items)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt) as pool:
-        waiting: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= workers * _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=ignore_interrupt) as pool:
+        yield from pool_map(pool, workers, work, items)
+
+
+def pool_map(
+    pool: ProcessPoolExecutor, workers: int, work: Callable[[T], R], items: Iterable[T], ahead: int = _AHEAD
+) -> Generator[R]:
+    """`ordered_map` on processes that exist already, at most `ahead` items each in flight."""
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= workers * ahead:
                 yield waiting.popleft().result()
-        except BrokenProcessPool:
-            raise UniRefError("a worker process died (out of memory?); try fewer --workers") from None
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise UniRefError("a worker process died (out of memory?); try fewer --workers") from None
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def default_workers() -> int:
@@ -54,5 +61,6 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process tells its workers to stop
+def ignore_interrupt() -> None:
+    """Leave it to the main process to stop its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +29,13 @@ def write_png(path: Path, values: Mask | LabelMap) -> None:
         write_labels(path, values.astype(np.uint8))
 
 
-def read_values(path: Path, size: tuple[int, int], modes: tuple[str, ...] = ("P", "L", "1")) -> npt.NDArray[np.uint8]:
+def read_values(
+    file: Path | IO[bytes], size: tuple[int, int], modes: tuple[str, ...] = ("P", "L", "1")
+) -> npt.NDArray[np.uint8]:
     """Pixel values of a mask file, uint8 [H, W]: palette indices or grey values.
 
     Args:
-        path: The file.
+        file: The file, or its open content.
         size: (H, W) that it must have.
         modes: Kinds of picture that are accepted.
 
@@ -40,7 +43,7 @@ def read_values(path: Path, size: tuple[int, int], modes: tuple[str, ...] = ("P"
         BadMask: Damaged, of another kind or of another size.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             if image.mode not in modes:
                 raise BadMask(f"is a {image.mode} picture, not {' or '.join(_KINDS[mode] for mode in modes)}")
             if image.size != (size[1], size[0]):

@@ -53,7 +53,12 @@ class Outcome:
     @property
     def entries(self) -> Sequence[Item | Track]:
         """What was scored one by one; of several ways of matching, the official one."""
-        return self.items or [track for track in self.tracks if track.matched != "direct"]
+        return self.items or [track for track in self.tracks if track.frames and track.matched != "direct"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every prediction was there."""
+        return not self.issues.missing
 
 
 def gather(store: Store, strays: Sequence[str] = ()) -> Outcome:
@@ -85,7 +90,8 @@ def gather(store: Store, strays: Sequence[str] = ()) -> Outcome:
             notes.append("the model knows a single class: all categories count as one")
     elif benchmark.protocol.is_video:
         tracks = [Track(**record) for record in records]
-        numbers = CLIP_SUMMARIES[benchmark.protocol.summary](tracks) if tracks else {}
+        scored_tracks = [track for track in tracks if track.frames]
+        numbers = CLIP_SUMMARIES[benchmark.protocol.summary](scored_tracks) if scored_tracks else {}
         if issues.missing:
             notes.append(f"incomplete: {len(issues.missing)} missing masks were left out of the scores")
     else:

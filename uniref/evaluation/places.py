@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from uniref.core.errors import UniRefError
 from uniref.evaluation.benchmark import Benchmark, Case
 
 _ANNOTATORS = ("valid_", "refdavis-val-", "")
@@ -28,6 +29,15 @@ def find_folder(case: Case, root: Path) -> Path:
         if (root / spelling).is_dir():
             return root / spelling
     return root / case.name
+
+
+def check_root(benchmark: Benchmark, root: Path) -> None:
+    """Raise UniRefError unless at least one case of a clip benchmark has a folder below `root`."""
+    if not root.is_dir():
+        raise UniRefError(f"{root}: no such folder")
+    cases = [case for unit in range(len(benchmark.units)) for case in benchmark.cases(unit)]
+    if not any(find_folder(case, root).is_dir() for case in cases):
+        raise UniRefError(f"{root}: holds nothing of {benchmark.data}; expected folders such as {root / cases[0].name}")
 
 
 def strangers(benchmark: Benchmark, root: Path) -> list[str]:

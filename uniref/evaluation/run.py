@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from uniref.core.pool import ordered_map
+from uniref.core.progress import Progress, silent
 from uniref.evaluation.benchmark import open_benchmark
 from uniref.evaluation.image_predictions import block_path
 from uniref.evaluation.outcome import check, gather
@@ -21,22 +23,8 @@ from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.weights.bundle import Bundle, BundleConfig
 
-T = TypeVar("T")
-Predict = Callable[[Store, int], None]
-"""Makes the predictions of a unit."""
-
-
-class Progress(Protocol):
-    """Shows how far an iteration is."""
-
-    def __call__(self, items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Generator[T]:
-        """Pass `items` through."""
-        ...
-
-
-def silent(items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Generator[T]:
-    """A `Progress` that shows nothing."""
-    yield from items
+Predict = Callable[[Store, Sequence[int]], Iterator[int]]
+"""Makes the predictions of units and yields each when it is done, in order."""
 
 
 def evaluate(
@@ -99,7 +87,7 @@ def evaluate(
                     benchmark = replace(benchmark, protocol=replace(benchmark.protocol, sides=sides))
                 store = Store(benchmark, base / benchmark.folder)
                 mine = range(part[0], len(benchmark.units), part[1])
-                work(store, mine, lambda store, unit: predict_unit(predictor, store, unit), workers, progress)
+                work(store, mine, partial(predict_units, predictor), workers, progress)
                 if part[1] == 1:
                     outcome = gather(store)
                     check(outcome)
@@ -108,6 +96,14 @@ def evaluate(
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def predict_units(predictor: Predictor, store: Store, units: Sequence[int]) -> Iterator[int]:
+    """Predict units that are not predicted yet: a `Predict` with its first argument."""
+    for unit in units:
+        if not store.is_predicted(unit):
+            predict_unit(predictor, store, unit)
+        yield unit
 
 
 def predict_unit(predictor: Predictor, store: Store, unit: int) -> None:
@@ -121,7 +117,7 @@ def predict_unit(predictor: Predictor, store: Store, unit: int) -> None:
 def work(
     store: Store,
     units: Sequence[int],
-    predict: Predict | None,
+    predict: Predict,
     workers: int,
     progress: Progress,
     given: Mapping[str, Any] | None = None,
@@ -131,20 +127,17 @@ def work(
     Args:
         store: The benchmark and its folder.
         units: Which units.
-        predict: Makes missing predictions; None where another tool has made them.
+        predict: Makes the predictions.
         workers: Processes that score.
         progress: Shows how far it is.
-        given: Predictions of another tool for images, by name.
+        given: Predictions of another tool for images, by name; they are scored anew, as they may have changed.
     """
     benchmark = store.benchmark
     kind = "video" if benchmark.protocol.is_video else "block"
+    todo = [unit for unit in units if given is not None or not store.is_done(unit)]
 
     def ready() -> Iterator[ScoreJob]:
-        for unit in progress(units, benchmark.name, len(units), kind):
-            if benchmark.has_truth and store.is_scored(unit):
-                continue
-            if predict is not None and not store.is_predicted(unit):
-                predict(store, unit)
+        for unit in progress(predict(store, todo), benchmark.name, len(todo), kind):
             if benchmark.has_truth:
                 found = None if given is None else [given.get(case.name) for case in benchmark.cases(unit)]
                 yield ScoreJob(store, unit, found)

@@ -44,6 +44,8 @@ class Track:
     """How a prediction was chosen where ids do not say: `best` (optimal assignment) or `direct`."""
     prediction: int = 1
     """Which value of the predicted files it is; of black and white ones, 1."""
+    expected: int = 0
+    """Frames that count; where some are missing, more than have scores."""
     frames: list[int] = field(default_factory=list)
     region: list[float] = field(default_factory=list)
     boundary: list[float] = field(default_factory=list)
@@ -124,7 +126,7 @@ def score_clip(benchmark: Benchmark, unit: int, root: Path) -> dict[str, Any]:
         tracks += _way(benchmark)(benchmark, case, media, reader)
         readers.append(reader)
     return {
-        "items": [asdict(track) for track in tracks if track.frames],
+        "items": [asdict(track) for track in tracks if track.expected],
         "missing": [line for reader in readers for line in reader.missing],
         "problems": [line for reader in readers for line in reader.problems],
         "strays": [line for reader in readers for line in reader.strays],
@@ -144,6 +146,8 @@ def _by_id(benchmark: Benchmark, case: Case, media: Media, reader: _Reader) -> l
     ids = [benchmark.index.object(row).source_id for row in rows]
     counted = [frozenset(benchmark.counted_frames(media, row)) for row in rows]
     tracks = [_track(benchmark, case, media, row, str(number)) for row, number in zip(rows, ids, strict=True)]
+    for track, frames in zip(tracks, counted, strict=True):
+        track.expected = len(frames)
     for frame in sorted(frozenset[int]().union(*counted)):
         labels = reader.read(frame, lambda path: read_ids(path, truth.size, frozenset(ids)))
         if labels is None:
@@ -162,7 +166,9 @@ def _one_target(benchmark: Benchmark, case: Case, media: Media, reader: _Reader)
     row = objects[0] if len(objects) == 1 else -1
     key = benchmark.index.expression(case.expressions[0]).source_id if case.expressions else "0"
     track = _track(benchmark, case, media, row, key)
-    for frame in range(media.length) if row < 0 else benchmark.counted_frames(media, row):
+    frames = range(media.length) if row < 0 else benchmark.counted_frames(media, row)
+    track.expected = len(frames)
+    for frame in frames:
         predicted = reader.read(frame, lambda path: read_binary(path, truth.size))
         if predicted is not None:
             [mask] = truth.masks(frame)
@@ -186,15 +192,14 @@ def _by_assignment(benchmark: Benchmark, case: Case, media: Media, reader: _Read
         predictions = [labels == number for number in range(1, max(count, len(rows)) + 1)]
         scores = score_pairs(predictions, masks, truth.size, void)
         compared.append(_Compared(frame, scores, [share(p) for p in predictions], [share(m) for m in masks]))
-    if not compared:
-        return []
-    means = np.mean([one.scores for one in compared], axis=0)
+    nothing = np.zeros((len(rows), max(count, len(rows)), 2))
+    means = np.mean([one.scores for one in compared], axis=0) if compared else nothing
     ways = {"best": best_assignment(means.mean(-1).tolist()), "direct": _direct(case, rows)}
     tracks = []
     for way, chosen in ways.items():
         for place, (row, number) in enumerate(zip(rows, chosen, strict=True)):
             track = _track(benchmark, case, media, row, str(benchmark.index.object(row).source_id), way)
-            track.prediction = number + 1
+            track.prediction, track.expected = number + 1, media.length
             for one in compared:
                 region, boundary = one.scores[place, number].tolist()
                 track.add(one.frame, region, boundary, one.predicted[number], one.truth[place])

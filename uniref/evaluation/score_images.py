@@ -36,6 +36,8 @@ class Item:
     """Pixels of the object."""
     predicted: int
     box_iou: float | None
+    missing: bool
+    """No prediction was there; it counts as an empty one."""
 
     @property
     def overlap(self) -> Overlap:
@@ -96,6 +98,7 @@ def _item(benchmark: Benchmark, case: Case, prediction: Prediction) -> Item:
         truth=int(truth.sum()),
         predicted=int(mask.sum()),
         box_iou=None if predicted_box is None else box_iou(predicted_box, box),
+        missing=prediction is None,
     )
 
 

@@ -29,6 +29,8 @@ class Store:
     folder: Path
     foreign: Path | None = None
     """Predictions that another tool wrote; else the model's go below `folder`."""
+    keep: bool = False
+    """Whether predictions are wanted when all is scored."""
 
     @property
     def predictions(self) -> Path:
@@ -61,12 +63,12 @@ class Store:
         return all((self.predictions / case.name).is_dir() for case in self.benchmark.cases(unit))
 
     def state(self, unit: int) -> str:
-        """A digest that changes with another tool's predictions for a clip; of a model's own, nothing."""
-        if self.foreign is None or not self.benchmark.protocol.is_video:
-            return ""
+        """A digest that changes with the files of others (predictions, truth) that a clip's scores depend on."""
         digest = hashlib.sha256()
-        for case in self.benchmark.cases(unit):
-            folder = find_folder(case, self.foreign)
+        roots = [root for root in (self.foreign, self.benchmark.truth) if root is not None]
+        if not roots or not self.benchmark.protocol.is_video:
+            return ""
+        for folder in (find_folder(case, root) for case in self.benchmark.cases(unit) for root in roots):
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 about = path.stat()
                 digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
@@ -79,8 +81,6 @@ class Store:
     def is_scored(self, unit: int) -> bool:
         """Whether a unit's scores are there, and of the predictions as they are now."""
         path = self.score_path(unit)
-        if self.foreign is not None and not self.benchmark.protocol.is_video:
-            return False  # quick to do again, and the files may have changed
         return path.exists() and self.read_scores(unit).get("state") == self.state(unit)
 
     def read_scores(self, unit: int) -> dict[str, Any]:
@@ -91,10 +91,12 @@ class Store:
         except (OSError, ValueError) as error:
             raise UniRefError(f"{path}: cannot be read ({error}); delete it and run again") from None
 
+    def is_done(self, unit: int) -> bool:
+        """Whether nothing is left to do for a unit."""
+        wanted = self.foreign is None and (self.keep or not self.benchmark.has_truth)
+        return (not self.benchmark.has_truth or self.is_scored(unit)) and (not wanted or self.is_predicted(unit))
+
     @property
     def complete(self) -> bool:
-        """Whether every unit is done."""
-        units = range(len(self.benchmark.units))
-        if self.benchmark.has_truth:
-            return all(self.score_path(unit).exists() for unit in units)
-        return all(self.is_predicted(unit) for unit in units)
+        """Whether every unit is done, by whomever."""
+        return all(self.is_done(unit) for unit in range(len(self.benchmark.units)))

@@ -1,0 +1,21 @@
+"""Showing how far long work is, without knowing where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Shows how far a loop is; `Console.progress` is one."""
+
+    def __call__(self, items: Iterable[T], what: str, total: int | None, unit: str = ...) -> Generator[T]:
+        """Pass `items` through."""
+        ...
+
+
+def silent(items: Iterable[T], what: str, total: int | None, unit: str = "") -> Generator[T]:
+    """A `Progress` that shows nothing."""
+    yield from items

@@ -1,0 +1,168 @@
+"""Submissions to evaluation servers: checked file by file, and packed as the server wants them."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from uniref.core.errors import UniRefError, UsageError
+from uniref.core.pool import ordered_map
+from uniref.core.progress import Progress
+from uniref.core.tasks import Task
+from uniref.evaluation.benchmark import Benchmark, Case, frame_name
+from uniref.evaluation.masks_on_disk import BadMask, read_values
+
+_DATE = (1980, 1, 1, 0, 0, 0)  # in the zip, so that the same masks give the same bytes
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A folder or a zip of masks. Raises UniRefError where it is neither."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not self.path.exists():
+            raise UniRefError(f"{self.path}: no such folder or zip")
+        if not self.path.is_dir() and not zipfile.is_zipfile(self.path):
+            raise UniRefError(f"{self.path}: is neither a folder nor a zip")
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every file, relative, with `/`, sorted; a name that the zip holds twice comes twice."""
+        if self.path.is_dir():
+            files = (path for path in self.path.rglob("*") if not path.is_dir())
+            return sorted(path.relative_to(self.path).as_posix() for path in files)
+        with zipfile.ZipFile(self.path) as archive:
+            return sorted(name for name in archive.namelist() if not name.endswith("/"))
+
+    def read(self, names: Sequence[str]) -> Iterator[bytes]:
+        """Contents of some files, one after the other."""
+        if self.path.is_dir():
+            for name in names:
+                yield (self.path / name).read_bytes()
+            return
+        with zipfile.ZipFile(self.path) as archive:
+            for name in names:
+                yield archive.read(name)
+
+
+def required(benchmark: Benchmark, case: Case) -> list[str]:
+    """The files that a case needs."""
+    media = benchmark.index.media(case.sample.media)
+    first = benchmark.first_frame(case.sample)
+    return [f"{case.name}/{frame_name(media, t)}.png" for t in range(first, media.length)]
+
+
+def check_submission(benchmark: Benchmark, path: Path, workers: int, progress: Progress) -> list[str]:
+    """Compare a submission with what the server requires: videos, frames, sizes, modes, object ids.
+
+    Args:
+        benchmark: The split.
+        path: A folder or zip.
+        workers: Processes that read masks.
+        progress: Shows how far it is.
+
+    Returns:
+        What is wrong, a line each; empty for a good one.
+
+    Raises:
+        UsageError: No server takes masks for this split.
+        UniRefError: `path` is neither a folder nor a zip.
+    """
+    if not benchmark.protocol.is_video:
+        raise UsageError(f"{benchmark.data}: no server takes masks for it; score them with --predictions")
+    submission = Submission(path)
+    units = range(len(benchmark.units))
+    by_unit = [[name for case in benchmark.cases(unit) for name in required(benchmark, case)] for unit in units]
+    needed, there = {name for names in by_unit for name in names}, set(submission.names)
+    out = []
+    if not needed & there and (place := _moved(needed, there)) is not None:
+        out.append(f"everything lies one folder off: {place}")
+    strays = sorted(there - needed)
+    out += _by_folder(sorted(needed - there), "missing")
+    out += _by_folder(strays, "belongs to nothing")
+    out += [f"{a}: twice in the zip" for a, b in zip(submission.names, submission.names[1:], strict=False) if a == b]
+    checks = (_Check(benchmark, path, unit, there.intersection(by_unit[unit])) for unit in units)
+    for found in ordered_map(_check_unit, progress(checks, f"checking {path.name}", len(units), "video"), workers):
+        out += found
+    return out
+
+
+def _moved(needed: set[str], there: set[str]) -> str | None:
+    """Where a submission begins, if a level too deep or too shallow."""
+    some = sorted(needed)[0]
+    for name in there:
+        if name.endswith(f"/{some}"):
+            return f"the zip or folder has to begin with {some.split('/')[0]}, it begins with {name.split('/')[0]}"
+        if some.endswith(f"/{name}"):
+            return f"put it into a folder {some.removesuffix('/' + name)}"
+    return None
+
+
+def _by_folder(names: Sequence[str], what: str) -> list[str]:
+    """A line for each folder with its first name and how many more."""
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    return [f"{own[0]}: {what}" + (f" (and {len(own) - 1} more there)" if own[1:] else "") for own in folders.values()]
+
+
+@dataclass(frozen=True)
+class _Check:
+    """The masks of a video that are to be looked at."""
+
+    benchmark: Benchmark
+    path: Path
+    unit: int
+    there: Set[str]
+
+
+def _check_unit(check: _Check) -> list[str]:
+    benchmark, submission = check.benchmark, Submission(check.path)
+    out = []
+    for case in benchmark.cases(check.unit):
+        media = benchmark.index.media(case.sample.media)
+        names = [name for name in required(benchmark, case) if name in check.there]
+        allowed = np.array([0, *_ids(benchmark, case)])
+        for name, content in zip(names, submission.read(names), strict=True):
+            try:
+                values = read_values(io.BytesIO(content), (media.height, media.width), (benchmark.protocol.mode,))
+            except BadMask as error:
+                out.append(f"{name}: {error}")
+                continue
+            found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+            if len(strange := np.setdiff1d(found, allowed)):
+                listed = ", ".join(map(str, allowed.tolist()))
+                out.append(f"{name}: holds the value {strange[0]}; allowed are {listed}")
+    return out
+
+
+def _ids(benchmark: Benchmark, case: Case) -> list[int]:
+    if benchmark.one_mask:
+        return [255]
+    if benchmark.protocol.task == Task.RVOS:
+        return list(range(1, len(case.expressions) + 1))
+    return [benchmark.index.object(row).source_id for row in case.sample.objects]
+
+
+def pack(folder: Path, path: Path) -> None:
+    """Zip a folder of masks, complete or not at all; the same masks give the same bytes. Raises UniRefError."""
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    submission = Submission(folder)
+    try:
+        with zipfile.ZipFile(work, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
+            for name, content in zip(submission.names, submission.read(submission.names), strict=True):
+                archive.writestr(zipfile.ZipInfo(name, _DATE), content)
+        work.replace(path)
+    except OSError as error:
+        raise UniRefError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        work.unlink(missing_ok=True)

@@ -1,0 +1,269 @@
+"""The work of one `uniref eval`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from uniref.core.errors import UsageError
+from uniref.core.files import sha256
+from uniref.core.pool import default_workers
+from uniref.core.tasks import Task
+from uniref.evaluation.benchmark import Benchmark, open_benchmark
+from uniref.evaluation.finish import REPORT, RESULTS, SEQUENCES, SUBMISSION, Ending, Incomplete, Work, request_of
+from uniref.evaluation.image_predictions import foreign_predictions
+from uniref.evaluation.places import check_root
+from uniref.evaluation.published import recognise
+from uniref.evaluation.run import Predict, predict_units, work
+from uniref.evaluation.store import Store
+from uniref.evaluation.submission import check_submission
+from uniref.evaluation.tables import table
+from uniref_cli.console import Console
+from uniref_cli.shards import Shard, local_device
+
+_TOLD = 50  # names of bad files on the terminal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line asks for."""
+
+    root: Path
+    data: Sequence[str]
+    shots: Sequence[int]
+    limit: int | None
+    sides: tuple[int | None, int | None]
+    checkpoint: Path | None
+    predictions: Path | None
+    truth: Path | None
+    allow_missing: bool
+    submission: bool
+    out: Path
+    save_predictions: bool
+    overwrite: bool
+    device: str
+    gpus: int | None
+    precision: str
+    workers: int | None
+
+
+def named_data(given: Sequence[str], recipe: Path | None) -> list[str]:
+    """Names of `--data`, or of a recipe's evaluation.
+
+    Raises:
+        UsageError: Neither or both, or the recipe evaluates nothing.
+    """
+    names = [name.strip() for text in given for name in text.split(",") if name.strip()]
+    if names and recipe is not None:
+        raise UsageError("give either --data or --recipe")
+    if recipe is not None:
+        from uniref.recipe.load import load_recipe
+
+        stages = [stage.evaluation.data for stage in load_recipe(recipe).stages.values() if stage.evaluation]
+        names = list(stages[-1]) if stages else []
+        if not names:
+            raise UsageError(f"{recipe}: no stage has evaluation.data; name the data with --data")
+    if not names:
+        raise UsageError("nothing to evaluate; name prepared splits with --data dataset/split")
+    return list(dict.fromkeys(names))
+
+
+class Evaluation:
+    """Predicts, scores, merges and tells."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self.settings, self.console = settings, console
+        self._benchmarks = [benchmark for name in settings.data for benchmark in self._open(name)]
+
+    def check(self, path: Path) -> int:
+        """`--check-submission`: the exit code is 1 where something is wrong."""
+        if len(self._benchmarks) != 1:
+            raise UsageError("--check-submission: name the one split that it is for with --data")
+        benchmark = self._benchmarks[0]
+        lines = check_submission(benchmark, path, self._workers(False), self.console.progress)
+        self._tell_bad(lines)
+        state = f"{len(lines)} things are wrong" if lines else "is what the server wants"
+        self.console.say(f"{path}: {state} ({benchmark.data})")
+        self.console.result({"submission": str(path), "data": benchmark.data, "good": not lines, "problems": lines})
+        return 1 if lines else 0
+
+    def run(self, part: Shard) -> int:
+        """Do this process's part, and the end if everything is done by then.
+
+        Raises:
+            UniRefError: As the steps say.
+        """
+        settings = self.settings
+        self._check_options(part)
+        works = [self._begin(benchmark) for benchmark in self._benchmarks]
+        with self._predicting() as predict:
+            for each in works:
+                units = [unit for unit in range(len(each.store.benchmark.units)) if part.owns(unit)]
+                work(each.store, units, predict, self._workers(True), self.console.progress, each.given)
+        if not all(each.store.complete for each in works):
+            self.console.say(
+                f"part {part.index + 1} of {part.count} is done; the last part to end writes the results. If the parts "
+                "do not share a disk, copy their folders together and run this without --shard"
+            )
+            return 0
+        ending = Ending(
+            settings.out,
+            self._about,
+            self._released,
+            settings.allow_missing,
+            settings.submission,
+            self._workers(False),
+            self.console.warn,
+        )
+        try:
+            records = ending.finish(works, self.console.progress)
+        except Incomplete as error:
+            self._tell_bad(error.lines)
+            raise
+        self._tell(works, records)
+        return 0
+
+    def _open(self, name: str) -> list[Benchmark]:
+        settings = self.settings
+        first = open_benchmark(settings.root, name, settings.shots[0], settings.limit)
+        if settings.truth is not None:
+            if len(settings.data) != 1 or not first.protocol.is_video:
+                raise UsageError("--truth: belongs to one split of videos; name only that one with --data")
+            check_root(first, settings.truth)
+        short, long = (given or own for given, own in zip(settings.sides, first.protocol.sides, strict=True))
+        first = replace(first, protocol=replace(first.protocol, sides=(short, max(short, long))), truth=settings.truth)
+        more = settings.shots[1:] if first.protocol.task == Task.FSS else ()
+        return [first, *(replace(first, shots=shots) for shots in more)]
+
+    def _check_options(self, part: Shard) -> None:
+        settings = self.settings
+        if (settings.checkpoint is None) == (settings.predictions is None):
+            raise UsageError("give either --checkpoint DIR, or --predictions DIR for masks of another tool")
+        if settings.predictions is not None and len(self._benchmarks) != 1:
+            raise UsageError("--predictions: are of one split; name only that one with --data (and one of --shots)")
+        for benchmark in self._benchmarks:
+            if settings.predictions is not None and not benchmark.has_truth:
+                raise UsageError(
+                    f"{benchmark.data}: only a server has its truth; give yours with --truth, or see --check-submission"
+                )
+            if settings.submission and not benchmark.protocol.server:
+                raise UsageError(f"--submission: no server takes masks for {benchmark.data}; it is scored here")
+        if settings.overwrite and part.count > 1:
+            raise UsageError("--overwrite: would remove the work of other parts; delete the folder and run them again")
+        if settings.gpus is not None:
+            self._devices()
+
+    def _begin(self, benchmark: Benchmark) -> Work:
+        settings = self.settings
+        keep = settings.save_predictions or settings.submission
+        store = Store(benchmark, settings.out / benchmark.folder, settings.predictions, keep)
+        given = None
+        if settings.predictions is not None:
+            if benchmark.protocol.is_video:
+                check_root(benchmark, settings.predictions)
+            else:
+                given = foreign_predictions(benchmark, settings.predictions)
+        model = {} if settings.predictions is not None else self._model_request
+        request = request_of(store, **model)
+        store.claim(request, settings.overwrite)
+        return Work(store, request, given)
+
+    @cached_property
+    def _model_request(self) -> dict[str, Any]:
+        """What of the model and the machine decides the masks."""
+        from uniref.core.device import best_precision, resolve_device
+        from uniref.weights.bundle import WEIGHTS, read_config
+
+        assert self.settings.checkpoint is not None
+        read_config(self.settings.checkpoint)  # a wrong folder is told before anything else happens
+        device = resolve_device("cuda" if self.settings.gpus else self.settings.device)
+        precision = self.settings.precision
+        return {
+            "checkpoint": sha256(self.settings.checkpoint / WEIGHTS),
+            "device": device.type,
+            "precision": best_precision(device) if precision == "auto" else precision,
+        }
+
+    @cached_property
+    def _released(self) -> str | None:
+        """Which released checkpoint it is."""
+        from uniref.weights.bundle import read_config
+
+        if self.settings.checkpoint is None:
+            return None
+        config = read_config(self.settings.checkpoint)
+        return recognise(str(config.source.get("file", "")), config.model)
+
+    @cached_property
+    def _about(self) -> dict[str, str]:
+        settings = self.settings
+        if settings.predictions is not None:
+            return {"predictions": str(settings.predictions)}
+        about = {name: str(value) for name, value in self._model_request.items()}
+        about = {"checkpoint": str(settings.checkpoint), "sha256": about["checkpoint"]} | {
+            name: about[name] for name in ("device", "precision")
+        }
+        return about | ({"released as": self._released} if self._released else {})
+
+    @contextlib.contextmanager
+    def _predicting(self) -> Iterator[Predict]:
+        """What makes predictions: nothing, this process (the model is loaded when it is needed), or several."""
+        settings = self.settings
+        if settings.checkpoint is None:
+            yield lambda store, units: iter(units)
+        elif settings.gpus is not None:
+            from uniref.evaluation.devices import DevicePool
+
+            with DevicePool(settings.checkpoint, self._devices(), settings.precision) as pool:
+                yield pool
+        else:
+            yield self._predict
+
+    def _predict(self, store: Store, units: Sequence[int]) -> Iterator[int]:
+        return predict_units(self._predictor, store, units) if units else iter(())
+
+    @cached_property
+    def _predictor(self) -> Any:
+        from uniref.inference.predictor import Predictor
+
+        assert self.settings.checkpoint is not None
+        device = local_device(self.settings.device, os.environ)
+        return Predictor.from_pretrained(self.settings.checkpoint, device, self.settings.precision)
+
+    def _devices(self) -> list[str]:
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if self.settings.gpus is None or self.settings.gpus > count:
+            raise UsageError(f"--gpus {self.settings.gpus}: this machine has {count} usable CUDA devices")
+        return [f"cuda:{number}" for number in range(self.settings.gpus)]
+
+    def _workers(self, beside_model: bool) -> int:
+        if self.settings.workers is not None:
+            return self.settings.workers
+        if beside_model and self.settings.checkpoint is not None and self._model_request["device"] == "cpu":
+            return 1
+        return default_workers()
+
+    def _tell_bad(self, lines: Sequence[str]) -> None:
+        for line in lines[:_TOLD]:
+            self.console.warn(line)
+        if len(lines) > _TOLD:
+            self.console.warn(f"and {len(lines) - _TOLD} more")
+
+    def _tell(self, works: Sequence[Work], records: Sequence[dict[str, Any]]) -> None:
+        out = self.settings.out
+        for line in table(records):
+            self.console.say(line)
+        for record in records:
+            self.console.result(record)
+            if not record["complete"]:
+                self.console.warn(f"{record['name']}: incomplete, {record['missing']['count']} predictions are missing")
+        for each in works if self.settings.submission else ():
+            self.console.say(f"{each.store.benchmark.data}: {each.store.folder / SUBMISSION}")
+        self.console.say(f"-> {out / REPORT}, {out / RESULTS}, {out / SEQUENCES}")
