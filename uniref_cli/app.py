@@ -19,7 +19,7 @@ import typer
 
 from uniref.core.errors import UniRefError
 from uniref.version import __version__
-from uniref_cli import console, convert, eval, later, predict, prepare
+from uniref_cli import console, convert, eval, predict, prepare, train
 
 # Typer carries its own copy of click; its public exception leads to the classes in use
 _ClickUsageError: Any = typer.BadParameter.__bases__[0]
@@ -53,8 +53,8 @@ def _root(
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("convert")(convert.convert)
 app.command("prepare-data", epilog=prepare.EPILOG)(prepare.prepare_data)
+app.command("train", epilog=train.EPILOG)(train.train)
 app.command("eval", epilog=eval.EPILOG)(eval.evaluate)
-later.register(app)
 
 
 class _Signalled(BaseException):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -44,6 +44,41 @@ class Console:
             yield from tqdm(items, desc=what, total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)
         else:
             yield from _plain_progress(items, what, total, unit)
+
+    def meter(self, what: str, total: int, done: int) -> Meter:
+        """How far a training stage is: a bar on a terminal, else the lines that it is given."""
+        if self.quiet or self.json_lines:
+            return Meter()
+        return _Bar(what, total, done) if sys.stderr.isatty() else _Lines()
+
+
+class Meter:
+    """Shows nothing."""
+
+    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
+        """After some steps."""
+
+    def close(self) -> None:
+        """It is over."""
+
+
+class _Lines(Meter):
+    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class _Bar(Meter):
+    def __init__(self, what: str, total: int, done: int) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc=what, total=total, initial=done, unit="step", dynamic_ncols=True, file=sys.stderr)
+
+    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
+        self._bar.set_postfix(dict(facts), refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        self._bar.close()
 
 
 def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str) -> Generator[T]:

@@ -32,14 +32,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"uniref {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["train"])
-def test_commands_to_come_say_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([command, "some", "--argument", "x"]) == 2
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    assert f"{command}: not built yet" in captured.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -132,14 +132,14 @@ class Predictor:
         if (text is None) == (support is None):
             raise UsageError("segment_image: give either a text or support images")
         if support is not None:
-            sides = _sides(short_side, long_side, SUPPORT_SIDES)
+            sides = self._sides(short_side, long_side, SUPPORT_SIDES)
             frame = self._segmenter.encode(image, *sides)
             return self._image_results(frame, self._support(support, sides))[0]
         texts = [text] if isinstance(text, str) else list(text or ())
         if not texts:
             return []
         references = self._segmenter.text_references(texts)
-        frame = self._segmenter.encode(image, *_sides(short_side, long_side, TEXT_SIDES))
+        frame = self._segmenter.encode(image, *self._sides(short_side, long_side, TEXT_SIDES))
         results = self._image_results(frame, batch_references(references))
         return results[0] if isinstance(text, str) else results
 
@@ -151,7 +151,7 @@ class Predictor:
         Raises:
             UsageError: No example, or an array of the wrong form.
         """
-        return self._support(support, _sides(short_side, long_side, SUPPORT_SIDES))
+        return self._support(support, self._sides(short_side, long_side, SUPPORT_SIDES))
 
     def detect(
         self, image: UInt8Image, short_side: Side = "default", long_side: Side = "default", top: int = 100
@@ -166,7 +166,7 @@ class Predictor:
         Raises:
             UsageError: The image has the wrong form.
         """
-        frame = self._segmenter.encode(image, *_sides(short_side, long_side, TEXT_SIDES))
+        frame = self._segmenter.encode(image, *self._sides(short_side, long_side, TEXT_SIDES))
         boxes, scores, classes = self._segmenter.detect(frame, top)
         return DetectionResult(boxes.numpy(), scores.numpy(), classes.numpy())
 
@@ -226,7 +226,7 @@ class Predictor:
         Raises:
             UsageError: An id is out of range, a text has no words, or an array has the wrong form.
         """
-        sides = _sides(short_side, long_side, VIDEO_SIDES)
+        sides = self._sides(short_side, long_side, VIDEO_SIDES)
         return VideoTracker(
             self._segmenter,
             texts=texts or {},
@@ -236,6 +236,15 @@ class Predictor:
             short_side=sides[0],
             long_side=sides[1],
         )
+
+    def _sides(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:
+        """Sides as asked for, else what the model is made for, else the protocol's."""
+        defaults = self.config.sides or protocol
+        chosen = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
+        for name, value in zip(("short_side", "long_side"), chosen, strict=True):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} {value!r}: must be a whole number of pixels, at least 1")
+        return chosen
 
     def _support(
         self, support: Support | ProjectedReference, sides: tuple[int | None, int | None]
@@ -284,11 +293,3 @@ def _track(
         yield tracker.step(image, given.pop(count - 1, None))
     if given:
         warnings.warn(f"masks for frames {sorted(given)}: the video ended after {count} frames", stacklevel=2)
-
-
-def _sides(short: Side, long: Side, defaults: tuple[int, int]) -> tuple[int | None, int | None]:
-    chosen = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
-    for name, value in zip(("short_side", "long_side"), chosen, strict=True):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise UsageError(f"{name} {value!r}: must be a whole number of pixels, at least 1")
-    return chosen

@@ -15,6 +15,7 @@ from uniref.recipe.loss import FocalConfig, HungarianConfig, SimOtaConfig
 NONE = -1
 """A query without an object."""
 _EPS = 1e-8  # inside logarithms
+_WORST = 1e9  # cost of a pair that cannot be compared
 
 
 @torch.no_grad()
@@ -108,7 +109,8 @@ def hungarian(
     _, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[:, None], cxcywh_to_xyxy(target_boxes))
     distance = torch.cdist(boxes, target_boxes, p=1)
     cost = config.cls * class_cost(logits, classes, focal) + config.l1 * distance - config.giou * giou
-    # objects as rows: the solver's time grows with the square of the rows alone
-    targets, proposals = linear_sum_assignment(cost.T.double().cpu().numpy())
+    # objects as rows: the solver's time grows with the square of the rows alone; NaN (the step will not be applied)
+    # would make it fail
+    targets, proposals = linear_sum_assignment(cost.nan_to_num(nan=_WORST).T.double().cpu().numpy())
     matched[torch.as_tensor(proposals, device=matched.device)] = torch.as_tensor(targets, device=matched.device)
     return matched

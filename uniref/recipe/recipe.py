@@ -56,7 +56,7 @@ class Recipe(Strict):
     def decisive(self, name: str) -> dict[str, Any]:
         """The stage as plain values, without what has no influence on the result."""
         content = self.stages[name].model_dump(mode="json")
-        for ignored in ("checkpoint", "evaluation"):
+        for ignored in ("checkpoint", "evaluation", "sides"):
             content.pop(ignored)
         for ignored in ("workers", "prefetch"):
             content["data"].pop(ignored)

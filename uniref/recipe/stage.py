@@ -79,6 +79,9 @@ class StageConfig(Strict):
     frozen: tuple[str, ...] = ()
     """Regular expressions of parameters that are not trained, searched for from the start of their names. A part that
     is frozen as a whole runs as in inference (no dropout). `model.backbone.frozen_stages` adds to them."""
+    sides: tuple[int, int] | None = None
+    """Short side and largest long side, in pixels, at which the model is evaluated here and predicts by default; null:
+    what the published protocols use (480 to 800 pixels), which suits the released training."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the network's products; auto = bfloat16 (else float16) on CUDA, float32 on CPUs."""
     ema: float | None = Field(None, gt=0, lt=1)

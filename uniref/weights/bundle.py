@@ -39,6 +39,9 @@ class BundleConfig(BaseModel):
     model: ModelConfig | None = None
     backbone: BackboneConfig | None = None
     """Set instead of `model` where the folder holds an initial backbone only."""
+    sides: tuple[int, int] | None = None
+    """Short side and largest long side of the network input, in pixels, that the model is made for; None = what the
+    published protocols use."""
     source: dict[str, Any] = {}
     """Where the weights come from: file name, SHA-256, training iteration."""
 

@@ -20,6 +20,7 @@ from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights import tables
 from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.efficientnet import IMAGENET_LITE0, LITE0, adapt_input
 from uniref.weights.infer import infer_backbone, infer_model
 from uniref.weights.rename import Rule, check_finite, check_fit, listing, rename
 from uniref.weights.safe_load import read_weights
@@ -95,7 +96,10 @@ def _convert_backbone(
 ) -> Converted:
     kind, rules = _backbone_kind(tensors, str(source))
     renamed = rename(tensors, rules, str(source))
-    config = _inferred(infer_backbone, renamed, str(source))
+    if rules is IMAGENET_LITE0:
+        config, renamed = LITE0, adapt_input(renamed)
+    else:
+        config = _inferred(infer_backbone, renamed, str(source))
     with torch.device("meta"):
         backbone = Backbone(config)
     notes = []
@@ -124,8 +128,11 @@ def _backbone_kind(tensors: Mapping[str, Tensor], source: str) -> tuple[str, lis
         return "torchvision ResNet", tables.IMAGENET_TORCHVISION
     if "patch_embed.proj.weight" in tensors and "layers.0.blocks.0.norm1.weight" in tensors:
         return "official Swin", tables.IMAGENET_SWIN
+    if "_blocks.15._project_conv.weight" in tensors and "_blocks.0._expand_conv.weight" not in tensors:
+        return "EfficientNet-Lite0", IMAGENET_LITE0
     raise CheckpointError(
-        f"{source}: not a released UniRef++ checkpoint, a ResNet-50 or a Swin (its tensors: {listing(tensors, 3)})"
+        f"{source}: not a released UniRef++ checkpoint, nor a ResNet-50, Swin or EfficientNet-Lite0 "
+        f"(its tensors: {listing(tensors, 3)})"
     )
 
 

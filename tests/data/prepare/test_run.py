@@ -20,7 +20,7 @@ from tests.data.fetch.server import Behaviour, serve
 from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
 from uniref.core.atomic import replace_folder
-from uniref.data.fetch.lock import prepare_lock
+from uniref.core.lock import exclusive
 from uniref.data.index import Index
 from uniref.data.prepare import catalog, run
 from uniref_cli import app
@@ -181,7 +181,7 @@ def test_verify(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[
 
 def test_two_at_once(tmp_path: Path, refused: Refused) -> None:
     build.davis(tmp_path / "d")
-    with prepare_lock(tmp_path / "data/index/davis17"):
+    with exclusive(tmp_path / "data/index/davis17", "prepared"):
         assert "is being prepared by process" in refused("davis17", tmp_path / "d", "val")
 
 

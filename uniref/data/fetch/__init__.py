@@ -1,7 +1,6 @@
 """Getting published files and opening them safely."""
 
 from uniref.data.fetch.download import download
-from uniref.data.fetch.lock import prepare_lock
 from uniref.data.fetch.unpack import unpack
 
-__all__ = ["download", "prepare_lock", "unpack"]
+__all__ = ["download", "unpack"]

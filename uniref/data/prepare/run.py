@@ -11,7 +11,8 @@ from typing import Any
 
 from uniref.core.atomic import replace_folder
 from uniref.core.errors import UniRefError, UsageError
-from uniref.data.fetch import download, prepare_lock, unpack
+from uniref.core.lock import exclusive
+from uniref.data.fetch import download, unpack
 from uniref.data.fetch.unpack import is_archive
 from uniref.data.index import Index
 from uniref.data.prepare.catalog import CATALOG, DataSet, Expected, Remote
@@ -77,7 +78,7 @@ def prepare(request: Request, progress: Progress) -> list[Prepared]:
     if name != entry.name:
         _check_name(name)
         entry = replace(entry, name=name)
-    with prepare_lock(Path(request.root) / "index" / name):
+    with exclusive(Path(request.root) / "index" / name, "prepared"):
         done = {split: found for split in splits if (found := _finished(request, entry, split)) is not None}
         todo = [split for split in splits if split not in done]
         bases = _bases(entry, request, todo, progress) if todo else []

@@ -5,6 +5,7 @@ Axes: B batch, S tokens of all levels, C width, Q queries, L levels.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -149,9 +150,9 @@ class DeformableTransformer(nn.Module):
         return torch.stack(logits), torch.stack(boxes), torch.stack(references), torch.stack(all_states)
 
 
-def full_precision(x: Tensor) -> torch.autocast:
+def full_precision(x: Tensor) -> contextlib.AbstractContextManager[None]:
     """No autocast on the device of `x`: in half precision, scores tie and boxes jump by pixels."""
-    return torch.autocast(x.device.type, enabled=False)
+    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def valid_ratio(padding: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One process at a time prepares a data set."""
+"""One process at a time works on a folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from uniref.core.errors import UniRefError
 
 
 @contextlib.contextmanager
-def prepare_lock(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, doing: str) -> Iterator[None]:
     """Hold `<folder>.lock` for a block; the operating system frees it when a process dies.
 
+    Args:
+        folder: What is worked on; it need not exist.
+        doing: What is done to it, for the message: "prepared", "trained".
+
     Raises:
-        UniRefError: Another process holds it, or the folder cannot be written.
+        UniRefError: Another process holds it, or the lock cannot be written.
     """
     path = folder.with_name(f"{folder.name}.lock")
     holder = folder.with_name(f"{folder.name}.lock.holder")
@@ -27,7 +31,7 @@ def prepare_lock(folder: Path) -> Iterator[None]:
         lock = FileLock(path)
         lock.acquire(timeout=0)
     except Timeout:
-        raise UniRefError(f"{folder.name}: is being prepared by {_who(holder)}; wait until it is done") from None
+        raise UniRefError(f"{folder.name}: is being {doing} by {_who(holder)}; wait until it is done") from None
     except OSError as error:
         raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
     try:

@@ -1,0 +1,34 @@
+"""What a dry run tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uniref.core.errors import UsageError
+from uniref.engine.dry_run import describe
+from uniref.model.uniref import UniRef
+from uniref.recipe.recipe import Recipe
+
+
+def test_sizes_rates_data_and_batches(recipe: Recipe, root: Path) -> None:
+    text = "\n".join(describe(recipe, (), root, "cpu", 2))
+    count = sum(p.numel() for p in UniRef(recipe.stages["only"].model).parameters())
+    assert f"/ {count:,}" in text
+    assert "global batch 4 = 2 a device x 2 processes (cpu) x 1 accumulated" in text
+    assert "25.0%  vos/train: vos, 4 samples, seen 1.5 times" in text
+    assert "warm-up over 2 steps" in text
+    assert "memory about" in text
+
+
+def test_data_that_is_not_there_is_told(recipe: Recipe, tmp_path: Path) -> None:
+    text = "\n".join(describe(recipe, ("only",), tmp_path, "cpu", 1))
+    assert "ris/train: not prepared (uniref prepare-data ris)" in text
+
+
+def test_a_batch_that_cannot_be_shared(recipe: Recipe, root: Path) -> None:
+    with pytest.raises(UsageError, match="2 batches, which 3 processes cannot share"):
+        list(describe(recipe, (), root, "cpu", 3))
+    with pytest.raises(UsageError, match="no such stage"):
+        list(describe(recipe, ("other",), root, "cpu", 1))

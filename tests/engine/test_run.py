@@ -1,0 +1,267 @@
+"""Training runs: they end, resume bit for bit, notice damage, and keep quiet files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.engine.conftest import MakeRecipe
+from uniref.core.errors import CheckpointError, UniRefError, UsageError
+from uniref.engine import state
+from uniref.engine.monitor import Silent
+from uniref.engine.run import Outcome, TrainRequest, train
+from uniref.recipe.load import load_recipe
+from uniref.weights.bundle import load_bundle
+
+
+class Heard(Silent):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.records: list[dict[str, object]] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        self.lines.append(f"warning: {line}")
+
+    def result(self, record: dict[str, object]) -> None:
+        self.records.append(record)
+
+
+def go(recipe: Path, root: Path, out: Path, *overrides: str, resume: str | None = None) -> tuple[Outcome, Heard]:
+    heard = Heard()
+    loaded = load_recipe(recipe, overrides)
+    return train(TrainRequest(loaded, root, out, resume=resume, device="cpu"), heard), heard
+
+
+def weights(out: Path, stage: str = "only") -> dict[str, torch.Tensor]:
+    return load_file(out / stage / "final" / "model.safetensors")
+
+
+def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    differing = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not differing
+
+
+def test_a_run_ends_with_a_model_logs_and_a_report(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    outcome, heard = go(make_recipe(), root, tmp_path / "run")
+    assert outcome.signal == 0
+    bundle = load_bundle(tmp_path / "run/only/final")
+    assert bundle.config.source["step"] == 6
+    names = [path.name for path in state.steps(tmp_path / "run/only/checkpoints")]
+    assert names == ["step-00000002", "step-00000004", "step-00000006"]
+    lines = [json.loads(line) for line in (tmp_path / "run/only/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert lines == heard.records
+    assert all(line["loss"] > 0 and line["samples_per_second"] > 0 for line in lines)
+    assert {key.split("/")[0] for line in lines for key in line["terms"] if "/" in key} <= {"ris", "fss", "vos", "rvos"}
+    page = (tmp_path / "run/report.html").read_text()
+    assert "<svg" in page
+    assert "six steps" in page
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path
+) -> None:
+    path = make_recipe(steps=2)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        go(path, root, tmp_path / name, f"seed={seed}")
+    assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    with pytest.raises(AssertionError):
+        assert_equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_resuming_is_bit_exact(make_recipe: MakeRecipe, root: Path, tmp_path: Path, ema: float | None) -> None:
+    path = make_recipe(ema=ema)
+    go(path, root, tmp_path / "whole")
+    go(path, root, tmp_path / "parts", "stages.only.steps=4")
+    shutil.rmtree(tmp_path / "parts/only/final")
+    outcome, heard = go(path, root, tmp_path / "parts", resume="auto")
+    assert outcome.signal == 0
+    assert any("continuing at step 4" in line for line in heard.lines)
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_a_damaged_checkpoint_is_passed_over(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe()
+    go(path, root, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut/only/final")
+    newest = tmp_path / "cut/only/checkpoints/step-00000006/training.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    _, heard = go(path, root, tmp_path / "cut", resume="auto")
+    assert any("warning" in line and "step-00000006" in line and "one before" in line for line in heard.lines)
+    assert any("continuing at step 4" in line for line in heard.lines)
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    steps = [json.loads(line)["step"] for line in (tmp_path / "cut/only/metrics.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 6]
+
+
+def test_a_finished_run_is_left_alone(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe(steps=2)
+    go(path, root, tmp_path / "run")
+    with pytest.raises(UsageError, match="holds a training; continue it with --resume auto"):
+        go(path, root, tmp_path / "run")
+    _, heard = go(path, root, tmp_path / "run", resume="auto")
+    assert any("is done" in line for line in heard.lines)
+
+
+def test_resuming_from_a_named_checkpoint(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe()
+    go(path, root, tmp_path / "run")
+    before = weights(tmp_path / "run")
+    _, heard = go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/checkpoints/step-00000002"))
+    assert any("continuing at step 2" in line for line in heard.lines)
+    assert_equal(before, weights(tmp_path / "run"))
+    with pytest.raises(UsageError, match="no checkpoint of a stage"):
+        go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/final"))
+
+
+def test_a_changed_recipe_is_told(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe()
+    go(path, root, tmp_path / "run", "stages.only.steps=2")
+    _, heard = go(path, root, tmp_path / "run", "stages.only.optim.lr=5e-4", resume="auto")
+    told = [line for line in heard.lines if "the recipe has changed" in line]
+    assert any("optim.lr: 0.001, now 0.0005" in line for line in told)
+    assert any("steps: 2, now 6" in line for line in told)
+
+
+def test_another_model_does_not_fit(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe()
+    go(path, root, tmp_path / "run", "stages.only.steps=2")
+    with pytest.raises(CheckpointError, match="does not fit the recipe"):
+        go(path, root, tmp_path / "run", "stages.only.model.transformer.queries=30", resume="auto")
+
+
+def test_stages_start_from_one_another(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe(steps=2)
+    one = load_recipe(path).model_dump(mode="json")
+    first = one["stages"]["only"]
+    first["model"] |= {"mask_encoder": None}
+    first["data"]["sources"] = [{"index": "ris/train"}]
+    second = load_recipe(path).model_dump(mode="json")["stages"]["only"] | {"init": {"stage": "first"}}
+    two = tmp_path / "two.yaml"
+    two.write_text(json.dumps({"run": one["run"], "stages": {"first": first, "second": second}}))
+    with pytest.raises(UniRefError, match="starts from stage first, which is not done"):
+        heard = Heard()
+        train(TrainRequest(load_recipe(two), root, tmp_path / "run", ("second",), device="cpu"), heard)
+    _, heard = go(two, root, tmp_path / "run")
+    assert any("second: weights from" in line and "new: mask_encoder" in line for line in heard.lines)
+    bundle = load_bundle(tmp_path / "run/second/final")
+    assert bundle.model.mask_encoder is not None
+
+
+def test_a_step_that_is_not_finite_is_left_out(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from uniref.engine import learner
+
+    original, calls = learner.Learner.forward, []
+
+    def sometimes_nan(self: learner.Learner, *arguments: object) -> dict[str, torch.Tensor]:
+        calls.append(arguments)
+        terms = original(self, *arguments)
+        return {name: term * float("nan") for name, term in terms.items()} if len(calls) in (3, 4) else terms
+
+    monkeypatch.setattr(learner.Learner, "forward", sometimes_nan)
+    _, heard = go(make_recipe(), root, tmp_path / "run")
+    (told,) = [line for line in heard.lines if "not applied" in line]
+    assert "step 2" in told
+    assert "/train:" in told
+    assert heard.records[-1]["bad_steps"] == 1
+    assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "run").values())
+
+
+def test_too_many_bad_steps_stop_with_the_state_saved(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from uniref.engine import learner
+
+    original = learner.Learner.forward
+
+    def nan(self: learner.Learner, *arguments: object) -> dict[str, torch.Tensor]:
+        return {name: term * float("nan") for name, term in original(self, *arguments).items()}
+
+    monkeypatch.setattr(learner.Learner, "forward", nan)
+    with pytest.raises(UniRefError, match="3 steps in a row without a finite loss"):
+        go(make_recipe(), root, tmp_path / "run", "run.max_bad_steps=3")
+    assert state.check(tmp_path / "run/only/checkpoints/step-00000003").step == 3
+
+
+def test_sigterm_saves_and_stops(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from uniref.engine.step import Stepper
+
+    original, steps = Stepper.step, []
+
+    def signalled(self: Stepper, *arguments: object) -> object:
+        steps.append(1)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, *arguments)
+
+    path = make_recipe(checkpoint={"every": 100, "keep": 1})
+    go(path, root, tmp_path / "whole")
+    monkeypatch.setattr(Stepper, "step", signalled)
+    outcome, heard = go(path, root, tmp_path / "run")
+    assert outcome.signal == signal.SIGTERM
+    assert any("finishing the step" in line for line in heard.lines)
+    monkeypatch.undo()
+    go(path, root, tmp_path / "run", resume="auto")
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+KILLED = """
+    import os, signal, sys
+    from uniref.engine import state, step
+    moment, count = sys.argv[1], int(sys.argv[2])
+    owner, name = {"saving": (state, "sha256"), "step": (step.Stepper, "step")}[moment]
+    original, calls = getattr(owner, name), []
+
+    def kill(*arguments, **options):
+        calls.append(1)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **options)
+
+    setattr(owner, name, kill)
+    from uniref_cli.app import run
+    sys.exit(run(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize(("moment", "count"), [("step", 4), ("saving", 6)])
+def test_killed_outright_and_resumed_gives_the_same_weights(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path, moment: str, count: int
+) -> None:
+    """The second kill comes when a checkpoint is written but has not got its name."""
+    path = make_recipe()
+    go(path, root, tmp_path / "whole")
+    script = tmp_path / "killed.py"
+    script.write_text(textwrap.dedent(KILLED))
+    arguments = ["train", str(path), "--root", str(root), "--out", str(tmp_path / "run"), "--device", "cpu", "-q"]
+    dead = subprocess.run(
+        [sys.executable, str(script), moment, str(count), *arguments], capture_output=True, text=True, check=False
+    )
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    names = [each.name for each in state.steps(tmp_path / "run/only/checkpoints")]
+    assert names == ["step-00000002"]
+    go(path, root, tmp_path / "run", resume="auto")
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+    assert not list((tmp_path / "run/only/checkpoints").glob(".*"))

@@ -1,0 +1,145 @@
+"""What a training would do, without doing it: sizes, rates, data, batches, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from uniref.core.device import best_precision, resolve_device
+from uniref.core.errors import UsageError
+from uniref.data.sources import open_sources
+from uniref.engine.build import freeze
+from uniref.engine.optim import groups
+from uniref.model.uniref import UniRef
+from uniref.recipe.recipe import Recipe
+from uniref.recipe.stage import StageConfig
+
+_MOMENTS = 2  # tensors that AdamW keeps for each parameter
+
+
+def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, processes: int) -> Iterator[str]:
+    """Lines that tell each stage.
+
+    Args:
+        recipe: The resolved recipe.
+        names: Stages; empty = all.
+        root: Data root; data sets that are not prepared are told as such.
+        device: As for `resolve_device`.
+        processes: How many devices share a step.
+
+    Raises:
+        UsageError: The batch cannot be shared, or recipe and model do not fit.
+    """
+    yield yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
+    place = resolve_device(device)
+    for name in names or tuple(recipe.stages):
+        if name not in recipe.stages:
+            raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(recipe.stages)})")
+        stage = recipe.stages[name]
+        with torch.device("meta"):
+            model = UniRef(stage.model)
+        freeze(model, stage, f"stages.{name}")
+        yield ""
+        yield f"stage {name}"
+        yield from _parts(model)
+        yield from _rates(model, stage)
+        yield from _data(stage, root)
+        yield from _batch(stage, place, processes)
+        yield _memory(model, stage, place)
+
+
+def _parts(model: UniRef) -> Iterator[str]:
+    yield "  parameters (trained / all)"
+    for name, part in model.named_children():
+        yield f"    {name:14} {_count(part, True):>14,} / {_count(part):,}"
+    yield f"    {'together':14} {_count(model, True):>14,} / {_count(model):,}"
+
+
+def _count(module: nn.Module, trained: bool = False) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
+
+
+def _rates(model: UniRef, stage: StageConfig) -> Iterator[str]:
+    schedule = stage.optim.schedule
+    drops = ", ".join(f"x {schedule.gamma:g} from step {m}" for m in schedule.milestones) or "constant"
+    warm = f", warm-up over {schedule.warmup_steps} steps" if schedule.warmup_steps else ""
+    yield f"  learning rates ({stage.steps:,} steps; {drops}{warm})"
+    for group in groups(model, stage.optim):
+        size = sum(p.numel() for p in group.parameters.values())
+        yield f"    {group.name:18} {group.lr:<10.3g} weight decay {group.weight_decay:<6g} {size:>13,} parameters"
+
+
+def _data(stage: StageConfig, root: Path) -> Iterator[str]:
+    yield "  data"
+    total = sum(source.ratio for source in stage.data.sources)
+    for source in stage.data.sources:
+        share = source.ratio / total
+        draws = share * stage.steps * stage.global_batch
+        if not (root / "index" / source.index / "manifest.json").is_file():
+            yield f"    {share:6.1%}  {source.index}: not prepared (uniref prepare-data {source.index.split('/')[0]})"
+            continue
+        (opened,) = open_sources(stage.data.model_copy(update={"sources": (source,)}), root)
+        yield (
+            f"    {share:6.1%}  {source.index}: {opened.task.value}, {len(opened):,} samples, "
+            f"seen {draws / len(opened):.3g} times"
+        )
+
+
+def _batch(stage: StageConfig, place: torch.device, processes: int) -> Iterator[str]:
+    if stage.units % processes:
+        raise UsageError(
+            f"global_batch {stage.global_batch} of micro_batch {stage.micro_batch} are {stage.units} batches, which "
+            f"{processes} processes cannot share; change one of the three"
+        )
+    accumulation = stage.units // processes
+    yield (
+        f"  global batch {stage.global_batch} = {stage.micro_batch} a device x {processes} "
+        f"{'process' if processes == 1 else 'processes'} ({place.type}) x {accumulation} accumulated"
+    )
+
+
+def _memory(model: UniRef, stage: StageConfig, place: torch.device) -> str:
+    precision = best_precision(place) if stage.precision == "auto" else stage.precision
+    weights, trained = 4 * _count(model), 4 * _count(model, True)
+    fixed = weights + trained * (1 + _MOMENTS) + (trained if stage.ema else 0)
+    augment = [stage.data.augment_of(source) for source in stage.data.sources]
+    largest = max(augment, key=lambda each: max(each.short_sides) * each.max_long_side)
+    short, long = max(largest.short_sides), largest.max_long_side
+    long = min(long, short * 16 // 9)  # a film's proportions
+    size = (-(-short // 32) * 32, -(-long // 32) * 32)
+    activations = _activations(model, stage, size) * stage.micro_batch * (1 if precision == "float32" else 0.5)
+    return (
+        f"  memory about {(fixed + activations) / 1e9:.1f} GB a device: weights, gradients and optimiser "
+        f"{fixed / 1e9:.1f}, activations {activations / 1e9:.1f} ({stage.micro_batch} x {size[0]} x {size[1]} pixels, "
+        f"{precision}{', recomputed' if stage.activation_checkpointing else ''})"
+    )
+
+
+def _activations(model: UniRef, stage: StageConfig, size: tuple[int, int]) -> float:
+    """Bytes that the backward pass of one image keeps (references' images count as further ones), float32."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    model.train()
+    images = torch.empty(1, 3, *size, device="meta")
+    padding = torch.zeros(1, *size, dtype=torch.bool, device="meta")
+    parameters = {p.untyped_storage()._cdata for p in model.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(pack, _same):
+        features = model.encode_image(images, padding)
+        model.detect(features, with_proposals=True)
+    total = float(sum(size for key, size in kept.items() if key not in parameters))
+    references = max((source.shots if source.task != "ris" else 0 for source in stage.data.sources), default=0)
+    return total * (1 + references * 0.5 * (stage.model.mask_encoder is not None))
+
+
+def _same(value: Any) -> Any:
+    return value

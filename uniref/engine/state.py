@@ -1,0 +1,126 @@
+"""Checkpoints of a training: complete or not there, checked when read, the last few kept.
+
+`step-00002000/` holds a checkpoint folder that `uniref predict` accepts, `training.pt` with everything else that the
+next step depends on, and `manifest.json` with the checksums of both.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uniref.core.atomic import atomic_folder
+from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.files import sha256
+
+MANIFEST, TRAINING = "manifest.json", "training.pt"
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint whose checksums are right."""
+
+    folder: Path
+    step: int
+    """Optimiser steps done."""
+    facts: dict[str, Any]
+    """What the manifest says besides: stage, number of processes, counters, decisive part of the recipe."""
+
+
+def save(
+    folder: Path,
+    step: int,
+    state: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    write_model: Callable[[Path], None],
+) -> Path:
+    """Write a checkpoint; its name appears when everything is on the disk.
+
+    Args:
+        folder: Of all checkpoints.
+        step: Steps done.
+        state: Goes into `training.pt`: tensors and plain values only.
+        facts: Goes into the manifest: plain values.
+        write_model: Writes the model's files into the folder that it is given.
+    """
+    target = folder / f"step-{step:08d}"
+    with atomic_folder(target, overwrite=True) as work:
+        write_model(work)
+        torch.save(dict(state), work / TRAINING)
+        files = {path.name: sha256(path) for path in sorted(work.iterdir())}
+        content = {"step": step, "files": files, **facts}
+        (work / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    return target
+
+
+def steps(folder: Path) -> list[Path]:
+    """Checkpoints of a folder, oldest first."""
+    found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def keep_last(folder: Path, count: int) -> None:
+    """Delete all but the newest `count` checkpoints."""
+    for path in steps(folder)[:-count]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def check(folder: Path) -> Saved:
+    """Read a checkpoint's manifest and compare the checksums.
+
+    Raises:
+        CheckpointError: It is none, or it is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: not a checkpoint of a training (no {MANIFEST})")
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+        step, files = int(facts.pop("step")), dict(facts.pop("files"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged ({error})") from None
+    for name, digest in files.items():
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder}: damaged: {name} is missing")
+        try:
+            actual = sha256(folder / name)
+        except UniRefError as error:
+            raise CheckpointError(str(error)) from None
+        if actual != digest:
+            raise CheckpointError(f"{folder}: damaged: the checksum of {name} is wrong")
+    return Saved(folder, step, facts)
+
+
+def latest(folder: Path, warn: Callable[[str], None]) -> Saved | None:
+    """The newest checkpoint that is intact; a damaged one is told and passed over."""
+    for path in reversed(steps(folder)):
+        try:
+            return check(path)
+        except CheckpointError as error:
+            warn(f"{error}; using the one before")
+    return None
+
+
+def load(saved: Saved) -> dict[str, Any]:
+    """`training.pt` of a checkpoint: tensors on the CPU and plain values; nothing in it is executed.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    path = saved.folder / TRAINING
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds no training state")
+    return state
