@@ -1,8 +1,6 @@
-"""Small batches of every task, drawn: a bright rectangle an image, and whatever refers to it."""
+"""Small batches of every task, drawn: two rectangles a picture, and a reference that decides which one is meant."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,61 +9,62 @@ from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.tasks import Task
 from uniref.model.tokenizer import TextTokenizer
 
-SIZE = (96, 128)
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels."""
+SIZE = (64, 96)
+BOXES = ((8, 12, 40, 44), (52, 20, 88, 56))
+"""x0, y0, x1, y1 in pixels, one left and one right."""
 
 
-def picture(boxes: Sequence[Box], size: tuple[int, int] = SIZE, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """A normalised image [3, H, W] of differently coloured rectangles on noise, and their masks bool [N, H, W]."""
-    generator = torch.Generator().manual_seed(seed)
-    image = 0.3 * torch.randn(3, *size, generator=generator)
-    masks = torch.zeros(len(boxes), *size, dtype=torch.bool)
-    for index, (x0, y0, x1, y1) in enumerate(boxes):
-        masks[index, y0:y1, x0:x1] = True
-        image[:, y0:y1, x0:x1] += torch.tensor([1.5, -1.5, 0.5]).roll(index)[:, None, None]
+def picture(seed: int, moved: int = 0) -> tuple[Tensor, Tensor]:
+    """A normalised image [3, H, W] of the rectangles, each of its own colour, on noise; and their masks [2, H, W]."""
+    image = 0.3 * torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(seed))
+    masks = torch.zeros(len(BOXES), *SIZE, dtype=torch.bool)
+    for index, (x0, y0, x1, y1) in enumerate(BOXES):
+        masks[index, y0:y1, x0 - moved : x1 - moved] = True
+        image[:, masks[index]] += torch.tensor([1.5, -1.5, 0.5]).roll(index)[:, None]
     return image, masks
 
 
-def targets(boxes: Sequence[Box], masks: Tensor | None, size: tuple[int, int] = SIZE) -> Targets:
-    """Of rectangles in an image of `size`."""
-    x0, y0, x1, y1 = torch.tensor(boxes, dtype=torch.float32).view(-1, 4).unbind(1)
-    scale = torch.tensor([size[1], size[0], size[1], size[0]])
-    cxcywh = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], dim=1) / scale
-    return Targets(cxcywh, torch.zeros(len(boxes), dtype=torch.int64), masks)
+def box_of(mask: Tensor) -> Tensor:
+    """The tight box of a mask, cxcywh as fractions."""
+    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+    y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    height, width = mask.shape
+    return torch.stack([(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height])
 
 
 def make_batch(task: Task, masks: bool = True, text_only: bool = False) -> Batch:
-    """Two samples of a task; the first has two objects where the task is detection.
+    """Two samples with the same picture; what refers to the first rectangle in one refers to the second in the other.
 
     Args:
-        task: Of the batch.
+        task: Of the batch; detection wants both rectangles in both.
         masks: False: targets have boxes only.
         text_only: RVOS without the earlier frame.
     """
-    boxes: list[list[Box]] = [[(12, 20, 60, 70)], [(70, 30, 118, 84)]]
-    if task is Task.DETECTION:
-        boxes[0].append((76, 10, 110, 50))
-    drawn = [picture(each, seed=seed) for seed, each in enumerate(boxes)]
+    image, drawn = picture(0)
+    wanted = [drawn, drawn] if task is Task.DETECTION else [drawn[:1], drawn[1:]]
     text = references = None
     if task.needs_text:
-        text = TextTokens(*TextTokenizer.bert_base_uncased()(["the left thing", "a box on the right"]))
+        text = TextTokens(*TextTokenizer.bert_base_uncased()(["the left one", "a box on the right"]))
     if task in (Task.FSS, Task.VOS) or (task is Task.RVOS and not text_only):
         shots = 2 if task is Task.FSS else 1
-        earlier = [
-            [picture([(x0 - 4 * s, y0, x1 - 4 * s, y1)], seed=9 + s) for s in range(shots)]
-            for ((x0, y0, x1, y1), *_) in boxes
-        ]
+        shown = [picture(1 + shot, moved=2 + shot) for shot in range(shots)]
         references = ReferenceImages(
-            torch.stack([torch.stack([image for image, _ in each]) for each in earlier]),
-            torch.zeros(2, shots, *SIZE, dtype=torch.bool),
-            torch.stack([torch.stack([mask[0] for _, mask in each]) for each in earlier]),
+            images=torch.stack([view for view, _ in shown]).expand(2, -1, -1, -1, -1),
+            padding=torch.zeros(2, shots, *SIZE, dtype=torch.bool),
+            masks=torch.stack([torch.stack([each[sample] for _, each in shown]) for sample in range(2)]),
         )
     return Batch(
         task=task,
-        images=torch.stack([image for image, _ in drawn]),
+        images=image.expand(2, -1, -1, -1),
         padding=torch.zeros(2, *SIZE, dtype=torch.bool),
-        targets=tuple(targets(each, mask if masks else None) for each, (_, mask) in zip(boxes, drawn, strict=True)),
+        targets=tuple(
+            Targets(
+                torch.stack([box_of(mask) for mask in each]),
+                torch.zeros(len(each), dtype=torch.int64),
+                each if masks else None,
+            )
+            for each in wanted
+        ),
         text=text,
         references=references,
         ids=("drawn:0", "drawn:1"),

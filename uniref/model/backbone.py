@@ -33,7 +33,12 @@ class Backbone(nn.Module):
         body: Any = _create(config)
         self.channels_last = str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC")
         self.widths: list[int] = body.feature_info.channels()
-        self.body = freeze_batch_norm_2d(body) if config.frozen_batch_norm else body
+        if config.frozen_batch_norm:
+            for module in body.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    nn.init.ones_(module.weight)  # frozen at timm's zero start, it would switch its block off for good
+            body = freeze_batch_norm_2d(body)
+        self.body = body
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.widths) if config.level_norm else None
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -1,0 +1,90 @@
+"""Every term of the training losses agrees with the released system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.golden.conftest import Golden
+from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
+from uniref.core.boxes import xyxy_to_cxcywh
+from uniref.core.tasks import Task
+from uniref.engine.learner import Learner, ground_truth_boxes
+from uniref.model.tokenizer import TextTokenizer
+from uniref.ops.images import normalise, pad_batch, pad_mask
+from uniref.recipe.loss import LossConfig
+from uniref.weights.bundle import load_bundle
+
+pytestmark = [pytest.mark.golden, pytest.mark.slow]
+
+Arrays = Mapping[str, Any]
+
+
+@pytest.mark.parametrize("name", ["ris", "detection", "fss", "vos", "rvos_lang", "rvos_lang_mask", "pretrain"])
+def test_losses(name: str, golden: Golden, golden_folder: Path, converted: Callable[[str], Path]) -> None:
+    arrays = golden(f"loss_{name}")
+    expected = json.loads((golden_folder / f"loss_{name}.json").read_text())
+    bundle = load_bundle(converted("pre_r50" if name == "pretrain" else "r50"))
+    batch = make_batch(name, arrays, bundle.tokenizer)
+    learner = Learner(bundle.model, LossConfig(auxiliary_masks=name != "pretrain")).eval()
+    # the released counter of BoxInst counts every decoder layer's loss
+    iteration = arrays.get("boxinst_iteration", 0) / len(bundle.model.transformer.decoder)
+    terms = learner(batch, ground_truth_boxes(batch), iteration)
+    assert set(terms) == set(expected)
+    for key, term in terms.items():
+        assert term.item() == pytest.approx(expected[key], rel=1e-4), key
+    torch.stack(list(terms.values())).sum().backward()
+    gradients = [p.grad for p in learner.parameters() if p.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def make_batch(name: str, arrays: Arrays, tokenizer: TextTokenizer | None) -> Batch:
+    task = Task.DETECTION if name == "pretrain" else Task(name.split("_")[0])
+    if task.is_video:
+        images, masks = [arrays["frames"][1]], [arrays["mask1"][None]]
+    else:
+        images = [arrays["image0"], arrays["image1"]]
+        one = "masks{}" if task is Task.DETECTION else "mask{}"
+        masks = [
+            arrays[one.format(i)].reshape(-1, *image.shape[:2]) for i, image in enumerate(images) if name != "pretrain"
+        ]
+    padded = pad_batch([normalise(image, image.shape[:2]) for image in images])
+    targets = []
+    for i, image in enumerate(images):
+        height, width = image.shape[:2]
+        boxes = torch.from_numpy(arrays[f"boxes{i}"]) if not masks else tight_boxes(masks[i])
+        classes = torch.from_numpy(arrays[f"classes{i}"]) if not masks else torch.zeros(len(boxes), dtype=torch.int64)
+        filled = pad_mask(torch.from_numpy(masks[i]), padded.images.shape[-2:]) if masks else None
+        targets.append(Targets(xyxy_to_cxcywh(boxes) / torch.tensor([width, height] * 2), classes, filled))
+    text = references = None
+    if task.needs_text:
+        assert tokenizer is not None
+        text = TextTokens(*tokenizer([str(each) for each in np.atleast_1d(arrays.get("texts", arrays.get("text")))]))
+    if task is Task.FSS:
+        references = shown([arrays["support0"], arrays["support1"]], [arrays["support_mask0"], arrays["support_mask1"]])
+    elif name in ("vos", "rvos_lang_mask"):
+        references = shown([arrays["frames"][0]], [arrays["mask0"]])
+    return Batch(task, padded.images, padded.padding, tuple(targets), text, references)
+
+
+def shown(images: list[Any], masks: list[Any]) -> ReferenceImages:
+    """One reference image a sample."""
+    padded = pad_batch([normalise(image, image.shape[:2]) for image in images])
+    filled = [pad_mask(torch.from_numpy(mask), padded.images.shape[-2:]) for mask in masks]
+    return ReferenceImages(padded.images[:, None], padded.padding[:, None], torch.stack(filled)[:, None])
+
+
+def tight_boxes(masks: Any) -> Tensor:
+    """xyxy in pixels, the far edges exclusive."""
+    found = []
+    for mask in masks:
+        ys, xs = np.nonzero(mask)
+        found.append([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+    return torch.tensor(found, dtype=torch.float32)
