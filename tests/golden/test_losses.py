@@ -46,7 +46,7 @@ def test_losses(name: str, golden: Golden, golden_folder: Path, converted: Calla
 
 
 def make_batch(name: str, arrays: Arrays, tokenizer: TextTokenizer | None) -> Batch:
-    task = Task.DETECTION if name == "pretrain" else Task(name.split("_")[0])
+    task = Task.DETECTION if name == "pretrain" else Task(name.split("_", maxsplit=1)[0])
     if task.is_video:
         images, masks = [arrays["frames"][1]], [arrays["mask1"][None]]
     else:
