@@ -11,6 +11,7 @@ from uniref.recipe.model import (
     TextConfig,
     TransformerConfig,
 )
+from uniref.recipe.sam import SamDecoderConfig, SamImageConfig, SamModelConfig
 
 TINY_BERT = {
     "model_type": "bert",
@@ -35,3 +36,18 @@ def tiny_config(**changes: object) -> ModelConfig:
         "mask_head": MaskHeadConfig(widths=(16, 8)),
     }
     return ModelConfig(**(sizes | changes))
+
+
+def tiny_sam_config(**changes: object) -> SamModelConfig:
+    """A SAM for inputs of 128 x 128 pixels with two layers, one of them windowed."""
+    sizes: dict[str, object] = {
+        "hidden_dim": 32,
+        "image_encoder": SamImageConfig(
+            width=24, depth=2, heads=2, global_layers=(1,), window=3, mlp_dim=32, image_size=128
+        ),
+        "mask_decoder": SamDecoderConfig(mlp_dim=32, iou_dim=16),
+        "text": TextConfig(encoder=TINY_BERT),
+        "mask_encoder": MaskEncoderConfig(stem_width=8, widths=(8, 8, 16), depths=(1, 1, 1)),
+        "fusion": FusionConfig(heads=8, head_dim=16),
+    }
+    return SamModelConfig(**(sizes | changes))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uniref.data.augment import Crop, Flip, Transform, draw_clip_transforms, draw_image_transform
-from uniref.data.masks import box_of
+from uniref.ops.images import box_of
 from uniref.recipe.data import AugmentConfig
 
 SMALL = AugmentConfig(

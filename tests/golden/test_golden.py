@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.golden.compare import SCORE, close, same_pixels
 from tests.golden.conftest import Golden
 from uniref import Predictor
 from uniref.inference.preprocess import normalise, pad_batch
@@ -20,7 +21,6 @@ from uniref.weights.bundle import Bundle, load_bundle
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
 
 Converted = Callable[[str], Path]
-SCORE = 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +37,6 @@ def predictor(bundle: Bundle) -> Predictor:
 def _no_grad() -> Iterator[None]:
     with torch.no_grad():
         yield
-
-
-def close(actual: Tensor, expected: np.ndarray, tolerance: float) -> None:
-    """Mean deviation relative to the expected mean absolute value; infinities must stand in the same places."""
-    wanted = torch.as_tensor(expected)
-    assert actual.shape == wanted.shape
-    finite = torch.isfinite(wanted)
-    assert torch.equal(torch.isfinite(actual), finite)
-    deviation = (actual - wanted)[finite].abs()
-    assert float(deviation.max() / wanted[finite].abs().mean()) < 10 * tolerance
-    assert float(deviation.mean() / wanted[finite].abs().mean()) < tolerance
-
-
-def same_pixels(actual: np.ndarray, expected: np.ndarray) -> None:
-    assert actual.shape == expected.shape
-    assert (actual == expected).mean() >= 0.995
 
 
 def network_input(image: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -110,7 +110,7 @@ def test_text_padding_changes_nothing(encoder: dict[str, object]) -> None:
 
 def test_mask_encoder_gives_every_level() -> None:
     config = MaskEncoderConfig(stem_width=4, widths=(4, 8, 8, 16), depths=(1, 1, 2, 1))
-    encoder = MaskEncoder(config, dim=16, levels=4, groups=4).eval()
+    encoder = MaskEncoder(config, dim=16, strides=[8, 16, 32, 64], groups=4).eval()
     frame = [torch.randn(2, 16, 8 // s, 12 // s) for s in (1, 2, 4)] + [torch.randn(2, 16, 1, 2)]
     values = encoder(torch.randn(2, 3, 64, 96), torch.rand(2, 64, 96) > 0.5, frame)
     assert [v.shape for v in values] == [f.shape for f in frame]

@@ -92,6 +92,30 @@ def test_errors_name_place_and_remedy(tmp_path: Path, change: tuple[str, str], m
 
 
 @pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("{levls: 4}", "model.levls: unknown key; did you mean levels?"),
+        ("{levels: 2}", "model.levels: input should be greater"),
+        ("{family: sam, fuson: 1}", "model.fuson: unknown key; did you mean fusion?"),
+        ("{family: sam, image_encoder: vit_x}", "model.image_encoder: 'vit_x': no such SAM; choose from vit_b, vit_l"),
+        ("{family: sam, text: null}", "is trained as ris, but model.text is null"),
+        ("{family: sma}", "model: family: is unknown; use 'uniref' or 'sam'"),
+    ],
+)
+def test_errors_in_a_model_of_either_family(tmp_path: Path, model: str, message: str) -> None:
+    text = BASE.replace("index: pets/train", "index: pets/train\n          task: ris")
+    with pytest.raises(UsageError) as caught:
+        load_recipe(write(tmp_path, text.replace("steps: 10", f"steps: 10\n    model: {model}")))
+    assert message in str(caught.value)
+
+
+def test_a_sam_is_not_trained_to_detect(tmp_path: Path) -> None:
+    text = BASE.replace("index: pets/train", "index: pets/train\n          task: detection")
+    with pytest.raises(UsageError, match="pets/train\\) has no reference to follow, which a SAM model needs"):
+        load_recipe(write(tmp_path, text), ["stages.a.model.family=sam"])
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("stages.a.stesp=3", "--set stages.a.stesp=3: stages.a.stesp: unknown key; did you mean steps?"),

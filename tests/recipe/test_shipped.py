@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from uniref.model.uniref import UniRef
+from uniref.model.build import build_model
 from uniref.recipe.load import load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -15,7 +15,7 @@ def test_shipped_recipe_builds_its_models(path: Path) -> None:
     assert recipe.description
     for stage in recipe.stages.values():
         with torch.device("meta"):
-            model = UniRef(stage.model)
+            model = build_model(stage.model)
         assert all(parameter.is_meta for parameter in model.parameters())
 
 

@@ -104,7 +104,7 @@ _INNER = [
 ]
 
 
-def _official_name(name: str) -> str:
+def spell(name: str) -> str:
     for pattern, new in _RULES:
         spelled, count = re.subn(rf"^{pattern}", new, name)
         if count:
@@ -123,7 +123,7 @@ def official_state(config: ModelConfig) -> tuple[dict[str, Tensor], dict[str, Te
     """A random model in the released layout, and the same tensors under our names."""
     model = UniRef(config)
     ours = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    official = {_official_name(name): tensor for name, tensor in ours.items()}
+    official = {spell(name): tensor for name, tensor in ours.items()}
     for name in list(official):
         if re.match(r"detr\.detr\.(class|bbox)_embed", name):
             official[name.replace("detr.detr.", "detr.detr.transformer.decoder.", 1)] = official[name]

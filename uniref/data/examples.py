@@ -17,10 +17,10 @@ from uniref.data.augment import Boxes, Transform, draw_clip_transforms, draw_ima
 from uniref.data.clips import draw_pair, presence
 from uniref.data.frames import read_frame, read_frames
 from uniref.data.index import Media, Sample
-from uniref.data.masks import box_of, union_mask
+from uniref.data.masks import union_mask
 from uniref.data.sources import TrainSource
 from uniref.data.words import has_ordinal, swap_sides
-from uniref.ops.images import BoolMask, UInt8Image
+from uniref.ops.images import BoolMask, UInt8Image, box_of
 
 
 class Rejected(Exception):

@@ -1,10 +1,8 @@
-"""Masks of the index, and their boxes."""
+"""Masks of the index."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
 
 from uniref.core import rle
 from uniref.data.index import Annotations
@@ -20,11 +18,3 @@ def union_mask(annotations: Sequence[Annotations], frame: int) -> BoolMask | Non
         return None
     height, width = annotations[0].height, annotations[0].width
     return rle.decode(rle.merge(parts, height, width), height, width)
-
-
-def box_of(mask: BoolMask) -> tuple[float, float, float, float] | None:
-    """Tight box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive; None for an empty mask."""
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)

@@ -19,8 +19,8 @@ from uniref.evaluation.predict_images import predict_block
 from uniref.evaluation.score import ScoreJob, score_unit
 from uniref.evaluation.store import Store
 from uniref.inference.predictor import Predictor
+from uniref.model.referring import ReferringModel
 from uniref.model.tokenizer import TextTokenizer
-from uniref.model.uniref import UniRef
 from uniref.weights.bundle import Bundle, BundleConfig
 
 Predict = Callable[[Store, Sequence[int]], Iterator[int]]
@@ -28,7 +28,7 @@ Predict = Callable[[Store, Sequence[int]], Iterator[int]]
 
 
 def evaluate(
-    model: UniRef,
+    model: ReferringModel,
     tokenizer: TextTokenizer | None,
     root: Path | str,
     data: Sequence[str],
@@ -56,7 +56,8 @@ def evaluate(
         data: `dataset/split` each, for example `synthetic/val-ris`.
         limit: Only the first samples (images) or videos of each.
         shots: Support images of few-shot data.
-        sides: Short and longest long side of the network input in pixels; None = the protocol's.
+        sides: Short and longest long side of the network input in pixels; None = the protocol's, or what fills the
+            square of a SAM model.
         device: Where to compute; None = where the model is.
         precision: "float32", "bfloat16", "float16" or "auto", see `Predictor`.
         out: Folder for predictions and scores, of this evaluation alone: finished units in it are not done again. None
@@ -73,6 +74,7 @@ def evaluate(
         UsageError: A name is not `dataset/split`, or the model cannot do the task.
         UniRefError: A split is not prepared, has no ground truth, or a picture cannot be read.
     """
+    made_for = sides or model.sides
     place = device or str(next(model.parameters()).device)
     modes = {module: module.training for module in model.modules()}  # frozen parts may be in another than the rest
     model.eval()
@@ -83,8 +85,8 @@ def evaluate(
             numbers = {}
             for name in data:
                 benchmark = open_benchmark(Path(root), name, shots, limit)
-                if sides is not None:
-                    benchmark = replace(benchmark, protocol=replace(benchmark.protocol, sides=sides))
+                if made_for is not None:
+                    benchmark = replace(benchmark, protocol=replace(benchmark.protocol, sides=made_for))
                 store = Store(benchmark, base / benchmark.folder)
                 mine = range(part[0], len(benchmark.units), part[1])
                 work(store, mine, partial(predict_units, predictor), workers, progress)

@@ -18,7 +18,6 @@ from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.segmenter import Frame, Segmenter, hard_masks
 from uniref.inference.video import MAX_ID, VideoTracker
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
-from uniref.ops.resize import fit_size
 from uniref.weights.bundle import Bundle, load_bundle
 
 AnyMask = npt.NDArray[np.generic]
@@ -83,7 +82,7 @@ class Predictor:
     @property
     def classes(self) -> int:
         """How many classes of objects `detect` tells apart; 1 for a class-agnostic model."""
-        return self._segmenter.model.config.classes
+        return self._segmenter.model.classes
 
     @overload
     def segment_image(
@@ -121,10 +120,11 @@ class Predictor:
             support: Few-shot examples: (uint8 RGB [h, w, 3], mask [h, w], non-zero = the object), of any sizes; or what
                 `encode_support` made of them, to use them for many images.
             short_side, long_side: Network resolution in pixels; by default 800 / 1333 for a text and 480 / 768 for
-                support images (which are resized the same way). `short_side=None` keeps every image's size.
+                support images (which are resized the same way). `short_side=None` keeps every image's size. A SAM
+                model's input is a square: by default the long side is made to fill it, and never more.
 
         Returns:
-            Mask at the image's size, score and box.
+            Mask at the image's size, score and box (of a SAM model: the mask's tight box).
 
         Raises:
             UsageError: Not exactly one of `text` and `support`, or an array of the wrong form.
@@ -191,7 +191,8 @@ class Predictor:
                 (Ref-YouTube-VOS); else every frame by the text alone, without a threshold (Ref-DAVIS17).
             score_threshold: An object whose best score is at or under it is not in the frame. The published
                 protocols use 0.3 (texts, DAVIS), 0.4 (YouTube-VOS, MOSE) and 0.5 (LVOS).
-            short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps it.
+            short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps it. For
+                a SAM model as in `segment_image`.
 
         Yields:
             One result a frame, as soon as it is ready.
@@ -238,13 +239,14 @@ class Predictor:
         )
 
     def _sides(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:
-        """Sides as asked for, else what the model is made for, else the protocol's."""
-        defaults = self.config.sides or protocol
+        """Sides as asked for, else what the model is made for, else the protocol's; never longer than a square."""
+        square = self._segmenter.model.canvas
+        defaults = self.config.sides or self._segmenter.model.sides or protocol
         chosen = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
         for name, value in zip(("short_side", "long_side"), chosen, strict=True):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} {value!r}: must be a whole number of pixels, at least 1")
-        return chosen
+        return chosen if square is None else (chosen[0], min(chosen[1] or square, square))
 
     def _support(
         self, support: Support | ProjectedReference, sides: tuple[int | None, int | None]
@@ -258,18 +260,15 @@ class Predictor:
             check_image(image)
             original = (image.shape[0], image.shape[1])
             chosen = check_mask(mask, original, f"mask of support image {index}")
-            size = fit_size(*original, *sides)
+            size = self._segmenter.fit(original, *sides)
             images.append(normalise(image, size))
             masks.append(torch.tensor(resize_mask(chosen, size)))
         return self._segmenter.support_reference(images, masks)
 
     def _image_results(self, frame: Frame, reference: ProjectedReference) -> list[ImageResult]:
         found = self._segmenter.find(frame, [[reference]])
-        masks = hard_masks(found, frame).cpu().numpy()
-        return [
-            ImageResult(mask, score, box.numpy())
-            for mask, score, box in zip(masks, found.scores, found.boxes, strict=True)
-        ]
+        masks = hard_masks(found, frame).cpu()
+        return [ImageResult(mask.numpy(), found.scores[row], found.box(row, mask)) for row, mask in enumerate(masks)]
 
 
 def number_texts(texts: Sequence[str], taken: Iterable[int]) -> dict[int, str]:

@@ -19,7 +19,8 @@ class ImageResult:
     score: float
     """Confidence of the chosen query, 0..1."""
     box: npt.NDArray[np.float32]
-    """Float32 [4]: x0, y0, x1, y1 in pixels of the image, clipped to it."""
+    """Float32 [4]: x0, y0, x1, y1 in pixels of the image, clipped to it. A SAM model's is the mask's tight box, zeros
+    for an empty mask."""
 
 
 @dataclass(frozen=True)
@@ -48,4 +49,4 @@ class FrameResult:
     scores: dict[int, float]
     """Object id -> confidence of the chosen query, 0..1."""
     boxes: dict[int, npt.NDArray[np.float32]]
-    """Object id -> the chosen query's box: x0, y0, x1, y1 in pixels, clipped to the frame."""
+    """Object id -> the chosen query's box: x0, y0, x1, y1 in pixels, clipped to the frame; of a SAM model as above."""

@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,13 +18,14 @@ from torch import Tensor
 from uniref.core.boxes import box_iou, cxcywh_to_xyxy
 from uniref.core.device import autocast
 from uniref.core.errors import UsageError
-from uniref.inference.preprocess import Input, UInt8Image, check_image, normalise, pad_batch, pad_mask
+from uniref.inference.preprocess import Input, UInt8Image, box_of, check_image, normalise, pad_batch, pad_mask
 from uniref.model.mask_head import STRIDE
+from uniref.model.referring import ReferringModel
 from uniref.model.structures import (
-    Detections,
     Features,
     ProjectedReference,
     ReferenceTokens,
+    join_objects,
     join_shots,
     split_reference,
 )
@@ -51,14 +54,21 @@ class Frame:
 
 @dataclass(frozen=True)
 class Found:
-    """The best query of N objects in one image."""
+    """N objects in one image."""
 
     logits: Tensor
     """Mask logits at stride 4, padded, float32 [N, H' / 4, W' / 4]."""
     scores: list[float]
-    """Class scores, 0..1."""
-    boxes: Tensor
-    """Float32 [N, 4] on the CPU, xyxy in pixels of the original image, clipped to it."""
+    """Confidences, 0..1."""
+    boxes: Tensor | None
+    """Float32 [N, 4] on the CPU, xyxy in pixels of the original image, clipped to it; None where the model finds masks
+    alone."""
+
+    def box(self, row: int, mask: Tensor) -> npt.NDArray[np.float32]:
+        """An object's box, float32 [4]: the model's, or the tight one of its mask [H, W] (zeros for an empty mask)."""
+        if self.boxes is not None:
+            return self.boxes[row].numpy()
+        return np.array(box_of(mask.cpu().numpy()) or (0, 0, 0, 0), np.float32)
 
 
 class Segmenter:
@@ -75,7 +85,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: UniRef,
+        model: ReferringModel,
         tokenizer: TextTokenizer | None,
         device: torch.device,
         precision: str = "float32",
@@ -92,12 +102,22 @@ class Segmenter:
         """Resize, normalise, pad and run the backbone.
 
         Raises:
-            UsageError: `image` is not uint8 RGB [H, W, 3].
+            UsageError: `image` is not uint8 RGB [H, W, 3], or would not fit into a model's square input.
         """
         check_image(image)
         original = (image.shape[0], image.shape[1])
+        size = self.fit(original, short_side, long_side)
+        return self._encode(pad_batch([normalise(image, size)], self.model.canvas), size, original)
+
+    def fit(self, original: tuple[int, int], short_side: int | None, long_side: int | None) -> tuple[int, int]:
+        """Size of the network input, as `fit_size`, of an image of `original` size. Raises UsageError as `encode`."""
         size = fit_size(*original, short_side, long_side)
-        return self._encode(pad_batch([normalise(image, size)]), size, original)
+        if self.model.canvas is not None and max(size) > self.model.canvas:
+            raise UsageError(
+                f"image: {size[1]} x {size[0]} pixels do not fit into this model's square of {self.model.canvas}; "
+                "leave the short side to its default"
+            )
+        return size
 
     def _encode(self, batch: Input, size: tuple[int, int], original: tuple[int, int]) -> Frame:
         images = batch.images.to(self.device)
@@ -143,7 +163,7 @@ class Segmenter:
             images: Normalised, float32 [3, h, w] each, of any sizes.
             masks: Bool [h, w] each.
         """
-        batch = pad_batch(images)
+        batch = pad_batch(images, self.model.canvas)
         size = batch.images.shape[-2:]
         stacked = torch.stack([pad_mask(mask.float(), size) for mask in masks]).to(self.device)
         inputs = batch.images.to(self.device)
@@ -154,7 +174,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def find(self, frame: Frame, groups: Sequence[Sequence[ProjectedReference]]) -> Found:
-        """The best query's mask, score and box for each object.
+        """Mask, score and box of each object.
 
         Args:
             frame: The image.
@@ -166,30 +186,37 @@ class Segmenter:
         """
         size = 1 if self.device.type == "cpu" else _OBJECTS
         with self._computing(frame.images):
-            fused = [self.model.fuse(frame.features, references) for references in groups]
-            by_level = zip(*(f.levels for f in fused), strict=True)
-            levels = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in by_level]
-            batches = range(0, len(levels[0]), size)
-            found = [self._find(frame, [x[i : i + size] for x in levels]) for i in batches]
+            fused = join_objects([self.model.fuse(frame.features, references) for references in groups])
+            starts = range(0, len(fused.levels[0]), size)
+            found = [self.model.segment(fused.rows(slice(i, i + size))) for i in starts]
+        boxes = [part.boxes for part in found if part.boxes is not None]
         return Found(
-            torch.cat([part.logits for part in found]),
-            [score for part in found for score in part.scores],
-            torch.cat([part.boxes for part in found]),
+            logits=torch.cat([part.logits for part in found]),
+            scores=torch.cat([part.scores for part in found]).tolist(),
+            boxes=_pixels(torch.cat(boxes), frame.original) if boxes else None,
         )
 
     def shares_work(self, frame: Frame) -> bool:
         """Whether objects of one frame should be grouped: not in small inputs on a CPU (see `_computing`)."""
         return self.device.type != "cpu" or frame.images.shape[-2:].numel() >= _LARGE
 
-    def _find(self, frame: Frame, levels: Sequence[Tensor]) -> Found:
-        """Detect, choose and draw in fused levels."""
-        fused = frame.features.with_levels(levels)
-        found: Detections = self.model.detect(fused)
-        queries = self.model.best_queries(found)
-        logits = self.model.draw_best(fused, found, queries)
-        rows = torch.arange(len(queries), device=queries.device)
-        scores = found.logits[-1, rows, queries].sigmoid().amax(-1)
-        return Found(logits, scores.tolist(), _pixels(found.boxes[-1, rows, queries], frame.original))
+    def probabilities(self, found: Found, row: int, frame: Frame, by_mask: bool) -> Tensor:
+        """Video's way to the original size: upsample, crop the padding, resize (SPEC section 6).
+
+        Args:
+            found: Objects of the frame.
+            row: Which of them.
+            frame: The frame.
+            by_mask: Whether the object is followed by masks alone.
+
+        Returns:
+            Float32 [H, W].
+        """
+        height, width = frame.size
+        logits, half = found.logits[row : row + 1], self.model.half_logit
+        if half is None:
+            return _resized(upsample(logits, by_mask).sigmoid()[:, :height, :width], frame.original)[0]
+        return (_resized(upsample(logits, False)[:, :height, :width], frame.original)[0] - half).sigmoid()
 
     @torch.inference_mode()
     def detect(self, frame: Frame, top: int = 100) -> tuple[Tensor, Tensor, Tensor]:
@@ -202,7 +229,12 @@ class Segmenter:
         Returns:
             Boxes float32 [N, 4] (xyxy, pixels of the original image), scores float32 [N] descending, and classes
             int64 [N], all on the CPU.
+
+        Raises:
+            UsageError: The model cannot find anything without a reference.
         """
+        if not isinstance(self.model, UniRef):
+            raise UsageError("a SAM model finds objects by a reference only; it cannot detect all objects of an image")
         with self._computing(frame.images):
             found = self.model.detect(frame.features)
         scores = found.logits[-1, 0].float().sigmoid().cpu()
@@ -285,23 +317,11 @@ def upsample(logits: Tensor, aligned: bool) -> Tensor:
     return F.interpolate(logits[:, None], scale_factor=STRIDE, mode="bilinear", align_corners=False)[:, 0]
 
 
-def probabilities(found: Found, row: int, frame: Frame, aligned: bool) -> Tensor:
-    """Video's way to the original size: sigmoid, crop the padding, resize probabilities (SPEC section 6).
-
-    Args:
-        found: Objects of the frame.
-        row: Which of them.
-        frame: The frame.
-        aligned: As for `upsample`.
-
-    Returns:
-        Float32 [H, W].
-    """
-    height, width = frame.size
-    p = upsample(found.logits[row : row + 1], aligned).sigmoid()[:, :height, :width]
-    if frame.size != frame.original:
-        p = F.interpolate(p[:, None], size=frame.original, mode="bilinear", align_corners=False)[:, 0]
-    return p[0]
+def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """[N, h, w] to `size`, bilinear."""
+    if tuple(maps.shape[-2:]) == size:
+        return maps
+    return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def hard_masks(found: Found, frame: Frame) -> Tensor:

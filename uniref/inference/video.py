@@ -14,7 +14,7 @@ from uniref.core.errors import UsageError
 from uniref.inference.merge import merge_labels
 from uniref.inference.preprocess import BoolMask, UInt8Image, check_image, check_mask
 from uniref.inference.results import FrameResult
-from uniref.inference.segmenter import Frame, Segmenter, probabilities
+from uniref.inference.segmenter import Found, Frame, Segmenter
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
 
 MAX_ID = 255  # labels are uint8, 0 is background
@@ -45,10 +45,15 @@ class _Object:
 class _Sight:
     """One object in one frame."""
 
+    found: Found
+    row: int
     probability: Tensor
     """Float32 [H, W]."""
-    score: float
-    box: npt.NDArray[np.float32]
+
+    @property
+    def score(self) -> float:
+        """Confidence, 0..1."""
+        return self.found.scores[self.row]
 
 
 @dataclass
@@ -144,12 +149,11 @@ class VideoTracker:
         sights = {}
         for row, number in enumerate(numbers):
             known = self._objects[number]
-            score = found.scores[row]
-            if known.thresholded and score <= self.score_threshold:
+            if known.thresholded and found.scores[row] <= self.score_threshold:
                 p = torch.zeros(frame.original, device=self.segmenter.device)
             else:
-                p = probabilities(found, row, frame, aligned=known.static is None)
-            sights[number] = _Sight(p, score, found.boxes[row].numpy())
+                p = self.segmenter.probabilities(found, row, frame, by_mask=known.static is None)
+            sights[number] = _Sight(found, row, p)
         return sights
 
     def _references(self, numbers: Sequence[int]) -> list[ProjectedReference]:
@@ -191,7 +195,7 @@ class VideoTracker:
             labels=labels.cpu().numpy(),
             masks={n: masks[n].cpu().numpy() for n in numbers},
             scores={n: sights[n].score for n in numbers},
-            boxes={n: sights[n].box for n in numbers},
+            boxes={n: sights[n].found.box(sights[n].row, masks[n]) for n in numbers},
         )
 
 

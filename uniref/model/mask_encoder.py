@@ -82,11 +82,12 @@ class MaskEncoder(nn.Module):
     Args:
         config: Sizes of the residual network.
         dim: Width C of frame features and values.
-        levels: Feature levels: strides 8, 16, 32, then stride-2 convolutions.
+        strides: Of the feature levels, ascending, each at least 8; beyond the stages (strides 4, 8, 16, ...) come
+            stride-2 convolutions.
         groups: Groups of the further levels' GroupNorm.
     """
 
-    def __init__(self, config: MaskEncoderConfig, dim: int, levels: int, groups: int) -> None:
+    def __init__(self, config: MaskEncoderConfig, dim: int, strides: Sequence[int], groups: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(4, config.stem_width, 7, 2, 3)
         self.bn1 = nn.BatchNorm2d(config.stem_width)
@@ -97,13 +98,14 @@ class MaskEncoder(nn.Module):
             stages.append(nn.Sequential(*blocks))
             inputs = width
         self.stages = nn.ModuleList(stages)
+        self.taken = [stride.bit_length() - 3 for stride in strides]  # of the maps at strides 4, 8, 16, ...
         extra = []
-        for _ in range(levels - 3):
+        for _ in range(self.taken[-1] + 1 - len(stages)):
             extra.append(nn.Sequential(nn.Conv2d(inputs, dim, 3, 2, 1), nn.GroupNorm(groups, dim)))
             inputs = dim
         self.extra = nn.ModuleList(extra)
-        widths = [*config.widths[1:], *[dim] * len(extra)]
-        self.fusers = nn.ModuleList(Fuser(width + dim, dim, config.gate_reduction) for width in widths)
+        widths = [*config.widths, *[dim] * len(extra)]
+        self.fusers = nn.ModuleList(Fuser(widths[index] + dim, dim, config.gate_reduction) for index in self.taken)
 
     def forward(self, images: Tensor, masks: Tensor, frame_features: Sequence[Tensor]) -> list[Tensor]:
         """Encode one mask an image.
@@ -123,6 +125,6 @@ class MaskEncoder(nn.Module):
             x = stage(x)
             maps.append(x)
         return [
-            fuser(mask_map, frame_map)
-            for fuser, mask_map, frame_map in zip(self.fusers, maps[1:], frame_features, strict=True)
+            fuser(maps[index], frame_map)
+            for fuser, index, frame_map in zip(self.fusers, self.taken, frame_features, strict=True)
         ]

@@ -18,17 +18,34 @@ class Features:
     """Projected features of a batch of images (SPEC section 3), before or after fusion."""
 
     levels: tuple[Tensor, ...]
-    """Float [B, C, h, w] at strides 8, 16, 32, 64, ..."""
+    """Float [B, C, h, w] at strides 8, 16, 32, 64, ...; in SAM one level at stride 16."""
     paddings: tuple[Tensor, ...]
-    """Bool [B, h, w] of each level."""
-    stride4: Tensor
-    """The backbone's own stride-4 map, float [B, C4, H / 4, W / 4]."""
+    """Bool [B, h, w] of each level; () where padded positions count like all others (SAM)."""
     sizes: Tensor
     """(height, width) of each unpadded image in input pixels, float [B, 2]."""
+    stride4: Tensor | None = None
+    """The backbone's own stride-4 map, float [B, C4, H / 4, W / 4]; None in SAM."""
+    prompt: Tensor | None = None
+    """After fusion in SAM: what prompts its mask decoder, float [B, C]. Else None."""
 
     def with_levels(self, levels: Sequence[Tensor]) -> Features:
         """The same images with other (fused) level features."""
         return replace(self, levels=tuple(levels))
+
+    def rows(self, chosen: slice) -> Features:
+        """Some of the objects that were fused into one image: its own parts (batch 1) stay as they are."""
+        prompt = None if self.prompt is None else self.prompt[chosen]
+        return replace(self, levels=tuple(x[chosen] for x in self.levels), prompt=prompt)
+
+
+def join_objects(parts: Sequence[Features]) -> Features:
+    """Objects fused into one image group by group, as one batch."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    levels = tuple(torch.cat(maps) for maps in zip(*(part.levels for part in parts), strict=True))
+    prompts = [part.prompt for part in parts if part.prompt is not None]
+    return replace(first, levels=levels, prompt=torch.cat(prompts) if prompts else None)
 
 
 @dataclass(frozen=True)
@@ -202,3 +219,15 @@ class Detections:
     memory: tuple[Tensor, ...]
     """The encoder's output at every level, float [B, C, h, w]."""
     proposals: Proposals | None
+
+
+@dataclass(frozen=True)
+class Segments:
+    """What a model makes of fused features: one mask a row."""
+
+    logits: Tensor
+    """Mask logits at stride 4, padded, float32 [N, H / 4, W / 4]."""
+    scores: Tensor
+    """Confidence, float [N], 0..1: the class score, or SAM's estimate of the mask's IoU."""
+    boxes: Tensor | None = None
+    """Float [N, 4], cxcywh as fractions of the unpadded image; None where the model finds masks alone."""

@@ -27,7 +27,7 @@ class Input:
     """A batch of images as the network takes it."""
 
     images: Tensor
-    """Normalised, padded with 0 right and bottom, float32 [B, 3, H, W]; H and W multiples of 32."""
+    """Normalised, padded with 0 right and bottom, float32 [B, 3, H, W]; H and W multiples of 32, or a square."""
     padding: Tensor
     """Bool [B, H, W], True = padded."""
 
@@ -59,10 +59,18 @@ def resize_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
     return np.asarray(resized).astype(np.bool_)
 
 
-def pad_batch(images: Sequence[Tensor]) -> Input:
-    """Normalised images [3, h, w] of any sizes as one padded batch."""
-    height = _round_up(max(image.shape[1] for image in images))
-    width = _round_up(max(image.shape[2] for image in images))
+def box_of(mask: BoolMask) -> tuple[float, float, float, float] | None:
+    """Tight box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive; None for an empty mask."""
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)
+
+
+def pad_batch(images: Sequence[Tensor], square: int | None = None) -> Input:
+    """Normalised images [3, h, w] of any sizes as one batch, padded to multiples of 32, or to a square of that side."""
+    height = square or _round_up(max(image.shape[1] for image in images))
+    width = square or _round_up(max(image.shape[2] for image in images))
     batch = torch.zeros(len(images), 3, height, width)
     padding = torch.ones(len(images), height, width, dtype=torch.bool)
     for index, image in enumerate(images):

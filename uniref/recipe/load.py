@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from uniref.core.errors import UsageError
 from uniref.recipe.recipe import Recipe
+from uniref.recipe.sam import FAMILIES, written_path
 from uniref.recipe.tree import Node, merge, parse, parse_file, place_of, plain, with_value
 
 _SHOWN = 3  # errors in one message
@@ -100,11 +101,11 @@ def validate(tree: Node) -> Recipe:
 
 
 def _told(tree: Node, error: Any) -> str:
-    path = tuple(error["loc"])
+    path = written_path(error["loc"])
     key = ".".join(str(part) for part in path)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        message = "unknown key" + _suggestion(str(path[-1]), _fields(Recipe, path[:-1]))
+        message = "unknown key" + _suggestion(str(path[-1]), _fields(Recipe, error["loc"][:-1]))
     elif error["type"] == "missing":
         message = "is missing"
     elif error["type"] in ("enum", "literal_error"):
@@ -124,6 +125,9 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 def _fields(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:
     """Names of the fields at a path below a type; () where it leads to no model."""
     for part in path:
+        if _is_union(kind) and part in FAMILIES:
+            kind = FAMILIES[str(part)]
+            continue
         kind = _model_of(kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             field = kind.model_fields.get(str(part))
@@ -140,6 +144,10 @@ def _fields(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:
 
 def _model_of(kind: Any) -> Any:
     """`X` of `X | None`."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+    if _is_union(kind):
         return next(each for each in typing.get_args(kind) if each is not type(None))
     return kind
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)

@@ -1,12 +1,12 @@
 """Configuration of a model: every size that its modules need, and nothing else.
 
-The defaults are the released UniRef++ with a ResNet-50. A model fifty times smaller is another set
-of numbers. Unknown keys are errors.
+The defaults are the released UniRef++ with a ResNet-50. A model fifty times smaller is another set of numbers. Unknown
+keys are errors. `uniref.recipe.sam` configures the other family of models, UniFusion in SAM.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -46,12 +46,18 @@ class MaskEncoderConfig(_Strict):
     """The residual network that turns image + mask into reference values."""
 
     stem_width: int = Field(64, ge=1)
-    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
-    """Channels of the stages at strides 4, 8, 16, 32."""
-    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    widths: tuple[int, ...] = Field((64, 128, 256, 512), min_length=3, max_length=4)
+    """Channels of the stages at strides 4, 8, 16 and (not in SAM) 32."""
+    depths: tuple[int, ...] = Field((2, 2, 2, 2), min_length=3, max_length=4)
     """Basic blocks in each stage; the default is ResNet-18."""
     gate_reduction: int = Field(16, ge=1)
     """Channel reduction in CBAM's channel gate."""
+
+    @model_validator(mode="after")
+    def _check(self) -> MaskEncoderConfig:
+        if len(self.widths) != len(self.depths):
+            raise ValueError(f"depths {self.depths}: one number a stage, as in widths {self.widths}")
+        return self
 
 
 class FusionConfig(_Strict):
@@ -87,6 +93,7 @@ class MaskHeadConfig(_Strict):
 class ModelConfig(_Strict):
     """A UniRef++ model. `None` for a part means that the model does not have it."""
 
+    family: Literal["uniref"] = "uniref"
     hidden_dim: int = Field(256, ge=8)
     levels: int = Field(4, ge=3, le=6)
     """Feature levels: strides 8, 16, 32 from the backbone, then 64, ... by stride-2 convolutions."""
@@ -112,4 +119,6 @@ class ModelConfig(_Strict):
             raise ValueError(f"hidden_dim {self.hidden_dim}: must be a multiple of groups ({self.groups})")
         if self.fusion is None and (self.text or self.mask_encoder):
             raise ValueError("fusion: needed by a model with a text or mask encoder")
+        if self.mask_encoder and len(self.mask_encoder.widths) != 4:
+            raise ValueError("mask_encoder: needs four stages (strides 4, 8, 16, 32)")
         return self

@@ -12,6 +12,7 @@ from uniref.recipe.data import DataConfig
 from uniref.recipe.loss import LossConfig
 from uniref.recipe.model import ModelConfig
 from uniref.recipe.optim import OptimConfig
+from uniref.recipe.sam import AnyModelConfig, SamModelConfig
 from uniref.recipe.strict import Strict
 
 
@@ -64,7 +65,7 @@ class EvaluationConfig(Strict):
 class StageConfig(Strict):
     """One stage."""
 
-    model: ModelConfig = Field(default_factory=ModelConfig)
+    model: AnyModelConfig = Field(default_factory=ModelConfig)
     init: InitConfig = Field(default_factory=InitConfig)
     data: DataConfig
     loss: LossConfig = Field(default_factory=LossConfig)
@@ -119,7 +120,13 @@ class StageConfig(Strict):
                     f"data.sources.{place} ({source.index}) is trained as {source.task.value if source.task else ''}, "
                     f"but model.{part} is null; give the model that part or leave the source out"
                 )
-            if source.categories and self.model.classes == 1:
+            if isinstance(self.model, SamModelConfig):
+                if source.task is Task.DETECTION or source.categories:
+                    raise ValueError(
+                        f"data.sources.{place} ({source.index}) has no reference to follow, which a SAM model needs; "
+                        "leave the source out"
+                    )
+            elif source.categories and self.model.classes == 1:
                 raise ValueError(
                     f"data.sources.{place} ({source.index}) has categories, but model.classes is 1; "
                     "set model.classes to their number or categories to false"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,14 +16,18 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from uniref.core.errors import CheckpointError
+from uniref.model.build import build_model
+from uniref.model.referring import ReferringModel
 from uniref.model.tokenizer import TextTokenizer
-from uniref.model.uniref import UniRef
-from uniref.recipe.model import BackboneConfig, ModelConfig
+from uniref.recipe.model import BackboneConfig
+from uniref.recipe.sam import AnyModelConfig, written_path
 from uniref.version import __version__
+from uniref.weights.adapter import AdapterConfig, over_base
 from uniref.weights.rename import check_fit
 
+M = TypeVar("M", bound=torch.nn.Module)
 FORMAT_VERSION = 1
-WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+WEIGHTS, ADAPTER, CONFIG, TOKENIZER = "model.safetensors", "adapter.safetensors", "config.json", "tokenizer.json"
 
 
 class BundleConfig(BaseModel):
@@ -36,9 +40,11 @@ class BundleConfig(BaseModel):
     uniref_version: str = __version__
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Floating-point type on disk; computation does not depend on it."""
-    model: ModelConfig | None = None
+    model: AnyModelConfig | None = None
     backbone: BackboneConfig | None = None
     """Set instead of `model` where the folder holds an initial backbone only."""
+    adapter: AdapterConfig | None = None
+    """Set where the folder holds the trained tensors only (`adapter.safetensors`), to be loaded over another folder."""
     sides: tuple[int, int] | None = None
     """Short side and largest long side of the network input, in pixels, that the model is made for; None = what the
     published protocols use."""
@@ -50,7 +56,7 @@ class BundleConfig(BaseModel):
 class Bundle:
     """A loaded checkpoint."""
 
-    model: UniRef
+    model: ReferringModel
     """In evaluation mode, float32, on the CPU."""
     tokenizer: TextTokenizer | None
     """None where the model has no text encoder."""
@@ -69,11 +75,13 @@ def save_bundle(
         tokenizer: Goes into `tokenizer.json` if given.
     """
     dtype = getattr(torch, config.dtype)
-    stored = {
-        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in tensors.items()
-    }
-    save_file(stored, folder / WEIGHTS, metadata={"format": "pt"})
+    stored: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+        stored[name] = plain.clone() if plain.data_ptr() in seen else plain  # the format knows no shared tensors
+        seen.add(plain.data_ptr())
+    save_file(stored, folder / _weights_name(config), metadata={"format": "pt"})
     # inside the model, null says that a part is absent
     content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
     (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
@@ -81,11 +89,16 @@ def save_bundle(
         tokenizer.save(folder)
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, base: Path | None = None) -> Bundle:
     """Rebuild the model of a checkpoint folder.
 
+    Args:
+        folder: A checkpoint, or an adapter.
+        base: The folder that an adapter is loaded over; None = the one it names itself.
+
     Raises:
-        CheckpointError: The folder is missing, not a checkpoint, from a newer version, damaged, or holds a backbone.
+        CheckpointError: The folder is missing, not a checkpoint, from a newer version, damaged, or holds a backbone; or
+            the adapter's base is missing or another one.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -93,10 +106,9 @@ def load_bundle(folder: Path) -> Bundle:
         raise CheckpointError(
             f"{folder}: holds an initial backbone, not a trained model; it is a starting point for training"
         )
-    tensors = read_tensors(folder)
     sizes = config.model
-    model = uninitialised(lambda: UniRef(sizes))
-    load_tensors(model, tensors, str(folder))
+    model = uninitialised(lambda: build_model(sizes))
+    load_tensors(model, read_tensors(folder, base), str(folder))
     tokenizer = None
     if config.model.text is not None:
         tokenizer = TextTokenizer.from_file(folder / TOKENIZER, config.model.text.max_tokens)
@@ -126,15 +138,36 @@ def read_config(folder: Path) -> BundleConfig:
         return BundleConfig.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in written_path(first["loc"]))
         raise CheckpointError(f"{path}: {place}: {first['msg']}") from None
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint folder, floating-point ones as float32."""
-    path = folder / WEIGHTS
+def _weights_name(config: BundleConfig) -> str:
+    return WEIGHTS if config.adapter is None else ADAPTER
+
+
+def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
+    """All tensors of a checkpoint folder, floating-point ones as float32; of an adapter with those of its base.
+
+    Arguments and errors as of `load_bundle`.
+    """
+    config = read_config(folder)
+    own = _stored(folder, _weights_name(config))
+    if config.adapter is None:
+        return own
+    base = base or folder / config.adapter.base
+    if not base.is_dir():
+        raise CheckpointError(
+            f"{base}: no such folder, but the adapter {folder} belongs over it; "
+            f"'uniref convert {folder} FOLDER --base SAM' makes a whole checkpoint"
+        )
+    return over_base(own, read_tensors(base), config.adapter, base)
+
+
+def _stored(folder: Path, name: str) -> dict[str, Tensor]:
+    path = folder / name
     if not path.is_file():
-        raise CheckpointError(f"{folder}: not a uniref checkpoint (no {WEIGHTS}); convert it again")
+        raise CheckpointError(f"{folder}: not a uniref checkpoint (no {path.name}); convert it again")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -163,7 +196,7 @@ class _NoRandomInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def uninitialised(build: Callable[[], UniRef]) -> UniRef:
+def uninitialised(build: Callable[[], M]) -> M:
     """Run a constructor without random initialisation: for modules whose weights are loaded next."""
     with _NoRandomInit():
         return build()

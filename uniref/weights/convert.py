@@ -3,76 +3,89 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from uniref.core.atomic import atomic_folder
-from uniref.core.errors import CheckpointError
+from uniref.core.errors import CheckpointError, UsageError
 from uniref.core.files import sha256
 from uniref.model.backbone import Backbone
-from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights import tables
-from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.bundle import BundleConfig
+from uniref.weights.convert_adapter import convert_adapter, is_checkpoint
+from uniref.weights.convert_common import Converted, DType, fitted, fitting_tokenizer, inferred, report, save
 from uniref.weights.efficientnet import IMAGENET_LITE0, LITE0, adapt_input
+from uniref.weights.hub_folder import read_settings, weights_file
 from uniref.weights.infer import infer_backbone, infer_model
 from uniref.weights.rename import Rule, check_finite, check_fit, listing, rename
 from uniref.weights.safe_load import read_weights
-
-DType = Literal["float32", "float16", "bfloat16"]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Converted:
-    """What a conversion made."""
-
-    kind: str
-    """What the source was recognised as."""
-    tensors: int
-    """Tensors written."""
-    parameters: int
-    """Numbers in them."""
-    redundant: int
-    """Source tensors left out because they repeat or can be computed."""
-    notes: tuple[str, ...]
-    """What a user should know about the result."""
+from uniref.weights.sam_tables import is_sam
+from uniref.weights.text_source import read_text_source
 
 
 def convert(
-    source: Path, target: Path, dtype: DType = "float32", tokenizer: Path | None = None, overwrite: bool = False
+    source: Path,
+    target: Path,
+    dtype: DType = "float32",
+    tokenizer: Path | None = None,
+    overwrite: bool = False,
+    text: Path | None = None,
+    base: Path | None = None,
 ) -> Converted:
-    """Convert a released UniRef++ checkpoint, or an ImageNet backbone, to a checkpoint folder.
+    """Convert a released UniRef++ checkpoint, a SAM, or an ImageNet backbone, to a checkpoint folder.
 
     The variant is recognised from the tensors. The folder appears complete or not at all.
 
     Args:
-        source: A `.pth`, `.pkl` or `.safetensors` file.
+        source: A `.pth`, `.pkl` or `.safetensors` file; a folder with transformers' SAM; or, with `base`, a checkpoint
+            folder of this package.
         target: The folder to make.
         dtype: Floating-point type on disk.
         tokenizer: `tokenizer.json`, or a folder with one; needed where the text encoder's vocabulary is not
             bert-base-uncased (RoBERTa, say).
         overwrite: Replace an existing folder.
+        text: Folder with a BERT or RoBERTa of the Hugging Face libraries, to give to a SAM without UniFusion.
+        base: A SAM checkpoint folder: a trained model of its family becomes an adapter over it, an adapter a whole
+            checkpoint.
 
     Raises:
         CheckpointError: The source cannot be read, is refused, is of no known kind, or does not fit; lists names.
-        UsageError: The target exists.
+        UsageError: The target exists, or an option does not go with the source.
     """
     with atomic_folder(target, overwrite) as work:
-        tensors, iteration = read_weights(source)
-        check_finite(tensors, str(source))
-        origin: dict[str, Any] = {"file": source.name, "sha256": sha256(source)}
-        if iteration is not None:
-            origin["iteration"] = iteration
-        if any(name.startswith("detr.detr.") for name in tensors):
-            return _convert_model(source, work, tensors, dtype, tokenizer, origin)
-        return _convert_backbone(source, work, tensors, dtype, origin)
+        if is_checkpoint(source):
+            if base is None:
+                raise UsageError(f"{source}: is a checkpoint already; --base SAM makes an adapter of one over a SAM")
+            return convert_adapter(source, work, target, base, dtype)
+        if base is not None:
+            raise UsageError(f"--base {base}: goes with a checkpoint or an adapter of uniref, which {source} is not")
+        return _convert_foreign(source, work, dtype, tokenizer, text)
+
+
+def _convert_foreign(source: Path, work: Path, dtype: DType, tokenizer: Path | None, text: Path | None) -> Converted:
+    settings = read_settings(source) if source.is_dir() else None
+    file = weights_file(source) if source.is_dir() else source
+    tensors, iteration = read_weights(file)
+    check_finite(tensors, str(file))
+    origin: dict[str, Any] = {"file": file.name, "sha256": sha256(file)}
+    if iteration is not None:
+        origin["iteration"] = iteration
+    if is_sam(tensors):
+        from uniref.weights.convert_sam import convert_sam  # transformers' SAM takes a moment to import
+
+        words = read_text_source(text) if text else None
+        return convert_sam(str(file), work, tensors, dtype, tokenizer, words, origin, settings)
+    if text is not None:
+        raise UsageError(f"--text {text}: is for a SAM without UniFusion, which {source} is not")
+    if any(name.startswith("detr.detr.") for name in tensors):
+        return _convert_model(source, work, tensors, dtype, tokenizer, origin)
+    return _convert_backbone(source, work, tensors, dtype, origin)
 
 
 def _convert_model(
@@ -80,15 +93,14 @@ def _convert_model(
 ) -> Converted:
     _check_repeated_heads(tensors, str(source))
     renamed = rename(tensors, tables.RELEASED, str(source))
-    config = _inferred(infer_model, renamed, str(source))
+    config = inferred(infer_model, renamed, str(source))
     with torch.device("meta"):
         expected = UniRef(config).state_dict()
-    for name, tensor in renamed.items():
-        if tensor.shape == (1,) and name in expected and expected[name].dim() == 0:
-            renamed[name] = tensor.reshape(())  # some writers store a counter as a list of one
-    check_fit(renamed, expected, str(source))
-    _save(work, renamed, BundleConfig(dtype=dtype, model=config, source=origin), _tokenizer(config, tokenizer))
-    return _report(f"UniRef++ {_variant(config)}, {config.backbone.name}", tensors, renamed, ())
+    renamed = fitted(renamed, expected, str(source))
+    save(
+        work, renamed, BundleConfig(dtype=dtype, model=config, source=origin), fitting_tokenizer(config.text, tokenizer)
+    )
+    return report(f"UniRef++ {_variant(config)}, {config.backbone.name}", tensors, renamed, ())
 
 
 def _convert_backbone(
@@ -99,7 +111,7 @@ def _convert_backbone(
     if rules is IMAGENET_LITE0:
         config, renamed = LITE0, adapt_input(renamed)
     else:
-        config = _inferred(infer_backbone, renamed, str(source))
+        config = inferred(infer_backbone, renamed, str(source))
     with torch.device("meta"):
         backbone = Backbone(config)
     notes = []
@@ -109,14 +121,12 @@ def _convert_backbone(
             renamed[f"backbone.norms.{index}.bias"] = torch.zeros(width)
         notes.append("the norms of the four output levels start fresh (the classifier has none)")
     check_fit(renamed, nn.ModuleDict({"backbone": backbone}).state_dict(), str(source))
-    _save(work, renamed, BundleConfig(dtype=dtype, backbone=config, source=origin), None)
+    save(work, renamed, BundleConfig(dtype=dtype, backbone=config, source=origin), None)
     notes.append("this is a backbone to start training from, not a model that predicts")
-    return _report(f"{kind}, {config.name}", tensors, renamed, notes)
+    return report(f"{kind}, {config.name}", tensors, renamed, notes)
 
 
 def _backbone_kind(tensors: Mapping[str, Tensor], source: str) -> tuple[str, list[Rule]]:
-    if any(name.startswith(("model.sam.", "sam.", "image_encoder.")) for name in tensors):
-        raise CheckpointError(f"{source}: is a SAM model; this version converts UniRef++ and ImageNet backbones only")
     if "conv1_w" in tensors:
         raise CheckpointError(
             f"{source}: is a Caffe2 ResNet (BGR, stride in the 1x1 convolution), another network than UniRef++ uses; "
@@ -131,7 +141,7 @@ def _backbone_kind(tensors: Mapping[str, Tensor], source: str) -> tuple[str, lis
     if "_blocks.15._project_conv.weight" in tensors and "_blocks.0._expand_conv.weight" not in tensors:
         return "EfficientNet-Lite0", IMAGENET_LITE0
     raise CheckpointError(
-        f"{source}: not a released UniRef++ checkpoint, nor a ResNet-50, Swin or EfficientNet-Lite0 "
+        f"{source}: not a released UniRef++ checkpoint, nor a SAM, ResNet-50, Swin or EfficientNet-Lite0 "
         f"(its tensors: {listing(tensors, 3)})"
     )
 
@@ -147,55 +157,9 @@ def _check_repeated_heads(tensors: Mapping[str, Tensor], source: str) -> None:
         raise CheckpointError(f"{source}: tensors that should repeat detr.detr.* do not: {listing(differing)}")
 
 
-def _inferred(infer: Callable[[Mapping[str, Tensor]], T], tensors: Mapping[str, Tensor], source: str) -> T:
-    try:
-        return infer(tensors)
-    except KeyError as error:
-        raise CheckpointError(f"{source}: missing tensors: {error.args[0]}") from None
-    # a tensor of another rank, a zero-sized one, sizes that no model has
-    except (ValueError, IndexError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{source}: its shapes fit no model ({str(error).splitlines()[-1].strip()})") from None
-
-
-def _tokenizer(config: ModelConfig, path: Path | None) -> TextTokenizer | None:
-    if config.text is None:
-        return None
-    wanted = config.text.encoder["vocab_size"]
-    if path is None:
-        tokenizer, name = TextTokenizer.bert_base_uncased(config.text.max_tokens), "the bundled bert-base-uncased"
-    else:
-        file = path / "tokenizer.json" if path.is_dir() else path
-        tokenizer, name = TextTokenizer.from_file(file, config.text.max_tokens), str(file)
-    if tokenizer.size != wanted:
-        raise CheckpointError(
-            f"the text encoder has {wanted} words but {name} vocabulary has {tokenizer.size}; "
-            "name its tokenizer.json with --tokenizer"
-        )
-    return tokenizer
-
-
 def _variant(config: ModelConfig) -> str:
     if config.fusion is None:
         return f"pretraining ({config.classes} classes)"
     if config.mask_encoder is None:
         return "first image-level step (text only)"
     return "joint model (text and masks)"
-
-
-def _save(work: Path, tensors: dict[str, Tensor], config: BundleConfig, tokenizer: TextTokenizer | None) -> None:
-    if config.dtype == "float16":
-        limit = torch.finfo(torch.float16).max
-        large = [name for name, t in tensors.items() if t.is_floating_point() and t.numel() and t.abs().max() > limit]
-        if large:
-            raise CheckpointError(f"values too large for float16 in {listing(large)}; use --dtype bfloat16")
-    save_bundle(work, tensors, config, tokenizer)
-
-
-def _report(kind: str, source: Mapping[str, Tensor], written: Mapping[str, Tensor], notes: Any) -> Converted:
-    return Converted(
-        kind=kind,
-        tensors=len(written),
-        parameters=sum(t.numel() for t in written.values()),
-        redundant=max(0, len(source) - len(written)),
-        notes=tuple(notes),
-    )

@@ -23,7 +23,7 @@ from uniref.recipe.model import (
     TransformerConfig,
 )
 
-_HEADS = 8  # of the released transformer and UniFusion
+HEADS = 8  # of the released transformer, UniFusion and SAM's mask decoder
 _TEXT_HEAD_DIM = 64  # of every BERT-like encoder
 _RESNETS = {(3, 4, 6, 3): "resnet50", (3, 4, 23, 3): "resnet101", (3, 8, 36, 3): "resnet152"}
 _SWINS = {
@@ -57,16 +57,16 @@ def infer_model(tensors: Shapes) -> ModelConfig:
         levels=levels,
         classes=tensors["transformer.class_heads.0.weight"].shape[0],
         backbone=infer_backbone(tensors),
-        text=_text(tensors) if has_text else None,
-        mask_encoder=_mask_encoder(tensors) if has_masks else None,
-        fusion=FusionConfig(heads=_HEADS, head_dim=tensors["fusion.query.weight"].shape[0] // _HEADS)
+        text=infer_text(tensors) if has_text else None,
+        mask_encoder=infer_mask_encoder(tensors, stages=4) if has_masks else None,
+        fusion=FusionConfig(heads=HEADS, head_dim=tensors["fusion.query.weight"].shape[0] // HEADS)
         if has_fusion
         else None,
         transformer=TransformerConfig(
-            heads=_HEADS,
-            points=tensors["transformer.encoder.0.self_attn.attention_weights.weight"].shape[0] // (_HEADS * levels),
-            encoder_layers=_count(tensors, r"transformer\.encoder\.(\d+)\."),
-            decoder_layers=_count(tensors, r"transformer\.decoder\.(\d+)\."),
+            heads=HEADS,
+            points=tensors["transformer.encoder.0.self_attn.attention_weights.weight"].shape[0] // (HEADS * levels),
+            encoder_layers=count(tensors, r"transformer\.encoder\.(\d+)\."),
+            decoder_layers=count(tensors, r"transformer\.decoder\.(\d+)\."),
             ffn_dim=tensors["transformer.encoder.0.ffn.linear1.weight"].shape[0],
             queries=tensors["transformer.query_embed.weight"].shape[0],
         ),
@@ -84,7 +84,7 @@ def infer_backbone(tensors: Shapes) -> BackboneConfig:
     """
     if "backbone.body.patch_embed.proj.weight" in tensors:
         return _swin(tensors)
-    depths = _four([_count(tensors, rf"backbone\.body\.layer{stage}\.(\d+)\.") for stage in range(1, 5)])
+    depths = _four([count(tensors, rf"backbone\.body\.layer{stage}\.(\d+)\.") for stage in range(1, 5)])
     name = _RESNETS.get(depths)
     options: dict[str, Any] = {} if name else {"layers": list(depths)}
     return BackboneConfig(name=name or "resnet50", options=options)
@@ -92,7 +92,7 @@ def infer_backbone(tensors: Shapes) -> BackboneConfig:
 
 def _swin(tensors: Shapes) -> BackboneConfig:
     width = tensors["backbone.body.patch_embed.proj.weight"].shape[0]
-    depths = _four([_count(tensors, rf"backbone\.body\.layers_{stage}\.blocks\.(\d+)\.") for stage in range(4)])
+    depths = _four([count(tensors, rf"backbone\.body\.layers_{stage}\.blocks\.(\d+)\.") for stage in range(4)])
     tables = [tensors[f"backbone.body.layers_{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(4)]
     window = (math.isqrt(tables[0].shape[0]) + 1) // 2
     name = _SWINS.get((width, depths, window))
@@ -111,7 +111,8 @@ def _swin(tensors: Shapes) -> BackboneConfig:
     )
 
 
-def _text(tensors: Shapes) -> TextConfig:
+def infer_text(tensors: Shapes) -> TextConfig:
+    """Configuration of the text encoder. Raises KeyError as `infer_model`."""
     vocabulary, width = tensors["text_encoder.body.embeddings.word_embeddings.weight"].shape
     positions = tensors["text_encoder.body.embeddings.position_embeddings.weight"].shape[0]
     segments = tensors["text_encoder.body.embeddings.token_type_embeddings.weight"].shape[0]
@@ -119,7 +120,7 @@ def _text(tensors: Shapes) -> TextConfig:
         "model_type": "bert",
         "vocab_size": vocabulary,
         "hidden_size": width,
-        "num_hidden_layers": _count(tensors, r"text_encoder\.body\.encoder\.layer\.(\d+)\."),
+        "num_hidden_layers": count(tensors, r"text_encoder\.body\.encoder\.layer\.(\d+)\."),
         "num_attention_heads": max(1, width // _TEXT_HEAD_DIM),
         "intermediate_size": tensors["text_encoder.body.encoder.layer.0.intermediate.dense.weight"].shape[0],
         "max_position_embeddings": positions,
@@ -130,9 +131,10 @@ def _text(tensors: Shapes) -> TextConfig:
     return TextConfig(encoder=encoder)
 
 
-def _mask_encoder(tensors: Shapes) -> MaskEncoderConfig:
-    widths = _four([tensors[f"mask_encoder.stages.{i}.0.conv1.weight"].shape[0] for i in range(4)])
-    depths = _four([_count(tensors, rf"mask_encoder\.stages\.{i}\.(\d+)\.") for i in range(4)])
+def infer_mask_encoder(tensors: Shapes, stages: int) -> MaskEncoderConfig:
+    """Configuration of the mask encoder. Raises KeyError as `infer_model`."""
+    widths = tuple(tensors[f"mask_encoder.stages.{i}.0.conv1.weight"].shape[0] for i in range(stages))
+    depths = tuple(count(tensors, rf"mask_encoder\.stages\.{i}\.(\d+)\.") for i in range(stages))
     gate = tensors["mask_encoder.fusers.0.attention.channel.0.weight"].shape
     return MaskEncoderConfig(
         stem_width=tensors["mask_encoder.conv1.weight"].shape[0],
@@ -148,7 +150,7 @@ def _four(numbers: Sequence[int]) -> tuple[int, int, int, int]:
     return a, b, c, d
 
 
-def _count(tensors: Shapes, pattern: str) -> int:
+def count(tensors: Shapes, pattern: str) -> int:
     """One more than the largest index that `pattern` captures at the start of a name; 0 without any."""
     found = (re.match(pattern, name) for name in tensors)
     return 1 + max((int(match[1]) for match in found if match), default=-1)

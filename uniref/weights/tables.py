@@ -44,14 +44,16 @@ MASK_HEAD = [
     Rule(r"detr\.mask_head\.lay2\.(.+)", r"mask_head.reduce2.\1"),
 ]
 
+_FUSION = r"(?:detr\.)?fusion_module"
+
 FUSION = [
-    Rule(r"detr\.fusion_module\.norm_v\.(.+)", r"fusion.query_norm.\1"),
-    Rule(r"detr\.fusion_module\.norm_l\.(.+)", r"fusion.key_norm.\1"),
-    Rule(r"detr\.fusion_module\.attn\.q_proj\.(.+)", r"fusion.query.\1"),
-    Rule(r"detr\.fusion_module\.attn\.k_proj\.(.+)", r"fusion.key.\1"),
-    Rule(r"detr\.fusion_module\.attn\.v_proj\.(.+)", r"fusion.value.\1"),
-    Rule(r"detr\.fusion_module\.attn\.out_proj\.(.+)", r"fusion.out.\1"),
-    Rule(r"detr\.fusion_module\.adaLN_modulation\.1\.(.+)", r"fusion.modulation.\1"),
+    Rule(_FUSION + r"\.norm_v\.(.+)", r"fusion.query_norm.\1"),
+    Rule(_FUSION + r"\.norm_l\.(.+)", r"fusion.key_norm.\1"),
+    Rule(_FUSION + r"\.attn\.q_proj\.(.+)", r"fusion.query.\1"),
+    Rule(_FUSION + r"\.attn\.k_proj\.(.+)", r"fusion.key.\1"),
+    Rule(_FUSION + r"\.attn\.v_proj\.(.+)", r"fusion.value.\1"),
+    Rule(_FUSION + r"\.attn\.out_proj\.(.+)", r"fusion.out.\1"),
+    Rule(_FUSION + r"\.adaLN_modulation\.1\.(.+)", r"fusion.modulation.\1"),
 ]
 
 TEXT = [
@@ -62,25 +64,24 @@ TEXT = [
     Rule(r"resizer\.layer_norm\.(.+)", r"text_encoder.norm.\1"),
 ]
 
+_FUSER = r"value_encoder\.fuser([2-9]?)\."  # numbered from 2, or in SAM a single one
+
+
+def _fuser(match: re.Match[str]) -> str:
+    return f"mask_encoder.fusers.{int(match[1] or 2) - 2}"
+
+
 MASK_ENCODER = [
     Rule(r"value_encoder\.(conv1|bn1)\.(.+)", r"mask_encoder.\1.\2"),
     Rule(r"value_encoder\.layer(\d)\.(.+)", lambda m: f"mask_encoder.stages.{int(m[1]) - 1}.{m[2]}"),
     Rule(r"value_encoder\.final_layer\.(.+)", r"mask_encoder.extra.0.\1"),
+    Rule(_FUSER + r"block1\.downsample\.(.+)", lambda m: f"{_fuser(m)}.block1.skip.{m[2]}"),
     Rule(
-        r"value_encoder\.fuser(\d)\.block1\.downsample\.(.+)",
-        lambda m: f"mask_encoder.fusers.{int(m[1]) - 2}.block1.skip.{m[2]}",
+        _FUSER + r"attention\.ChannelGate\.mlp\.([13])\.(.+)",
+        lambda m: f"{_fuser(m)}.attention.channel.{int(m[2]) - 1}.{m[3]}",
     ),
-    Rule(
-        r"value_encoder\.fuser(\d)\.attention\.ChannelGate\.mlp\.([13])\.(.+)",
-        lambda m: f"mask_encoder.fusers.{int(m[1]) - 2}.attention.channel.{int(m[2]) - 1}.{m[3]}",
-    ),
-    Rule(
-        r"value_encoder\.fuser(\d)\.attention\.SpatialGate\.spatial\.conv\.(.+)",
-        lambda m: f"mask_encoder.fusers.{int(m[1]) - 2}.attention.spatial.{m[2]}",
-    ),
-    Rule(
-        r"value_encoder\.fuser(\d)\.(block[12])\.(.+)", lambda m: f"mask_encoder.fusers.{int(m[1]) - 2}.{m[2]}.{m[3]}"
-    ),
+    Rule(_FUSER + r"attention\.SpatialGate\.spatial\.conv\.(.+)", lambda m: f"{_fuser(m)}.attention.spatial.{m[2]}"),
+    Rule(_FUSER + r"(block[12])\.(.+)", lambda m: f"{_fuser(m)}.{m[2]}.{m[3]}"),
 ]
 
 OTHER = [

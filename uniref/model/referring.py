@@ -1,0 +1,146 @@
+"""What every model that follows references can do, whatever it finds objects with.
+
+features  = model.encode_image(images, padding)
+reference = model.project(model.encode_text(ids, valid))            # or encode_mask(...)
+fused     = model.fuse(features, [reference])
+found     = model.segment(fused)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from uniref.core.errors import UsageError
+from uniref.model.mask_encoder import MaskEncoder
+from uniref.model.structures import (
+    Features,
+    ProjectedReference,
+    ProjectedTokens,
+    Reference,
+    ReferenceTokens,
+    Segments,
+)
+from uniref.model.text import TextEncoder
+from uniref.model.unifusion import UniFusion
+from uniref.recipe.sam import AnyModelConfig
+
+
+class ReferringModel(nn.Module, ABC):
+    """The encoders of references and UniFusion. Axes: B images, N objects, C width."""
+
+    config: AnyModelConfig
+    classes: int
+    """Classes of objects that it tells apart; 1 = objects of any kind."""
+    levels: int
+    """Feature levels."""
+    canvas: int | None
+    """Side of the square that inputs are padded to; None = multiples of 32."""
+    half_logit: float | None
+    """In videos, masks come to the frame's size as probabilities (None; SPEC section 6), or as logits of which this one
+    counts as 0.5."""
+    text_encoder: TextEncoder | None
+    mask_encoder: MaskEncoder | None
+    fusion: UniFusion | None
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Short and longest long side of the inputs that this model is made for, in pixels; None = any."""
+        return None if self.canvas is None else (self.canvas, self.canvas)
+
+    @abstractmethod
+    def encode_image(self, images: Tensor, padding: Tensor) -> Features:
+        """Features before fusion.
+
+        Args:
+            images: Normalised, padded right and bottom as `canvas` says, float [B, 3, H, W].
+            padding: Bool [B, H, W], True = padded.
+        """
+
+    @abstractmethod
+    def segment(self, features: Features) -> Segments:
+        """One mask for each row of fused features, with its score."""
+
+    def frozen_names(self) -> set[str]:
+        """Names of the parameters and buffers that no training changes; what is left is an adapter."""
+        return set()
+
+    def encode_text(self, ids: Tensor, valid: Tensor) -> Reference:
+        """Text reference, the same at every level.
+
+        Args:
+            ids: Token ids, int64 [N, K].
+            valid: Bool [N, K], True = a real token.
+
+        Raises:
+            UsageError: The model has no text encoder.
+        """
+        if self.text_encoder is None:
+            raise UsageError("this checkpoint has no text encoder: it cannot follow a text")
+        return (self.text_encoder(ids, valid),) * self.levels
+
+    def encode_mask(self, features: Features, images: Tensor, masks: Tensor) -> Reference:
+        """Mask reference of frames whose features are at hand (SPEC section 3).
+
+        Args:
+            features: The frames' features before fusion, batch B or 1 (one frame, N objects).
+            images: The frames as given to `encode_image`, float [B or 1, 3, H, W].
+            masks: One mask an object, float [N, H, W], 0 or 1.
+
+        Returns:
+            Reference of N objects; its tokens are the pixels of each level, its keys those of the frame.
+
+        Raises:
+            UsageError: The model has no mask encoder.
+        """
+        if self.mask_encoder is None:
+            raise UsageError("this checkpoint has no mask encoder: it cannot follow a mask or support images")
+        count = len(masks)
+        frame = [x.expand(count, *x.shape[1:]) for x in features.levels]
+        values = self.mask_encoder(images.expand(count, *images.shape[1:]), masks, frame)
+        reference = []
+        for index, (level, value) in enumerate(zip(features.levels, values, strict=True)):
+            keys = level.flatten(2).transpose(1, 2)
+            skip = features.paddings[index].flatten(1) if features.paddings else None
+            reference.append(ReferenceTokens(keys, value.flatten(2).transpose(1, 2), skip, _mean(keys, skip)))
+        return tuple(reference)
+
+    def project(self, reference: Reference) -> ProjectedReference:
+        """UniFusion's side of a reference, computed once however often it is used."""
+        done: dict[int, int] = {}
+        projected: list[ProjectedTokens] = []
+        for level, tokens in enumerate(reference):
+            first = done.setdefault(id(tokens), level)  # a text's tokens are shared by all levels
+            projected.append(projected[first] if first < level else self._fusion().project(tokens))
+        return tuple(projected)
+
+    def fuse(self, features: Features, references: Sequence[ProjectedReference]) -> Features:
+        """Inject references at every level; without any, the features stay as they are (detection).
+
+        Args:
+            features: Batch N, or 1 for one image with N objects.
+            references: Of one batch size N; each adds its own term (text and masks of RVOS).
+        """
+        if not references:
+            return features
+        fused = []
+        for level, x in enumerate(features.levels):
+            tokens = x.flatten(2).transpose(1, 2)
+            out = self._fusion().fuse(tokens, [reference[level] for reference in references])
+            fused.append(out.transpose(1, 2).unflatten(2, x.shape[-2:]))
+        return features.with_levels(fused)
+
+    def _fusion(self) -> UniFusion:
+        if self.fusion is None:
+            raise UsageError("this checkpoint has no UniFusion (detection pretraining): it cannot follow references")
+        return self.fusion
+
+
+def _mean(keys: Tensor, skip: Tensor | None) -> Tensor:
+    """Of [B, K, C] over the tokens that are not skipped (bool [B, K]): [B, C]."""
+    if skip is None:
+        return keys.mean(1)
+    weight = (~skip)[..., None].to(keys.dtype)
+    return (keys * weight).sum(1) / weight.sum(1)

@@ -1,0 +1,142 @@
+"""UniFusion in SAM (SPEC section 10): references are fused into its image embedding and prompt its mask decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from transformers import SamConfig, SamModel
+
+from uniref.core.errors import UsageError
+from uniref.model.mask_encoder import MaskEncoder
+from uniref.model.referring import ReferringModel
+from uniref.model.structures import Features, ProjectedReference, Segments
+from uniref.model.text import TextEncoder
+from uniref.model.unifusion import UniFusion
+from uniref.recipe.sam import SamModelConfig
+
+PATCH = 16  # pixels; of every SAM
+
+
+class UniRefSam(ReferringModel):
+    """transformers' SAM with UniFusion between image encoder and mask decoder. One level, at stride 16.
+
+    Trained are UniFusion, the mask encoder, the text projection and SAM's mask decoder; everything else has
+    `requires_grad` off. Unlike in UniRef++, padded positions of a reference's frame are attended to and averaged like
+    all others, as the released system does.
+
+    Args:
+        config: All sizes, and which of the optional parts exist.
+    """
+
+    classes = 1
+    levels = 1
+    half_logit = 0.5  # the released system compares logits with it
+
+    def __init__(self, config: SamModelConfig) -> None:
+        super().__init__()
+        self.config: SamModelConfig = config
+        self.canvas = config.image_encoder.image_size
+        dim = config.hidden_dim
+        self.sam = SamModel(sam_config(config))
+        self.text_encoder = TextEncoder(config.text, dim) if config.text else None
+        self.mask_encoder = MaskEncoder(config.mask_encoder, dim, [PATCH], 1) if config.mask_encoder else None
+        self.fusion = UniFusion(dim, config.fusion.heads, config.fusion.head_dim, config.fusion.dropout)
+        for _, module in self.frozen_parts():
+            module.requires_grad_(False)
+
+    def frozen_parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """The modules that training leaves alone, with their names."""
+        yield from ((f"sam.{name}", part) for name, part in self.sam.named_children() if name != "mask_decoder")
+        if self.text_encoder is not None:
+            yield "text_encoder.body", self.text_encoder.body
+
+    def frozen_names(self) -> set[str]:
+        """Names of the frozen parts' parameters and buffers."""
+        return {f"{prefix}.{name}" for prefix, part in self.frozen_parts() for name in part.state_dict()}
+
+    def train(self, mode: bool = True) -> UniRefSam:
+        """Training mode for the trained parts; frozen ones stay in evaluation mode (no dropout)."""
+        super().train(mode)
+        for _, module in self.frozen_parts():
+            module.eval()
+        return self
+
+    def encode_image(self, images: Tensor, padding: Tensor) -> Features:
+        """SAM's image embedding, without gradients.
+
+        Args:
+            images: Normalised, padded right and bottom with 0 to the square, float [B, 3, S, S].
+            padding: Bool [B, S, S], True = padded.
+        """
+        with torch.no_grad():
+            embedding = self.sam.vision_encoder(images)[0]
+        return self.features(embedding, padding)
+
+    def features(self, embedding: Tensor, padding: Tensor) -> Features:
+        """Features of images whose embedding, float [B, C, S / 16, S / 16], is at hand; `padding` as above."""
+        valid = ~padding
+        sizes = torch.stack([valid[:, :, 0].sum(1), valid[:, 0, :].sum(1)], dim=-1).float()
+        return Features((embedding,), (), sizes)
+
+    def fuse(self, features: Features, references: Sequence[ProjectedReference]) -> Features:
+        """As `ReferringModel.fuse`; the first reference's embedding prompts the mask decoder.
+
+        With text and masks both, give the text first: it alone is the prompt.
+        """
+        fused = super().fuse(features, references)
+        if not references:
+            return fused
+        return replace(fused, prompt=references[0][0].embedding.expand(len(fused.levels[0]), -1))
+
+    def segment(self, features: Features) -> Segments:
+        """SAM's mask decoder, prompted by the reference that was fused.
+
+        Args:
+            features: As returned by `fuse`, with N rows.
+
+        Raises:
+            UsageError: Nothing was fused: SAM finds nothing without a reference.
+        """
+        if features.prompt is None:
+            raise UsageError("a SAM model finds objects by a reference only: give a text, a mask or support images")
+        (embedding,) = features.levels
+        position = self.sam.get_image_wide_positional_embeddings()
+        masks, iou = self.sam.mask_decoder(
+            image_embeddings=embedding,
+            image_positional_embeddings=position.expand(len(embedding), -1, -1, -1),
+            sparse_prompt_embeddings=features.prompt[:, None, None],
+            dense_prompt_embeddings=self.sam.prompt_encoder.no_mask_embed.weight[:, :, None, None],
+            multimask_output=False,
+        )
+        return Segments(masks[:, 0, 0].float(), iou[:, 0, 0].float().clamp(0, 1))
+
+
+def sam_config(config: SamModelConfig) -> SamConfig:
+    """The same sizes as transformers' configuration."""
+    image, decoder, dim = config.image_encoder, config.mask_decoder, config.hidden_dim
+    return SamConfig(
+        vision_config={
+            "hidden_size": image.width,
+            "output_channels": dim,
+            "num_hidden_layers": image.depth,
+            "num_attention_heads": image.heads,
+            "image_size": image.image_size,
+            "patch_size": PATCH,
+            "window_size": image.window,
+            "global_attn_indexes": list(image.global_layers),
+            "num_pos_feats": dim // 2,
+            "mlp_dim": image.mlp_dim,
+        },
+        prompt_encoder_config={"hidden_size": dim, "image_size": image.image_size, "patch_size": PATCH},
+        mask_decoder_config={
+            "hidden_size": dim,
+            "mlp_dim": decoder.mlp_dim,
+            "num_hidden_layers": decoder.layers,
+            "num_attention_heads": decoder.heads,
+            "iou_head_hidden_dim": decoder.iou_dim,
+            "layer_norm_eps": decoder.norm_eps,
+        },
+    )

@@ -1,0 +1,102 @@
+"""What every kind of conversion needs: sizes read off tensors, the tokenizer, writing, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from uniref.core.errors import CheckpointError
+from uniref.model.tokenizer import TextTokenizer
+from uniref.recipe.model import TextConfig
+from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.rename import check_fit, listing
+
+DType = Literal["float32", "float16", "bfloat16"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion made."""
+
+    kind: str
+    """What the source was recognised as."""
+    tensors: int
+    """Tensors written."""
+    parameters: int
+    """Numbers in them."""
+    redundant: int
+    """Source tensors left out because they repeat or can be computed."""
+    notes: tuple[str, ...]
+    """What a user should know about the result."""
+
+
+def inferred(infer: Callable[[Mapping[str, Tensor]], T], tensors: Mapping[str, Tensor], source: str) -> T:
+    """Sizes read off tensors. Raises CheckpointError where they fit no model."""
+    try:
+        return infer(tensors)
+    except KeyError as error:
+        raise CheckpointError(f"{source}: missing tensors: {error.args[0]}") from None
+    # a tensor of another rank, a zero-sized one, sizes that no model has
+    except (ValueError, IndexError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{source}: its shapes fit no model ({str(error).splitlines()[-1].strip()})") from None
+
+
+def fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """The tensors that a model needs, checked. Raises CheckpointError as `check_fit`."""
+    scalars = {  # some writers store a counter as a list of one
+        name: tensor.reshape(())
+        for name, tensor in tensors.items()
+        if tensor.shape == (1,) and name in expected and expected[name].dim() == 0
+    }
+    complete = dict(tensors) | scalars
+    check_fit(complete, expected, source)
+    return complete
+
+
+def fitting_tokenizer(text: TextConfig | None, path: Path | None) -> TextTokenizer | None:
+    """The tokenizer at `path` (bert-base-uncased's without one) if it has as many words as the text encoder.
+
+    Raises:
+        CheckpointError: It has not, or cannot be read.
+    """
+    if text is None:
+        return None
+    wanted = text.encoder["vocab_size"]
+    if path is None:
+        tokenizer, name = TextTokenizer.bert_base_uncased(text.max_tokens), "the bundled bert-base-uncased"
+    else:
+        file = path / "tokenizer.json" if path.is_dir() else path
+        tokenizer, name = TextTokenizer.from_file(file, text.max_tokens), str(file)
+    if tokenizer.size != wanted:
+        raise CheckpointError(
+            f"the text encoder has {wanted} words but {name} vocabulary has {tokenizer.size}; "
+            "name its tokenizer.json with --tokenizer"
+        )
+    return tokenizer
+
+
+def save(work: Path, tensors: dict[str, Tensor], config: BundleConfig, tokenizer: TextTokenizer | None) -> None:
+    """Write the checkpoint folder. Raises CheckpointError where float16 cannot hold the values."""
+    if config.dtype == "float16":
+        limit = torch.finfo(torch.float16).max
+        large = [name for name, t in tensors.items() if t.is_floating_point() and t.numel() and t.abs().max() > limit]
+        if large:
+            raise CheckpointError(f"values too large for float16 in {listing(large)}; use --dtype bfloat16")
+    save_bundle(work, tensors, config, tokenizer)
+
+
+def report(kind: str, source: Mapping[str, Tensor], written: Mapping[str, Tensor], notes: Sequence[str]) -> Converted:
+    """Count what was read and written."""
+    return Converted(
+        kind=kind,
+        tensors=len(written),
+        parameters=sum(t.numel() for t in written.values()),
+        redundant=max(0, len(source) - len(written)),
+        notes=tuple(notes),
+    )

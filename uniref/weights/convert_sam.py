@@ -1,0 +1,166 @@
+"""SAM checkpoints to checkpoint folders: the released UniRef-SAM, Meta's `sam_vit_*.pth`, transformers' folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import SamConfig
+
+from uniref.core.errors import CheckpointError
+from uniref.model.mask_encoder import MaskEncoder
+from uniref.model.sam import PATCH, UniRefSam, sam_config
+from uniref.model.unifusion import UniFusion
+from uniref.recipe.sam import SAM_SIZES, SamDecoderConfig, SamModelConfig
+from uniref.weights import sam_tables
+from uniref.weights.bundle import BundleConfig
+from uniref.weights.convert_common import Converted, DType, fitted, fitting_tokenizer, inferred, report, save
+from uniref.weights.infer_sam import infer_sam
+from uniref.weights.rename import rename
+from uniref.weights.text_source import TextSource
+
+_POSITION = "sam.shared_image_embedding.positional_embedding"
+_POSITION_TWIN = "sam.prompt_encoder.shared_embedding.positional_embedding"
+_COMPUTED = {
+    "attention_downsample_rate",
+    "global_attn_indexes",
+    "hidden_act",
+    "image_size",
+    "layer_norm_eps",
+    "num_attention_heads",
+    "num_multimask_outputs",
+    "patch_size",
+    "qkv_bias",
+    "use_abs_pos",
+    "use_rel_pos",
+    "window_size",
+}
+"""Settings of transformers that change what is computed."""
+
+
+def convert_sam(
+    source: str,
+    work: Path,
+    tensors: dict[str, Tensor],
+    dtype: DType,
+    tokenizer: Path | None,
+    text: TextSource | None,
+    origin: dict[str, Any],
+    settings: Mapping[str, Any] | None = None,
+) -> Converted:
+    """Write tensors of SAM as a checkpoint folder.
+
+    Args:
+        source: What to call the file in messages.
+        work: Existing folder to write into.
+        tensors: Of the file, checked to be finite.
+        dtype: On disk.
+        tokenizer: Of a released model whose text encoder is not bert-base-uncased.
+        text: Text encoder to give to a SAM without UniFusion.
+        origin: Goes into the checkpoint.
+        settings: transformers' `config.json` that came with the tensors.
+
+    Raises:
+        CheckpointError: Tensors are missing, unknown or misshapen, or the settings are of another SAM than this.
+    """
+    if sam_tables.is_released(tensors):
+        if text is not None:
+            raise CheckpointError(f"{source}: has a text encoder of its own; convert it without --text")
+        return _released(source, work, tensors, dtype, tokenizer, origin)
+    kind, rules = (
+        ("transformers' SAM", sam_tables.TRANSFORMERS_SAM)
+        if sam_tables.is_transformers(tensors)
+        else ("original SAM", sam_tables.ORIGINAL_SAM)
+    )
+    renamed = _with_twin(rename(tensors, rules, source))
+    found = inferred(infer_sam, renamed, source)
+    config = SamModelConfig(
+        hidden_dim=found.hidden_dim,
+        image_encoder=found.image_encoder,
+        mask_decoder=found.mask_decoder if settings is None else _decoder_of(settings, found.mask_decoder),
+        text=text.config if text else None,
+    )
+    complete = _fit(_fresh(config) | renamed | (text.tensors if text else {}), config, source)
+    if settings is not None:
+        _check_settings(config, settings, source)
+    save(work, complete, BundleConfig(dtype=dtype, model=config, source=origin), text.tokenizer if text else None)
+    notes = ["UniFusion and the mask encoder are untrained: the gate is zero, so that references change no feature yet"]
+    if text is None:
+        notes.append("it has no text encoder; --text FOLDER gives it one")
+    return report(f"{kind}, {_size(config)}", tensors, complete, notes)
+
+
+def _released(
+    source: str, work: Path, tensors: dict[str, Tensor], dtype: DType, tokenizer: Path | None, origin: dict[str, Any]
+) -> Converted:
+    plain = {name.removeprefix(sam_tables.PREFIX): tensor for name, tensor in tensors.items()}
+    renamed = _with_twin(rename(plain, sam_tables.RELEASED_SAM, source))
+    config = inferred(infer_sam, renamed, source)
+    renamed = _fit(renamed, config, source)
+    words = fitting_tokenizer(config.text, tokenizer)
+    save(work, renamed, BundleConfig(dtype=dtype, model=config, source=origin), words)
+    return report(f"UniFusion in SAM, {_size(config)}", tensors, renamed, ())
+
+
+def _with_twin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """SamModel holds the positional embedding under two names; files hold it once."""
+    return tensors | ({_POSITION_TWIN: tensors[_POSITION]} if _POSITION in tensors else {})
+
+
+def _fit(tensors: Mapping[str, Tensor], config: SamModelConfig, source: str) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        return fitted(tensors, UniRefSam(config).state_dict(), source)
+
+
+def _fresh(config: SamModelConfig) -> dict[str, Tensor]:
+    """Initial weights of what a SAM has not, always the same ones."""
+    dim, fusion = config.hidden_dim, config.fusion
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        parts: dict[str, nn.Module] = {"fusion": UniFusion(dim, fusion.heads, fusion.head_dim)}
+        if config.mask_encoder is not None:
+            parts["mask_encoder"] = MaskEncoder(config.mask_encoder, dim, [PATCH], 1)
+        if config.text is not None:
+            projection = nn.Linear(config.text.encoder["hidden_size"], dim)
+            parts["text_encoder"] = nn.ModuleDict({"projection": projection, "norm": nn.LayerNorm(dim)})
+    return dict(nn.ModuleDict(parts).state_dict())
+
+
+def _decoder_of(settings: Mapping[str, Any], found: SamDecoderConfig) -> SamDecoderConfig:
+    """`found` with what shapes cannot tell, from transformers' settings."""
+    theirs = _part(settings, "mask_decoder_config")
+    return found.model_copy(update={"heads": theirs["num_attention_heads"], "norm_eps": theirs["layer_norm_eps"]})
+
+
+def _check_settings(config: SamModelConfig, settings: Mapping[str, Any], source: str) -> None:
+    """Refuse a SAM that computes something else than its tensors say (another activation, no relative positions)."""
+    ours = sam_config(config).to_dict()
+    for name in ("vision_config", "prompt_encoder_config", "mask_decoder_config"):
+        theirs = _part(settings, name)
+        for key in sorted(_COMPUTED.intersection(theirs)):
+            if _plain(theirs[key]) != _plain(ours[name].get(key)):
+                raise CheckpointError(
+                    f"{source}: its config.json has {name}.{key} {theirs[key]!r}, but its tensors are those of a SAM "
+                    f"with {ours[name].get(key)!r}; such a variant cannot be converted"
+                )
+
+
+def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A part of transformers' settings, with its defaults for what is left out."""
+    written = settings.get(name)
+    return dict(SamConfig().to_dict()[name]) | (written if isinstance(written, dict) else {})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _size(config: SamModelConfig) -> str:
+    image = config.image_encoder
+    for name, sizes in SAM_SIZES.items():
+        if sizes == (image.width, image.depth, image.heads):
+            return name
+    return f"ViT of width {image.width}, {image.depth} layers"
