@@ -43,7 +43,7 @@ def tiny_sam_config(**changes: object) -> SamModelConfig:
     sizes: dict[str, object] = {
         "hidden_dim": 32,
         "image_encoder": SamImageConfig(
-            width=24, depth=2, heads=2, global_layers=(1,), window=3, mlp_dim=32, image_size=128
+            width=24, depth=2, heads=2, global_layers=[1], window=3, mlp_dim=32, image_size=128
         ),
         "mask_decoder": SamDecoderConfig(mlp_dim=32, iou_dim=16),
         "text": TextConfig(encoder=TINY_BERT),

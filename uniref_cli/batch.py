@@ -21,7 +21,7 @@ from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.inference.run import RunOptions, run
 from uniref.media.source import Selection, Source
-from uniref.weights.bundle import WEIGHTS, read_config
+from uniref.weights.bundle import read_config, weights_of
 from uniref_cli.console import Console, error
 from uniref_cli.inputs import Job, name_outputs
 from uniref_cli.shards import Shard, local_device
@@ -105,9 +105,10 @@ class Batch:
         for job, _ in mine:
             if self._prompt(job).empty:
                 raise UsageError(f"{job.input}: nothing to look for; give --text, --mask or --support")
-        read_config(self.settings.checkpoint)  # a wrong folder is told before anything else happens
+        folder = self.settings.checkpoint
+        weights = weights_of(folder, read_config(folder))  # a wrong folder is told before anything else happens
         with ThreadPoolExecutor(1) as pool:
-            self._digest = pool.submit(sha256, self.settings.checkpoint / WEIGHTS)
+            self._digest = pool.submit(sha256, weights)
             with self.stop.listening():
                 return self._all(mine, alone=len(jobs) == 1)
 

@@ -177,14 +177,15 @@ class Evaluation:
     def _model_request(self) -> dict[str, Any]:
         """What of the model and the machine decides the masks."""
         from uniref.core.device import best_precision, resolve_device
-        from uniref.weights.bundle import WEIGHTS, read_config
+        from uniref.weights.bundle import read_config, weights_of
 
         assert self.settings.checkpoint is not None
-        read_config(self.settings.checkpoint)  # a wrong folder is told before anything else happens
+        # a wrong folder is told before anything else happens
+        weights = weights_of(self.settings.checkpoint, read_config(self.settings.checkpoint))
         device = resolve_device("cuda" if self.settings.gpus else self.settings.device)
         precision = self.settings.precision
         return {
-            "checkpoint": sha256(self.settings.checkpoint / WEIGHTS),
+            "checkpoint": sha256(weights),
             "device": device.type,
             "precision": best_precision(device) if precision == "auto" else precision,
         }

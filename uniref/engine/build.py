@@ -11,18 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from uniref.core.errors import CheckpointError, UsageError
+from uniref.engine.embedding_cache import EmbeddingCache
+from uniref.engine.learner import Learner, ReferringLearner
+from uniref.model.build import build_model
+from uniref.model.referring import ReferringModel
 from uniref.model.tokenizer import TextTokenizer, wordpiece
 from uniref.model.uniref import UniRef
 from uniref.recipe.stage import StageConfig
-from uniref.weights.bundle import TOKENIZER, WEIGHTS, read_config, read_tensors
+from uniref.weights.bundle import TOKENIZER, read_config, read_tensors
 from uniref.weights.rename import listing
 from uniref.weights.safe_load import read_weights
+from uniref.weights.text_source import read_text_tensors
 
 
 class Built(NamedTuple):
     """A model ready to be trained."""
 
-    model: UniRef
+    model: ReferringModel
     tokenizer: TextTokenizer | None
     notes: tuple[str, ...]
     """Where its weights come from, one line each."""
@@ -43,7 +48,7 @@ def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, l
         UsageError: The tokenizer does not fit the text encoder, or a pattern of `frozen` matches nothing.
     """
     torch.manual_seed(seed)
-    model = UniRef(stage.model)
+    model = build_model(stage.model)
     where = f"stages.{name}.init"
     notes = []
     folder = start if stage.init.stage is not None else stage.init.model
@@ -52,7 +57,7 @@ def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, l
         if folder is not None:
             notes.append(_load_model(model, folder, where))
         if init.backbone is not None:
-            notes.append(_load_part(model.backbone, "backbone.", init.backbone, f"{where}.backbone"))
+            notes.append(_load_part(model.get_submodule("backbone"), "backbone.", init.backbone, f"{where}.backbone"))
         if init.text is not None and model.text_encoder is not None:
             notes.append(_load_text(model.text_encoder.body, init.text, f"{where}.text"))
         if init.mask_encoder is not None and model.mask_encoder is not None:
@@ -62,7 +67,7 @@ def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, l
     return Built(model, tokenizer, tuple(notes) or ("all weights start random",))
 
 
-def freeze(model: UniRef, stage: StageConfig, where: str = "recipe") -> None:
+def freeze(model: ReferringModel, stage: StageConfig, where: str = "recipe") -> None:
     """Turn off the gradient of the parameters that a stage does not train.
 
     Raises:
@@ -76,7 +81,25 @@ def freeze(model: UniRef, stage: StageConfig, where: str = "recipe") -> None:
             raise UsageError(f"{where}.frozen: {pattern!r} matches no parameter; they are named like {example}")
         for name in chosen:
             names[name].requires_grad_(False)
-    model.backbone.freeze(stage.model.backbone.frozen_stages)
+    model.freeze()
+
+
+def build_learner(model: ReferringModel, stage: StageConfig, precision: str) -> ReferringLearner:
+    """The model with its losses.
+
+    Args:
+        model: On its device.
+        stage: Configuration.
+        precision: Of the network's products; images' embeddings that are kept differ by it.
+    """
+    if isinstance(model, UniRef):
+        return Learner(model, stage.loss, stage.activation_checkpointing)
+    from uniref.engine.sam_learner import SamLearner  # transformers' SAM costs a moment that UniRef++ need not pay
+    from uniref.model.sam import UniRefSam
+
+    assert isinstance(model, UniRefSam)
+    cache = EmbeddingCache(stage.embedding_cache, model, precision) if stage.embedding_cache is not None else None
+    return SamLearner(model, stage.loss.sam, cache)
 
 
 def train_mode(model: nn.Module) -> None:
@@ -88,7 +111,7 @@ def train_mode(model: nn.Module) -> None:
             module.eval()
 
 
-def _load_model(model: UniRef, folder: Path, where: str) -> str:
+def _load_model(model: ReferringModel, folder: Path, where: str) -> str:
     """Weights of a trained model, for every part that both have. Class heads of another number of classes start new."""
     config = read_config(folder)
     if config.model is None:
@@ -123,18 +146,7 @@ def _load_part(module: nn.Module, prefix: str, folder: Path, where: str) -> str:
 
 def _load_text(body: nn.Module, folder: Path, where: str) -> str:
     """A BERT-like encoder as the Hugging Face libraries store it; heads and poolers of other tasks are left out."""
-    path = next((folder / name for name in (WEIGHTS, "pytorch_model.bin") if (folder / name).is_file()), None)
-    if path is None:
-        raise CheckpointError(f"{where}: {folder}: has neither {WEIGHTS} nor pytorch_model.bin")
-    found, _ = read_weights(path)
-    expected = body.state_dict()
-    tensors = {}
-    for name, tensor in found.items():
-        short = re.sub(r"^(?:bert|roberta|model|0\.auto_model)\.", "", name)
-        short = short.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-        if short in expected:
-            tensors[short] = tensor.float() if tensor.is_floating_point() else tensor
-    _fit(body, tensors, f"{where}: {path}")
+    _fit(body, read_text_tensors(folder), f"{where}: {folder}")
     return f"text encoder from {folder}"
 
 

@@ -15,6 +15,8 @@ from uniref.core.errors import UsageError
 from uniref.data.sources import open_sources
 from uniref.engine.build import freeze
 from uniref.engine.optim import groups
+from uniref.model.build import build_model
+from uniref.model.referring import ReferringModel
 from uniref.model.uniref import UniRef
 from uniref.recipe.recipe import Recipe
 from uniref.recipe.stage import StageConfig
@@ -42,7 +44,7 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
             raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(recipe.stages)})")
         stage = recipe.stages[name]
         with torch.device("meta"):
-            model = UniRef(stage.model)
+            model = build_model(stage.model)
         freeze(model, stage, f"stages.{name}")
         yield ""
         yield f"stage {name}"
@@ -53,7 +55,7 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
         yield _memory(model, stage, place)
 
 
-def _parts(model: UniRef) -> Iterator[str]:
+def _parts(model: ReferringModel) -> Iterator[str]:
     yield "  parameters (trained / all)"
     for name, part in model.named_children():
         yield f"    {name:14} {_count(part, True):>14,} / {_count(part):,}"
@@ -64,7 +66,7 @@ def _count(module: nn.Module, trained: bool = False) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
 
 
-def _rates(model: UniRef, stage: StageConfig) -> Iterator[str]:
+def _rates(model: ReferringModel, stage: StageConfig) -> Iterator[str]:
     schedule = stage.optim.schedule
     drops = ", ".join(f"x {schedule.gamma:g} from step {m}" for m in schedule.milestones) or "constant"
     warm = f", warm-up over {schedule.warmup_steps} steps" if schedule.warmup_steps else ""
@@ -103,7 +105,7 @@ def _batch(stage: StageConfig, place: torch.device, processes: int) -> Iterator[
     )
 
 
-def _memory(model: UniRef, stage: StageConfig, place: torch.device) -> str:
+def _memory(model: ReferringModel, stage: StageConfig, place: torch.device) -> str:
     precision = best_precision(place) if stage.precision == "auto" else stage.precision
     weights, trained = 4 * _count(model), 4 * _count(model, True)
     fixed = weights + trained * (1 + _MOMENTS) + (trained if stage.ema else 0)
@@ -111,7 +113,7 @@ def _memory(model: UniRef, stage: StageConfig, place: torch.device) -> str:
     largest = max(augment, key=lambda each: max(each.short_sides) * each.max_long_side)
     short, long = max(largest.short_sides), largest.max_long_side
     long = min(long, short * 16 // 9)  # a film's proportions
-    size = (-(-short // 32) * 32, -(-long // 32) * 32)
+    size = model.sides or (-(-short // 32) * 32, -(-long // 32) * 32)
     activations = _activations(model, stage, size) * stage.micro_batch * (1 if precision == "float32" else 0.5)
     return (
         f"  memory about {(fixed + activations) / 1e9:.1f} GB a device: weights, gradients and optimiser "
@@ -120,7 +122,7 @@ def _memory(model: UniRef, stage: StageConfig, place: torch.device) -> str:
     )
 
 
-def _activations(model: UniRef, stage: StageConfig, size: tuple[int, int]) -> float:
+def _activations(model: ReferringModel, stage: StageConfig, size: tuple[int, int]) -> float:
     """Bytes that the backward pass of one image keeps (references' images count as further ones), float32."""
     kept: dict[int, int] = {}
 
@@ -134,11 +136,24 @@ def _activations(model: UniRef, stage: StageConfig, size: tuple[int, int]) -> fl
     padding = torch.zeros(1, *size, dtype=torch.bool, device="meta")
     parameters = {p.untyped_storage()._cdata for p in model.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(pack, _same):
-        features = model.encode_image(images, padding)
-        model.detect(features, with_proposals=True)
+        if isinstance(model, UniRef):
+            model.detect(model.encode_image(images, padding), with_proposals=True)
+        else:
+            _follow(model, images, padding)
     total = float(sum(size for key, size in kept.items() if key not in parameters))
     references = max((source.shots if source.task != "ris" else 0 for source in stage.data.sources), default=0)
     return total * (1 + references * 0.5 * (stage.model.mask_encoder is not None))
+
+
+def _follow(model: ReferringModel, images: Tensor, padding: Tensor) -> None:
+    """What a SAM model does with an image and a mask of itself, or a text."""
+    features = model.encode_image(images, padding)
+    if model.mask_encoder is not None:
+        reference = model.encode_mask(features, images, torch.empty(1, *images.shape[-2:], device="meta"))
+    else:
+        ids = torch.zeros(1, 16, dtype=torch.int64, device="meta")
+        reference = model.encode_text(ids, ids == 0)
+    model.segment(model.fuse(features, [model.project(reference)]))
 
 
 def _same(value: Any) -> Any:

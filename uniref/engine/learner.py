@@ -8,13 +8,50 @@ from torch import Tensor, nn
 from uniref.core.batch import Batch, ReferenceImages
 from uniref.engine.checkpointing import recompute_activations
 from uniref.engine.criterion import Criterion
-from uniref.model.structures import ProjectedReference, join_shots
+from uniref.model.referring import ReferringModel
+from uniref.model.structures import Features, ProjectedReference, join_shots
 from uniref.model.uniref import UniRef
 from uniref.recipe.loss import LossConfig
 
 
-class Learner(nn.Module):
-    """What is called in training, and wrapped to share it between processes.
+class ReferringLearner(nn.Module):
+    """What is called in training, and wrapped to share it between processes: either family of models.
+
+    Its call takes a batch, the number of ground-truth boxes and the iteration, and gives weighted loss terms, see
+    `Learner.forward`.
+
+    Args:
+        model: The network that is trained.
+    """
+
+    def __init__(self, model: ReferringModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def encode_image(self, images: Tensor, padding: Tensor) -> Features:
+        """As the model's."""
+        return self.model.encode_image(images, padding)
+
+    def references(self, batch: Batch) -> list[ProjectedReference]:
+        """Whatever the batch refers by, ready to be fused: nothing, text, masks, or both."""
+        references = []
+        if batch.text is not None:
+            references.append(self.model.project(self.model.encode_text(batch.text.ids, batch.text.valid)))
+        if batch.references is not None:
+            references.append(self._masks(batch.references))
+        return references
+
+    def _masks(self, shown: ReferenceImages) -> ProjectedReference:
+        """The images of each sample as one reference: tokens side by side (SPEC section 3)."""
+        shots = shown.images.shape[1]
+        images = shown.images.flatten(0, 1)
+        features = self.encode_image(images, shown.padding.flatten(0, 1))
+        encoded = self.model.encode_mask(features, images, shown.masks.flatten(0, 1).to(images.dtype))
+        return join_shots(self.model.project(encoded), shots)
+
+
+class Learner(ReferringLearner):
+    """UniRef++ and its losses.
 
     Args:
         model: The network that is trained.
@@ -22,9 +59,10 @@ class Learner(nn.Module):
         checkpoint_activations: Recompute layers in the backward pass instead of keeping their activations.
     """
 
+    model: UniRef
+
     def __init__(self, model: UniRef, loss: LossConfig, checkpoint_activations: bool = False) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.criterion = Criterion(loss)
         if checkpoint_activations:
             recompute_activations(model)
@@ -46,7 +84,7 @@ class Learner(nn.Module):
             UsageError: The model lacks a part that the task needs.
         """
         model = self.model
-        features = model.encode_image(batch.images, batch.padding)
+        features = self.encode_image(batch.images, batch.padding)
         fused = model.fuse(features, self.references(batch))
         found = model.detect(fused, with_proposals=True)
         mask_features = model.mask_features(fused, found)
@@ -56,23 +94,6 @@ class Learner(nn.Module):
 
         with torch.autocast(batch.images.device.type, enabled=False):
             return self.criterion(found, batch, draw, boxes, iteration)
-
-    def references(self, batch: Batch) -> list[ProjectedReference]:
-        """Whatever the batch refers by, ready to be fused: nothing, text, masks, or both."""
-        references = []
-        if batch.text is not None:
-            references.append(self.model.project(self.model.encode_text(batch.text.ids, batch.text.valid)))
-        if batch.references is not None:
-            references.append(self._masks(batch.references))
-        return references
-
-    def _masks(self, shown: ReferenceImages) -> ProjectedReference:
-        """The images of each sample as one reference: tokens side by side (SPEC section 3)."""
-        shots = shown.images.shape[1]
-        images = shown.images.flatten(0, 1)
-        features = self.model.encode_image(images, shown.padding.flatten(0, 1))
-        encoded = self.model.encode_mask(features, images, shown.masks.flatten(0, 1).to(images.dtype))
-        return join_shots(self.model.project(encoded), shots)
 
 
 def ground_truth_boxes(batch: Batch) -> int:

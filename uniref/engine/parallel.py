@@ -33,6 +33,15 @@ def distribute(learner: nn.Module, stage: StageConfig, world: World) -> nn.Modul
     return DistributedDataParallel(learner, device_ids=devices, find_unused_parameters=True)
 
 
+_LAYERS = {
+    "transformer.encoder",
+    "transformer.decoder",
+    "text_encoder.body.encoder.layer",
+    "sam.vision_encoder.layers",
+    "sam.mask_decoder.transformer.layers",
+}
+
+
 @contextlib.contextmanager
 def synchronised(network: nn.Module, now: bool) -> Iterator[None]:
     """A block whose backward pass exchanges gradients, or (not `now`) only adds them up here."""
@@ -65,8 +74,10 @@ def _blocks(learner: nn.Module) -> list[nn.Module]:
     """Backbone, and the layers of encoders and decoder: what is called as a whole."""
     model = learner.model
     assert isinstance(model, nn.Module)
-    blocks: list[nn.Module] = [model.get_submodule("backbone.body")]
+    blocks: list[nn.Module] = []
     for name, module in model.named_modules():
-        if name in ("transformer.encoder", "transformer.decoder", "text_encoder.body.encoder.layer"):
+        if name == "backbone.body":
+            blocks.append(module)
+        elif name in _LAYERS:
             blocks += list(module.children())
     return blocks

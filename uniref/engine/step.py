@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from uniref.core.batch import Batch
 from uniref.core.device import autocast, best_precision
-from uniref.engine.build import train_mode
-from uniref.engine.learner import Learner, ground_truth_boxes
+from uniref.engine.build import build_learner, train_mode
+from uniref.engine.learner import ground_truth_boxes
 from uniref.engine.optim import Ema, global_norm, make_optimizer, set_rates
 from uniref.engine.parallel import distribute, full, synchronised
 from uniref.engine.world import World
-from uniref.model.uniref import UniRef
+from uniref.model.referring import ReferringModel
 from uniref.recipe.stage import StageConfig
 
 _STREAM = 1_000_003  # keeps the random streams of different seeds apart
@@ -53,13 +53,11 @@ class Stepper:
             in the training, whichever process it falls to: nothing about them has to be saved.
     """
 
-    def __init__(self, stage: StageConfig, model: UniRef, world: World, seed: int) -> None:
+    def __init__(self, stage: StageConfig, model: ReferringModel, world: World, seed: int) -> None:
         self.stage, self.world, self.seed = stage, world, seed
         self.model = model.to(world.device)
         self.precision = best_precision(world.device) if stage.precision == "auto" else stage.precision
-        self.network: nn.Module = distribute(
-            Learner(self.model, stage.loss, stage.activation_checkpointing), stage, world
-        )
+        self.network: nn.Module = distribute(build_learner(self.model, stage, self.precision), stage, world)
         self.optimizer = make_optimizer(self.model, stage.optim)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.ema = Ema(self.model, stage.ema) if stage.ema is not None else None

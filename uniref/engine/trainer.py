@@ -21,8 +21,10 @@ from uniref.engine.step import Stepper
 from uniref.engine.stop import Stop
 from uniref.engine.validate import validate
 from uniref.engine.world import World
+from uniref.model.referring import ReferringModel
 from uniref.model.tokenizer import TextTokenizer
 from uniref.recipe.recipe import Recipe
+from uniref.weights.adapter_base import AdapterBase
 from uniref.weights.bundle import BundleConfig, read_tensors, save_bundle
 
 CHECKPOINTS, FINAL, BEST = "checkpoints", "final", "best"
@@ -94,11 +96,13 @@ class StageTrainer:
         self.tokenizer: TextTokenizer | None = built.tokenizer
         self.stepper = Stepper(self.stage, built.model, job.world, seed)
         self._progress = _Progress()
+        self.listener.say(f"{job.name}: {_trained_share(built.model)}")
         if resume is None:
             for note in built.notes:
                 self.listener.say(f"{job.name}: {note}")
         else:
             self._restore(resume)
+        self._adapter_base = self._open_adapter_base(built.model)
         self.loader = TrainLoader(
             self.stage.data,
             job.root,
@@ -280,9 +284,25 @@ class StageTrainer:
 
     def _write(self, folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
         source = {"trained": self.job.recipe.description, "stage": self.job.name, "step": self._progress.done, **facts}
-        save_bundle(
-            folder, tensors, BundleConfig(model=self.stage.model, sides=self.stage.sides, source=source), self.tokenizer
-        )
+        config = BundleConfig(model=self.stage.model, sides=self.stage.sides, source=source)
+        if self._adapter_base is not None:
+            self._adapter_base.save(folder, tensors, config, self.tokenizer)
+        else:
+            save_bundle(folder, tensors, config, self.tokenizer)
+
+    def _open_adapter_base(self, model: ReferringModel) -> AdapterBase | None:
+        """What checkpoints are adapters over, if they are; only the main process writes any."""
+        base = self.stage.checkpoint.adapter_of
+        if base is None or not self.world.main:
+            return None
+        where = f"stages.{self.job.name}.checkpoint.adapter_of"
+        return AdapterBase.of(base, model.state_dict(), model.frozen_names(), where)
+
+
+def _trained_share(model: ReferringModel) -> str:
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return f"trains {trained:,} of {total:,} parameters ({trained / total:.1%})"
 
 
 def stage_seed(recipe: Recipe, name: str) -> int:

@@ -16,8 +16,8 @@ from uniref.data.index import Index
 from uniref.engine.pictures import Picture, sample_pictures
 from uniref.evaluation import evaluate
 from uniref.inference.predictor import Predictor
+from uniref.model.build import build_model
 from uniref.model.tokenizer import TextTokenizer
-from uniref.model.uniref import UniRef
 from uniref.recipe.stage import StageConfig
 from uniref.weights.bundle import Bundle, BundleConfig, uninitialised
 
@@ -76,7 +76,7 @@ def validate(
         UniRefError: The data cannot be used.
     """
     assert stage.evaluation is not None
-    model = uninitialised(lambda: UniRef(stage.model))
+    model = uninitialised(lambda: build_model(stage.model))
     model.load_state_dict(dict(tensors))
     model.to(device).eval()
     results = evaluate(

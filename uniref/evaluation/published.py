@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from uniref.recipe.model import ModelConfig
+from uniref.recipe.sam import AnyModelConfig
 
 SOURCE = "model zoo of the official repository"
 
@@ -47,10 +48,10 @@ def published(checkpoint: str | None, dataset: str, split: str, shots: int = 0) 
     return None if percent is None else Published(checkpoint, _COLUMNS[dataset], percent)
 
 
-def recognise(file: str, model: ModelConfig | None) -> str | None:
+def recognise(file: str, model: AnyModelConfig | None) -> str | None:
     """Which released checkpoint a converted one is, by its original file name and its backbone; None for others."""
     stage = re.search(r"(image|video)[-_ ]?joint", file.lower())
-    if stage is None or model is None:
+    if stage is None or not isinstance(model, ModelConfig):
         return None
     backbone = model.backbone
     if backbone.name == "resnet50":

@@ -63,6 +63,10 @@ class ReferringModel(nn.Module, ABC):
     def segment(self, features: Features) -> Segments:
         """One mask for each row of fused features, with its score."""
 
+    @abstractmethod
+    def freeze(self) -> None:
+        """Turn off the gradient of what the configuration leaves as it is in any training."""
+
     def frozen_names(self) -> set[str]:
         """Names of the parameters and buffers that no training changes; what is left is an adapter."""
         return set()

@@ -41,9 +41,15 @@ class UniRefSam(ReferringModel):
         self.canvas = config.image_encoder.image_size
         dim = config.hidden_dim
         self.sam = SamModel(sam_config(config))
+        # one module, as it is one tensor: loading weights would part them
+        self.sam.prompt_encoder.shared_embedding = self.sam.shared_image_embedding
         self.text_encoder = TextEncoder(config.text, dim) if config.text else None
         self.mask_encoder = MaskEncoder(config.mask_encoder, dim, [PATCH], 1) if config.mask_encoder else None
         self.fusion = UniFusion(dim, config.fusion.heads, config.fusion.head_dim, config.fusion.dropout)
+        self.freeze()
+
+    def freeze(self) -> None:
+        """As `ReferringModel.freeze`; true of a new model already."""
         for _, module in self.frozen_parts():
             module.requires_grad_(False)
 
@@ -56,13 +62,6 @@ class UniRefSam(ReferringModel):
     def frozen_names(self) -> set[str]:
         """Names of the frozen parts' parameters and buffers."""
         return {f"{prefix}.{name}" for prefix, part in self.frozen_parts() for name in part.state_dict()}
-
-    def train(self, mode: bool = True) -> UniRefSam:
-        """Training mode for the trained parts; frozen ones stay in evaluation mode (no dropout)."""
-        super().train(mode)
-        for _, module in self.frozen_parts():
-            module.eval()
-        return self
 
     def encode_image(self, images: Tensor, padding: Tensor) -> Features:
         """SAM's image embedding, without gradients.
@@ -126,7 +125,7 @@ def sam_config(config: SamModelConfig) -> SamConfig:
             "image_size": image.image_size,
             "patch_size": PATCH,
             "window_size": image.window,
-            "global_attn_indexes": list(image.global_layers),
+            "global_attn_indexes": image.global_layers,
             "num_pos_feats": dim // 2,
             "mlp_dim": image.mlp_dim,
         },

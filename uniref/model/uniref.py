@@ -71,6 +71,10 @@ class UniRef(ReferringModel):
         sizes = torch.stack([valid[:, :, 0].sum(1), valid[:, 0, :].sum(1)], dim=-1).float()
         return Features(tuple(levels), tuple(paddings), sizes, stride4)
 
+    def freeze(self) -> None:
+        """As `ReferringModel.freeze`: the first stages of the backbone."""
+        self.backbone.freeze(self.config.backbone.frozen_stages)
+
     def segment(self, features: Features) -> Segments:
         """The best query's mask for each row of (fused) features, with its class score and box."""
         found = self.detect(features)

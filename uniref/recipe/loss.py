@@ -76,8 +76,16 @@ class BoxInstConfig(Strict):
     """Masks that are drawn for a decoder layer; a random choice where more queries are matched."""
 
 
+class SamLossConfig(Strict):
+    """Weights of the losses of UniFusion in SAM (SPEC section 10)."""
+
+    bce: float = Field(2.0, ge=0)
+    """Binary cross entropy, mean over the pixels of the square."""
+    dice: float = Field(0.5, ge=0)
+
+
 class LossConfig(Strict):
-    """What is optimised."""
+    """What is optimised. A SAM model has the losses `sam` and no others."""
 
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     focal: FocalConfig = Field(default_factory=FocalConfig)
@@ -88,3 +96,4 @@ class LossConfig(Strict):
     sim_ota: SimOtaConfig = Field(default_factory=SimOtaConfig)
     hungarian: HungarianConfig = Field(default_factory=HungarianConfig)
     box_inst: BoxInstConfig = Field(default_factory=BoxInstConfig)
+    sam: SamLossConfig = Field(default_factory=SamLossConfig)

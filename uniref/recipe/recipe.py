@@ -58,6 +58,7 @@ class Recipe(Strict):
         content = self.stages[name].model_dump(mode="json")
         for ignored in ("checkpoint", "evaluation", "sides"):
             content.pop(ignored)
+        content["embedding_cache"] = content["embedding_cache"] is not None
         for ignored in ("workers", "prefetch"):
             content["data"].pop(ignored)
         return {"seed": self.seed, **content}

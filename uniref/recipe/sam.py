@@ -17,7 +17,7 @@ class SamImageConfig(Strict):
     width: int = Field(1280, ge=1)
     depth: int = Field(32, ge=1)
     heads: int = Field(16, ge=1)
-    global_layers: tuple[int, ...] = (7, 15, 23, 31)
+    global_layers: list[int] = Field(default_factory=lambda: [7, 15, 23, 31])  # a tuple is none to strict validators
     """Layers that attend to the whole image; the others attend inside windows."""
     window: int = Field(14, ge=1)
     """Side of a window in patches."""
@@ -34,7 +34,7 @@ class SamImageConfig(Strict):
             raise ValueError(f"{value!r}: no such SAM; choose from {', '.join(SAM_SIZES)}")
         width, depth, heads = SAM_SIZES[value]
         quarter = depth // 4
-        layers = tuple(range(quarter - 1, depth, quarter))
+        layers = list(range(quarter - 1, depth, quarter))
         return {"width": width, "depth": depth, "heads": heads, "global_layers": layers, "mlp_dim": 4 * width}
 
     @model_validator(mode="after")
@@ -42,7 +42,7 @@ class SamImageConfig(Strict):
         if self.width % self.heads:
             raise ValueError(f"width {self.width}: must be a multiple of heads ({self.heads})")
         if any(not 0 <= layer < self.depth for layer in self.global_layers):
-            raise ValueError(f"global_layers {list(self.global_layers)}: layers go from 0 to {self.depth - 1}")
+            raise ValueError(f"global_layers {self.global_layers}: layers go from 0 to {self.depth - 1}")
         return self
 
 

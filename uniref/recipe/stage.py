@@ -44,6 +44,9 @@ class CheckpointConfig(Strict):
     """Steps between two; the last step is saved always."""
     keep: int = Field(2, ge=1)
     """The latest that are kept. The best one is kept besides where the recipe evaluates."""
+    adapter_of: Path | None = None
+    """SAM: write adapters (the trained tensors alone) over this checkpoint folder, which has the same frozen weights,
+    instead of whole models."""
 
 
 class EvaluationConfig(Strict):
@@ -83,6 +86,9 @@ class StageConfig(Strict):
     sides: tuple[int, int] | None = None
     """Short side and largest long side, in pixels, at which the model is evaluated here and predicts by default; null:
     what the published protocols use (480 to 800 pixels), which suits the released training."""
+    embedding_cache: Path | None = None
+    """SAM: folder that keeps the frozen encoder's embedding of every image that was seen, so that it is encoded once
+    (if it comes uncropped: `augment.crop: 0`). 2 MB for each, rounded to float16."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the network's products; auto = bfloat16 (else float16) on CUDA, float32 on CPUs."""
     ema: float | None = Field(None, gt=0, lt=1)
@@ -112,6 +118,10 @@ class StageConfig(Strict):
                 "parallel fsdp: all processes have to use the same parts of the model at once; "
                 "set data.same_source_on_all_ranks: true, or parallel: ddp"
             )
+        if isinstance(self.model, SamModelConfig):
+            self._check_sam()
+        elif self.embedding_cache is not None or self.checkpoint.adapter_of is not None:
+            raise ValueError("embedding_cache and checkpoint.adapter_of are for SAM models (model.family: sam)")
         needs = {Task.RIS: "text", Task.RVOS: "text", Task.VOS: "mask_encoder", Task.FSS: "mask_encoder"}
         for place, source in enumerate(self.data.sources):
             part = needs.get(source.task) if source.task else None
@@ -120,15 +130,25 @@ class StageConfig(Strict):
                     f"data.sources.{place} ({source.index}) is trained as {source.task.value if source.task else ''}, "
                     f"but model.{part} is null; give the model that part or leave the source out"
                 )
-            if isinstance(self.model, SamModelConfig):
-                if source.task is Task.DETECTION or source.categories:
-                    raise ValueError(
-                        f"data.sources.{place} ({source.index}) has no reference to follow, which a SAM model needs; "
-                        "leave the source out"
-                    )
-            elif source.categories and self.model.classes == 1:
+            if isinstance(self.model, ModelConfig) and source.categories and self.model.classes == 1:
                 raise ValueError(
                     f"data.sources.{place} ({source.index}) has categories, but model.classes is 1; "
                     "set model.classes to their number or categories to false"
                 )
         return self
+
+    def _check_sam(self) -> None:
+        for place, source in enumerate(self.data.sources):
+            if source.task is Task.DETECTION or source.categories:
+                raise ValueError(
+                    f"data.sources.{place} ({source.index}) has no reference to follow, which a SAM model needs; "
+                    "leave the source out"
+                )
+        if self.init.backbone is not None:
+            raise ValueError("init.backbone: a SAM model has none; init.model names a SAM made by 'uniref convert'")
+        if self.embedding_cache is not None and self.parallel == "fsdp":
+            raise ValueError("embedding_cache: needs the whole encoder on every device; set parallel: ddp")
+        if self.activation_checkpointing:
+            raise ValueError(
+                "activation_checkpointing: a SAM model's encoder is frozen and keeps no activations; leave it out"
+            )

@@ -81,7 +81,7 @@ def save_bundle(
         plain = (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
         stored[name] = plain.clone() if plain.data_ptr() in seen else plain  # the format knows no shared tensors
         seen.add(plain.data_ptr())
-    save_file(stored, folder / _weights_name(config), metadata={"format": "pt"})
+    save_file(stored, weights_of(folder, config), metadata={"format": "pt"})
     # inside the model, null says that a part is absent
     content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
     (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
@@ -142,17 +142,13 @@ def read_config(folder: Path) -> BundleConfig:
         raise CheckpointError(f"{path}: {place}: {first['msg']}") from None
 
 
-def _weights_name(config: BundleConfig) -> str:
-    return WEIGHTS if config.adapter is None else ADAPTER
-
-
 def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
     """All tensors of a checkpoint folder, floating-point ones as float32; of an adapter with those of its base.
 
     Arguments and errors as of `load_bundle`.
     """
     config = read_config(folder)
-    own = _stored(folder, _weights_name(config))
+    own = _stored(weights_of(folder, config))
     if config.adapter is None:
         return own
     base = base or folder / config.adapter.base
@@ -164,10 +160,14 @@ def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
     return over_base(own, read_tensors(base), config.adapter, base)
 
 
-def _stored(folder: Path, name: str) -> dict[str, Tensor]:
-    path = folder / name
+def weights_of(folder: Path, config: BundleConfig) -> Path:
+    """The file with a checkpoint folder's own tensors."""
+    return folder / (WEIGHTS if config.adapter is None else ADAPTER)
+
+
+def _stored(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise CheckpointError(f"{folder}: not a uniref checkpoint (no {path.name}); convert it again")
+        raise CheckpointError(f"{path.parent}: not a uniref checkpoint (no {path.name}); convert it again")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:

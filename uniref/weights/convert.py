@@ -62,7 +62,7 @@ def convert(
         if is_checkpoint(source):
             if base is None:
                 raise UsageError(f"{source}: is a checkpoint already; --base SAM makes an adapter of one over a SAM")
-            return convert_adapter(source, work, target, base, dtype)
+            return convert_adapter(source, work, base, dtype)
         if base is not None:
             raise UsageError(f"--base {base}: goes with a checkpoint or an adapter of uniref, which {source} is not")
         return _convert_foreign(source, work, dtype, tokenizer, text)

@@ -32,7 +32,7 @@ def infer_sam(tensors: Shapes) -> SamModelConfig:
             width=width,
             depth=depth,
             heads=width // reach[0][1],
-            global_layers=tuple(i for i, (length, _) in enumerate(reach) if length == 2 * side - 1),
+            global_layers=[i for i, (length, _) in enumerate(reach) if length == 2 * side - 1],
             window=windows.pop() if windows else side,
             mlp_dim=tensors[_VISION + "layers.0.mlp.lin1.weight"].shape[0],
             image_size=side * _PATCH,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +13,10 @@ from uniref.recipe.model import TextConfig
 from uniref.weights.convert_common import fitting_tokenizer, inferred
 from uniref.weights.hub_folder import weights_file
 from uniref.weights.infer import infer_text
-from uniref.weights.rename import Rule, check_finite, rename
+from uniref.weights.rename import check_finite
 from uniref.weights.safe_load import read_weights
 
-_BODY = r"(?:bert\.|roberta\.)?"
-_RULES = [
-    # heads of the pretraining tasks, and what can be computed
-    Rule(r"(?:cls|lm_head)\..+|" + _BODY + r"(?:pooler\..+|embeddings\.(?:position|token_type)_ids)", None),
-    Rule(_BODY + r"(.+)\.gamma", r"text_encoder.body.\1.weight"),  # as TensorFlow called them
-    Rule(_BODY + r"(.+)\.beta", r"text_encoder.body.\1.bias"),
-    Rule(_BODY + r"((?:embeddings|encoder)\..+)", r"text_encoder.body.\1"),
-]
+_BODY = "text_encoder.body."
 
 
 @dataclass(frozen=True)
@@ -41,12 +35,28 @@ def read_text_source(folder: Path) -> TextSource:
     Raises:
         CheckpointError: A file is missing or damaged, or it is not a BERT or RoBERTa.
     """
-    weights = weights_file(folder)
-    tensors, _ = read_weights(weights)
-    check_finite(tensors, str(weights))
-    renamed = rename(tensors, _RULES, str(weights))
-    config = inferred(infer_text, renamed, str(weights))
+    tensors = {_BODY + name: tensor for name, tensor in read_text_tensors(folder).items()}
+    check_finite(tensors, str(folder))
+    config = inferred(infer_text, tensors, str(folder))
     file = folder / "tokenizer.json"
     tokenizer = fitting_tokenizer(config, file if file.is_file() else None)
     assert tokenizer is not None
-    return TextSource(config, renamed, tokenizer)
+    return TextSource(config, tensors, tokenizer)
+
+
+def read_text_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of the encoder in such a folder, floating-point ones as float32.
+
+    Heads and poolers of other tasks, and what can be computed, are left out.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    found, _ = read_weights(weights_file(folder))
+    tensors = {}
+    for name, tensor in found.items():
+        short = re.sub(r"^(?:bert|roberta|model|0\.auto_model)\.", "", name)
+        short = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", short))  # as TensorFlow called them
+        if short.startswith(("embeddings.", "encoder.")) and not short.endswith("_ids"):
+            tensors[short] = tensor.float() if tensor.is_floating_point() else tensor
+    return tensors

@@ -1,0 +1,197 @@
+"""UniFusion in SAM learns: losses, what is frozen, padding, cached embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.engine.batches import make_batch
+from tests.tiny import tiny_sam_config
+from uniref.core.batch import Batch
+from uniref.core.errors import UniRefError, UsageError
+from uniref.core.tasks import Task
+from uniref.engine.build import train_mode
+from uniref.engine.embedding_cache import EmbeddingCache
+from uniref.engine.sam_learner import SamLearner, to_square
+from uniref.model.sam import UniRefSam
+from uniref.recipe.loss import SamLossConfig
+
+STEPS = 120
+
+
+@pytest.fixture
+def learner() -> SamLearner:
+    """A SAM with weights of a scale that suits its width: transformers' own suits a thousand channels."""
+    torch.manual_seed(0)
+    model = UniRefSam(tiny_sam_config())
+    for parameter in model.sam.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.xavier_uniform_(parameter)
+    return SamLearner(model, SamLossConfig())
+
+
+def found(learner: SamLearner, batch: Batch) -> Tensor:
+    """Logits of a batch, float [B, 128, 128]."""
+    square = to_square(batch, 128)
+    fused = learner.model.fuse(learner.encode_image(square.images, square.padding), learner.references(square))
+    return F.interpolate(learner.model.segment(fused).logits[:, None], scale_factor=4.0, mode="bilinear")[:, 0]
+
+
+def iou(learner: SamLearner, batch: Batch) -> float:
+    masks = found(learner, batch)[:, :96] > 0
+    truth = torch.stack([each.masks[0] for each in batch.targets if each.masks is not None])
+    return float(((masks & truth).sum((1, 2)) / (masks | truth).sum((1, 2))).mean())
+
+
+@pytest.mark.parametrize("task", [Task.RIS, Task.FSS, Task.VOS, Task.RVOS], ids=lambda task: task.value)
+def test_overfits_a_batch_and_leaves_the_frozen_parts(task: Task, learner: SamLearner) -> None:
+    batch, model = make_batch(task), learner.model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3, weight_decay=0.05)
+    for step in range(STEPS):
+        train_mode(model)
+        terms = learner(batch, 2.0, step)
+        assert set(terms) == {"loss_bce", "loss_dice"}
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        assert iou(learner, batch) > 0.9
+    after = model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not changed & model.frozen_names()
+    assert {name.split(".")[0] for name in changed} == {"sam", "fusion"} | (
+        {"text_encoder"} if batch.text is not None else set()
+    ) | ({"mask_encoder"} if batch.references is not None else set())
+    assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+
+
+@torch.no_grad()
+def test_losses_are_those_of_the_whole_square(learner: SamLearner) -> None:
+    batch = make_batch(Task.RIS)
+    learner.eval()
+    terms = learner(batch, 1.0, 0)
+    p = found(learner, batch).sigmoid()
+    truth = F.pad(torch.stack([each.masks[0].float() for each in batch.targets]), (0, 0, 0, 32))
+    bce = -(truth * p.log() + (1 - truth) * (1 - p).log()).mean()
+    dice = 1 - (2 * (p * truth).sum((1, 2)) + 1) / (p.sum((1, 2)) + truth.sum((1, 2)) + 1)
+    torch.testing.assert_close(terms["loss_bce"], 2 * bce)
+    torch.testing.assert_close(terms["loss_dice"], 0.5 * dice.mean())
+    halved = SamLearner(learner.model, SamLossConfig(bce=1.0, dice=0.25))(batch, 7.0, 3)
+    assert all(math.isclose(2 * float(halved[name]), float(terms[name]), rel_tol=1e-6) for name in terms)
+
+
+def wider(batch: Batch) -> Batch:
+    """The same batch with 32 more padded columns and rows, as beside a larger image."""
+
+    def grown(x: Tensor, value: float = 0) -> Tensor:
+        return F.pad(x, (0, 32, 0, 32), value=value)
+
+    shown = batch.references
+    if shown is not None:
+        shown = replace(shown, images=grown(shown.images), padding=grown(shown.padding, 1), masks=grown(shown.masks))
+    return replace(
+        batch,
+        images=grown(batch.images),
+        padding=grown(batch.padding, 1),
+        targets=tuple(replace(each, masks=grown(each.masks)) for each in batch.targets),
+        references=shown,
+    )
+
+
+@pytest.mark.parametrize("task", [Task.RIS, Task.FSS, Task.RVOS], ids=lambda task: task.value)
+@torch.no_grad()
+def test_what_a_batch_is_padded_to_makes_no_difference(task: Task, learner: SamLearner) -> None:
+    learner.eval()
+    batch = make_batch(task)
+    plain, padded = learner(batch, 1.0, 0), learner(wider(batch), 1.0, 0)
+    assert all(torch.equal(plain[name], padded[name]) for name in plain)
+    square = to_square(batch, 128)
+    again = to_square(square, 128)
+    assert torch.equal(square.images, again.images)
+    assert torch.equal(square.padding, again.padding)
+
+
+def test_what_cannot_be_learnt_from_is_told(learner: SamLearner) -> None:
+    with pytest.raises(UsageError, match="by a reference only"):
+        learner(make_batch(Task.DETECTION), 1.0, 0)
+    with pytest.raises(UsageError, match="drawn:0: has no mask"):
+        learner(make_batch(Task.RIS, masks=False), 1.0, 0)
+    with pytest.raises(UsageError, match="an image of 128 x 96 pixels does not fit into the model's square of 112"):
+        to_square(make_batch(Task.RIS), 112)
+
+
+class Counted:
+    """The encoder's calls: images of each."""
+
+    def __init__(self, model: UniRefSam) -> None:
+        self.calls: list[int] = []
+        forward = model.sam.vision_encoder.forward
+
+        def counting(images: Tensor, **options: object) -> object:
+            self.calls.append(len(images))
+            return forward(images, **options)
+
+        model.sam.vision_encoder.forward = counting
+
+
+@torch.no_grad()
+def test_an_image_is_encoded_once_in_all_epochs_and_runs(learner: SamLearner, tmp_path: Path) -> None:
+    learner.eval()
+    model, batch = learner.model, make_batch(Task.VOS)
+    plain = learner(batch, 1.0, 0)
+    counted = Counted(model)
+    cached = SamLearner(model, SamLossConfig(), EmbeddingCache(tmp_path, model, "float32"))
+    first = cached(batch, 1.0, 0)
+    assert counted.calls == [2, 2]
+    other = replace(batch, images=batch.images.flip(0), targets=batch.targets[::-1])
+    second = [cached(batch, 1.0, 0), SamLearner(model, SamLossConfig(), EmbeddingCache(tmp_path, model, "float32"))]
+    cached(other, 1.0, 0)
+    third = second[1](wider(batch), 1.0, 0)
+    assert counted.calls == [2, 2]
+    for name, value in plain.items():
+        assert torch.equal(first[name], second[0][name])
+        assert torch.equal(first[name], third[name])
+        torch.testing.assert_close(first[name], value, rtol=1e-2, atol=1e-3)  # float16
+    files = list(tmp_path.rglob("*.npy"))
+    assert len(files) == 4
+    assert all(path.stat().st_size < 2 * 32 * 8 * 8 + 200 for path in files)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model, path: model.sam.vision_encoder.pos_embed.data.add_(1),
+        lambda model, path: [each.write_bytes(b"damaged") for each in path.rglob("*.npy")],
+    ],
+    ids=["other weights", "damaged files"],
+)
+@torch.no_grad()
+def test_what_does_not_fit_any_more_is_encoded_again(
+    change: Callable[[UniRefSam, Path], object], learner: SamLearner, tmp_path: Path
+) -> None:
+    model, batch = learner.model, to_square(make_batch(Task.RIS), 128)
+    EmbeddingCache(tmp_path, model, "float32").encode(batch.images, batch.padding)
+    change(model, tmp_path)
+    counted = Counted(model)
+    again = EmbeddingCache(tmp_path, model, "float32").encode(batch.images, batch.padding)
+    assert counted.calls == [2]
+    expected = model.encode_image(batch.images, batch.padding)
+    torch.testing.assert_close(again.levels[0], expected.levels[0], rtol=1e-3, atol=1e-3)
+    assert torch.equal(again.sizes, expected.sizes)
+
+
+def test_a_folder_that_cannot_be_written_is_told(learner: SamLearner, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    batch = to_square(make_batch(Task.RIS), 128)
+    cache = EmbeddingCache(tmp_path / "file", learner.model, "float32")
+    with pytest.raises(UniRefError, match=r"embedding_cache: .*cannot be written"):
+        cache.encode(batch.images, batch.padding)
