@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from uniref.inference.predictor import Predictor
     from uniref.inference.results import FrameResult, ImageResult
     from uniref.inference.video import VideoTracker
+    from uniref.model.sam import UniRefSam
     from uniref.model.unifusion import UniFusion
     from uniref.model.uniref import UniRef
     from uniref.recipe.model import ModelConfig
+    from uniref.recipe.sam import SamModelConfig
     from uniref.weights.convert import convert
 
 _HOMES = {
@@ -27,9 +29,11 @@ _HOMES = {
     "MediaError": "uniref.core.errors",
     "ModelConfig": "uniref.recipe.model",
     "Predictor": "uniref.inference.predictor",
+    "SamModelConfig": "uniref.recipe.sam",
     "UniFusion": "uniref.model.unifusion",
     "UniRef": "uniref.model.uniref",
     "UniRefError": "uniref.core.errors",
+    "UniRefSam": "uniref.model.sam",
     "UsageError": "uniref.core.errors",
     "VideoTracker": "uniref.inference.video",
     "convert": "uniref.weights.convert",
@@ -42,9 +46,11 @@ __all__ = [
     "MediaError",
     "ModelConfig",
     "Predictor",
+    "SamModelConfig",
     "UniFusion",
     "UniRef",
     "UniRefError",
+    "UniRefSam",
     "UsageError",
     "VideoTracker",
     "__version__",

@@ -83,7 +83,7 @@ def predict(
         int | None,
         typer.Option(
             min=0,
-            help="Network resolution; 0 keeps the size. [default: 800 text in pictures, 480 otherwise]",
+            help="Network resolution; 0 keeps the size. [default: 800 text in pictures, 480 otherwise; 1024 with SAM]",
             rich_help_panel=_HOW,
         ),
     ] = None,

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.counting import encoder_calls
 from tests.engine.batches import make_batch
 from tests.tiny import tiny_sam_config
 from uniref.core.batch import Batch
@@ -129,34 +130,20 @@ def test_what_cannot_be_learnt_from_is_told(learner: SamLearner) -> None:
         to_square(make_batch(Task.RIS), 112)
 
 
-class Counted:
-    """The encoder's calls: images of each."""
-
-    def __init__(self, model: UniRefSam) -> None:
-        self.calls: list[int] = []
-        forward = model.sam.vision_encoder.forward
-
-        def counting(images: Tensor, **options: object) -> object:
-            self.calls.append(len(images))
-            return forward(images, **options)
-
-        model.sam.vision_encoder.forward = counting
-
-
 @torch.no_grad()
 def test_an_image_is_encoded_once_in_all_epochs_and_runs(learner: SamLearner, tmp_path: Path) -> None:
     learner.eval()
     model, batch = learner.model, make_batch(Task.VOS)
     plain = learner(batch, 1.0, 0)
-    counted = Counted(model)
+    calls = encoder_calls(model)
     cached = SamLearner(model, SamLossConfig(), EmbeddingCache(tmp_path, model, "float32"))
     first = cached(batch, 1.0, 0)
-    assert counted.calls == [2, 2]
+    assert calls == [2, 2]
     other = replace(batch, images=batch.images.flip(0), targets=batch.targets[::-1])
     second = [cached(batch, 1.0, 0), SamLearner(model, SamLossConfig(), EmbeddingCache(tmp_path, model, "float32"))]
     cached(other, 1.0, 0)
     third = second[1](wider(batch), 1.0, 0)
-    assert counted.calls == [2, 2]
+    assert calls == [2, 2]
     for name, value in plain.items():
         assert torch.equal(first[name], second[0][name])
         assert torch.equal(first[name], third[name])
@@ -181,9 +168,9 @@ def test_what_does_not_fit_any_more_is_encoded_again(
     model, batch = learner.model, to_square(make_batch(Task.RIS), 128)
     EmbeddingCache(tmp_path, model, "float32").encode(batch.images, batch.padding)
     change(model, tmp_path)
-    counted = Counted(model)
+    calls = encoder_calls(model)
     again = EmbeddingCache(tmp_path, model, "float32").encode(batch.images, batch.padding)
-    assert counted.calls == [2]
+    assert calls == [2]
     expected = model.encode_image(batch.images, batch.padding)
     torch.testing.assert_close(again.levels[0], expected.levels[0], rtol=1e-3, atol=1e-3)
     assert torch.equal(again.sizes, expected.sizes)
