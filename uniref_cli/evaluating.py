@@ -23,6 +23,7 @@ from uniref.evaluation.run import Predict, predict_units, work
 from uniref.evaluation.store import Store
 from uniref.evaluation.submission import check_submission
 from uniref.evaluation.tables import table
+from uniref.weights.bundle import read_config
 from uniref_cli.console import Console
 from uniref_cli.shards import Shard, local_device
 
@@ -78,6 +79,8 @@ class Evaluation:
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings, self.console = settings, console
+        # at which size the checkpoint wants to see pictures, where that is not the protocol's
+        self._sides = read_config(settings.checkpoint).sides if settings.checkpoint is not None else None
         self._benchmarks = [benchmark for name in settings.data for benchmark in self._open(name)]
 
     def check(self, path: Path) -> int:
@@ -135,7 +138,8 @@ class Evaluation:
             if len(settings.data) != 1 or not first.protocol.is_video:
                 raise UsageError("--truth: belongs to one split of videos; name only that one with --data")
             check_root(first, settings.truth)
-        short, long = (given or own for given, own in zip(settings.sides, first.protocol.sides, strict=True))
+        usual = self._sides or first.protocol.sides
+        short, long = (given or own for given, own in zip(settings.sides, usual, strict=True))
         first = replace(first, protocol=replace(first.protocol, sides=(short, max(short, long))), truth=settings.truth)
         more = settings.shots[1:] if first.protocol.task == Task.FSS else ()
         return [first, *(replace(first, shots=shots) for shots in more)]

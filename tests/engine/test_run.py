@@ -222,8 +222,10 @@ def test_sigterm_saves_and_stops(
     outcome, heard = go(path, root, tmp_path / "run")
     assert outcome.signal == signal.SIGTERM
     assert any("finishing the step" in line for line in heard.lines)
+    assert (tmp_path / "run/stopped").exists()
     monkeypatch.undo()
     go(path, root, tmp_path / "run", resume="auto")
+    assert not (tmp_path / "run/stopped").exists()
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 

@@ -5,6 +5,7 @@ OUT/STAGE/checkpoints/   step-00002000, ...
 OUT/STAGE/metrics.jsonl, tensorboard/, pictures/
 OUT/STAGE/best, final    checkpoint folders for `uniref predict`
 OUT/report.html          when the last stage is done
+OUT/stopped              while a run that was asked to stop waits to be continued
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from uniref.engine.trainer import CHECKPOINTS, FINAL, StageJob, StageTrainer
 from uniref.engine.world import join
 from uniref.recipe.recipe import Recipe
 from uniref.weights.bundle import read_config
+
+STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def train(request: TrainRequest, listener: Listener) -> Outcome:
                 request.out.mkdir(parents=True, exist_ok=True)
                 content = yaml.safe_dump(request.recipe.model_dump(mode="json"), sort_keys=False)
                 (request.out / "recipe.yaml").write_text(content, "utf-8")
+                (request.out / STOPPED).unlink(missing_ok=True)
         stop = stack.enter_context(catch_signals(listener.warn if world.main else _nothing))
         for name in names:
             job = StageJob(
@@ -86,6 +90,8 @@ def train(request: TrainRequest, listener: Listener) -> Outcome:
                 start=_start(request, name),
             )
             if not _train_stage(job, request):
+                if world.main:
+                    (request.out / STOPPED).write_text(f"signal {stop.signal}\n", "utf-8")
                 return Outcome(request.out, stop.signal)
         with world.main_first():
             if world.main:

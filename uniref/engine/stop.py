@@ -1,4 +1,5 @@
-"""Being asked to stop: the step is finished and the state saved; asked a second time, everything stops at once."""
+"""Being asked to stop: the step is finished and the state saved. A second Ctrl-C stops at once; other signals may come
+several times (a launcher passes on what its processes got anyway) and ask for the same."""
 
 from __future__ import annotations
 
@@ -35,10 +36,12 @@ def catch_signals(say: Callable[[str], None]) -> Iterator[Stop]:
     before: dict[int, Any] = {}
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.requested and callable(before[number]):
-            before[number](number, frame)
+        if stop.requested:
+            if number == signal.SIGINT and callable(before[number]):
+                before[number](number, frame)
+            return
         stop.signal = number
-        say("finishing the step, then saving the state (once more: stop at once)")
+        say("finishing the step, then saving the state (Ctrl-C: stop at once)")
 
     if threading.current_thread() is threading.main_thread():
         for name in _SIGNALS:
