@@ -1,0 +1,110 @@
+"""Time of one training step, part by part, and its peak memory (ResNet-50, 2 images of 480 x 640, CPU).
+
+python -m benchmarks.train_step [--task ris]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
+from uniref.core.tasks import Task
+from uniref.engine.build import train_mode
+from uniref.engine.learner import Learner
+from uniref.model.uniref import UniRef
+from uniref.recipe.loss import LossConfig
+from uniref.recipe.model import ModelConfig
+
+_SIZE, _STEPS = (480, 640), 3
+
+
+def main() -> None:
+    """Print a line a part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", default="ris", choices=[task.value for task in Task])
+    task = Task(parser.parse_args().task)
+    torch.manual_seed(0)
+    model = UniRef(ModelConfig())
+    model.backbone.freeze(model.config.backbone.frozen_stages)
+    learner = Learner(model, LossConfig(auxiliary_masks=task.is_video))
+    train_mode(model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+    spent: dict[str, list[float]] = defaultdict(list)
+    current: dict[str, float] = {}
+    for owner, name, part in (
+        (model, "encode_image", "backbone and projection"),
+        (model, "encode_text", "text encoder"),
+        (model, "encode_mask", "mask encoder"),
+        (model, "fuse", "fusion"),
+        (model, "detect", "transformer"),
+        (model, "mask_features", "mask features"),
+        (learner.criterion, "match", "matching"),
+        (learner.criterion, "match_proposals", "matching"),
+        (model, "draw", "drawing matched masks"),
+    ):
+        setattr(owner, name, _timed(getattr(owner, name), part, current))
+    batch = _batch(task)
+    for step in range(_STEPS + 1):
+        current.clear()
+        began = time.perf_counter()
+        loss = torch.stack(list(learner(batch, 1.0, step).values())).sum()
+        forward = time.perf_counter() - began
+        parts = dict(current)  # masks are drawn once more in the backward pass
+        loss.backward()
+        backward = time.perf_counter() - began - forward
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        whole = time.perf_counter() - began
+        if step:  # the first step warms up
+            parts["losses"] = forward - sum(parts.values())
+            parts["backward"], parts["optimiser"] = backward, whole - forward - backward
+            parts["the whole step"] = whole
+            for part, seconds in parts.items():
+                spent[part].append(seconds)
+    total = statistics.median(spent["the whole step"])
+    print(f"{task.value}, {len(batch)} x {_SIZE[0]} x {_SIZE[1]}, {torch.get_num_threads()} threads")
+    for part, values in spent.items():
+        seconds = statistics.median(values)
+        print(f"{part:26} {seconds:7.3f} s  {seconds / total:6.1%}")
+    print(f"peak resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+
+
+def _timed(function: Callable[..., Any], part: str, spent: dict[str, float]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        result = function(*arguments, **options)
+        spent[part] = spent.get(part, 0.0) + time.perf_counter() - began
+        return result
+
+    return call
+
+
+def _batch(task: Task) -> Batch:
+    count, (height, width) = 2, _SIZE
+    masks = torch.zeros(1, height, width, dtype=torch.bool)
+    masks[:, 100:300, 200:400] = True
+    box = torch.tensor([[300 / width, 200 / height, 200 / width, 200 / height]])
+    target = Targets(box, torch.zeros(1, dtype=torch.int64), masks)
+    images, padding = torch.randn(count, 3, height, width), torch.zeros(count, height, width, dtype=torch.bool)
+    text = TextTokens(torch.randint(1000, 2000, (count, 8)), torch.ones(count, 8, dtype=torch.bool))
+    shown = ReferenceImages(images[:, None].clone(), padding[:, None], masks[None].expand(count, 1, height, width))
+    return Batch(
+        task,
+        images,
+        padding,
+        (target,) * count,
+        text if task.needs_text else None,
+        shown if task in (Task.FSS, Task.VOS, Task.RVOS) else None,
+    )
+
+
+if __name__ == "__main__":
+    main()
