@@ -35,3 +35,24 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
     """Logit of `x` (any shape, values in 0..1), with `x` clamped to [eps, 1 - eps]."""
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
+
+
+def keep_apart(boxes: Tensor, scores: Tensor, limit: float) -> Tensor:
+    """Non-maximum suppression.
+
+    Args:
+        boxes: xyxy [N, 4].
+        scores: [N].
+        limit: A box goes when its IoU with a better one that stays is above this.
+
+    Returns:
+        Rows that stay, best first, int64.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    sorted_boxes = boxes[order]
+    ious = box_iou(sorted_boxes, sorted_boxes)
+    stays = torch.ones(len(order), dtype=torch.bool)
+    for row in range(len(order)):
+        if stays[row]:
+            stays[row + 1 :] &= ious[row, row + 1 :] <= limit
+    return order[stays]

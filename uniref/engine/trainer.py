@@ -102,7 +102,7 @@ class StageTrainer:
                 self.listener.say(f"{job.name}: {note}")
         else:
             self._restore(resume)
-        self._adapter_base = self._open_adapter_base(built.model)
+        self._adapter_base = self._open_adapter_base()
         self.loader = TrainLoader(
             self.stage.data,
             job.root,
@@ -290,13 +290,17 @@ class StageTrainer:
         else:
             save_bundle(folder, tensors, config, self.tokenizer)
 
-    def _open_adapter_base(self, model: ReferringModel) -> AdapterBase | None:
-        """What checkpoints are adapters over, if they are; only the main process writes any."""
+    def _open_adapter_base(self) -> AdapterBase | None:
+        """What checkpoints are adapters over, if they are; every process has to call it, the main one writes them."""
         base = self.stage.checkpoint.adapter_of
-        if base is None or not self.world.main:
+        if base is None:
             return None
-        where = f"stages.{self.job.name}.checkpoint.adapter_of"
-        return AdapterBase.of(base, model.state_dict(), model.frozen_names(), where)
+        tensors = self.stepper.weights()
+        with self.world.main_first():
+            if not self.world.main:
+                return None
+            where = f"stages.{self.job.name}.checkpoint.adapter_of"
+            return AdapterBase.of(base, tensors, self.stepper.model.frozen_names(), where)
 
 
 def _trained_share(model: ReferringModel) -> str:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniref.core.boxes import box_iou, cxcywh_to_xyxy
+from uniref.core.boxes import cxcywh_to_xyxy, keep_apart
 from uniref.core.device import autocast
 from uniref.core.errors import UsageError
 from uniref.inference.preprocess import Input, UInt8Image, box_of, check_image, normalise, pad_batch, pad_mask
@@ -263,27 +263,6 @@ def _pixels(boxes: Tensor, original: tuple[int, int]) -> Tensor:
     height, width = original
     limit = torch.tensor([width, height, width, height], dtype=torch.float32)
     return torch.minimum((cxcywh_to_xyxy(boxes.float().cpu()) * limit).clamp(min=0), limit)
-
-
-def keep_apart(boxes: Tensor, scores: Tensor, limit: float) -> Tensor:
-    """Non-maximum suppression.
-
-    Args:
-        boxes: xyxy [N, 4].
-        scores: [N].
-        limit: A box goes when its IoU with a better one that stays is above this.
-
-    Returns:
-        Rows that stay, best first, int64.
-    """
-    order = scores.argsort(descending=True, stable=True)
-    sorted_boxes = boxes[order]
-    ious = box_iou(sorted_boxes, sorted_boxes)
-    stays = torch.ones(len(order), dtype=torch.bool)
-    for row in range(len(order)):
-        if stays[row]:
-            stays[row + 1 :] &= ious[row, row + 1 :] <= limit
-    return order[stays]
 
 
 def pool_tokens(tokens: ReferenceTokens, size: Sequence[int]) -> ReferenceTokens:
