@@ -229,6 +229,27 @@ def test_sigterm_saves_and_stops(
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 
+def test_a_signal_to_the_whole_group_saves_too(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    """Clusters signal every process, also those that load data."""
+    data = {"workers": 1, "augment": {"short_sides": [64], "max_long_side": 128}, "sources": [{"index": "ris/train"}]}
+    path = make_recipe(steps=100_000, data=data, checkpoint={"every": 100_000, "keep": 1})
+    command = [sys.executable, "-m", "uniref_cli.app", "train", str(path), "--root", str(root), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "run"), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["step"] == 2
+    os.killpg(process.pid, signal.SIGTERM)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, told
+    (saved,) = state.steps(tmp_path / "run/only/checkpoints")
+    assert state.check(saved).step >= 2
+
+
 KILLED = """
     import os, signal, sys
     from uniref.engine import state, step

@@ -153,10 +153,15 @@ def _cores() -> int:
 
 
 def _begin_worker(worker: int) -> None:
-    """A worker uses one core, and leaves Ctrl-C to the process that trains."""
+    """A worker uses one core, and leaves signals to the process that trains: clusters and terminals send them to all.
+
+    When that process ends, PyTorch tells its workers by other means.
+    """
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
