@@ -12,7 +12,10 @@ from uniref_cli.console import Console
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="Checkpoint file (.pth, .pkl or .safetensors), or a SAM's folder.")
+        Path,
+        typer.Argument(
+            metavar="SRC", help="Checkpoint file (.pth, .pkl or .safetensors), or a folder of a SAM or of ours."
+        ),
     ],
     target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to make.")],
     dtype: Annotated[
@@ -33,6 +36,12 @@ def convert(
             "alone); SRC, an adapter, a whole checkpoint."
         ),
     ] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file: SRC, a checkpoint folder, is written with only the word pieces that these words need."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
@@ -49,7 +58,7 @@ def convert(
     console = Console(quiet=quiet, json_lines=as_json)
     from uniref.weights.convert import convert as convert_weights
 
-    done = convert_weights(source, target, dtype, tokenizer, overwrite, text, base)
+    done = convert_weights(source, target, dtype, tokenizer, overwrite, text, base, words)
     redundant = f" ({done.redundant} redundant ones left out)" if done.redundant else ""
     console.say(f"{source.name}: {done.kind}")
     console.say(f"{target}: {done.tensors} tensors, {done.parameters / 1e6:.1f} M values as {dtype}{redundant}")

@@ -34,9 +34,9 @@ EPILOG = """
 
 def evaluate(
     checkpoint: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'.",
+            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'; or small, the bundled model.",
             show_default=False,
             rich_help_panel=_WHAT,
         ),
@@ -158,6 +158,7 @@ def evaluate(
     alone. If machines do not share a disk, copy their folders together and run once more without --shard.
     """
     console = Console(quiet=quiet, json_lines=as_json)
+    from uniref.weights.bundled import checkpoint_folder
     from uniref_cli.evaluating import Evaluation, Settings, named_data
     from uniref_cli.shards import parse_shard, shard_of_environment
 
@@ -170,7 +171,7 @@ def evaluate(
         shots=_numbers(shots),
         limit=limit,
         sides=(short_side, long_side),
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_folder(checkpoint) if checkpoint is not None else None,
         predictions=predictions,
         truth=truth,
         allow_missing=allow_missing,

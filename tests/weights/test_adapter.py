@@ -92,8 +92,6 @@ def test_a_base_that_is_gone_or_another_is_told(base: Path, trained: Path, tmp_p
 def test_what_has_no_adapter(checkpoint: Path, base: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is no SAM model"):
         convert(checkpoint, tmp_path / "out", base=base)
-    with pytest.raises(UsageError, match="is a checkpoint already"):
-        convert(base, tmp_path / "out")
     (tmp_path / "a.pth").write_bytes(b"")
     with pytest.raises(UsageError, match="goes with a checkpoint"):
         convert(tmp_path / "a.pth", tmp_path / "out", base=base)

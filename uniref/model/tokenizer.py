@@ -52,6 +52,10 @@ class TextTokenizer:
         """Entries of the vocabulary."""
         return self._tokenizer.get_vocab_size()
 
+    def vocabulary(self) -> dict[str, int]:
+        """Token -> id."""
+        return dict(self._tokenizer.get_vocab())
+
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Clean, tokenise and pad to the longest text.
 

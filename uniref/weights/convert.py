@@ -24,6 +24,7 @@ from uniref.weights.efficientnet import IMAGENET_LITE0, LITE0, adapt_input
 from uniref.weights.hub_folder import read_settings, weights_file
 from uniref.weights.infer import infer_backbone, infer_model
 from uniref.weights.rename import Rule, check_finite, check_fit, listing, rename
+from uniref.weights.rewrite import rewrite
 from uniref.weights.safe_load import read_weights
 from uniref.weights.sam_tables import is_sam
 from uniref.weights.text_source import read_text_source
@@ -37,14 +38,15 @@ def convert(
     overwrite: bool = False,
     text: Path | None = None,
     base: Path | None = None,
+    words: Path | None = None,
 ) -> Converted:
     """Convert a released UniRef++ checkpoint, a SAM, or an ImageNet backbone, to a checkpoint folder.
 
     The variant is recognised from the tensors. The folder appears complete or not at all.
 
     Args:
-        source: A `.pth`, `.pkl` or `.safetensors` file; a folder with transformers' SAM; or, with `base`, a checkpoint
-            folder of this package.
+        source: A `.pth`, `.pkl` or `.safetensors` file; a folder with transformers' SAM; or a checkpoint folder of this
+            package, to be written in another number format, with fewer words, or (`base`) as an adapter.
         target: The folder to make.
         dtype: Floating-point type on disk.
         tokenizer: `tokenizer.json`, or a folder with one; needed where the text encoder's vocabulary is not
@@ -53,6 +55,7 @@ def convert(
         text: Folder with a BERT or RoBERTa of the Hugging Face libraries, to give to a SAM without UniFusion.
         base: A SAM checkpoint folder: a trained model of its family becomes an adapter over it, an adapter a whole
             checkpoint.
+        words: Text file: the text encoder of a checkpoint of this package keeps the word pieces that it needs.
 
     Raises:
         CheckpointError: The source cannot be read, is refused, is of no known kind, or does not fit; lists names.
@@ -61,10 +64,12 @@ def convert(
     with atomic_folder(target, overwrite) as work:
         if is_checkpoint(source):
             if base is None:
-                raise UsageError(f"{source}: is a checkpoint already; --base SAM makes an adapter of one over a SAM")
+                return rewrite(source, work, dtype, words)
             return convert_adapter(source, work, base, dtype)
         if base is not None:
             raise UsageError(f"--base {base}: goes with a checkpoint or an adapter of uniref, which {source} is not")
+        if words is not None:
+            raise UsageError(f"--words {words}: goes with a checkpoint of uniref; convert {source} first")
         return _convert_foreign(source, work, dtype, tokenizer, text)
 
 
