@@ -13,6 +13,7 @@ import torch
 from uniref.core.atomic import atomic_folder
 from uniref.core.batch import Batch
 from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.heap import keep_freed_memory
 from uniref.data.loader import TrainLoader
 from uniref.engine import state as states
 from uniref.engine.build import build
@@ -89,6 +90,8 @@ class StageTrainer:
         self.listener: Listener = job.listener if job.world.main else Silent()
         if self.stage.precision == "float32" and job.world.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
+        if job.world.device.type == "cpu":
+            keep_freed_memory()
         if job.recipe.run.threads is not None:
             torch.set_num_threads(job.recipe.run.threads)
         seed = stage_seed(job.recipe, job.name)
