@@ -6,9 +6,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from uniref.data.synthetic.colour import WORDS
-from uniref.data.synthetic.nouns import HELD_OUT, NOUNS
-
 STYLES = 100
 """Numbered proportions of every noun, and numbered backgrounds of every kind."""
 
@@ -48,17 +45,6 @@ SETS: Mapping[str, SceneSet] = {
 """By name. `train`, `val` and `test` differ in objects and backgrounds; the others ask one question each."""
 
 
-def held_out_pair(noun: str, colour: str) -> bool:
-    """Whether only the `pairs` sets show this noun in this colour (about a twelfth of all; never a usual colour)."""
-    usual = NOUNS[noun].colours if noun in NOUNS else ()
-    return colour not in usual and zlib.crc32(f"{colour} {noun}".encode()) % 12 == 0
-
-
-def nouns_of(scenes: SceneSet) -> list[str]:
-    """Nouns that a set may show besides those it asks about."""
-    return [name for name in NOUNS if name not in HELD_OUT]
-
-
-def colours_of(scenes: SceneSet, noun: str) -> list[str]:
-    """Colour words that a set may show a noun in."""
-    return [word for word in WORDS if scenes.asks == "pairs" or not held_out_pair(noun, word)]
+def unusual_pair(noun: str, colour: str) -> bool:
+    """Whether a noun in a colour that is not usual for it is left to the `pairs` sets: about a twelfth of all."""
+    return zlib.crc32(f"{colour} {noun}".encode()) % 12 == 0
