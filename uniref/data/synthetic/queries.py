@@ -71,7 +71,7 @@ def fits(name: Name, thing: Facts) -> int:
     if name.colour is not None:
         score = min(score, 1 if thing.colour == name.colour else 0 if name.colour in thing.colours else -1)
     if name.pattern is not None:
-        unsure = "speckled" in (thing.pattern, name.pattern)
+        unsure = "speckled" in (thing.pattern, name.pattern) or thing.pattern == "unknown"
         score = min(score, 1 if thing.pattern == name.pattern else 0 if unsure and thing.pattern != "plain" else -1)
     return score
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 STYLES = 100
 """Numbered proportions of every noun, and numbered backgrounds of every kind."""
@@ -25,6 +25,8 @@ class SceneSet:
     """What expressions are about: `any`; `novel` nouns; `pairs` of colour and noun that training never shows."""
     wording: str = "train"
     """Which templates and synonyms: `train` or `test`."""
+    pictures: str = "emoji"
+    """Which pictures the named bank shows: `emoji`, or those of another `style`, or cut out of a `photo`."""
 
 
 _TRAIN, _VAL, _TEST = range(0, 70), range(70, 85), range(85, 100)
@@ -43,6 +45,17 @@ SETS: Mapping[str, SceneSet] = {
     )
 }
 """By name. `train`, `val` and `test` differ in objects and backgrounds; the others ask one question each."""
+
+NAMED_SETS: Mapping[str, SceneSet] = {
+    s.name: s
+    for s in (
+        *(replace(s, number=s.number + 20) for s in SETS.values()),
+        SceneSet("backgrounds", 27, _TRAIN, "test"),
+        SceneSet("style", 28, _TRAIN, "test", pictures="style"),
+        SceneSet("photo", 29, _TRAIN, "test", pictures="photo"),
+    )
+}
+"""Those of the named bank: the drawn bank's, and three that ask what changes with the pictures."""
 
 
 def unusual_pair(noun: str, colour: str) -> bool:
