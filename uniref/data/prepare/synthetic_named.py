@@ -1,14 +1,14 @@
 """The synthetic data set with named objects: emoji of registry packages, photographs where they are given.
 
-The packages are recognised by what is in them, wherever they were unpacked. What each picture shows and which colours it
-can take is found once and kept in `<root>/media/synthetic-named/bank-*.json`, which every process then reads.
+The packages are recognised by what is in them, wherever they were unpacked. Which colours each picture can take is
+found once and kept in `<root>/media/synthetic-named/bank-*.json`, which every process then reads.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
@@ -44,10 +44,10 @@ def prepare(job: Job) -> None:
     media = job.root / "media" / job.dataset.name
     photos = find_photos(starts)
     side = sprite_side(int(job.options.get("size") or DEFAULTS["size"]))
-    items = [(noun.noun.name, files[code], noun.recolours) for noun in named for code in noun.codes]
-    bank = media / f"bank-{_mark(named, items, photos, side)}.json"
+    items = [_Item(noun, files[code], side) for noun in named for code in noun.codes]
+    bank = media / f"bank-{_mark(named, items, photos)}.json"
     if not bank.exists():
-        pictures = {"emoji": _survey(job, items, side)}
+        pictures = {"emoji": _survey(job, items)}
         write_bank(bank, [noun.noun for noun in named], pictures, photos)
     set_name = job.split.partition("-")[0]
     assert set_name in NAMED_SETS
@@ -83,25 +83,30 @@ def _missing(job: Job, what: str, package: str) -> str:
     )
 
 
-def _mark(
-    named: Sequence[Named], items: Sequence[tuple[str, Path, bool]], photos: Sequence[Photo], side: int
-) -> str:
+@dataclass(frozen=True)
+class _Item:
+    """One picture of a noun."""
+
+    named: Named
+    path: Path
+    side: int
+
+
+def _mark(named: Sequence[Named], items: Sequence[_Item], photos: Sequence[Photo]) -> str:
     """Ten digits that change with anything that scenes are made from, but not with where it lies."""
-    parts: list[object] = [_VERSION, side]
-    parts += [noun.noun for noun in named]
-    parts += [(name, path.name, path.stat().st_size, recolours) for name, path, recolours in items]
+    parts: list[object] = [_VERSION, *named]
+    parts += [(item.path.name, item.path.stat().st_size, item.side) for item in items]
     parts += [(photo.path.name, photo.path.stat().st_size, photo.division, photo.words) for photo in photos]
     return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()[:10]
 
 
-def _survey(job: Job, items: Sequence[tuple[str, Path, bool]], side: int) -> Mapping[str, Sequence[Picture]]:
+def _survey(job: Job, items: Sequence[_Item]) -> Mapping[str, Sequence[Picture]]:
     """What colours every picture can take, by noun."""
     found: dict[str, list[Picture]] = {}
-    pictures = job.map(partial(_survey_one, side=side), items, "object")
-    for (noun, _, _), picture in zip(items, pictures, strict=True):
-        found.setdefault(noun, []).append(picture)
+    for item, picture in zip(items, job.map(_survey_one, items, "object"), strict=True):
+        found.setdefault(item.named.noun.name, []).append(picture)
     return found
 
 
-def _survey_one(item: tuple[str, Path, bool], side: int) -> Picture:
-    return survey(item[1], item[2], side)
+def _survey_one(item: _Item) -> Picture:
+    return survey(item.path, item.named.glazed, item.named.recolours, item.side)

@@ -47,7 +47,7 @@ class Bank:
         return [word for word in WORDS if scenes.asks == "pairs" or not self.held_out_pair(noun, word)]
 
     def held_out_pair(self, noun: str, colour: str) -> bool:
-        """Whether only the `pairs` sets show this noun in this colour (about a twelfth of all; never a usual colour)."""
+        """Whether only the `pairs` sets show this noun in this colour (about a twelfth; never a usual one)."""
         usual = self.usual(noun) if noun in self.nouns else ()
         return colour not in usual and unusual_pair(noun, colour)
 

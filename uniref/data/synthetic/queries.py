@@ -49,8 +49,8 @@ class View:
     things: Sequence[Facts]
     height: int
     width: int
-    words: tuple[str, ...] = ()
-    """Words that could mean a part of the background."""
+    words: tuple[str | None, ...] = ()
+    """Words that could mean a part of the background; None: so could an expression without a noun."""
     relations: dict[tuple[str, int, int], int] = field(default_factory=dict, repr=False)
     """What is known of pairs of objects."""
 

@@ -36,6 +36,8 @@ class Picture:
     """One picture of a noun."""
 
     path: Path
+    glazed: bool
+    """Whether it has panes."""
     own: str
     """The colour word that fits it as it is, or `OWN`."""
     others: tuple[str, ...] = ()
@@ -64,7 +66,9 @@ class NamedBank(Bank):
         photos: Sequence[Photo] = (),
     ) -> None:
         self.nouns = {**NOUNS, **{noun.name: noun for noun in named}}
-        self.held_out = DRAWN.held_out | {noun.name for noun in named if noun.name not in NOUNS and _by_hash(noun.name)}
+        said = {word for noun in self.nouns.values() for word in (*noun.synonyms, *noun.hypernyms)}
+        new = (noun.name for noun in named if noun.name not in NOUNS and noun.name not in said)
+        self.held_out = DRAWN.held_out | {name for name in new if _by_hash(name)}
         self.pictures = pictures
         self.photos = {name: [x for x in photos if x.division == name] for name in ("train", "val", "test")}
         self._parts: dict[tuple[str, str], _Part] = {}
@@ -154,7 +158,7 @@ def _is_shape(noun: Noun) -> bool:
 
 
 def _shown(picture: Picture, look: Look, side: int) -> Sprite:
-    image, body = load_picture(picture.path, side)
+    image, body = load_picture(picture.path, picture.glazed, side)
     if body is None or not picture.others:
         return coloured(image, None)
     own = coloured(image, body)
@@ -168,7 +172,7 @@ def _shown(picture: Picture, look: Look, side: int) -> Sprite:
 
 
 @lru_cache(maxsize=512)
-def load_picture(path: Path, side: int) -> tuple[Image.Image, Body | None]:
+def load_picture(path: Path, glazed: bool, side: int) -> tuple[Image.Image, Body | None]:
     """A picture cropped to what is visible and at most `side` pixels long, and its main hue's part.
 
     Raises:
@@ -179,20 +183,20 @@ def load_picture(path: Path, side: int) -> tuple[Image.Image, Body | None]:
             image = file.convert("RGBA")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise UniRefError(f"{path}: cannot be used as an object ({error})") from None
-    if image.getchannel("A").getextrema()[1] < 8:  # noqa: PLR2004 - as visible_box
+    if image.getchannel("A").getextrema()[1] < 8:
         raise UniRefError(f"{path}: cannot be used as an object (nothing of it is visible)")
     image = image.crop(visible_box(image))
     image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
     image = with_margin(image)
-    return image, body_of(image)
+    return image, body_of(image, glazed)
 
 
-def survey(path: Path, recolours: bool, side: int) -> Picture:
+def survey(path: Path, glazed: bool, recolours: bool, side: int) -> Picture:
     """What colours a picture can be shown in, found by trying."""
-    image, body = load_picture(path, side)
+    image, body = load_picture(path, glazed, side)
     if body is not None and recolours:
         own = coloured(image, body).colour or OWN
         others = [word for word in WORDS if word != own and recoloured(image, body, word).colour == word]
         if others:
-            return Picture(path, own, tuple(others))
-    return Picture(path, coloured(image, None).colour or OWN)
+            return Picture(path, glazed, own, tuple(others))
+    return Picture(path, glazed, coloured(image, None).colour or OWN)

@@ -25,7 +25,9 @@ def write_bank(path: Path, named: Sequence[Noun], pictures: Pictures, photos: Se
     data = {
         "nouns": [asdict(noun) for noun in named],
         "pictures": {
-            kind: {noun: [[place(x.path), x.own, *x.others] for x in items] for noun, items in by_noun.items()}
+            kind: {
+                noun: [[place(x.path), x.glazed, x.own, *x.others] for x in items] for noun, items in by_noun.items()
+            }
             for kind, by_noun in pictures.items()
         },
         "photos": [[place(photo.path), photo.division, *photo.words] for photo in photos],
@@ -50,12 +52,16 @@ def read_bank(path: Path) -> NamedBank:
         ]
         pictures = {
             kind: {
-                noun: tuple(Picture(path.parent / place, own, tuple(others)) for place, own, *others in items)
+                noun: tuple(
+                    Picture(path.parent / place, glazed, own, tuple(others)) for place, glazed, own, *others in items
+                )
                 for noun, items in by_noun.items()
             }
             for kind, by_noun in data["pictures"].items()
         }
         photos = [Photo(path.parent / place, division, tuple(words)) for place, division, *words in data["photos"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UniRefError(f"{path}: cannot be read as a bank of objects ({error}); delete it and prepare anew") from None
+        raise UniRefError(
+            f"{path}: cannot be read as a bank of objects ({error}); delete it and prepare anew"
+        ) from None
     return NamedBank(named, pictures, photos)

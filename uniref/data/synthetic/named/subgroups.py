@@ -19,13 +19,15 @@ class Subgroup:
     """Whether a rotation can be seen and is natural."""
     recolours: bool = True
     """Whether another hue is natural enough: not for skin."""
+    glazed: bool = False
+    """Whether its pictures show panes, which say nothing of an object's colour."""
 
 
 _MAN = ("man", "woman", "boy", "girl", "animal")
 _PERSON = Subgroup(("person", "human"), _MAN, "ground", False, False)
 _BODY = Subgroup(turns=False, recolours=False)
 _ANIMAL = Subgroup(("animal",), (), "ground", False)
-_BUILDING = Subgroup(("building",), (), "ground", False)
+_BUILDING = Subgroup(("building",), (), "ground", False, glazed=True)
 _FOOD = Subgroup(("food",))
 _STANDS = Subgroup(place="ground", turns=False)
 _THING = Subgroup()
@@ -56,9 +58,9 @@ SUBGROUPS: Mapping[str, Subgroup] = {
     "place-building": _BUILDING,
     "place-religious": _BUILDING,
     "place-other": _STANDS,
-    "transport-ground": Subgroup(("vehicle",), (), "ground", False),
-    "transport-water": Subgroup(("vehicle",), (), "water", False),
-    "transport-air": Subgroup(("aircraft", "vehicle"), (), "sky"),
+    "transport-ground": Subgroup(("vehicle",), (), "ground", False, glazed=True),
+    "transport-water": Subgroup(("vehicle",), (), "water", False, glazed=True),
+    "transport-air": Subgroup(("aircraft", "vehicle"), (), "sky", glazed=True),
     "hotel": _STANDS,
     "time": Subgroup(turns=False),
     "sky-weather": Subgroup(place="sky"),

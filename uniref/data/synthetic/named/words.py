@@ -41,6 +41,8 @@ class Named:
     codes: tuple[str, ...]
     recolours: bool
     """Whether it may be shown in other colours than its own."""
+    glazed: bool
+    """Whether its pictures show panes."""
 
 
 def code_of(text: str) -> str:
@@ -63,8 +65,8 @@ def denied(emoji: Emoji) -> bool:
         or (joined and not _DENIED_PARTS.isdisjoint(parts))
         or not _SKIN.isdisjoint(parts)
         or (joined and _JOINER in parts and not _GENDER.isdisjoint(parts))
-        or "o’clock" in emoji.label
-        or emoji.label.endswith("-thirty")
+        or emoji.label.endswith(("clock", "-thirty"))
+        and emoji.code.startswith(("1f55", "1f56"))
         or (emoji.label.startswith("Japanese") and emoji.label.endswith("button"))
     )
 
@@ -127,7 +129,7 @@ def _row(line: str) -> Row:
     labels = _split(match["labels"], ";")
     return Row(
         labels=labels,
-        names=_split(match["names"], "/") or labels[:1],
+        names=_split(match["names"], "/") or (labels[0].lower(),),
         wider=_split(match["wider"], ","),
         maybe=_split(match["maybe"], ","),
         own=match["own"] is not None,
@@ -161,11 +163,11 @@ def _named(row: Row, entries: list[Emoji]) -> Named:
     noun = Noun(name, tuple(synonyms), wider, (*row.maybe, *group.maybe), (), group.place, group.turns)
     if name in NOUNS:
         noun = _merged(NOUNS[name], noun)
-    return Named(noun, tuple(entry.code for entry in entries), group.recolours)
+    return Named(noun, tuple(entry.code for entry in entries), group.recolours, group.glazed)
 
 
 def _both(a: Named, b: Named) -> Named:
-    return Named(_merged(a.noun, b.noun), (*a.codes, *b.codes), a.recolours and b.recolours)
+    return Named(_merged(a.noun, b.noun), (*a.codes, *b.codes), a.recolours and b.recolours, a.glazed or b.glazed)
 
 
 def _merged(a: Noun, b: Noun) -> Noun:
