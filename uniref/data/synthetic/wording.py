@@ -79,13 +79,16 @@ _TYPO_SHARE = 0.02
 _NO_ARTICLE = frozenset(
     (
         # several things
-        "lungs|grapes|blueberries|french fries|fries|jeans|pants|gloves|socks|shorts|glasses|spectacles|sunglasses|"
-        "goggles|headphones|scissors|scales|beads|chopsticks|maracas|underpants|briefs|bricks|peas|lips|traffic lights"
+        *("lungs", "grapes", "blueberries", "french fries", "fries", "jeans", "pants", "gloves", "socks"),
+        *("shorts", "glasses", "spectacles", "sunglasses", "goggles", "headphones", "scissors", "scales"),
+        *("beads", "chopsticks", "maracas", "underpants", "briefs", "bricks", "peas", "lips"),
+        *("traffic lights"),
         # stuff
-        "|bread|cheese|corn|wheat|ginger|garlic|lettuce|broccoli|bacon|salad|popcorn|butter|soap|money|coral|spaghetti|"
-        "pasta|sushi|milk|coffee|beer|soda|rope|dna|rice|meat|toilet paper|fire|lightning|salt|shaved ice|noodle soup|"
-        "champagne|whiskey|boba|bubble tea|yarn|luggage"
-    ).split("|")
+        *("bread", "cheese", "corn", "wheat", "ginger", "garlic", "lettuce", "broccoli", "bacon", "salad"),
+        *("popcorn", "butter", "soap", "money", "coral", "spaghetti", "pasta", "sushi", "milk", "coffee"),
+        *("beer", "soda", "rope", "dna", "rice", "meat", "toilet paper", "fire", "lightning", "salt"),
+        *("shaved ice", "noodle soup", "champagne", "whiskey", "boba", "bubble tea", "yarn", "luggage"),
+    )
 )
 """Nouns that take no "a"."""
 

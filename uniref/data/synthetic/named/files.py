@@ -22,12 +22,13 @@ def write_bank(path: Path, named: Sequence[Noun], pictures: Pictures, photos: Se
     def place(picture: Path) -> str:
         return os.path.relpath(picture.resolve(), path.parent.resolve())
 
+    def row(picture: Picture) -> list[str | bool]:
+        return [place(picture.path), picture.glazed, picture.own, *picture.others]
+
     data = {
         "nouns": [asdict(noun) for noun in named],
         "pictures": {
-            kind: {
-                noun: [[place(x.path), x.glazed, x.own, *x.others] for x in items] for noun, items in by_noun.items()
-            }
+            kind: {noun: [row(picture) for picture in items] for noun, items in by_noun.items()}
             for kind, by_noun in pictures.items()
         },
         "photos": [[place(photo.path), photo.division, *photo.words] for photo in photos],
@@ -44,24 +45,30 @@ def read_bank(path: Path) -> NamedBank:
     Raises:
         UniRefError: Missing or damaged.
     """
+    folder = path.parent
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        named = [
-            Noun(**{key: tuple(value) if isinstance(value, list) else value for key, value in noun.items()})
-            for noun in data["nouns"]
-        ]
+        named = [_noun(**noun) for noun in data["nouns"]]
         pictures = {
             kind: {
-                noun: tuple(
-                    Picture(path.parent / place, glazed, own, tuple(others)) for place, glazed, own, *others in items
-                )
+                noun: tuple(Picture(folder / place, glazed, own, tuple(words)) for place, glazed, own, *words in items)
                 for noun, items in by_noun.items()
             }
             for kind, by_noun in data["pictures"].items()
         }
-        photos = [Photo(path.parent / place, division, tuple(words)) for place, division, *words in data["photos"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UniRefError(
-            f"{path}: cannot be read as a bank of objects ({error}); delete it and prepare anew"
-        ) from None
+        photos = [Photo(folder / place, division, tuple(words)) for place, division, *words in data["photos"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UniRefError(f"{path}: is no bank of objects ({error}); delete it and prepare anew") from None
     return NamedBank(named, pictures, photos)
+
+
+def _noun(
+    name: str,
+    synonyms: list[str],
+    hypernyms: list[str],
+    maybe: list[str],
+    colours: list[str],
+    place: str,
+    turns: bool,
+) -> Noun:
+    return Noun(name, tuple(synonyms), tuple(hypernyms), tuple(maybe), tuple(colours), place, turns)

@@ -65,8 +65,7 @@ def denied(emoji: Emoji) -> bool:
         or (joined and not _DENIED_PARTS.isdisjoint(parts))
         or not _SKIN.isdisjoint(parts)
         or (joined and _JOINER in parts and not _GENDER.isdisjoint(parts))
-        or emoji.label.endswith(("clock", "-thirty"))
-        and emoji.code.startswith(("1f55", "1f56"))
+        or (emoji.label.endswith(("clock", "-thirty")) and emoji.code.startswith(("1f55", "1f56")))
         or (emoji.label.startswith("Japanese") and emoji.label.endswith("button"))
     )
 
