@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from uniref.data.synthetic import SETS, Scene, SceneOptions, make_scene
+from uniref.data.synthetic.bank import DRAWN
 from uniref.data.synthetic.nouns import HELD_OUT, NOUNS
-from uniref.data.synthetic.sets import held_out_pair
 
 IMAGE, CLIP = SceneOptions(size=128), SceneOptions(size=96, frames=5)
 
@@ -97,12 +97,12 @@ def test_sets_are_disjoint() -> None:
 def test_held_out_pairs_are_asked_for_in_their_set_only() -> None:
     asked = [e.query.name for scene in scenes("pairs", 12) for e in scene.expressions]
     assert asked
-    assert all(name.noun in NOUNS and held_out_pair(name.noun, name.colour or "") for name in asked)
+    assert all(name.noun in NOUNS and DRAWN.held_out_pair(name.noun, name.colour or "") for name in asked)
     for scene in scenes("train", 30):
         for e in scene.expressions:
             name = e.query.name
             if name.noun in NOUNS and name.colour:
-                assert not held_out_pair(name.noun, name.colour)
+                assert not DRAWN.held_out_pair(name.noun, name.colour)
 
 
 def test_something_may_be_asked_for_that_is_not_there() -> None:

@@ -25,6 +25,7 @@ class Facts:
     colours: frozenset[str]
     """Words that someone might say."""
     pattern: str
+    """One of `sprite.PATTERNS`, or `unknown`."""
     area: Floats
     """Visible pixels, [T]."""
     shown: Floats

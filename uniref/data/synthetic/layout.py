@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from uniref.data.synthetic.backgrounds import Background
-from uniref.data.synthetic.nouns import NOUNS, Noun
+from uniref.data.synthetic.nouns import Noun
 from uniref.data.synthetic.sprite import Sprite
 from uniref.data.synthetic.track import Motion, Track, make_track
 
@@ -39,7 +40,13 @@ class Frame:
         return min(self.height, self.width)
 
 
-def choose_kinds(rng: Rng, nouns: list[str], colours: dict[str, list[str]], wanted: list[str]) -> list[tuple[str, str]]:
+def choose_kinds(
+    rng: Rng,
+    nouns: list[str],
+    colours: Mapping[str, list[str]],
+    wanted: list[str],
+    usual: Mapping[str, tuple[str, ...]],
+) -> list[tuple[str, str]]:
     """Nouns and colour words of 2 to 6 objects, such that words are needed to tell them apart.
 
     Args:
@@ -47,22 +54,27 @@ def choose_kinds(rng: Rng, nouns: list[str], colours: dict[str, list[str]], want
         nouns: What may be shown.
         colours: Colour words that a noun may be shown in.
         wanted: Nouns that the expressions are about.
+        usual: Colour words that a noun mostly comes in.
     """
     first = _pick(rng, wanted)
     plan = rng.random()
+
+    def colour(noun: str) -> str:
+        return _colour(rng, usual[noun], colours[noun])
+
     if plan < 0.28:  # different things
         members = [first, *_others(rng, nouns, {first}, int(rng.integers(1, 5)))]
-        return [(noun, _colour(rng, noun, colours[noun])) for noun in members]
+        return [(noun, colour(noun)) for noun in members]
     if plan < 0.48:  # several of one kind
-        return [(first, _colour(rng, first, colours[first])) for _ in range(int(rng.integers(2, 6)))]
-    shared = _colour(rng, first, colours[first])
+        return [(first, colour(first)) for _ in range(int(rng.integers(2, 6)))]
+    shared = colour(first)
     others = _others(rng, nouns, {first}, int(rng.integers(1, 4)))
     if plan < 0.62:  # one colour on several things
-        group = [(noun, shared if shared in colours[noun] else _colour(rng, noun, colours[noun])) for noun in others]
+        group = [(noun, shared if shared in colours[noun] else colour(noun)) for noun in others]
         return [(first, shared), *group, (first, _other_colour(rng, shared, colours[first]))]
     twins = [(first, _other_colour(rng, shared, colours[first])) for _ in range(int(rng.integers(1, 3)))]
     same = [(noun, shared) for noun in others[:1] if shared in colours[noun]]
-    rest = [(noun, _colour(rng, noun, colours[noun])) for noun in others[1:]]
+    rest = [(noun, colour(noun)) for noun in others[1:]]
     return [(first, shared), *twins, *same, *rest][:6]
 
 
@@ -75,13 +87,14 @@ def _others(rng: Rng, nouns: list[str], without: set[str], count: int) -> list[s
     return [left[i] for i in rng.choice(len(left), min(count, len(left)), replace=False)]
 
 
-def _colour(rng: Rng, noun: str, allowed: list[str]) -> str:
-    usual = [word for word in NOUNS[noun].colours if word in allowed] if noun in NOUNS else []
-    return _pick(rng, usual if usual and rng.random() < 0.5 else allowed)
+def _colour(rng: Rng, usual: tuple[str, ...], allowed: list[str]) -> str:
+    often = [word for word in usual if word in allowed]
+    return _pick(rng, often if often and rng.random() < 0.5 else allowed)
 
 
 def _other_colour(rng: Rng, colour: str, allowed: list[str]) -> str:
-    return _pick(rng, [word for word in allowed if word != colour])
+    """Another one, if there is any."""
+    return _pick(rng, [word for word in allowed if word != colour] or allowed)
 
 
 def place(rng: Rng, frame: Frame, ground: Background, members: list[tuple[Noun, Sprite, str]]) -> list[Thing]:

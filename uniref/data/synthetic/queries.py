@@ -49,8 +49,8 @@ class View:
     things: Sequence[Facts]
     height: int
     width: int
-    words: tuple[str, ...] = ()
-    """Words that could mean a part of the background."""
+    words: tuple[str | None, ...] = ()
+    """Words that could mean a part of the background; None: so could an expression without a noun."""
     relations: dict[tuple[str, int, int], int] = field(default_factory=dict, repr=False)
     """What is known of pairs of objects."""
 
@@ -71,7 +71,7 @@ def fits(name: Name, thing: Facts) -> int:
     if name.colour is not None:
         score = min(score, 1 if thing.colour == name.colour else 0 if name.colour in thing.colours else -1)
     if name.pattern is not None:
-        unsure = "speckled" in (thing.pattern, name.pattern)
+        unsure = "speckled" in (thing.pattern, name.pattern) or thing.pattern == "unknown"
         score = min(score, 1 if thing.pattern == name.pattern else 0 if unsure and thing.pattern != "plain" else -1)
     return score
 

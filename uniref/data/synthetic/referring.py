@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uniref.data.synthetic.bank import Bank
 from uniref.data.synthetic.facts import Facts
-from uniref.data.synthetic.nouns import HELD_OUT, NOUNS
 from uniref.data.synthetic.queries import Name, Query, View, fits, matches_nothing, resolve
-from uniref.data.synthetic.sets import SceneSet, held_out_pair
+from uniref.data.synthetic.sets import SceneSet
 from uniref.data.synthetic.wording import phrase
 
 Rng = np.random.Generator
@@ -46,7 +46,7 @@ class Expression:
     """Position of the object it means; None: nothing in the scene is called so."""
 
 
-def queries(view: View, scenes: SceneSet) -> Iterator[tuple[str, Query, int]]:
+def queries(view: View, scenes: SceneSet, bank: Bank) -> Iterator[tuple[str, Query, int]]:
     """Kind, query and target of everything that can be said about one object of a scene."""
     names = _names(view, scenes)
     for kind, name in names:
@@ -63,7 +63,7 @@ def queries(view: View, scenes: SceneSet) -> Iterator[tuple[str, Query, int]]:
                 yield from _meant("motion", Query("motion", name, what), view)
             for what in ("leaves", "enters"):
                 yield from _meant("order", Query("order", name, what), view)
-    plain = {name for kind, name in names if kind in ("noun", "colour noun") and name.noun in NOUNS}
+    plain = {name for kind, name in names if kind in ("noun", "colour noun") and name.noun in bank.nouns}
     anchors = [name for name in sorts if name in plain and _single(name, view)]
     for name in sorts:
         if name.colour is None or not _single(name, view):
@@ -110,19 +110,22 @@ def _synonyms(thing: Facts, scenes: SceneSet) -> tuple[str, ...]:
     return words[:-1] if len(words) > 1 else words
 
 
-def express(rng: Rng, view: View, scenes: SceneSet, per_object: int, nothing: float = 0.0) -> list[Expression]:
+def express(
+    rng: Rng, view: View, scenes: SceneSet, bank: Bank, per_object: int, nothing: float = 0.0
+) -> list[Expression]:
     """Expressions of a scene: up to `per_object` of different kinds for each object that has any.
 
     Args:
         rng: Chooses.
         view: The scene.
         scenes: Which objects expressions are about, and which wording they use.
+        bank: Its nouns.
         per_object: At most so many for one object.
         nothing: Probability of one expression more, which fits no object.
     """
     possible: dict[int, dict[str, list[Query]]] = {}
-    for kind, query, target in queries(view, scenes):
-        if asked(scenes, view.things[target], query):
+    for kind, query, target in queries(view, scenes, bank):
+        if asked(scenes, bank, view.things[target], query):
             possible.setdefault(target, {}).setdefault(kind, []).append(query)
     chosen = []
     for target in sorted(possible):
@@ -133,28 +136,28 @@ def express(rng: Rng, view: View, scenes: SceneSet, per_object: int, nothing: fl
             options = possible[target][kinds[k]]
             query = options[int(rng.integers(len(options)))]
             chosen.append(Expression(phrase(rng, query, scenes.wording), kinds[k], query, target))
-    if nothing and rng.random() < nothing and (extra := _nothing(rng, view, scenes)) is not None:
+    if nothing and rng.random() < nothing and (extra := _nothing(rng, view, scenes, bank)) is not None:
         chosen.append(extra)
     return chosen
 
 
-def asked(scenes: SceneSet, thing: Facts, query: Query) -> bool:
+def asked(scenes: SceneSet, bank: Bank, thing: Facts, query: Query) -> bool:
     """Whether a set has expressions of this kind about this object."""
     if scenes.asks == "novel":
-        return thing.noun.name in HELD_OUT and query.name.noun is not None
+        return thing.noun.name in bank.held_out and query.name.noun is not None
     if scenes.asks == "pairs":
         return (
             query.name.colour is not None
             and query.name.noun == thing.noun.name
-            and held_out_pair(query.name.noun, query.name.colour)
+            and bank.held_out_pair(query.name.noun, query.name.colour)
         )
     return True
 
 
-def _nothing(rng: Rng, view: View, scenes: SceneSet) -> Expression | None:
+def _nothing(rng: Rng, view: View, scenes: SceneSet, bank: Bank) -> Expression | None:
     """A noun, or a noun in another colour, that no object of the scene is called by."""
     shown = [thing.noun.name for thing in view.things]
-    words = shown if rng.random() < 0.5 else [name for name in NOUNS if name not in HELD_OUT]
+    words = shown if rng.random() < 0.5 else bank.shown(scenes)
     noun = words[int(rng.integers(len(words)))]
     colours = [None] if noun not in shown else ["red", "blue", "green", "yellow", "purple", "orange", "black", "white"]
     name = Name(noun, colours[int(rng.integers(len(colours)))])

@@ -10,15 +10,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from uniref.data.synthetic.backgrounds import Background, make_background
-from uniref.data.synthetic.backgrounds.make import kinds_of
+from uniref.data.synthetic.bank import DRAWN, Bank
 from uniref.data.synthetic.facts import measure_scene
 from uniref.data.synthetic.layout import Frame, Thing, choose_kinds, place
-from uniref.data.synthetic.nouns import HELD_OUT, NOUNS, Noun
+from uniref.data.synthetic.nouns import Noun
 from uniref.data.synthetic.queries import View
 from uniref.data.synthetic.referring import Expression, express
 from uniref.data.synthetic.render import Bar, Effects, render
-from uniref.data.synthetic.sets import GROUND_STYLES, SETS, SceneSet, colours_of, held_out_pair, nouns_of
-from uniref.data.synthetic.sprite import FINISHES, PATTERNS, Look, Sprite, draw
+from uniref.data.synthetic.sets import SceneSet
+from uniref.data.synthetic.sprite import FINISHES, PATTERNS, Look, Sprite
 
 Rng = np.random.Generator
 UInt8 = npt.NDArray[np.uint8]
@@ -56,22 +56,23 @@ class Scene:
     expressions: Sequence[Expression]
 
 
-def make_scene(set_name: str, number: int, options: SceneOptions) -> Scene:
-    """Scene `number` of a set.
+def make_scene(set_name: str, number: int, options: SceneOptions, bank: Bank = DRAWN) -> Scene:
+    """Scene `number` of one of the bank's sets.
 
     The same arguments give the same pixels, masks and expressions, whatever was made before and on however many
     processes.
     """
-    scenes = SETS[set_name]
+    scenes = bank.sets[set_name]
     rng = np.random.default_rng([options.seed, scenes.number, int(options.frames > 1), number])
     frame = _frame(rng, options)
-    ground = _ground(rng, scenes, frame)
-    members = _members(rng, scenes, options.size)
+    bank = bank.of_scene(rng, scenes)
+    ground = bank.ground(rng, scenes, frame)
+    members = _members(rng, scenes, options.size, bank)
     things = place(rng, frame, ground, members)
     backs = pan(rng, ground, frame)
     frames, labels = render(backs, things, _effects(rng), rng, _bar(rng, frame))
     view = View(measure_scene(frame, things, labels), frame.height, frame.width, ground.words)
-    expressions = express(rng, view, scenes, options.per_object, options.nothing)
+    expressions = express(rng, view, scenes, bank, options.per_object, options.nothing)
     return Scene(frames, labels, things, ground, view, expressions)
 
 
@@ -84,23 +85,13 @@ def _even(length: float) -> int:
     return max(2, round(length / 2) * 2)
 
 
-def _ground(rng: Rng, scenes: SceneSet, frame: Frame) -> Background:
-    patterns, scenery = kinds_of(scenes.grounds)
-    kinds = scenery if rng.random() < 0.5 else patterns
-    kind = kinds[int(rng.integers(len(kinds)))]
-    styles = GROUND_STYLES[scenes.grounds]
-    margin = 1.2 if frame.length > 1 and kind in patterns else 1.0
-    number = int(rng.integers(styles.start, styles.stop))
-    return make_background(kind, number, round(frame.height * margin), round(frame.width * margin))
-
-
-def _members(rng: Rng, scenes: SceneSet, size: int) -> list[tuple[Noun, Sprite, str]]:
-    nouns = nouns_of(scenes)
-    wanted = sorted(HELD_OUT) if scenes.asks == "novel" else nouns
-    colours = {noun: colours_of(scenes, noun) for noun in {*nouns, *wanted}}
-    kinds = choose_kinds(rng, nouns, colours, wanted)
+def _members(rng: Rng, scenes: SceneSet, size: int, bank: Bank) -> list[tuple[Noun, Sprite, str]]:
+    shown, wanted = bank.shown(scenes), bank.wanted(scenes)
+    colours = {noun: bank.colours(scenes, noun) for noun in {*shown, *wanted}}
+    usual = {noun: bank.usual(noun) for noun in colours}
+    kinds = choose_kinds(rng, shown, colours, wanted, usual)
     if scenes.asks == "pairs":
-        kinds = _with_a_held_out_pair(rng, kinds)
+        kinds = _with_a_held_out_pair(rng, kinds, scenes, bank)
     one_style = rng.random() < 0.35  # instances of a noun that differ in nothing but colour
     style = int(rng.integers(scenes.styles.start, scenes.styles.stop))
     members = []
@@ -113,7 +104,7 @@ def _members(rng: Rng, scenes: SceneSet, size: int) -> list[tuple[Noun, Sprite, 
             finish=FINISHES[int(rng.integers(len(FINISHES)))],
             seed=int(rng.integers(1 << 31)),
         )
-        members.append((NOUNS[noun], draw(look, sprite_side(size)), look.pattern))
+        members.append((bank.nouns[noun], *bank.draw(look, sprite_side(size))))
     return members
 
 
@@ -122,14 +113,15 @@ def sprite_side(size: int) -> int:
     return max(96, round(size * 0.6))
 
 
-def _with_a_held_out_pair(rng: Rng, kinds: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _with_a_held_out_pair(
+    rng: Rng, kinds: list[tuple[str, str]], scenes: SceneSet, bank: Bank
+) -> list[tuple[str, str]]:
     """The first object in a colour that training never shows it in."""
     pairs = [
         (noun, colour)
-        for noun in NOUNS
-        if noun not in HELD_OUT
-        for colour in colours_of(SETS["pairs"], noun)
-        if held_out_pair(noun, colour)
+        for noun in bank.shown(scenes)
+        for colour in bank.colours(scenes, noun)
+        if bank.held_out_pair(noun, colour)
     ]
     noun, colour = pairs[int(rng.integers(len(pairs)))]
     first = kinds[0][0]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from uniref.data.synthetic.colour import WORDS
-from uniref.data.synthetic.nouns import HELD_OUT, NOUNS
+from dataclasses import dataclass, replace
 
 STYLES = 100
 """Numbered proportions of every noun, and numbered backgrounds of every kind."""
@@ -28,6 +25,8 @@ class SceneSet:
     """What expressions are about: `any`; `novel` nouns; `pairs` of colour and noun that training never shows."""
     wording: str = "train"
     """Which templates and synonyms: `train` or `test`."""
+    pictures: str = "emoji"
+    """Which pictures the named bank shows: `emoji`, or those of another `style`, or cut out of a `photo`."""
 
 
 _TRAIN, _VAL, _TEST = range(0, 70), range(70, 85), range(85, 100)
@@ -47,18 +46,18 @@ SETS: Mapping[str, SceneSet] = {
 }
 """By name. `train`, `val` and `test` differ in objects and backgrounds; the others ask one question each."""
 
+NAMED_SETS: Mapping[str, SceneSet] = {
+    s.name: s
+    for s in (
+        *(replace(s, number=s.number + 20) for s in SETS.values()),
+        SceneSet("backgrounds", 27, _TRAIN, "test"),
+        SceneSet("style", 28, _TRAIN, "test", pictures="style"),
+        SceneSet("photo", 29, _TRAIN, "test", pictures="photo"),
+    )
+}
+"""Those of the named bank: the drawn bank's, and three that ask what changes with the pictures."""
 
-def held_out_pair(noun: str, colour: str) -> bool:
-    """Whether only the `pairs` sets show this noun in this colour (about a twelfth of all; never a usual colour)."""
-    usual = NOUNS[noun].colours if noun in NOUNS else ()
-    return colour not in usual and zlib.crc32(f"{colour} {noun}".encode()) % 12 == 0
 
-
-def nouns_of(scenes: SceneSet) -> list[str]:
-    """Nouns that a set may show besides those it asks about."""
-    return [name for name in NOUNS if name not in HELD_OUT]
-
-
-def colours_of(scenes: SceneSet, noun: str) -> list[str]:
-    """Colour words that a set may show a noun in."""
-    return [word for word in WORDS if scenes.asks == "pairs" or not held_out_pair(noun, word)]
+def unusual_pair(noun: str, colour: str) -> bool:
+    """Whether a noun in a colour that is not usual for it is left to the `pairs` sets: about a twelfth of all."""
+    return zlib.crc32(f"{colour} {noun}".encode()) % 12 == 0

@@ -76,6 +76,21 @@ _CORES: Templates = {
 }
 _PATTERNS = {"striped": ("striped",), "dotted": ("dotted", "spotted"), "checked": ("checked", "checkered")}
 _TYPO_SHARE = 0.02
+_NO_ARTICLE = frozenset(
+    (
+        # several things
+        *("lungs", "grapes", "blueberries", "french fries", "fries", "jeans", "pants", "gloves", "socks"),
+        *("shorts", "glasses", "spectacles", "sunglasses", "goggles", "headphones", "scissors", "scales"),
+        *("beads", "chopsticks", "maracas", "underpants", "briefs", "bricks", "peas", "lips"),
+        *("traffic lights"),
+        # stuff
+        *("bread", "cheese", "corn", "wheat", "ginger", "garlic", "lettuce", "broccoli", "bacon", "salad"),
+        *("popcorn", "butter", "soap", "money", "coral", "spaghetti", "pasta", "sushi", "milk", "coffee"),
+        *("beer", "soda", "rope", "dna", "rice", "meat", "toilet paper", "fire", "lightning", "salt"),
+        *("shaved ice", "noodle soup", "champagne", "whiskey", "boba", "bubble tea", "yarn", "luggage"),
+    )
+)
+"""Nouns that take no "a"."""
 
 
 def phrase(rng: Rng, query: Query, wording: str = "train") -> str:
@@ -92,7 +107,9 @@ def phrase(rng: Rng, query: Query, wording: str = "train") -> str:
         core = _choose(rng, _CORES[query.what][held]).format(core, *(_anchor(rng, query)))
     wraps = _WRAPS[held] if held or query.kind != "name" else (*_WRAPS[0], "a {}")
     wrapped = _choose(rng, wraps).format(core)
-    if wrapped.startswith("a ") and wrapped[2] in "aeiou":
+    if wrapped == f"a {core}" and query.name.noun in _NO_ARTICLE:
+        wrapped = core
+    elif wrapped.startswith("a ") and wrapped[2] in "aeiou":
         wrapped = f"an{wrapped[1:]}"
     return wrapped if held or rng.random() >= _TYPO_SHARE else _mistyped(rng, wrapped)
 

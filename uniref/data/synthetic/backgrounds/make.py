@@ -29,8 +29,8 @@ class Background:
     """RGB [H, W, 3]."""
     horizon: float | None
     """Where the ground begins, as a fraction of the height; None where there is none."""
-    words: tuple[str, ...] = ()
-    """Words that could mean something of it."""
+    words: tuple[str | None, ...] = ()
+    """Words that could mean something of it; None: anything that is not named, too."""
 
 
 def kinds_of(division: str) -> tuple[list[str], list[str]]:
