@@ -96,7 +96,7 @@ def write_split(job: Job, media: Path, bank: Path | None = None) -> None:
         if task is Task.FSS and bank is not None:  # of hundreds of nouns, some are shown only once
             scenes = list(scenes)
             shown = Counter(noun for scene in scenes for noun in scene.askable)
-            askable = frozenset(noun for noun, times in shown.items() if times >= _SUPPORTS)
+            askable = frozenset(noun for noun, times in shown.items() if times >= _SUPPORTS) or None
         for scene in scenes:
             _Split(writer, task, numbers, askable).add(scene, train=set_name == "train")
 
