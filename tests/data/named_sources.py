@@ -103,7 +103,7 @@ def write_photos(folder: Path) -> Path:
     for place in (own, known):
         place.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    for path in (*(own / f"{n}.jpg" for n in range(16)), known / "friends_by_Aitzol_Berasategi.jpg"):
+    for path in (*(own / f"{n}.jpg" for n in range(40)), known / "friends_by_Aitzol_Berasategi.jpg"):
         small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
         small.resize((240, 180), Image.Resampling.BICUBIC).save(path)
     return folder

@@ -66,8 +66,8 @@ class _Scene:
 
     @property
     def askable(self) -> list[str]:
-        """Nouns of exactly one object: of others, a support would mean several."""
-        return [noun for noun in dict.fromkeys(self.nouns) if self.nouns.count(noun) == 1]
+        """Nouns of exactly one object, which is seen: of several, a support would mean all."""
+        return [noun for thing, noun in enumerate(self.nouns) if thing in self.tracks and self.nouns.count(noun) == 1]
 
 
 def prepare(job: Job) -> None:
