@@ -120,7 +120,7 @@ def test_no_training_picture_has_a_pair_that_is_held_out(bank: NamedBank) -> Non
     assert pairs
     train = bank.sets["train"]
     assert not {(noun, word) for noun in part.shown(train) for word in part.colours(train, noun)} & pairs
-    for scene in scenes(bank, "pairs", 12):
+    for scene in scenes(bank, "pairs", 60):
         for e in scene.expressions:
             assert bank.nouns[e.query.name.noun or ""].fits(e.query.name.noun) == 1
             assert part.held_out_pair(e.query.name.noun or "", e.query.name.colour or "")
