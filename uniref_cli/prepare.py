@@ -78,19 +78,19 @@ def prepare_data(
         typer.Option("--compat", help="fss-1000: drop what the released system drops.", rich_help_panel=_WHAT),
     ] = False,
     images: Annotated[
-        int | None, typer.Option(min=1, help="synthetic: training pictures (2000).", rich_help_panel=_WHAT)
+        int | None, typer.Option(min=1, help="synthetic(-named): training pictures (2000).", rich_help_panel=_WHAT)
     ] = None,
     clips: Annotated[
-        int | None, typer.Option(min=1, help="synthetic: training clips (300).", rich_help_panel=_WHAT)
+        int | None, typer.Option(min=1, help="synthetic(-named): training clips (300).", rich_help_panel=_WHAT)
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(min=2, max=500, help="synthetic: frames a clip (8).", rich_help_panel=_WHAT)
+        int | None, typer.Option(min=2, max=500, help="synthetic(-named): frames a clip (8).", rich_help_panel=_WHAT)
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=64, max=2048, help="synthetic: longest side (256).", rich_help_panel=_WHAT)
+        int | None, typer.Option(min=64, max=2048, help="synthetic(-named): longest side (256).", rich_help_panel=_WHAT)
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="synthetic: another seed, other scenes.", rich_help_panel=_WHAT)
+        int | None, typer.Option(min=0, help="synthetic(-named): another seed, other scenes.", rich_help_panel=_WHAT)
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make finished splits again.", rich_help_panel=_WHAT)

@@ -66,8 +66,8 @@ class _Scene:
 
     @property
     def askable(self) -> list[str]:
-        """Nouns of exactly one object: of others, a support would mean several."""
-        return [noun for noun in dict.fromkeys(self.nouns) if self.nouns.count(noun) == 1]
+        """Nouns of exactly one object, which is seen: of several, a support would mean all."""
+        return [noun for thing, noun in enumerate(self.nouns) if thing in self.tracks and self.nouns.count(noun) == 1]
 
 
 def prepare(job: Job) -> None:
@@ -96,7 +96,7 @@ def write_split(job: Job, media: Path, bank: Path | None = None) -> None:
         if task is Task.FSS and bank is not None:  # of hundreds of nouns, some are shown only once
             scenes = list(scenes)
             shown = Counter(noun for scene in scenes for noun in scene.askable)
-            askable = frozenset(noun for noun, times in shown.items() if times >= _SUPPORTS)
+            askable = frozenset(noun for noun, times in shown.items() if times >= _SUPPORTS) or None
         for scene in scenes:
             _Split(writer, task, numbers, askable).add(scene, train=set_name == "train")
 

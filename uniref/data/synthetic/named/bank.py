@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -140,10 +140,13 @@ class _Part(Bank):
 
     def draw(self, look: Look, side: int) -> tuple[Sprite, str]:
         """A picture of the noun, recoloured where needed, or a drawing; nobody says what pattern a picture has."""
-        fitting = [picture for picture in self.pictures.get(look.noun, ()) if picture.comes_in(look.colour)]
-        if not fitting or (look.noun in self.drawn and look.seed % 2):
-            return super().draw(look, side)
-        return _shown(fitting[look.style % len(fitting)], look, side), "unknown"
+        pictures = self.pictures.get(look.noun, ())
+        fitting = [picture for picture in pictures if picture.comes_in(look.colour)]
+        if look.noun in self.drawn and (not fitting or look.seed % 2):
+            # `OWN` is another noun's where the `pairs` sets exchange the noun
+            return super().draw(replace(look, colour="gray") if look.colour == OWN else look, side)
+        choice = fitting or pictures
+        return _shown(choice[look.style % len(choice)], look, side), "unknown"
 
     def ground(self, rng: Rng, scenes: SceneSet, frame: Frame) -> Background:
         """A part of a photograph that the set may show, or a drawn background."""
@@ -162,7 +165,7 @@ def _shown(picture: Picture, look: Look, side: int) -> Sprite:
     if body is None or not picture.others:
         return coloured(image, None)
     own = coloured(image, body)
-    if look.colour == picture.own:
+    if look.colour not in picture.others:
         return own
     for rng in (np.random.default_rng([look.seed, 19]), None):
         other = recoloured(image, body, look.colour, rng)

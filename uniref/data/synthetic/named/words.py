@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -179,9 +178,3 @@ def _merged(a: Noun, b: Noun) -> Noun:
 
 def _unique(*groups: tuple[str, ...], without: set[str]) -> tuple[str, ...]:
     return tuple(word for word in dict.fromkeys(word for group in groups for word in group) if word not in without)
-
-
-def words_of(nouns: Mapping[str, Noun]) -> Iterator[str]:
-    """Every word that some noun is surely called by."""
-    for noun in nouns.values():
-        yield from (noun.name, *noun.synonyms, *noun.hypernyms)
