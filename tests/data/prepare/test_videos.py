@@ -172,8 +172,10 @@ def test_the_released_systems_own_files(tmp_path: Path, prepare: Prepare) -> Non
     thing |= {"segmentations": [None, mask, None], "bboxes": [None, [1, 1, 3, 3], None], "areas": [None, 9, None]}
     categories = [{"id": 1, "name": "object"}]
     data = {"videos": [video], "annotations": [thing], "categories": categories}
-    build.write_json(tmp_path / "y/annotations/valid.json", data)
+    path = build.write_json(tmp_path / "y/annotations/valid.json", data)
     index = prepare("youtube-vos-2019", tmp_path / "y", "val")
+    assert index.object(0).source_id == 3  # the publishers' label maps, which say more
+    index = prepare("youtube-vos-2019", tmp_path / "y", "val", "--source", str(path), "--overwrite")
     assert (index.object(0).source_id, index.object(0).given_frame) == (7, 1)
     assert index.annotations(0).boxes[0].tolist() == [1, 1, 5, 5]  # from the mask, not one pixel short
     texts_of = {"videos": [video | {"video": "00f88c4f0a", "exp_id": "4", "expressions": ["a dog"]}]}
@@ -264,7 +266,7 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
             build.ovis,
             "train",
             lambda r: change(r / "annotations_train.json", lambda d: d["annotations"][1].update(id=1)),
-            "id 1 occurs twice",
+            r"annotation 1 \(at 1\): its id occurs twice",
         ),
         (
             "ovis",
