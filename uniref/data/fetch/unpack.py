@@ -250,6 +250,8 @@ def _extract_7z(archive: Path, work: Path, limits: Limits) -> None:
                 budget.file(info.uncompressed)
                 budget.add(info.uncompressed)
             file.extractall(work)  # noqa: S202 - every name has been checked
+    except py7zr.exceptions.PasswordRequired:
+        raise UniRefError(f"{archive}: is encrypted; unpack it yourself and name the folder") from None
     except (py7zr.exceptions.ArchiveError, ValueError, IndexError, TypeError) as error:
         raise UniRefError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
 

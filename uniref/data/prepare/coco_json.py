@@ -49,15 +49,15 @@ def read_images(job: Job, path: Path) -> dict[int, ImageRecord]:
     """Every image by its id, in the file's order; the released system's videos of one frame are images."""
     images: dict[int, ImageRecord] = {}
     for entry in chain(read_section(path, "images"), map(_as_image, read_section(path, "videos"))):
-        with job.record(f"{path}: image {_id(entry)}"):
-            number = int(entry["id"])
+        with job.record(f"{path}: image {record_id(entry)}"):
+            number = whole(entry["id"], 64)
             if number in images:
                 raise BadRecord("its id occurs twice")
             texts = entry.get("expressions") or ()
             if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
                 raise BadRecord("its expressions are not a list of texts")
             name = relative_name(entry["file_name"])
-            images[number] = ImageRecord(number, name, int(entry["height"]), int(entry["width"]), tuple(texts))
+            images[number] = ImageRecord(number, name, whole(entry["height"]), whole(entry["width"]), tuple(texts))
     if not images:
         job.bad(path, "has no images")
     return images
@@ -170,9 +170,9 @@ def read_instances(
     found: dict[int, list[Instance]] = {}
     seen: set[int] = set()
     for record in job.progress(read_section(path, "annotations"), f"{path.name}", None, "annotation"):
-        with job.record(f"{path}: annotation {_id(record)}"):
+        with job.record(f"{path}: annotation {record_id(record)}"):
             entry = _as_instance(record)
-            number = int(entry["id"])
+            number = whole(entry["id"], 64)
             if number in seen:
                 raise BadRecord("its id occurs twice")
             seen.add(number)
@@ -189,7 +189,8 @@ def read_instances(
     return found
 
 
-def _id(record: Any) -> Any:
+def record_id(record: Any) -> Any:
+    """What to call a record in a message."""
     return record.get("id") if isinstance(record, dict) else record
 
 
@@ -219,10 +220,10 @@ def read_box(box: Any) -> tuple[float, float, float, float]:
     return x, y, w, h
 
 
-def whole(value: Any) -> int:
-    """A number that the index can hold (32 bits). Raises BadRecord, ValueError, TypeError."""
+def whole(value: Any, bits: int = 32) -> int:
+    """A number that a column of the index can hold. Raises BadRecord, ValueError, TypeError."""
     number = int(value)
-    if abs(number) >= 1 << 31:
+    if abs(number) >= 1 << (bits - 1):
         raise BadRecord(f"{number} is too large a number")
     return number
 

@@ -20,6 +20,7 @@ from uniref.data.prepare.coco_json import (
     read_categories,
     read_images,
     read_section,
+    record_id,
     usable_images,
     whole,
 )
@@ -110,7 +111,7 @@ def _read_boxes(job: Job, path: Path, images: Mapping[int, ImageRecord]) -> Boxe
     corners = _Column(np.float32, 4)
     crowd = _Column(np.bool_, 1)
     for entry in job.progress(read_section(path, "annotations"), path.name, None, "box"):
-        with job.record(f"{path}: annotation {entry.get('id')}"):
+        with job.record(f"{path}: annotation {record_id(entry)}"):
             x, y, w, h = (float(value) for value in entry["bbox"])  # those of no size are dropped later
             row = (int(entry["image_id"]), int(entry["id"]), whole(entry["category_id"]))
             if max(map(abs, row)) >= 1 << 63 or not all(map(math.isfinite, (x, y, w, h))):

@@ -116,7 +116,7 @@ def _fetch_address(url: str, downloads: Path, progress: Progress) -> Path:
         raise UniRefError(f"{url}: names no file")
     if not is_archive(Path(steps[-1])) and Path(steps[-1]).suffix.lower() not in _ANNOTATIONS:
         raise UniRefError(f"{url}: names no archive (zip, tar, tar.gz, 7z, ...); fetch it by hand and name the file")
-    file = download(url, downloads.joinpath(host, *steps), progress=progress)
+    file = download(url, downloads.joinpath(f"{host}_{parts.port or 0}", *steps), progress=progress)
     with file.open("rb") as stream:
         start = stream.read(64).lstrip().lower()
     if start.startswith((b"<!doctype", b"<html")):

@@ -80,6 +80,9 @@ def clip_objects(
     objects: dict[int, Mapping[str, Any]] | None = None
     with job.record(clip.name):
         listed = {int(number): dict(info) for number, info in meta[clip.name].items()}
+        for number, info in listed.items():
+            if not all(isinstance(frame, str) for frame in info.get("frames", ())):
+                raise BadRecord(f"the frames of object {number} are no list of frame names")
         if extra := sorted(set(clip.tracks) - set(listed)):
             raise BadRecord(f"its label maps show object {extra[0]}, which meta.json does not have")
         if given and (lost := sorted(set(listed) - set(clip.tracks))):

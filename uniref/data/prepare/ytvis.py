@@ -29,6 +29,7 @@ _FRAME_FOLDERS = (
     "train/JPEGImages",
     "valid/JPEGImages",
     "JPEGImages/480p",
+    "DAVIS/JPEGImages/480p",
     "images",
 )
 
@@ -113,7 +114,11 @@ class YoutubeVis:
             where = f"{kind} {record.get('id')}" if isinstance(record, dict) else f"{kind} {record}"
             with self.job.record(f"{self.path}: {where} (at {place})"):
                 wanted = list if field == "file_names" else int
-                if not isinstance(record["id"], int) or not isinstance(record[field], wanted):
+                if (
+                    not isinstance(record["id"], int)
+                    or not isinstance(record[field], wanted)
+                    or whole(record["id"], 64) < 0
+                ):
                     raise BadRecord(f"its id or {field} is of another type than expected")
                 if record["id"] in found:
                     raise BadRecord("its id occurs twice")
@@ -199,7 +204,7 @@ def add_annotation(writer: IndexWriter, video: Video, annotation: Mapping[str, A
         places.append((frame, *_geometry(annotation, mask, box, video)))
     first = places[0][0] if places else -1
     row = writer.add_object(
-        source_id=int(annotation.get("ori_id", annotation["id"])),
+        source_id=whole(annotation.get("ori_id", annotation["id"]), 64),
         category=whole(annotation.get("category_id", -1)),
         crowd=bool(annotation.get("iscrowd", 0)),
         given_frame=first if given else -1,
