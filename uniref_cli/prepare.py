@@ -183,6 +183,8 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
     manifest = prepared.index.manifest
     counts = ", ".join(f"{rows:,} {name}" for name, rows in manifest.counts.items() if rows)
     console.say(f"{manifest.name}: {state} ({counts}) in {prepared.folder}")
+    if prepared.fresh and prepared.terms:
+        console.say(f"  terms: {prepared.terms}")
     for reason, count in manifest.dropped.items():
         console.say(f"  left out: {count:,} x {reason}")
     for note in prepared.notes:

@@ -70,6 +70,17 @@ def test_ref_davis17(tmp_path: Path, prepare: Prepare) -> None:
     assert [index.object(o).source_id for o in index.sample(2).objects] == [1, 2]
 
 
+def test_ref_davis17_void_does_not_count(tmp_path: Path, prepare: Prepare) -> None:
+    """Value 255 is void in the unsupervised masks: a crowd of the index, which scores leave out and no sample has."""
+    build.davis(tmp_path / "d", "Annotations_unsupervised")
+    build.davis_texts(tmp_path / "d")
+    index = prepare("ref-davis17", tmp_path / "d", "val")
+    (void,) = [row for row in index.media(0).objects if index.object(row).crowd]
+    np.testing.assert_array_equal(index.annotations(void).mask(2), build.box_mask(20, 0, 24, 32))
+    assert all(void not in sample.objects for sample in index)
+    assert not any(index.object(row).crowd for row in index.media(1).objects)
+
+
 def test_youtube_vos(tmp_path: Path, prepare: Prepare) -> None:
     build.youtube_vos(tmp_path / "y")
     train = prepare("youtube-vos-2019", tmp_path / "y", "train")
@@ -219,6 +230,63 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
     ("dataset", "builder", "split", "breakage", "message"),
     [
         ("youtube-vos-2019", build.youtube_vos, "val", lambda r: (r / "valid/meta.json").unlink(), "meta.json"),
+        (
+            "youtube-vos-2018",
+            build.youtube_vos,
+            "val",
+            lambda r: (r / "valid/Annotations/00f88c4f0a/00005.png").unlink(),
+            "00f88c4f0a: object 7 of meta.json is in none of its label maps",
+        ),
+        (
+            "lvos",
+            build.lvos,
+            "train",
+            lambda r: (r / "train/Annotations/aB3dE5fG/00000006.png").unlink(),
+            r"aB3dE5fG: 00000006\.jpg has no label map",
+        ),
+        ("lvos", build.lvos, "val", lambda r: (r / "valid/valid_meta.json").unlink(), "found no .*valid_meta.json"),
+        (
+            "mose",
+            build.mose,
+            "train",
+            lambda r: rgb(r / "train/Annotations/0a1b2c3d/00001.png"),
+            r"00001\.png: is a RGB picture; a label map is a palette or 8-bit grey PNG",
+        ),
+        ("ovis", build.ovis, "train", lambda r: (r / "train/bbbb2222/img_0000002.jpg").unlink(), "no such file"),
+        (
+            "ovis",
+            build.ovis,
+            "train",
+            lambda r: change(r / "annotations_train.json", lambda d: d["annotations"][0].update(video_id=7)),
+            "annotation 1: video 7 is not listed",
+        ),
+        (
+            "mevis",
+            build.mevis,
+            "valid_u",
+            lambda r: change(r / "valid_u/mask_dict.json", lambda d: d["301"].pop()),
+            "annotation 301 has 1 masks for 2 frames",
+        ),
+        (
+            "mevis",
+            build.mevis,
+            "val",
+            lambda r: change(
+                r / "valid/meta_expressions.json",
+                lambda d: d["videos"]["0a1b2c3d4e5f"]["expressions"]["1"].update(exp=3),
+            ),
+            "video 0a1b2c3d4e5f: 3 is no expression",
+        ),
+        (
+            "mevis",
+            build.mevis,
+            "val",
+            lambda r: change(
+                r / "valid/meta_expressions.json",
+                lambda d: d["videos"]["0a1b2c3d4e5f"].update(frames=["../../x"]),
+            ),
+            "its frames are no list of frame names",
+        ),
         (
             "youtube-vos-2019",
             build.youtube_vos,

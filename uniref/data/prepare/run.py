@@ -53,6 +53,8 @@ class Prepared:
     """Made now, not found finished."""
     bad: Sequence[str] = ()
     """Records that were left out."""
+    terms: str = ""
+    """Under which the data may be used."""
     notes: Sequence[str] = ()
 
 
@@ -132,10 +134,11 @@ def _check_splits(entry: DataSet, request: Request) -> None:
 
 
 def _splits(entry: DataSet, request: Request, files: _Files) -> Sequence[str]:
-    if request.dataset == "custom" and request.sources and not request.splits:
+    if request.dataset == "custom" and not request.splits:
         from uniref.data.prepare.custom import splits_of
 
-        return splits_of(files())
+        made = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
+        return made if made and not request.sources else splits_of(files())
     return list(dict.fromkeys(request.splits)) or entry.default_splits or tuple(entry.splits)
 
 
@@ -211,7 +214,9 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     index = Index.open(folder)
-    return Prepared(folder, index, fresh=True, bad=tuple(job.bad_records), notes=(*notes, *leaks(index, job.root)))
+    terms = f"{entry.licence} ({entry.page})" if entry.page.startswith("http") else ""
+    notes += leaks(index, job.root)
+    return Prepared(folder, index, fresh=True, bad=tuple(job.bad_records), notes=tuple(notes), terms=terms)
 
 
 def _nothing(job: Job, index: Index) -> str:
