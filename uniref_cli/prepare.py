@@ -147,7 +147,7 @@ def prepare_data(
     from uniref.data.prepare import run
 
     if verify:
-        done = run.verify(root, dataset, split or (), console.progress)
+        done = run.verify(root, dataset, split or (), console.progress, workers or default_workers())
     else:
         drawn = {"images": images, "clips": clips, "frames": frames, "size": size, "seed": seed}
         request = run.Request(

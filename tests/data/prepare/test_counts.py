@@ -83,6 +83,12 @@ def test_refcoco_mixed_clean(tmp_path: Path, publish, capsys: pytest.CaptureFixt
     out, err = capsys.readouterr()
     assert "left out: 3 x object in an image of an evaluation split" in out
     assert "also in" not in err
+    part = ["--root", str(tmp_path / "data"), "--source", str(tmp_path / "e"), "--split", "val", "--subset", "1"]
+    build.refcoco(tmp_path / "e", "refcoco", splits=("train", "val"))
+    assert app.run(["prepare-data", "refcoco", *part, "--accept-counts"]) == 0
+    assert command(tmp_path, "refcoco-mixed", "train", "--clean", "--overwrite") == 1
+    assert "refcoco/val, which was prepared with --subset" in capsys.readouterr().err
+    assert app.run(["prepare-data", "refcoco", *part[:-2], "--accept-counts"]) == 0
     publish("refcoco-mixed", train=Expected(None, None, 15, 7))
     assert command(tmp_path, "refcoco-mixed", "train", "--clean", "--overwrite") == 1
     assert "has 6 samples, published are 7" in capsys.readouterr().err

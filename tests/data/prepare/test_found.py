@@ -56,6 +56,15 @@ def test_custom_data_never_takes_what_other_data_sets_have(tmp_path: Path, refus
     assert f"in {tmp_path / 'mine'}; it is part of a folder as docs/custom-data.md describes it" in line
 
 
+def test_archives_put_into_the_media_folder_are_unpacked(tmp_path: Path) -> None:
+    """As the message says that asks for them."""
+    build.mose(tmp_path / "m")
+    (tmp_path / "data/media/mose").mkdir(parents=True)
+    zipped(tmp_path / "m", tmp_path / "data/media/mose/all.zip")
+    assert command(tmp_path / "data", "mose") == 0
+    assert len(Index.open(tmp_path / "data/index/mose/train")) == 2
+
+
 def test_pictures_may_come_from_another_data_set(tmp_path: Path) -> None:
     build.refcoco(tmp_path / "r")
     (tmp_path / "data/media/coco").mkdir(parents=True)

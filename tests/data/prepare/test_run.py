@@ -179,6 +179,21 @@ def test_verify(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[
     assert "annotations.arrow" in capsys.readouterr().err
 
 
+def test_verify_on_all_cores_and_of_every_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("uniref.data.prepare.check._CHUNK", 2)
+    build.coco(tmp_path / "c")
+    base = ["--root", str(tmp_path / "data")]
+    source = ["--source", str(tmp_path / "c"), "--split", "train", "--accept-counts"]
+    assert app.run(["prepare-data", "coco", *base, *source]) == 0
+    assert app.run(["prepare-data", "coco", *base, "--verify", "--workers", "2"]) == 0
+    build.picture(tmp_path / "c/train2017/000000000030.jpg", 9, 9)
+    assert app.run(["prepare-data", "coco", *base, "--verify", "--workers", "2"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "000000000030.jpg: is 9 x 9, the index says 32 x 24; coco/train needs it" in line
+
+
 def test_two_at_once(tmp_path: Path, refused: Refused) -> None:
     build.davis(tmp_path / "d")
     with exclusive(tmp_path / "data/index/davis17", "prepared"):

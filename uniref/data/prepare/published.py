@@ -61,6 +61,8 @@ def locate(
             raise UniRefError(f"{source}: no such file or folder")
         else:
             _open(found, entry, Path(source), media, progress)
+    for archive in sorted(path for path in media.glob("*") if path.is_file() and is_archive(path)):
+        _open(found, entry, archive, media, progress)
     shared = () if entry.name == "custom" else (root / "media",)  # where other data sets' pictures may serve
     if fetch:
         _fetch(found, entry, splits, media, [*found.bases, media, *shared], progress)

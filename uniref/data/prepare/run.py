@@ -249,7 +249,7 @@ def _differences(index: Index, entry: DataSet, split: str) -> list[str]:
     return count_problems(index, entry.splits[split])
 
 
-def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress) -> list[Prepared]:
+def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress, workers: int = 1) -> list[Prepared]:
     """Check prepared splits again: checksums, published counts, and that every picture is still there.
 
     Raises:
@@ -265,7 +265,7 @@ def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress) 
             continue
         index = Index.open(folder)
         index.verify()
-        check_media(index, progress)
+        check_media(index, progress, workers)
         notes = (*index.manifest.notes, *_differences(index, entry, split))
         done.append(Prepared(folder, index, fresh=False, notes=notes))
     if not done:
