@@ -13,7 +13,7 @@ from tests.data.prepare.conftest import Prepare, Refused
 from tests.data.prepare.test_run import zipped
 from uniref.core.tasks import Task
 from uniref.data.frames import read_frame
-from uniref.data.index import Index
+from uniref.data.index import Index, Media
 from uniref.media.video_write import VideoWriter
 from uniref_cli import app
 
@@ -197,6 +197,29 @@ def test_every_split_is_found(tmp_path: Path, form: str) -> None:
     assert sorted(path.name for path in (tmp_path / "d/index/custom").iterdir()) == ["train", "val"]
     assert app.run([*base, "--export", str(tmp_path / "x.json")]) == 2  # both are found again without --source
     assert app.run([*base, "--split", "val", "--export", str(tmp_path / "x.json")]) == 0
+
+
+def test_archives_of_two_data_sets_are_not_mixed(tmp_path: Path) -> None:
+    folder(tmp_path / "one")
+    zipped(tmp_path / "one", tmp_path / "one.zip")
+    nothing(tmp_path / "two", "mask")
+    zipped(tmp_path / "two", tmp_path / "two.zip")
+    base = ["prepare-data", "custom", "--root", str(tmp_path / "d")]
+    for name in ("one", "two"):
+        assert app.run([*base, "--name", name, "--source", str(tmp_path / f"{name}.zip")]) == 0
+    assert app.run([*base, "--source", str(tmp_path / "two")]) == 0
+    names = {name: {m.name for m in media(tmp_path / f"d/index/{name}/train")} for name in ("one", "two", "custom")}
+    assert names == {"one": {"cat", "dog"}, "two": {"a"}, "custom": {"a"}}
+    (tmp_path / "one/images/cat.jpg").unlink()
+    build.write_text(tmp_path / "one/phrases.csv", "file,object,phrase\ndog,1,the dog\n")
+    zipped(tmp_path / "one", tmp_path / "one.zip")
+    assert app.run([*base, "--name", "one", "--source", str(tmp_path / "one.zip"), "--overwrite"]) == 0
+    assert {m.name for m in media(tmp_path / "d/index/one/train")} == {"dog"}
+
+
+def media(index_folder: Path) -> list[Media]:
+    index = Index.open(index_folder)
+    return [index.media(row) for row in range(index.manifest.counts["media"])]
 
 
 def test_json_named_by_itself(tmp_path: Path) -> None:

@@ -88,6 +88,11 @@ def is_unpacked(archive: Path, target: Path) -> bool:
     return _mark(archive, target) not in ("", _BEGUN)
 
 
+def holds(archive: Path, target: Path) -> bool:
+    """Whether a folder has the content of this very archive: unpacked, and the archive not changed since."""
+    return _mark(archive, target) == _mark_of(archive)
+
+
 def is_being_unpacked(archive: Path, target: Path) -> bool:
     """Whether unpacking an archive of this name was begun and not finished."""
     return _mark(archive, target) == _BEGUN
@@ -104,12 +109,16 @@ def _mark(archive: Path, target: Path) -> str:
         return ""
 
 
-def _unpack_once(archive: Path, target: Path, limits: Limits, progress: Progress | None) -> None:
+def _mark_of(archive: Path) -> str:
     state = archive.stat()
-    stamp, work = _stamp(archive, target), target / f".unpacking-{archive.name}"
-    mark = json.dumps({"size": state.st_size, "modified": state.st_mtime_ns})
-    if _mark(archive, target) == mark:
+    return json.dumps({"size": state.st_size, "modified": state.st_mtime_ns})
+
+
+def _unpack_once(archive: Path, target: Path, limits: Limits, progress: Progress | None) -> None:
+    if holds(archive, target):
         return
+    mark = _mark_of(archive)
+    stamp, work = _stamp(archive, target), target / f".unpacking-{archive.name}"
     stamp.write_text(_BEGUN, encoding="utf-8")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from uniref.core.errors import UniRefError
 from uniref.core.files import sha256
 from uniref.core.progress import Progress
 from uniref.data.fetch import download, unpack
-from uniref.data.fetch.unpack import is_archive, is_being_unpacked, is_unpacked
+from uniref.data.fetch.unpack import holds, is_archive, is_being_unpacked, is_unpacked
 from uniref.data.index import Source
 from uniref.data.prepare.entry import DataSet, Remote
 
@@ -63,7 +64,7 @@ def locate(
             _open(found, entry, Path(source), media, progress)
     for archive in sorted(path for path in media.glob("*") if path.is_file() and is_archive(path)):
         _open(found, entry, archive, media, progress)
-    shared = () if entry.name == "custom" else (root / "media",)  # where other data sets' pictures may serve
+    shared = () if entry.module == "custom" else (root / "media",)  # where other data sets' pictures may serve
     if fetch:
         _fetch(found, entry, splits, media, [*found.bases, media, *shared], progress)
     found.bases += [x for x in (media, *shared) if x.is_dir()]
@@ -79,8 +80,13 @@ def _open(found: Published, entry: DataSet, source: Path, media: Path, progress:
         found.bases.append(source)
     elif is_archive(source):
         remote = next((r for r in entry.remotes if r.name == source.name and r.sha256), None)
-        _unpack(found, source, media, remote, progress)
-        found.bases.append(media)
+        target = media
+        if entry.module == "custom":  # nothing of another archive, or of an older version of this one, is mixed in
+            target = media / source.name.partition(".")[0]
+            if not holds(source, target):
+                shutil.rmtree(target, ignore_errors=True)
+        _unpack(found, source, target, remote, progress)
+        found.bases.append(target)
     elif source.suffix.lower() in _ANNOTATIONS:
         found.bases.append(source.parent)
         found.named.append(source)

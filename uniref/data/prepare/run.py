@@ -90,7 +90,8 @@ def prepare(
     name = str(request.options.get("name") or entry.name)
     if name != entry.name:
         _check_name(name)
-        entry = replace(entry, name=name)
+    if entry.module == "custom":
+        entry = replace(entry, name=name, group=f"custom/{name}")  # each has a media folder of its own
     done: list[Prepared] = []
     missing: FilesMissing | None = None
     with exclusive(Path(request.root) / "index" / name, "prepared"):
