@@ -43,14 +43,14 @@ def prepare_data(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Folder, archive or address of the published files; repeat for several. Folders stay where they are.",
+            help="Folder, archive, annotation file or address; repeat for several. Folders stay where they are.",
             rich_help_panel=_FILES,
         ),
     ] = None,
     download: Annotated[
         bool,
         typer.Option(
-            "--download/--no-download", help="Fetch files that have a public address.", rich_help_panel=_FILES
+            "--download/--no-download", help="Fetch what has a public address and is missing.", rich_help_panel=_FILES
         ),
     ] = False,
     split: Annotated[
