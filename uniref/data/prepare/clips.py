@@ -44,7 +44,7 @@ class Clip:
     labelled: tuple[int, ...]
     """Frames that have a label map."""
     void: Mapping[int, Region] = field(default_factory=dict)
-    """Pixels that do not count, by frame index."""
+    """Regions that belong to nothing (label 255), by frame index."""
     problem: str = ""
     """Why it cannot be used."""
 
@@ -158,14 +158,6 @@ def add_clip(writer: IndexWriter, clip: Clip, root: str, path: str, complete: bo
     )
 
 
-def add_void(writer: IndexWriter, clip: Clip) -> None:
-    """What does not count in a clip, as a crowd: no sample has it, scores leave its pixels out."""
-    if clip.void:
-        writer.add_object(source_id=VOID, crowd=True)
-        for frame, region in clip.void.items():
-            writer.add_annotation(frame, region.box, region.counts, region.area, TRUTH)
-
-
 def add_track(
     writer: IndexWriter,
     number: int,
@@ -174,11 +166,14 @@ def add_track(
     given: int = -1,
     only_given: bool = False,
     category: int = -1,
+    crowd: bool = False,
     score_range: tuple[int, int] | None = None,
     seen: bool | None = None,
 ) -> int:
     """An object with its regions. With `only_given` the others stay hidden: what an evaluation gives to a model."""
-    row = writer.add_object(source_id=number, category=category, given_frame=given, score_range=score_range, seen=seen)
+    row = writer.add_object(
+        source_id=number, category=category, crowd=crowd, given_frame=given, score_range=score_range, seen=seen
+    )
     for frame, region in track.items():
         if only_given and frame != given:
             continue

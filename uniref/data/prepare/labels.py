@@ -44,11 +44,11 @@ def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def regions(labels: npt.NDArray[np.uint8], void: bool = False) -> dict[int, Region]:
-    """Every object of a label map in one pass over the pixels.
+    """Every object of a label map, uint8 [H, W], in one pass over the pixels; 0 is background and 255 void.
 
     Args:
-        labels: uint8 [H, W]; 0 is background and 255 void.
-        void: Give the region of 255, too.
+        labels: The label map.
+        void: Whether the void region is wanted too, as `VOID`.
     """
     height, width = labels.shape
     flat = labels.ravel(order="F")

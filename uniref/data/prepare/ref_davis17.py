@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, add_void, read_clips
+from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
 from uniref.data.prepare.job import Job
+from uniref.data.prepare.labels import VOID
 from uniref.data.prepare.meta import text_of
 
 _TEXTS = (
@@ -46,7 +47,8 @@ def prepare(job: Job) -> None:
             undescribed += len(set(clip.tracks) - set(numbers))
             add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)
             rows = {number: add_track(writer, number, track) for number, track in clip.tracks.items()}
-            add_void(writer, clip)
+            if clip.void:  # the unsupervised protocol leaves these pixels out
+                add_track(writer, VOID, clip.void, crowd=True)
             for annotator, expressions in enumerate(described):
                 added = [
                     writer.add_expression(
