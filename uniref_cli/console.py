@@ -88,7 +88,8 @@ def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str)
         if (now := time.monotonic()) - last >= _PLAIN_INTERVAL:
             last = now
             goal = f"/{total}" if total else ""
-            print(f"{what}: {done}{goal} {unit}s, {done / (now - start):.2f} {unit}s/s", file=sys.stderr, flush=True)
+            units = unit if unit.isupper() else f"{unit}s"  # MB
+            print(f"{what}: {done}{goal} {units}, {done / (now - start):.2f} {units}/s", file=sys.stderr, flush=True)
 
 
 def error(line: str) -> None:

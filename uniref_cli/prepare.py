@@ -11,8 +11,10 @@ from uniref.core.errors import UsageError
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
+    from uniref.data.prepare.entry import DataSet
     from uniref.data.prepare.run import Prepared
 
+_SHOWN = 20  # bad records that are told one by one
 _FILES, _WHAT, _CHECK, _OUTPUT = "Files", "What to prepare", "Checks", "Output"
 
 EPILOG = """
@@ -41,14 +43,14 @@ def prepare_data(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Folder, archive or address of the published files; repeat for several. Folders stay where they are.",
+            help="Folder, archive, annotation file or address; repeat for several. Folders stay where they are.",
             rich_help_panel=_FILES,
         ),
     ] = None,
     download: Annotated[
         bool,
         typer.Option(
-            "--download/--no-download", help="Fetch files that have a public address.", rich_help_panel=_FILES
+            "--download/--no-download", help="Fetch what has a public address and is missing.", rich_help_panel=_FILES
         ),
     ] = False,
     split: Annotated[
@@ -145,7 +147,7 @@ def prepare_data(
     from uniref.data.prepare import run
 
     if verify:
-        done = run.verify(root, dataset, split or (), console.progress)
+        done = run.verify(root, dataset, split or (), console.progress, workers or default_workers())
     else:
         drawn = {"images": images, "clips": clips, "frames": frames, "size": size, "seed": seed}
         request = run.Request(
@@ -161,27 +163,37 @@ def prepare_data(
             overwrite=overwrite,
             options={"clean": clean, "splits": splits, "compat": compat, "name": name, "task": task} | drawn,
         )
-        done = run.prepare(request, console.progress)
-    for prepared in done:
-        _tell(
-            console, prepared, "as it was written" if verify else "prepared" if prepared.fresh else "already prepared"
-        )
+        done = run.prepare(request, console.progress, lambda prepared: _tell(console, prepared, _state(prepared)))
+    if verify:
+        for prepared in done:
+            _tell(console, prepared, "as it was written")
     if preview:
         _preview(console, done, preview)
     if export is not None:
         _export(console, done, export)
 
 
+def _state(prepared: Prepared) -> str:
+    return "prepared" if prepared.fresh else "already prepared, kept (--overwrite makes it again)"
+
+
 def _tell(console: Console, prepared: Prepared, state: str) -> None:
+    from uniref.data.prepare.run import SKIPPED
+
     manifest = prepared.index.manifest
     counts = ", ".join(f"{rows:,} {name}" for name, rows in manifest.counts.items() if rows)
     console.say(f"{manifest.name}: {state} ({counts}) in {prepared.folder}")
+    if prepared.fresh and prepared.terms:
+        console.say(f"  terms: {prepared.terms}")
     for reason, count in manifest.dropped.items():
         console.say(f"  left out: {count:,} x {reason}")
     for note in prepared.notes:
         console.warn(f"{manifest.name}: {note}")
-    for line in prepared.bad:
+    for line in prepared.bad[:_SHOWN]:
         console.warn(f"left out: {line}")
+    if len(prepared.bad) > _SHOWN:
+        more = len(prepared.bad) - _SHOWN
+        console.warn(f"left out: {more:,} more, all listed in {prepared.folder / SKIPPED}")
     console.result(
         {
             "dataset": manifest.dataset,
@@ -219,14 +231,18 @@ def _export(console: Console, done: list[Prepared], path: Path) -> None:
 def _list(console: Console, root: Path) -> None:
     from uniref.data.prepare.catalog import CATALOG
 
-    for entry in CATALOG.values():
-        ready = [name for name in entry.splits if (root / "index" / entry.name / name / "manifest.json").exists()]
-        console.say(f"{entry.name:17} {entry.task.value:10} {', '.join(entry.default_splits or entry.splits)}")
-        console.say(f"    {entry.title}; {entry.size}; {entry.licence}")
-        way = "--download, or " if entry.remotes else ""
-        console.say(f"    {way}{entry.files}: {entry.page}")
-        if ready:
-            console.say(f"    prepared: {', '.join(ready)}")
+    for entry in [*CATALOG.values(), *_named_by_users(root)]:
+        folder = root / "index" / entry.name
+        ready = [name for name in entry.splits if (folder / name / "manifest.json").exists()]
+        console.say(f"{entry.name}: {entry.title}")
+        console.say(f"    task       {entry.task.value}")
+        console.say(f"    splits     {', '.join(entry.default_splits or entry.splits)}")
+        console.say(f"    size       {entry.size}")
+        console.say(f"    licence    {entry.licence}")
+        if entry.group:
+            console.say(f"    files      {entry.files}")
+        console.say(f"    {'get it' if entry.group else 'read  '}     {_way(entry)}")
+        console.say(f"    prepared   {', '.join(ready) or 'nothing'}")
         console.result(
             {
                 "dataset": entry.name,
@@ -241,3 +257,19 @@ def _list(console: Console, root: Path) -> None:
                 "prepared": ready,
             }
         )
+
+
+def _way(entry: DataSet) -> str:
+    return f"--download, or by hand from {entry.page}" if entry.remotes else entry.page
+
+
+def _named_by_users(root: Path) -> list[DataSet]:
+    """The custom data sets that have a name of their own."""
+    from dataclasses import replace
+
+    from uniref.data.prepare.catalog import CATALOG
+
+    custom = CATALOG["custom"]
+    folders = sorted((root / "index").glob("*/*/manifest.json"))
+    names = dict.fromkeys(path.parts[-3] for path in folders if not path.parts[-2].startswith("."))
+    return [replace(custom, name=name) for name in names if name not in CATALOG]

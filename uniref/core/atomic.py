@@ -68,6 +68,7 @@ def replace_folder(work: Path, final: Path) -> None:
     """Give folder `work` the name `final` beside it; what was there moves aside first and is deleted last."""
     old = work.with_name(f"{work.name}.replaced")
     if final.is_dir():
+        shutil.rmtree(old, ignore_errors=True)  # of a process that was killed just here
         final.rename(old)
     try:
         work.rename(final)

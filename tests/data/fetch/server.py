@@ -16,6 +16,8 @@ class Behaviour:
 
     content: bytes = b""
     etag: str = '"one"'
+    modified: str = ""
+    ignore_if_range: bool = False
     ranges: bool = True
     wrong_range: bool = False
     drop_after: list[int] = field(default_factory=list)
@@ -56,7 +58,8 @@ def serve(behaviour: Behaviour) -> Iterator[str]:
         def _send_content(self) -> None:
             start = 0
             wanted = self.headers.get("Range", "")
-            matches = self.headers.get("If-Range") in (None, behaviour.etag)
+            validators = (None, behaviour.etag, behaviour.modified)
+            matches = behaviour.ignore_if_range or self.headers.get("If-Range") in validators
             if wanted and behaviour.ranges and matches:
                 start = int(wanted.removeprefix("bytes=").rstrip("-"))
                 if start >= len(behaviour.content):
@@ -74,7 +77,10 @@ def serve(behaviour: Behaviour) -> Iterator[str]:
             else:
                 self.send_response(200)
             body = behaviour.content[start:]
-            self.send_header("ETag", behaviour.etag)
+            if behaviour.etag:
+                self.send_header("ETag", behaviour.etag)
+            if behaviour.modified:
+                self.send_header("Last-Modified", behaviour.modified)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if behaviour.drop_after:

@@ -87,6 +87,58 @@ def test_a_file_that_changed_in_between_starts_again(tmp_path: Path) -> None:
     assert (tmp_path / "set.zip").read_bytes() == other
 
 
+def test_a_weak_tag_is_no_reason_to_resume_but_a_date_is(tmp_path: Path) -> None:
+    for modified, ranges in (("", 0), ("Tue, 24 Nov 2026 10:00:00 GMT", 1)):
+        behaviour = Behaviour(CONTENT, etag='W/"one"', modified=modified, drop_after=[1_000_000])
+        with serve(behaviour) as url:
+            download(url, tmp_path / f"{ranges}.zip", policy=QUICK)
+        assert (tmp_path / f"{ranges}.zip").read_bytes() == CONTENT
+        assert sum("Range" in request for request in behaviour.requests) == ranges
+        if ranges:
+            assert behaviour.requests[1]["If-Range"] == modified
+
+
+def test_a_checksum_lets_resume_without_any_tag(tmp_path: Path) -> None:
+    behaviour = Behaviour(CONTENT, etag="", drop_after=[1_000_000])
+    with serve(behaviour) as url:
+        download(url, tmp_path / "set.zip", sha256=(digest(CONTENT),), policy=QUICK)
+    assert (tmp_path / "set.zip").read_bytes() == CONTENT
+    assert "Range" in behaviour.requests[1]
+    assert "If-Range" not in behaviour.requests[1]
+
+
+def test_a_server_that_joins_two_files_is_found_out(tmp_path: Path) -> None:
+    """It ignores If-Range, and the file has changed: the joined content is thrown away and fetched anew, once."""
+    other = CONTENT[::-1]
+    behaviour = Behaviour(CONTENT, ignore_if_range=True, drop_after=[1_000_000] + [0] * 9)
+    with serve(behaviour) as url:
+        with pytest.raises(UniRefError):
+            download(url, tmp_path / "set.zip", sha256=(digest(other),), policy=QUICK)
+        behaviour.content, behaviour.etag = other, '"two"'
+        behaviour.drop_after.clear()
+        behaviour.requests.clear()
+        download(url, tmp_path / "set.zip", sha256=(digest(other),), policy=QUICK)
+    assert (tmp_path / "set.zip").read_bytes() == other
+    assert ["Range" in request for request in behaviour.requests] == [True, False]
+
+
+def test_a_file_that_grew_is_not_joined(tmp_path: Path) -> None:
+    behaviour = Behaviour(CONTENT, ignore_if_range=True, drop_after=[1_000_000] + [0] * 9)
+    with serve(behaviour) as url:
+        with pytest.raises(UniRefError):
+            download(url, tmp_path / "set.zip", policy=QUICK)
+        behaviour.content = CONTENT[::-1] + b"more"
+        behaviour.drop_after.clear()
+        download(url, tmp_path / "set.zip", policy=QUICK)
+    assert (tmp_path / "set.zip").read_bytes() == behaviour.content
+
+
+def test_a_finished_file_of_another_size(tmp_path: Path) -> None:
+    (tmp_path / "set.zip").write_bytes(b"here")
+    with pytest.raises(UniRefError, match=r"has 4 bytes, expected are 9; delete it"):
+        download("http://127.0.0.1:9/set.zip", tmp_path / "set.zip", size=9)
+
+
 def test_stalls_time_out_and_resume(tmp_path: Path) -> None:
     behaviour = Behaviour(CONTENT, stall=[True, False])
     with serve(behaviour) as url:

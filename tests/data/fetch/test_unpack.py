@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import stat
+import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,9 @@ import py7zr
 import pytest
 
 from uniref.core.errors import UniRefError
-from uniref.data.fetch.unpack import Limits, unpack
+from uniref.data.fetch.unpack import Limits, is_being_unpacked, is_unpacked, unpack
+
+unpack_module = sys.modules["uniref.data.fetch.unpack"]  # the package gives the function the same name
 
 FILES = {"set/a.txt": b"a" * 1000, "set/deep/b.bin": bytes(range(256)) * 40, "c": b""}
 
@@ -147,3 +151,63 @@ def test_truncated_and_flipped(tmp_path: Path, name: str) -> None:
 def test_missing(tmp_path: Path) -> None:
     with pytest.raises(UniRefError, match="no such file"):
         unpack(tmp_path / "x.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar.gz", "x.7z"])
+def test_any_names(tmp_path: Path, name: str) -> None:
+    files = {"\u00e9t\u00e9/\u732b.txt": b"1", "a b/it's \u2013 100%.txt": b"2", "...hidden": b"3", ".dot/x": b"4"}
+    unpack(make(tmp_path / name, files), tmp_path / "out")
+    assert contents(tmp_path / "out") == files
+
+
+def test_links_in_7z(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/link").symlink_to("/etc/passwd")
+    with py7zr.SevenZipFile(tmp_path / "x.7z", "w") as archive:
+        archive.writeall(tmp_path / "in", "in")
+    with pytest.raises(UniRefError, match=r"in/link is a link or device; .* unpack it yourself"):
+        unpack(tmp_path / "x.7z", tmp_path / "out")
+    assert contents(tmp_path / "out") == {}
+
+
+def test_encrypted(tmp_path: Path) -> None:
+    with py7zr.SevenZipFile(tmp_path / "x.7z", "w", password="secret") as archive:  # noqa: S106 - of the test
+        archive.writestr(b"1", "a")
+    with pytest.raises(UniRefError, match=r"x\.7z: is encrypted"):
+        unpack(tmp_path / "x.7z", tmp_path / "out")
+
+
+def test_what_was_interrupted_is_unpacked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = make_zip(tmp_path / "x.zip", FILES)
+
+    def killed(work: Path, target: Path) -> None:
+        (target / "c").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(unpack_module, "_move_in", killed)
+        unpack(archive, tmp_path / "out")
+    assert is_being_unpacked(archive, tmp_path / "out")
+    unpack(archive, tmp_path / "out")
+    assert contents(tmp_path / "out") == FILES
+    assert is_unpacked(archive, tmp_path / "out")
+    assert not is_being_unpacked(archive, tmp_path / "out")
+
+
+def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = make_zip(tmp_path / "x.zip", FILES | {f"many/{n}": b"x" for n in range(300)})
+    times = []
+    extract = unpack_module._extract
+
+    def counted(*arguments: object) -> None:
+        times.append(1)
+        extract(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(unpack_module, "_extract", counted)
+    threads = [threading.Thread(target=unpack, args=(archive, tmp_path / "out")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(contents(tmp_path / "out")) == 303
+    assert len(times) == 1

@@ -144,6 +144,19 @@ def test_moving_data_together_and_apart(tmp_path: Path) -> None:
     assert Index.open(tmp_path / "b/index", {"frames": Path("/far")}).media(0).path == Path("/far/v0")
 
 
+def test_the_folder_of_indices_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk/deep").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/data").symlink_to(tmp_path / "disk/deep")
+    (tmp_path / "work/frames/v0").mkdir(parents=True)
+    write(tmp_path / "work/data/index", tmp_path / "work/frames")
+    assert Index.open(tmp_path / "work/data/index").media(0).path.is_dir()
+    assert Index.open(tmp_path / "disk/deep/index").media(0).path.is_dir()
+    (tmp_path / "work/data/media").symlink_to(tmp_path / "work/frames")  # a link that moves with the index is kept
+    write(tmp_path / "work/data/index", tmp_path / "work/data/media")
+    assert Index.open(tmp_path / "work/data/index").manifest.roots == {"frames": "../media"}
+
+
 def test_failure_leaves_nothing_or_the_old_one(tmp_path: Path) -> None:
     def fail() -> None:
         with IndexWriter(tmp_path / "i", dataset="d", split="s", task=Task.RIS, roots={}):

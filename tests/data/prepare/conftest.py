@@ -11,6 +11,7 @@ from uniref.data.index import Index
 from uniref_cli import app
 
 Prepare = Callable[..., Index]
+Refused = Callable[..., str]
 
 
 @pytest.fixture

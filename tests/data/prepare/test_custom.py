@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from tests.data.prepare import build
-from tests.data.prepare.conftest import Prepare
+from tests.data.prepare.conftest import Prepare, Refused
+from tests.data.prepare.test_run import zipped
 from uniref.core.tasks import Task
-from uniref.data.index import Index
+from uniref.data.frames import read_frame
+from uniref.data.index import Index, Media
+from uniref.media.video_write import VideoWriter
 from uniref_cli import app
-
-Refused = Callable[..., str]
 
 
 def folder(root: Path) -> Path:
@@ -112,3 +113,158 @@ def test_coco_json_with_expressions(tmp_path: Path, prepare: Prepare) -> None:
 def test_broken(tmp_path: Path, refused: Refused, breakage: Callable[[Path], object], message: str) -> None:
     breakage(folder(tmp_path / "mine"))
     assert message in refused("custom", tmp_path / "mine", "train")
+
+
+def video(path: Path, length: int = 3) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = VideoWriter(path, (build.H, build.W), 5.0)
+    for t in range(length):
+        writer.write(np.full((build.H, build.W, 3), 60 * t, np.uint8))
+    writer.close()
+
+
+def test_a_clip_may_be_a_video_file(tmp_path: Path, prepare: Prepare) -> None:
+    root = tmp_path / "mine"
+    video(root / "videos/run.mp4")
+    build.label_map(root / "masks/run/00001.png", {2: (2, 2, 8, 8)})
+    build.label_map(root / "masks/run/2.png", {2: (3, 3, 9, 9)})
+    build.write_text(root / "phrases.csv", "file,object,phrase\nrun.mp4,2,the runner\n")
+    index = prepare("custom", root, "train", "--export", str(tmp_path / "again/train.json"))
+    media = index.media(0)
+    assert (media.kind, media.path.name, media.length, media.frames) == ("video", "run.mp4", 3, ())
+    assert texts(index) == [["the runner"]]
+    assert index.annotations(0).frames.tolist() == [1, 2]
+    assert abs(int(read_frame(media, 2)[0, 0, 0]) - 120) < 20
+    (root / "videos").rename(tmp_path / "again/videos")
+    again = prepare("custom", tmp_path / "again", "train", "--overwrite")  # YouTube-VIS JSON that names a video file
+    assert (again.media(0).kind, again.media(0).length, texts(again)) == ("video", 3, [["the runner"]])
+    assert again.annotations(0).counts == index.annotations(0).counts
+    assert read_frame(again.media(0), 1).shape == (build.H, build.W, 3)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "message"),
+    [
+        (lambda r: (r / "videos/run.mp4").write_bytes(b"no"), "run.mp4: is not a video that can be read"),
+        (lambda r: build.label_map(r / "masks/run/00003.png", {1: (0, 0, 2, 2)}), "00003.png: there is no frame"),
+        (lambda r: build.label_map(r / "masks/run/1.png", {1: (0, 0, 2, 2)}), "1.png: there is no other frame"),
+        (lambda r: build.label_map(r / "masks/run/00001.png", {}, 9, 9), "00001.png: is 9 x 9, the frame 32 x 24"),
+        (lambda r: build.picture(r / "videos/run/0.jpg"), "holds two clips of one name"),
+        (lambda r: build.picture(r / "images/0.jpg"), "holds images and videos"),
+        (lambda r: [x.unlink() for x in (r / "videos").iterdir()], "holds no folders of frames and no video files"),
+    ],
+)
+def test_broken_video_files(tmp_path: Path, refused: Refused, breakage: Callable[[Path], object], message: str) -> None:
+    root = tmp_path / "mine"
+    video(root / "videos/run.mp4")
+    build.label_map(root / "masks/run/00001.png", {2: (2, 2, 8, 8)})
+    breakage(root)
+    assert message in refused("custom", root, "train")
+
+
+def test_black_and_white_masks_of_a_clip(tmp_path: Path, prepare: Prepare) -> None:
+    """PNG frames; white is object 1 where all masks are black and white, and void otherwise."""
+    root = tmp_path / "mine"
+    for t in range(2):
+        build.picture(root / f"videos/run/{t}.png")
+        build.grey(root / f"masks/run/{t}.png", build.box_mask(t, 3, 8 + t, 8).astype(np.uint8) * 255)
+    index = prepare("custom", root, "train")
+    assert [index.object(row).source_id for row in index.sample(0).objects] == [1]
+    np.testing.assert_array_equal(index.annotations(0).mask(1), build.box_mask(1, 3, 9, 8))
+    build.label_map(root / "masks/run/1.png", {3: (1, 1, 4, 4), 255: (10, 10, 14, 14)})
+    index = prepare("custom", root, "train", "--overwrite")
+    assert [index.object(row).source_id for row in index.sample(0).objects] == [3]
+
+
+@pytest.mark.parametrize("form", ["folder", "archive", "json", "annotations"])
+def test_every_split_is_found(tmp_path: Path, form: str) -> None:
+    root = tmp_path / "mine"
+    source = root
+    for split in ("train", "val"):
+        if form in ("folder", "archive"):
+            folder(root / split)
+        else:
+            build.picture(root / "images/a.jpg")
+            image = {"id": 1, "file_name": "a.jpg", "height": build.H, "width": build.W}
+            data = {"images": [image], "annotations": [build.instance(3, 1, 1, [build.SQUARE])]}
+            place = "annotations/" if form == "annotations" else ""
+            build.write_json(root / f"{place}{split}.json", data)
+    if form == "archive":
+        source = tmp_path / "mine.zip"
+        zipped(root, source)
+    base = ["prepare-data", "custom", "--root", str(tmp_path / "d")]
+    assert app.run([*base, "--source", str(source)]) == 0
+    assert sorted(path.name for path in (tmp_path / "d/index/custom").iterdir()) == ["train", "val"]
+    assert app.run([*base, "--export", str(tmp_path / "x.json")]) == 2  # both are found again without --source
+    assert app.run([*base, "--split", "val", "--export", str(tmp_path / "x.json")]) == 0
+
+
+def test_archives_of_two_data_sets_are_not_mixed(tmp_path: Path) -> None:
+    folder(tmp_path / "one")
+    zipped(tmp_path / "one", tmp_path / "one.zip")
+    nothing(tmp_path / "two", "mask")
+    zipped(tmp_path / "two", tmp_path / "two.zip")
+    base = ["prepare-data", "custom", "--root", str(tmp_path / "d")]
+    for name in ("one", "two"):
+        assert app.run([*base, "--name", name, "--source", str(tmp_path / f"{name}.zip")]) == 0
+    assert app.run([*base, "--source", str(tmp_path / "two")]) == 0
+    names = {name: {m.name for m in media(tmp_path / f"d/index/{name}/train")} for name in ("one", "two", "custom")}
+    assert names == {"one": {"cat", "dog"}, "two": {"a"}, "custom": {"a"}}
+    (tmp_path / "one/images/cat.jpg").unlink()
+    build.write_text(tmp_path / "one/phrases.csv", "file,object,phrase\ndog,1,the dog\n")
+    zipped(tmp_path / "one", tmp_path / "one.zip")
+    assert app.run([*base, "--name", "one", "--source", str(tmp_path / "one.zip"), "--overwrite"]) == 0
+    assert {m.name for m in media(tmp_path / "d/index/one/train")} == {"dog"}
+
+
+def media(index_folder: Path) -> list[Media]:
+    index = Index.open(index_folder)
+    return [index.media(row) for row in range(index.manifest.counts["media"])]
+
+
+def test_json_named_by_itself(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    build.picture(root / "a.jpg")
+    image = {"id": 1, "file_name": "a.jpg", "height": build.H, "width": build.W}
+    data = {"images": [image], "annotations": [build.instance(3, 1, 1, [build.SQUARE])]}
+    build.write_json(root / "labels_2024.json", data)
+    source = ["--source", str(root / "labels_2024.json")]
+    assert app.run(["prepare-data", "custom", "--root", str(tmp_path / "d"), *source]) == 0
+    assert len(Index.open(tmp_path / "d/index/custom/train")) == 1
+
+
+def nothing(root: Path, *files: str) -> Path:
+    build.picture(root / "images/a.jpg")
+    build.label_map(root / "masks/a.png", {1: (2, 2, 8, 8)} if "mask" in files else {})
+    if "phrases" in files:
+        build.write_text(root / "phrases.csv", "file,object,phrase\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "task", "wanted"),
+    [
+        ((), "detection", "no pictures that show an object were found"),
+        (("mask",), "ris", "no phrases for pictures (phrases.csv, or `expressions` in the JSON) were found"),
+        (("mask",), "fss", "no classes for pictures (classes.csv, or COCO JSON) were found"),
+    ],
+)
+def test_no_samples_is_an_error_that_says_what_was_looked_for(
+    tmp_path: Path, refused: Refused, files: tuple[str, ...], task: str, wanted: str
+) -> None:
+    line = refused("custom", nothing(tmp_path / "mine", *files), "train", "--task", task)
+    assert wanted in line
+    assert f"in {tmp_path / 'mine'}: 1 images or videos, {len(files)} objects" in line
+
+
+def test_a_task_that_the_files_do_not_allow(tmp_path: Path, refused: Refused) -> None:
+    line = refused("custom", nothing(tmp_path / "mine", "mask"), "train", "--task", "vos", code=2)
+    assert "--task vos: custom/train holds pictures" in line
+
+
+def test_files_with_dots_in_their_names(tmp_path: Path, prepare: Prepare) -> None:
+    root = tmp_path / "mine"
+    build.picture(root / "images/img.v2.jpg")
+    build.label_map(root / "masks/img.v2.png", {1: (2, 2, 8, 8)})
+    build.write_text(root / "phrases.csv", "file,object,phrase\nimg.v2,1,a box\nimg.v2.jpg,1,the box\n")
+    assert texts(prepare("custom", root, "train")) == [["a box", "the box"]]

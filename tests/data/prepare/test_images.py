@@ -281,11 +281,36 @@ def test_broken_refcoco(tmp_path: Path, refused: Refused) -> None:
     assert "instances.json: no such file" in refused("refcoco", tmp_path / "r", "train")
 
 
+@pytest.mark.parametrize(
+    ("breakage", "message"),
+    [
+        (lambda refs: refs[0].update(ref_id=7), "ref 7: its id occurs twice"),
+        (lambda refs: refs[1].update(image_id=77), "ref 7: its image is 77, its annotation's 4242"),
+        (lambda refs: refs[1].update(sentences=[]), "ref 7: has no sentences"),
+        (lambda refs: refs[1].pop("ann_id"), "ref 7: has no 'ann_id'"),
+        (lambda refs: [ref.update(split="val") for ref in refs], "has no references of split 'train'"),
+    ],
+)
+def test_broken_references(
+    tmp_path: Path, refused: Refused, breakage: Callable[[list[dict]], object], message: str
+) -> None:
+    build.refcoco(tmp_path / "r", splits=("train", "train"))
+    path = tmp_path / "r/refcoco/refs(unc).p"
+    refs = pickle.loads(path.read_bytes())  # noqa: S301 - our own
+    breakage(refs)
+    path.write_bytes(pickle.dumps(refs, 2))
+    assert message in refused("refcoco", tmp_path / "r", "train", "--accept-counts")
+
+
 def test_broken_objects365(tmp_path: Path, refused: Refused) -> None:
     build.objects365(tmp_path / "o")
     path = tmp_path / "o/zhiyuan_objv2_train.json"
     change(path, lambda d: d["annotations"][2].update(bbox=[1, 2]))
     assert "annotation 13: malformed" in refused("objects365", tmp_path / "o", "train", "--accept-counts")
+    change(path, lambda d: d["annotations"][2].update(bbox=[1, 2, 3, 4], image_id=8))
+    assert "annotation 13: image 8 is not listed" in refused("objects365", tmp_path / "o", "train")
+    change(path, lambda d: d["annotations"][2].update(image_id=3, id=11))
+    assert "annotation 11: its id occurs twice" in refused("objects365", tmp_path / "o", "train")
     path.write_text(path.read_text()[:-30])
     assert "no valid JSON" in refused("objects365", tmp_path / "o", "train")
 
@@ -297,3 +322,12 @@ def test_broken_fss1000(tmp_path: Path, refused: Refused, few_classes: list[str]
     assert "3.jpg: has no mask 3.png" in refused("fss-1000", tmp_path / "f", "test", *lists)
     build.grey(tmp_path / "f/fewshot_data/band-aid/3.png", np.zeros((build.H, build.W), np.uint8))
     assert "its mask is empty" in refused("fss-1000", tmp_path / "f", "test", *lists)
+
+
+def test_broken_fss1000_official(tmp_path: Path, refused: Refused) -> None:
+    build.fss1000(tmp_path / "f", ["owl"])
+    image = {"id": 0, "file_name": "owl/1.jpg", "height": build.H, "width": build.W}
+    data = {"images": [image], "annotations": [], "categories": []}
+    build.write_json(tmp_path / "f/val.json", data)
+    line = refused("fss-1000", tmp_path / "f", "val", "--accept-counts")
+    assert "val.json: image 0 has 0 usable annotations; one was expected" in line

@@ -131,8 +131,8 @@ def test_list(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[st
     assert app.run(["prepare-data", "--list", "--root", str(tmp_path / "data")]) == 0
     out = capsys.readouterr().out
     for name in catalog.CATALOG:
-        assert f"{name} " in out
-    assert "prepared: val" in out
+        assert f"{name}: " in out
+    assert "prepared   val" in out
     assert app.run(["prepare-data", "--list", "--json", "--root", str(tmp_path / "data")]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert next(r for r in records if r["dataset"] == "davis17")["prepared"] == ["val"]
@@ -179,6 +179,21 @@ def test_verify(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[
     assert "annotations.arrow" in capsys.readouterr().err
 
 
+def test_verify_on_all_cores_and_of_every_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("uniref.data.prepare.check._CHUNK", 2)
+    build.coco(tmp_path / "c")
+    base = ["--root", str(tmp_path / "data")]
+    source = ["--source", str(tmp_path / "c"), "--split", "train", "--accept-counts"]
+    assert app.run(["prepare-data", "coco", *base, *source]) == 0
+    assert app.run(["prepare-data", "coco", *base, "--verify", "--workers", "2"]) == 0
+    build.picture(tmp_path / "c/train2017/000000000030.jpg", 9, 9)
+    assert app.run(["prepare-data", "coco", *base, "--verify", "--workers", "2"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "000000000030.jpg: is 9 x 9, the index says 32 x 24; coco/train needs it" in line
+
+
 def test_two_at_once(tmp_path: Path, refused: Refused) -> None:
     build.davis(tmp_path / "d")
     with exclusive(tmp_path / "data/index/davis17", "prepared"):
@@ -195,15 +210,28 @@ def test_preview(tmp_path: Path, prepare: Prepare) -> None:
         assert (colours == (235, 52, 52)).all(1).any()  # the outline of the first object
 
 
-def test_export_coco(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_coco(tmp_path: Path, prepare: Prepare) -> None:
+    """Every image with the data set's own ids, crowds and all: what a detection evaluation needs."""
     build.coco(tmp_path / "coco")
     index = prepare("coco", tmp_path / "coco", "train", "--export", str(tmp_path / "out.json"))
     read = COCO(str(tmp_path / "out.json"))
-    (image,) = read.imgs.values()
-    assert image["file_name"] == "train2017/000000000009.jpg"
-    (annotation,) = read.loadAnns(read.getAnnIds(image["id"]))
-    assert (annotation["category_id"], annotation["bbox"]) == (18, [3.0, 2.0, 9.0, 8.0])
-    np.testing.assert_array_equal(read.annToMask(annotation).astype(bool), index.annotations(0).mask(0))
+    assert read.imgs[9]["file_name"] == "train2017/000000000009.jpg"
+    assert sorted(read.imgs) == [9, 25, 30]
+    dog, crowd = read.loadAnns(read.getAnnIds(9))
+    assert (dog["category_id"], dog["bbox"], dog["iscrowd"]) == (18, [3.0, 2.0, 9.0, 8.0], 0)
+    assert (crowd["category_id"], crowd["iscrowd"]) == (1, 1)
+    np.testing.assert_array_equal(read.annToMask(dog).astype(bool), index.annotations(0).mask(0))
+
+
+def test_export_keeps_a_category_0(tmp_path: Path, prepare: Prepare) -> None:
+    build.picture(tmp_path / "my/images/a.jpg")
+    image = {"id": 0, "file_name": "a.jpg", "height": build.H, "width": build.W}
+    things = [build.instance(n, 0, n, [build.SQUARE]) for n in (0, 1)]
+    names = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    build.write_json(tmp_path / "my/train.json", {"images": [image], "annotations": things, "categories": names})
+    prepare("custom", tmp_path / "my", "train", "--export", str(tmp_path / "out.json"))
+    read = COCO(str(tmp_path / "out.json"))
+    assert [thing["category_id"] for thing in read.loadAnns(read.getAnnIds(0))] == [0, 1]
 
 
 def test_export_youtube_vis_is_read_again(tmp_path: Path, prepare: Prepare) -> None:

@@ -68,6 +68,10 @@ def test_ref_davis17(tmp_path: Path, prepare: Prepare) -> None:
     assert texts(index)[2][1] == "the caf\u00e9"  # from Latin-1
     assert [index.expression(e).source_id for e in index.sample(2).expressions] == ["2", "6"]
     assert [index.object(o).source_id for o in index.sample(2).objects] == [1, 2]
+    void = [row for row in index.media(0).objects if index.object(row).crowd]
+    assert [index.object(row).source_id for row in void] == [255]
+    np.testing.assert_array_equal(index.annotations(void[0]).mask(3), build.box_mask(20, 0, 24, 32))
+    assert not any(index.object(row).crowd for row in index.media(1).objects)  # goat has none
 
 
 def test_youtube_vos(tmp_path: Path, prepare: Prepare) -> None:
@@ -118,7 +122,7 @@ def test_lvos(tmp_path: Path, prepare: Prepare) -> None:
     index = prepare("lvos", tmp_path / "l", "val")
     thing = index.object(0)
     assert (thing.given_frame, thing.score_range, thing.seen) == (1, (1, 2), False)
-    assert index.annotations(0).roles.tolist() == [TRUTH | GIVEN, TRUTH]
+    assert index.annotations(0).roles.tolist() == [TRUTH | GIVEN, TRUTH, TRUTH]  # the last one is not scored
     train = prepare("lvos", tmp_path / "l", "train")
     assert train.object(0).given_frame == -1
 
@@ -172,8 +176,10 @@ def test_the_released_systems_own_files(tmp_path: Path, prepare: Prepare) -> Non
     thing |= {"segmentations": [None, mask, None], "bboxes": [None, [1, 1, 3, 3], None], "areas": [None, 9, None]}
     categories = [{"id": 1, "name": "object"}]
     data = {"videos": [video], "annotations": [thing], "categories": categories}
-    build.write_json(tmp_path / "y/annotations/valid.json", data)
+    path = build.write_json(tmp_path / "y/annotations/valid.json", data)
     index = prepare("youtube-vos-2019", tmp_path / "y", "val")
+    assert index.object(0).source_id == 3  # the publishers' label maps, which say more
+    index = prepare("youtube-vos-2019", tmp_path / "y", "val", "--source", str(path), "--overwrite")
     assert (index.object(0).source_id, index.object(0).given_frame) == (7, 1)
     assert index.annotations(0).boxes[0].tolist() == [1, 1, 5, 5]  # from the mask, not one pixel short
     texts_of = {"videos": [video | {"video": "00f88c4f0a", "exp_id": "4", "expressions": ["a dog"]}]}
@@ -217,6 +223,63 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
     ("dataset", "builder", "split", "breakage", "message"),
     [
         ("youtube-vos-2019", build.youtube_vos, "val", lambda r: (r / "valid/meta.json").unlink(), "meta.json"),
+        (
+            "youtube-vos-2018",
+            build.youtube_vos,
+            "val",
+            lambda r: (r / "valid/Annotations/00f88c4f0a/00005.png").unlink(),
+            "00f88c4f0a: object 7 of meta.json is in none of its label maps",
+        ),
+        (
+            "lvos",
+            build.lvos,
+            "train",
+            lambda r: (r / "train/Annotations/aB3dE5fG/00000006.png").unlink(),
+            r"aB3dE5fG: 00000006\.jpg has no label map",
+        ),
+        ("lvos", build.lvos, "val", lambda r: (r / "valid/valid_meta.json").unlink(), "found no .*valid_meta.json"),
+        (
+            "mose",
+            build.mose,
+            "train",
+            lambda r: rgb(r / "train/Annotations/0a1b2c3d/00001.png"),
+            r"00001\.png: is a RGB picture; a label map is a palette or 8-bit grey PNG",
+        ),
+        ("ovis", build.ovis, "train", lambda r: (r / "train/bbbb2222/img_0000002.jpg").unlink(), "no such file"),
+        (
+            "ovis",
+            build.ovis,
+            "train",
+            lambda r: change(r / "annotations_train.json", lambda d: d["annotations"][0].update(video_id=7)),
+            "annotation 1: video 7 is not listed",
+        ),
+        (
+            "mevis",
+            build.mevis,
+            "valid_u",
+            lambda r: change(r / "valid_u/mask_dict.json", lambda d: d["301"].pop()),
+            "annotation 301 has 1 masks for 2 frames",
+        ),
+        (
+            "mevis",
+            build.mevis,
+            "val",
+            lambda r: change(
+                r / "valid/meta_expressions.json",
+                lambda d: d["videos"]["0a1b2c3d4e5f"]["expressions"]["1"].update(exp=3),
+            ),
+            "video 0a1b2c3d4e5f: 3 is no expression",
+        ),
+        (
+            "mevis",
+            build.mevis,
+            "val",
+            lambda r: change(
+                r / "valid/meta_expressions.json",
+                lambda d: d["videos"]["0a1b2c3d4e5f"].update(frames=["../../x"]),
+            ),
+            "its frames are no list of frame names",
+        ),
         (
             "youtube-vos-2019",
             build.youtube_vos,
@@ -264,7 +327,7 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
             build.ovis,
             "train",
             lambda r: change(r / "annotations_train.json", lambda d: d["annotations"][1].update(id=1)),
-            "id 1 occurs twice",
+            r"annotation 1 \(at 1\): its id occurs twice",
         ),
         (
             "ovis",

@@ -86,6 +86,9 @@ def download(
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.exists():
                 _Download(url, target, size, sha256, md5, policy or Policy()).run(progress)
+            elif size is not None and target.stat().st_size != size:
+                have = target.stat().st_size
+                raise UniRefError(f"{target}: has {have:,} bytes, expected are {size:,}; delete it to fetch it again")
     except OSError as error:
         raise UniRefError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target
@@ -100,6 +103,8 @@ class _Download:
         self.partial = target.with_name(f"{target.name}.partial")
         self.note = target.with_name(f"{target.name}.partial.json")
         """What identifies the file that the partial content belongs to."""
+        self.joined = False
+        """Whether the content is of several answers."""
 
     def run(self, progress: Progress | None) -> None:
         idle = 0
@@ -116,7 +121,14 @@ class _Download:
                         f"to resume from {self._have():,} bytes"
                     ) from None
                 time.sleep(min(60.0, self.policy.backoff * 2 ** max(idle - 1, 0)))
-        self._check()
+        if (wrong := self._problem()) and self.joined:  # the parts may be of different files
+            self._restart()
+            self.joined = False
+            self.run(progress)
+            return
+        if wrong:
+            self._restart()
+            raise UniRefError(f"{self.url}: {wrong}; it is another file, or was damaged on the way, and was deleted")
         os.replace(self.partial, self.target)
         self.note.unlink(missing_ok=True)
 
@@ -128,10 +140,11 @@ class _Download:
         if have and have == self.size:
             return
         request = urllib.request.Request(self.url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})  # noqa: S310 - scheme checked
-        validator = self._validator()
-        if have and validator:
+        validator, total = self._noted()
+        if have and (validator or (total and (self.sha256 or self.md5))):
             request.add_header("Range", f"bytes={have}-")
-            request.add_header("If-Range", validator)
+            if validator:
+                request.add_header("If-Range", validator)
         elif have:
             self._restart()  # nothing tells whether the rest would belong to it
             have = 0
@@ -160,14 +173,19 @@ class _Download:
         )
 
     def _receive(self, response: Any, have: int, progress: Progress | None) -> None:
-        if have and not _continues(response, have):
-            self._restart()
-            have = 0
-        validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-        if not validator.startswith("W/"):  # a weak one may not be used with ranges
-            self.note.write_text(json.dumps({"url": self.url, "validator": validator}), encoding="utf-8")
         length = response.headers.get("Content-Length")
+        if have and not _continues(response, have, self._noted()[1]):
+            self._restart()
+            if response.status == 206:
+                raise _Retry("the server sends another part than was asked for")
+            have = 0
+        self.joined |= have > 0
         total = have + int(length) if length and length.isdigit() else None
+        etag = response.headers.get("ETag") or ""
+        # a weak tag may not be used with ranges
+        validator = response.headers.get("Last-Modified") or "" if not etag or etag.startswith("W/") else etag
+        note = {"url": self.url, "validator": validator, "total": total}
+        self.note.write_text(json.dumps(note), encoding="utf-8")
         if self.size is not None and total is not None and total != self.size:
             raise UniRefError(
                 f"{self.url}: the server has {total:,} bytes, expected are {self.size:,}; it is another file"
@@ -180,31 +198,32 @@ class _Download:
                 )
             for _ in megabytes:
                 pass
-        if total is not None and self._have() < total:
-            raise _Retry(f"the connection broke off at {self._have():,} of {total:,} bytes")
+        goal = total if total is not None else self.size
+        if goal is not None and self._have() < goal:
+            raise _Retry(f"the connection broke off at {self._have():,} of {goal:,} bytes")
 
-    def _validator(self) -> str:
-        with contextlib.suppress(OSError, ValueError):
+    def _noted(self) -> tuple[str, int | None]:
+        """What an earlier answer said: a validator for ranges (or nothing), and the size of the whole file."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             note = json.loads(self.note.read_text(encoding="utf-8"))
             if note.get("url") == self.url:
-                return str(note.get("validator") or "")
-        return ""
+                total = note.get("total")
+                return str(note.get("validator") or ""), total if isinstance(total, int) else None
+        return "", None
 
     def _restart(self) -> None:
         self.partial.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
-    def _check(self) -> None:
+    def _problem(self) -> str:
+        """What is wrong with the complete content; nothing if it is as expected."""
         have = self._have()
-        problem = ""
         if self.size is not None and have != self.size:
-            problem = f"has {have:,} bytes, expected are {self.size:,}"
+            return f"has {have:,} bytes, expected are {self.size:,}"
         for name, wanted in (("sha256", tuple(self.sha256)), ("md5", (self.md5,) if self.md5 else ())):
-            if wanted and not problem and (digest := file_digest(self.partial, name)) not in wanted:
-                problem = f"has {name} {digest}, expected is {' or '.join(wanted)}"
-        if problem:
-            self._restart()
-            raise UniRefError(f"{self.url}: {problem}; it is another file, or was damaged on the way, and was deleted")
+            if wanted and (digest := file_digest(self.partial, name)) not in wanted:
+                return f"has {name} {digest}, expected is {' or '.join(wanted)}"
+        return ""
 
 
 class _HttpOnly(urllib.request.HTTPRedirectHandler):
@@ -216,12 +235,14 @@ class _HttpOnly(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _continues(response: Any, have: int) -> bool:
-    """Whether the response is the rest from byte `have` on."""
+def _continues(response: Any, have: int, total: int | None) -> bool:
+    """Whether the response is the rest from byte `have` on, of a file of as many bytes as before."""
     if response.status != 206:
         return False
     unit, _, span = (response.headers.get("Content-Range") or "").partition(" ")
-    return unit == "bytes" and span.split("-")[0] == str(have)
+    size = span.rpartition("/")[2]
+    same = total is None or size in ("*", str(total))
+    return unit == "bytes" and span.split("-")[0] == str(have) and same
 
 
 def _copy(response: Any, file: IO[bytes]) -> Iterator[None]:

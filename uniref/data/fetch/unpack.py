@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from filelock import FileLock
+
 from uniref.core.errors import UniRefError
 from uniref.data.fetch.download import Progress
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z")
 _BLOCK = 1 << 20
+_STAMPS = ".unpacked"
+_BEGUN = "begun"
+_REFUSED = "is a link or device; the archive is not unpacked. If you trust it, unpack it yourself and name the folder"
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -64,21 +69,11 @@ def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progres
     """
     archive, target = Path(archive), Path(target)
     try:
-        state = archive.stat()
-        stamp = target / ".unpacked" / f"{archive.name}.json"
-        mark = {"size": state.st_size, "modified": state.st_mtime_ns}
-        if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == mark:
-            return target
-        work = target / f".unpacking-{archive.name}"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        try:
-            _extract(archive, work, limits or Limits(), progress)
-            _move_in(work, target)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        stamp.parent.mkdir(exist_ok=True)
-        stamp.write_text(json.dumps(mark), encoding="utf-8")
+        archive.stat()
+        stamps = target / _STAMPS
+        stamps.mkdir(parents=True, exist_ok=True)
+        with FileLock(stamps / f"{archive.name}.lock"):  # data sets of one group ask for the same archives
+            _unpack_once(archive, target, limits or Limits(), progress)
     except FileNotFoundError:
         raise UniRefError(f"{archive}: no such file") from None
     except _DAMAGE as error:
@@ -86,6 +81,53 @@ def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progres
     except OSError as error:
         raise UniRefError(f"{archive}: cannot be unpacked into {target} ({error.strerror or error})") from None
     return target
+
+
+def is_unpacked(archive: Path, target: Path) -> bool:
+    """Whether an archive of this name was unpacked completely; it may be deleted since."""
+    return _mark(archive, target) not in ("", _BEGUN)
+
+
+def holds(archive: Path, target: Path) -> bool:
+    """Whether a folder has the content of this very archive: unpacked, and the archive not changed since."""
+    return _mark(archive, target) == _mark_of(archive)
+
+
+def is_being_unpacked(archive: Path, target: Path) -> bool:
+    """Whether unpacking an archive of this name was begun and not finished."""
+    return _mark(archive, target) == _BEGUN
+
+
+def _stamp(archive: Path, target: Path) -> Path:
+    return target / _STAMPS / f"{archive.name}.json"
+
+
+def _mark(archive: Path, target: Path) -> str:
+    try:
+        return _stamp(archive, target).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _mark_of(archive: Path) -> str:
+    state = archive.stat()
+    return json.dumps({"size": state.st_size, "modified": state.st_mtime_ns})
+
+
+def _unpack_once(archive: Path, target: Path, limits: Limits, progress: Progress | None) -> None:
+    if holds(archive, target):
+        return
+    mark = _mark_of(archive)
+    stamp, work = _stamp(archive, target), target / f".unpacking-{archive.name}"
+    stamp.write_text(_BEGUN, encoding="utf-8")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        _extract(archive, work, limits, progress)
+        _move_in(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    stamp.write_text(mark, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -154,7 +196,7 @@ def _zip_entries(archive: Path) -> Iterator[_Entry]:
             if info.is_dir():
                 continue
             if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
-                raise UniRefError(f"{archive}: {info.filename} is a link or device; it is not unpacked")
+                raise UniRefError(f"{archive}: {info.filename} {_REFUSED}")
             if info.flag_bits & 1:
                 raise UniRefError(f"{archive}: {info.filename} is encrypted; unpack it yourself and name the folder")
             yield _Entry(info.filename, info.file_size, lambda info=info: file.open(info))
@@ -166,7 +208,7 @@ def _tar_entries(archive: Path) -> Iterator[_Entry]:
             if info.isdir():
                 continue
             if not info.isreg():
-                raise UniRefError(f"{archive}: {info.name} is a link or device; it is not unpacked")
+                raise UniRefError(f"{archive}: {info.name} {_REFUSED}")
             yield _Entry(info.name, info.size, lambda info=info: file.extractfile(info))
         _check_end(file)
 
@@ -212,11 +254,13 @@ def _extract_7z(archive: Path, work: Path, limits: Limits) -> None:
                 if info.is_directory:
                     continue
                 if info.is_symlink or not info.is_file:
-                    raise UniRefError(f"{archive}: {info.filename} is a link or device; it is not unpacked")
+                    raise UniRefError(f"{archive}: {info.filename} {_REFUSED}")
                 _inside(archive, work, info.filename)
                 budget.file(info.uncompressed)
                 budget.add(info.uncompressed)
             file.extractall(work)  # noqa: S202 - every name has been checked
+    except py7zr.exceptions.PasswordRequired:
+        raise UniRefError(f"{archive}: is encrypted; unpack it yourself and name the folder") from None
     except (py7zr.exceptions.ArchiveError, ValueError, IndexError, TypeError) as error:
         raise UniRefError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
 

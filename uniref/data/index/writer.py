@@ -318,4 +318,11 @@ class IndexWriter:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
+    """`path` as seen from `folder`, of which parts may be symbolic links.
+
+    The way by name survives moving both together; but `..` behind a link leads elsewhere than the name says.
+    """
+    by_name = os.path.relpath(path, folder)
+    if os.path.realpath(os.path.join(folder, by_name)) != os.path.realpath(path):
+        by_name = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+    return Path(by_name).as_posix()

@@ -5,71 +5,17 @@ Counts are those that could be checked against the publishers' files; what is un
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from uniref.core.tasks import Task
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Published counts of a split; None where none is known."""
-
-    media: int | None = None
-    """Images or videos that have samples."""
-    objects: int | None = None
-    expressions: int | None = None
-    samples: int | None = None
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A file with a public direct address."""
-
-    url: str
-    size: int | None = None
-    sha256: tuple[str, ...] = ()
-    """Every one that was ever published."""
-    md5: str | None = None
-    splits: tuple[str, ...] = ()
-    """Only needed for these; empty: for all."""
-
-    @property
-    def name(self) -> str:
-        """File name."""
-        return self.url.rsplit("/", 1)[-1]
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """One data set."""
-
-    name: str
-    title: str
-    task: Task
-    splits: Mapping[str, Expected]
-    module: str
-    """Module of this package whose `prepare(job)` makes the index."""
-    group: str
-    """Data sets of one group share their media folder, `<root>/media/<group>`."""
-    size: str
-    licence: str
-    page: str
-    """Where to register, download by hand, or read more."""
-    files: str
-    """What to fetch by hand, for the message that asks for it."""
-    remotes: tuple[Remote, ...] = ()
-    options: tuple[str, ...] = field(default=())
-    """Options of `prepare-data` that only some data sets have."""
-    default_splits: tuple[str, ...] = ()
-    """Those made where none is named; empty: all."""
-
+from uniref.data.prepare.entry import DataSet, Expected, Remote
 
 _COCO = "http://images.cocodataset.org"
-_TRAIN2014 = Remote(f"{_COCO}/zips/train2014.zip", md5="0da8c0bd3d6becc4dcb32757491aca88")
+_TRAIN2014 = Remote(
+    f"{_COCO}/zips/train2014.zip",
+    md5="0da8c0bd3d6becc4dcb32757491aca88",
+    instead=("train2014", "train2017"),  # the same pictures
+)
 _REFER = "https://bvisionweb1.cs.unc.edu/licheng/referit/data"
 _DAVIS = "https://data.vision.ee.ethz.ch/csergi/share/davis"
 _O365 = "https://dorc.ks3-cn-beijing.ksyun.com/data-set/2020Objects365%E6%95%B0%E6%8D%AE%E9%9B%86"
@@ -77,7 +23,8 @@ _MOSE = "https://huggingface.co/datasets/FudanCVL/MOSE/resolve/main"
 
 
 def _refer(name: str, stamp: str, size: int, digest: str) -> Remote:
-    return Remote(f"https://web.archive.org/web/{stamp}id_/{_REFER}/{name}.zip", size=size, sha256=(digest,))
+    url = f"https://web.archive.org/web/{stamp}id_/{_REFER}/{name}.zip"
+    return Remote(url, size=size, sha256=(digest,), instead=(f"{name}/instances.json",))
 
 
 _REFCOCO = _refer(
@@ -89,6 +36,7 @@ _REFCOCO_PLUS = _refer(
 _REFCOCOG = _refer(
     "refcocog", "20220413012904", 56_712_951, "3d1f7e5b2ff2205940bf59de55f861f5f2cc1403fb980669933a7f9af1aa8211"
 )
+_REFER_FOLDERS = ("refcoco", "refcoco+", "refcocog", "refer", "coco2014", "coco")
 _COCO_TERMS = "COCO terms of use; Flickr terms for the images"
 _RESEARCH = "research use; terms on its site"
 
@@ -103,7 +51,7 @@ _ALL = (
         "coco",
         "COCO 2017 instances",
         Task.DETECTION,
-        {"train": Expected(), "val": Expected()},
+        {"train": Expected(listed=(118_287,)), "val": Expected(listed=(5_000,))},
         "coco",
         "coco",
         "19 GB",
@@ -111,9 +59,23 @@ _ALL = (
         "https://cocodataset.org",
         "train2017.zip, val2017.zip and annotations_trainval2017.zip",
         (
-            Remote(f"{_COCO}/zips/train2017.zip", md5="cced6f7f71b7629ddf16f17bbcfab6b2", splits=("train",)),
-            Remote(f"{_COCO}/zips/val2017.zip", md5="442b8da7639aecaf257c1dceb8ba8c80", splits=("val",)),
-            Remote(f"{_COCO}/annotations/annotations_trainval2017.zip", md5="f4bbac642086de4f52a3fdda2de5fa2c"),
+            Remote(
+                f"{_COCO}/zips/train2017.zip",
+                md5="cced6f7f71b7629ddf16f17bbcfab6b2",
+                splits=("train",),
+                instead=("train2017",),
+            ),
+            Remote(
+                f"{_COCO}/zips/val2017.zip",
+                md5="442b8da7639aecaf257c1dceb8ba8c80",
+                splits=("val",),
+                instead=("val2017",),
+            ),
+            Remote(
+                f"{_COCO}/annotations/annotations_trainval2017.zip",
+                md5="f4bbac642086de4f52a3fdda2de5fa2c",
+                instead=("annotations/instances_train2017.json",),
+            ),
         ),
         ("clean",),
     ),
@@ -121,7 +83,7 @@ _ALL = (
         "objects365",
         "Objects365 v2 boxes",
         Task.DETECTION,
-        {"train": Expected(), "val": Expected()},
+        {"train": Expected(listed=(1_742_289, 1_817_287)), "val": Expected(listed=(80_000, 5_000))},
         "objects365",
         "objects365",
         "345 GB",
@@ -130,12 +92,14 @@ _ALL = (
         "the patchN.tar.gz archives and zhiyuan_objv2_{train,val}.json, or the re-split "
         "zhiyuan_objv2_{train,val}_new.json",
         (
-            Remote(f"{_O365}/train/zhiyuan_objv2_train.tar.gz", splits=("train",)),
-            Remote(f"{_O365}/val/zhiyuan_objv2_val.json", splits=("val",)),
-            *(Remote(f"{_O365}/train/patch{n}.tar.gz", splits=("train",)) for n in range(51)),
-            *(Remote(f"{_O365}/val/images/v1/patch{n}.tar.gz", splits=("val",)) for n in range(16)),
-            *(Remote(f"{_O365}/val/images/v2/patch{n}.tar.gz", splits=("val",)) for n in range(16, 44)),
+            Remote(f"{_O365}/train/zhiyuan_objv2_train.tar.gz", splits=("train",), folder="annotations"),
+            Remote(f"{_O365}/val/zhiyuan_objv2_val.json", splits=("val",), folder="annotations"),
+            # both splits have a patch0 and so on
+            *(Remote(f"{_O365}/train/patch{n}.tar.gz", splits=("train",), folder="train") for n in range(51)),
+            *(Remote(f"{_O365}/val/images/v1/patch{n}.tar.gz", splits=("val",), folder="val") for n in range(16)),
+            *(Remote(f"{_O365}/val/images/v2/patch{n}.tar.gz", splits=("val",), folder="val") for n in range(16, 44)),
         ),
+        folders=("objects365v2", "o365"),
     ),
     DataSet(
         "refcoco",
@@ -154,6 +118,7 @@ _ALL = (
         "https://github.com/lichengunc/refer",
         "refcoco.zip (refs(unc).p and instances.json), or instances_{split}.json, and COCO's train2014 or train2017",
         (_REFCOCO, _TRAIN2014),
+        folders=_REFER_FOLDERS,
     ),
     DataSet(
         "refcoco+",
@@ -172,6 +137,7 @@ _ALL = (
         "https://github.com/lichengunc/refer",
         "refcoco+.zip (refs(unc).p and instances.json), or instances_{split}.json, and COCO's train2014 or train2017",
         (_REFCOCO_PLUS, _TRAIN2014),
+        folders=_REFER_FOLDERS,
     ),
     DataSet(
         "refcocog",
@@ -189,6 +155,7 @@ _ALL = (
         "https://github.com/lichengunc/refer",
         "refcocog.zip (refs(umd).p and instances.json), or instances_{split}.json, and COCO's train2014 or train2017",
         (_REFCOCOG, _TRAIN2014),
+        folders=_REFER_FOLDERS,
     ),
     DataSet(
         "refcoco-mixed",
@@ -203,12 +170,17 @@ _ALL = (
         "refcoco.zip, refcoco+.zip and refcocog.zip, or instances_train.json, and COCO's train2014 or train2017",
         (_REFCOCO, _REFCOCO_PLUS, _REFCOCOG, _TRAIN2014),
         ("clean",),
+        folders=_REFER_FOLDERS,
     ),
     DataSet(
         "fss-1000",
         "FSS-1000",
         Task.FSS,
-        {"train": Expected(5_200), "val": Expected(2_400), "test": Expected(2_400)},
+        {
+            "train": Expected(5_200, samples=5_200),
+            "val": Expected(2_400, samples=2_400),
+            "test": Expected(2_400, samples=2_400),
+        },
         "fss1000",
         "fss1000",
         "about 0.7 GB",
@@ -217,6 +189,7 @@ _ALL = (
         "fewshot_data.zip, and the class lists trn.txt, val.txt and test.txt for --splits",
         (),
         ("splits", "compat"),
+        folders=("fss-1000", "fewshot_data"),
     ),
     DataSet(
         "ref-youtube-vos",
@@ -228,13 +201,14 @@ _ALL = (
         "about 11 GB",
         _RESEARCH,
         "https://youtube-vos.org/dataset/rvos/",
-        "train.zip, valid.zip and meta_expressions.zip (frames are shared with youtube-vos-2019)",
+        "train.zip, valid.zip and the meta_expressions folder (frames are shared with youtube-vos-2019)",
+        folders=("ref-youtube-vos", "refytvos", "rvos", "ytbvos19", "youtube2019", "youtube-vos"),
     ),
     DataSet(
         "ref-davis17",
         "Ref-DAVIS17",
         Task.RVOS,
-        {"val": Expected(30, None, 244, 120)},
+        {"val": Expected(30, None, 244, 120, frames=1_999)},
         "ref_davis17",
         "davis",
         "about 1 GB",
@@ -246,6 +220,7 @@ _ALL = (
             Remote(f"{_DAVIS}/DAVIS-2017-Unsupervised-trainval-480p.zip"),
             Remote("https://www.mpi-inf.mpg.de/fileadmin/inf/d2/khoreva/davis_text_annotations.zip"),
         ),
+        folders=("ref-davis", "ref-davis17", "refdavis"),
     ),
     DataSet(
         "youtube-vos-2018",
@@ -258,6 +233,7 @@ _ALL = (
         _RESEARCH,
         "https://youtube-vos.org",
         "train.zip and valid.zip",
+        folders=("ytbvos18", "youtube2018"),
     ),
     DataSet(
         "youtube-vos-2019",
@@ -270,12 +246,17 @@ _ALL = (
         _RESEARCH,
         "https://youtube-vos.org",
         "train.zip and valid.zip",
+        folders=("ytbvos19", "youtube2019", "youtube-vos", "ref-youtube-vos"),
     ),
     DataSet(
         "davis17",
         "DAVIS 2017",
         Task.VOS,
-        {"train": Expected(60, 144), "val": Expected(30, 61), "test-dev": Expected(30, 89)},
+        {
+            "train": Expected(60, 144, frames=4_209),
+            "val": Expected(30, 61, frames=1_999),
+            "test-dev": Expected(30, 89, frames=2_086),
+        },
         "davis17",
         "davis",
         "0.8 GB",
@@ -286,6 +267,7 @@ _ALL = (
             Remote(f"{_DAVIS}/DAVIS-2017-trainval-480p.zip", splits=("train", "val")),
             Remote(f"{_DAVIS}/DAVIS-2017-test-dev-480p.zip", splits=("test-dev",)),
         ),
+        folders=("davis17", "davis2017"),
     ),
     DataSet(
         "lvos",
@@ -318,6 +300,7 @@ _ALL = (
                     "8bcb6081699ee273b7983dbe8204daf6045077fe0f356d49f6f365c2b3328bdb",
                 ),
                 splits=("train",),
+                editions=("the release of 2023-11-23", "the first release, replaced on 2023-11-23"),
             ),
             Remote(
                 f"{_MOSE}/valid.tar.gz",
@@ -402,3 +385,12 @@ _ALL = (
 
 CATALOG: Mapping[str, DataSet] = {entry.name: entry for entry in _ALL}
 """Every data set by its name on the command line."""
+
+
+def other_folders(dataset: str) -> frozenset[str]:
+    """Names (lower case) of folders that hold other data sets than this one."""
+    if dataset == "custom":
+        return frozenset()  # its folders are called anything
+    own = {CATALOG[dataset].group, *CATALOG[dataset].folders}
+    names = {name for entry in _ALL if entry.name != "custom" for name in (entry.group, *entry.folders) if name}
+    return frozenset(names - own)

@@ -2,84 +2,123 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from uniref.core.errors import UniRefError
-from uniref.data.index import Index
-from uniref.data.prepare.catalog import Expected
+from uniref.core.pool import ordered_map
+from uniref.data.index import Index, Media
+from uniref.data.prepare.clip_file import clip_file_size
+from uniref.data.prepare.entry import Expected
 from uniref.data.prepare.job import BadRecord, Progress, image_size
+from uniref.data.prepare.reasons import EMPTY_MASK, EMPTY_REF, EMPTY_SENTENCE, OTHER_SIZE, WITHHELD_IMAGE, WITHHELD_REF
 
 _SHARE_MEDIA = (
     {"refcoco", "refcoco+", "refcocog", "refcoco-mixed", "coco"},
     {"ovis", "mose", "mevis"},
 )
 """Data sets whose splits may hold each other's images or videos."""
+_CHUNK = 256  # pictures or clips that a process checks at a time
+_NAMES = {"media": "images or videos", "listed": "images"}
 
 
 def count_problems(index: Index, expected: Expected) -> list[str]:
-    """Differences from the published counts, a line each."""
+    """Differences from the published counts, a line each.
+
+    Records that are left out on purpose count as if they were there; counts that `--clean` changes by an unknown
+    number are not compared.
+    """
+    manifest, lengths = index.manifest, index.media_column("length")
+    samples = _with(index, len(index), WITHHELD_REF, EMPTY_REF, OTHER_SIZE, EMPTY_MASK)
     actual = {
-        "media": len(np.unique(index.sample_column("media"))),
-        "objects": index.manifest.tables["objects"].rows,
-        "expressions": index.manifest.tables["expressions"].rows,
-        "samples": len(index),
+        "listed": _with(index, len(lengths), WITHHELD_IMAGE),
+        "media": _with(index, len(np.unique(index.sample_column("media"))), OTHER_SIZE, EMPTY_MASK),
+        "objects": manifest.tables["objects"].rows,
+        "expressions": _with(index, manifest.tables["expressions"].rows, EMPTY_SENTENCE),
+        "samples": samples,
+        "frames": int(lengths.sum()),
     }
-    names = {"media": "images or videos"}
-    return [
-        f"has {actual[kind]:,} {names.get(kind, kind)}, published are {wanted:,}"
-        for kind in actual
-        if (wanted := getattr(expected, kind)) is not None and wanted != actual[kind]
-    ]
+    compared = ("listed", "samples") if manifest.options.get("clean") else tuple(actual)
+    lines = []
+    for kind in compared:
+        wanted = getattr(expected, kind)
+        published = wanted if isinstance(wanted, tuple) else () if wanted is None else (wanted,)
+        if published and actual[kind] not in published:
+            numbers = " or ".join(f"{number:,}" for number in published)
+            lines.append(f"has {actual[kind]:,} {_NAMES.get(kind, kind)}, published are {numbers}")
+    return lines
 
 
-def check_media(index: Index, progress: Progress) -> None:
+def _with(index: Index, count: int, *reasons: str) -> int:
+    return count + sum(index.manifest.dropped.get(reason, 0) for reason in reasons)
+
+
+def check_media(index: Index, progress: Progress, workers: int = 1) -> None:
     """Every picture exists and has the size that the index says (the first frame of a clip; all must exist).
 
     Raises:
         UniRefError: Names the first that does not.
     """
-    rows = range(index.manifest.tables["media"].rows)
-    for row in progress(rows, f"{index.manifest.name} media", len(rows), "file"):
-        media = index.media(row)
+    count = index.manifest.tables["media"].rows
+    chunks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
+    results = ordered_map(partial(_check_rows, index), chunks, workers if len(chunks) > 1 else 1)
+    for problem in progress(chain.from_iterable(results), f"{index.manifest.name} media", count, "file"):
+        if problem:
+            raise UniRefError(f"{problem}; {index.manifest.name} needs it")
+
+
+def _check_rows(index: Index, rows: range) -> list[str]:
+    return [_check_one(index.media(row)) for row in rows]
+
+
+def _check_one(media: Media) -> str:
+    """What is wrong with a picture or clip; nothing if it is as the index says."""
+    try:
         if media.kind == "video":
-            if not media.path.is_file():
-                raise UniRefError(f"{media.path}: no such file (media {media.name} of {index.manifest.name})")
-            continue
-        try:
-            size = image_size(media.frame_path(0))
-        except BadRecord as error:
-            raise UniRefError(f"{media.frame_path(0)}: {error} (media {media.name})") from None
-        if size != (media.height, media.width):
-            raise UniRefError(
-                f"{media.frame_path(0)}: is {size[1]} x {size[0]}, the index says {media.width} x {media.height}"
-            )
-        for frame in range(1, media.length):
-            if not media.frame_path(frame).is_file():
-                raise UniRefError(f"{media.frame_path(frame)}: no such file (media {media.name})")
+            length, *size = clip_file_size(media.path)
+            if length != media.length:
+                return f"{media.path}: has {length} frames, the index says {media.length}"
+        else:
+            size = list(image_size(media.frame_path(0)))
+    except BadRecord as error:
+        return str(error) if media.kind == "video" else f"{media.frame_path(0)}: {error}"
+    if size != [media.height, media.width]:
+        return f"{media.path}: is {size[1]} x {size[0]}, the index says {media.width} x {media.height}"
+    if media.kind == "frames":
+        present = {entry.name for entry in os.scandir(media.path)}
+        lost = next((name for name in media.frames if name not in present), None)
+        return "" if lost is None else f"{media.path / lost}: no such file"
+    return ""
 
 
 def leaks(index: Index, root: Path) -> list[str]:
-    """Images or videos of a training split that a prepared evaluation split also has, a line a split."""
-    if "train" not in index.manifest.split:
-        return []
+    """Images or videos that a training split shares with a prepared evaluation split, or the other way; a line each."""
     family = next((group for group in _SHARE_MEDIA if index.manifest.dataset in group), None)
     if family is None:
         return []
     mine = _names(index)
+    training = _trains(index.manifest.split)
     lines = []
     for manifest in sorted((root / "index").glob("*/*/manifest.json")):
         dataset, split = manifest.parent.parent.name, manifest.parent.name
-        if dataset not in family or "train" in split or split.startswith("."):
+        if dataset not in family or _trains(split) == training or split.startswith("."):
             continue
         try:
             shared = len(mine & _names(Index.open(manifest.parent)))
         except UniRefError:
             continue
         if shared:
-            lines.append(f"{shared:,} of its images or videos are also in {dataset}/{split}, which is for evaluation")
+            use = "evaluation" if training else "training"
+            lines.append(f"{shared:,} of its images or videos are also in {dataset}/{split}, which is for {use}")
     return lines
+
+
+def _trains(split: str) -> bool:
+    return "train" in split
 
 
 def _names(index: Index) -> set[str | int]:

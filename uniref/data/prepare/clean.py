@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uniref.core.errors import UniRefError
 from uniref.data.index import Index
-from uniref.data.prepare.job import Job
+from uniref.data.prepare.job import BAD, Job
 
 _EVALUATION = (
     *(f"{name}/{split}" for name in ("refcoco", "refcoco+") for split in ("val", "testA", "testB")),
@@ -17,7 +17,7 @@ def evaluation_images(job: Job) -> frozenset[int]:
     """COCO ids of every image in the eight evaluation splits, from their prepared indices.
 
     Raises:
-        UniRefError: One of them is not prepared yet.
+        UniRefError: One of them is not prepared yet, or only in part.
     """
     images: set[int] = set()
     for name in _EVALUATION:
@@ -27,5 +27,10 @@ def evaluation_images(job: Job) -> frozenset[int]:
             raise UniRefError(
                 f"--clean needs the images of {name}: first run uniref prepare-data {dataset} --split {split}"
             )
-        images.update(Index.open(folder).media_column("source_id").tolist())
+        index = Index.open(folder)
+        if "subset" in index.manifest.options or BAD in index.manifest.dropped:
+            raise UniRefError(
+                f"--clean needs all images of {name}, which was prepared with --subset or --skip-bad: prepare it again"
+            )
+        images.update(index.media_column("source_id").tolist())
     return frozenset(images)

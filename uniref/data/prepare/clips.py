@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
+from uniref.data.prepare.clip_file import clip_file_size
 from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.labels import Region, read_label_map, regions
+from uniref.data.prepare.labels import VOID, Region, read_label_map, regions
 from uniref.media.image import EXTENSIONS
 
 T = TypeVar("T")
@@ -21,9 +22,11 @@ class ClipFiles:
 
     name: str
     frames: Path
-    """Folder of pictures."""
+    """Folder of pictures, or a video file."""
     labels: Path | None
-    """Folder of label maps named like the frames; only some frames may have one."""
+    """Folder of label maps named like the frames (or by their number); only some frames may have one."""
+    binary: bool = False
+    """Where all label maps are black and white, white is object 1 and not void."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,16 @@ class Clip:
 
     name: str
     frames: tuple[str, ...]
+    """File names; none where the clip is a video file."""
+    length: int
     height: int
     width: int
     tracks: Mapping[int, Mapping[int, Region]]
     """Regions by object id, then frame index."""
     labelled: tuple[int, ...]
     """Frames that have a label map."""
+    void: Mapping[int, Region] = field(default_factory=dict)
+    """Regions that belong to nothing (label 255), by frame index."""
     problem: str = ""
     """Why it cannot be used."""
 
@@ -47,34 +54,52 @@ def read_clip(files: ClipFiles) -> Clip:
     try:
         return _read(files)
     except BadRecord as error:
-        return Clip(files.name, (), 0, 0, {}, (), str(error))
+        return Clip(files.name, (), 0, 0, 0, {}, (), problem=str(error))
 
 
 def _read(files: ClipFiles) -> Clip:
-    if not files.frames.is_dir():
-        raise BadRecord(f"{files.frames}: no such folder")
-    names = sorted(f.name for f in files.frames.iterdir() if f.suffix.lower() in EXTENSIONS)
-    if not names:
-        raise BadRecord(f"{files.frames}: holds no pictures")
-    size = _size(files.frames / names[0])
-    for name in names[1:]:
-        if (other := _size(files.frames / name)) != size:
-            raise BadRecord(f"{files.frames / name}: is {_text(other)}, the first frame {_text(size)}")
-    places = {Path(name).stem: place for place, name in enumerate(names)}
-    tracks: dict[int, dict[int, Region]] = {}
-    labelled = []
+    is_file = files.frames.is_file()
+    names, places, size = _read_file(files.frames) if is_file else _read_folder(files.frames)
+    found: dict[int, dict[int, Region]] = {}
+    labelled: list[int] = []
     for path in _label_maps(files.labels):
-        if path.stem not in places:
-            raise BadRecord(f"{path}: there is no frame of this name")
+        place = places.get(str(int(path.stem)) if is_file and path.stem.isdecimal() else path.stem)
+        if place is None or place in labelled:
+            raise BadRecord(f"{path}: there is no {'other ' if place in labelled else ''}frame of this name")
         labels = _at(path, read_label_map)
         if labels.shape != size:
             raise BadRecord(f"{path}: is {_text(labels.shape)}, the frame {_text(size)}")
-        place = places[path.stem]
         labelled.append(place)
-        for number, region in regions(labels).items():
-            tracks.setdefault(number, {})[place] = region
-    ordered = {number: dict(sorted(tracks[number].items())) for number in sorted(tracks)}
-    return Clip(files.name, tuple(names), *size, ordered, tuple(sorted(labelled)))
+        for number, region in regions(labels, void=True).items():
+            found.setdefault(number, {})[place] = region
+    tracks = {number: dict(sorted(found[number].items())) for number in sorted(found)}
+    void = tracks.pop(VOID, {})
+    if files.binary and not tracks:
+        tracks, void = ({1: void} if void else {}), {}
+    return Clip(files.name, names, len(places), *size, tracks, tuple(sorted(labelled)), void)
+
+
+def _read_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
+    """Names of the frames, their places by name without extension, and (height, width)."""
+    if not folder.is_dir():
+        raise BadRecord(f"{folder}: no such folder")
+    names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in EXTENSIONS)
+    if not names:
+        raise BadRecord(f"{folder}: holds no pictures")
+    size = _size(folder / names[0])
+    for name in names[1:]:
+        if (other := _size(folder / name)) != size:
+            raise BadRecord(f"{folder / name}: is {_text(other)}, the first frame {_text(size)}")
+    places = {Path(name).stem: place for place, name in enumerate(names)}
+    if len(places) < len(names):
+        raise BadRecord(f"{folder}: holds two frames of one name")
+    return tuple(names), places, size
+
+
+def _read_file(path: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
+    """As `_read_folder` for a video file; its frames are called by their number, however many zeros it has."""
+    length, height, width = clip_file_size(path)
+    return (), {str(place): place for place in range(length)}, (height, width)
 
 
 def _label_maps(folder: Path | None) -> Sequence[Path]:
@@ -111,8 +136,8 @@ def read_clips(job: Job, files: Sequence[ClipFiles], every_frame: bool = False) 
     for clip in job.map(read_clip, job.first(files), "video"):
         if clip.problem:
             job.bad(clip.name, clip.problem)
-        elif every_frame and len(clip.labelled) != len(clip.frames):
-            missing = sorted(set(range(len(clip.frames))) - set(clip.labelled))[0]
+        elif every_frame and len(clip.labelled) != clip.length:
+            missing = sorted(set(range(clip.length)) - set(clip.labelled))[0]
             job.bad(clip.name, f"{clip.frames[missing]} has no label map")
         else:
             yield clip
@@ -122,10 +147,11 @@ def add_clip(writer: IndexWriter, clip: Clip, root: str, path: str, complete: bo
     """Begin a clip's media."""
     return writer.add_media(
         name=clip.name,
-        kind="frames",
+        kind="frames" if clip.frames else "video",
         root=root,
         path=path,
         frames=clip.frames,
+        length=clip.length,
         width=clip.width,
         height=clip.height,
         complete=complete,
@@ -140,11 +166,14 @@ def add_track(
     given: int = -1,
     only_given: bool = False,
     category: int = -1,
+    crowd: bool = False,
     score_range: tuple[int, int] | None = None,
     seen: bool | None = None,
 ) -> int:
     """An object with its regions. With `only_given` the others stay hidden: what an evaluation gives to a model."""
-    row = writer.add_object(source_id=number, category=category, given_frame=given, score_range=score_range, seen=seen)
+    row = writer.add_object(
+        source_id=number, category=category, crowd=crowd, given_frame=given, score_range=score_range, seen=seen
+    )
     for frame, region in track.items():
         if only_given and frame != given:
             continue

@@ -1,4 +1,4 @@
-"""COCO 2017: `{train,val}2017/%012d.jpg`, `annotations/instances_{train,val}2017.json`."""
+"""COCO 2017: `{train,val}2017/%012d.jpg`, `annotations/instances_{train,val}2017[_video].json`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from uniref.data.prepare.coco_json import (
     usable_images,
 )
 from uniref.data.prepare.job import Job
+from uniref.data.prepare.reasons import WITHHELD_IMAGE
 
 
 def prepare(job: Job) -> None:
     """Every image is kept; one sample for each that has an object which is no crowd."""
     name = f"instances_{job.split}2017.json"
-    path = job.need(f"annotations/{name}", name)
+    video = f"instances_{job.split}2017_video.json"  # the released system's: every image a video of one frame
+    path = job.need(*(f"{place}{file}" for file in (name, video) for place in ("annotations/", "")))
     images = read_images(job, path)
     if job.subset is not None:
         images = dict(list(images.items())[: job.subset])
@@ -29,10 +31,11 @@ def prepare(job: Job) -> None:
     job.used(path)
     withheld = evaluation_images(job) if job.options.get("clean") and job.split == "train" else frozenset()
     names = [f"{folder}/{image.file_name}" for image in images.values()]
+    job.wanted = "images with an object that is no crowd"
     with job.writer({"coco": root}, categories=categories) as writer:
         for image, file in usable_images(job, list(images.values()), root, names):
             if image.id in withheld:
-                writer.drop("image of a RefCOCO evaluation split")
+                writer.drop(WITHHELD_IMAGE)
                 continue
             add_image(writer, image, "coco", file)
             found = [(x.crowd, add_instance(writer, x)) for x in instances.get(image.id, ())]

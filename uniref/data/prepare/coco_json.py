@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,11 +15,13 @@ from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.reasons import DEGENERATE
 
 _CHUNK = 256  # pictures a worker checks at a time
+_SINGULAR = {"segmentations": "segmentation", "bboxes": "bbox", "areas": "area"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """An entry of `images`."""
 
@@ -42,25 +46,50 @@ def read_section(path: Path, section: str) -> Iterator[dict[str, Any]]:
 
 
 def read_images(job: Job, path: Path) -> dict[int, ImageRecord]:
-    """Every image by its id, in the file's order."""
+    """Every image by its id, in the file's order; the released system's videos of one frame are images."""
     images: dict[int, ImageRecord] = {}
-    for entry in read_section(path, "images"):
-        with job.record(f"{path}: image {entry.get('id')}"):
-            number = int(entry["id"])
+    for entry in chain(read_section(path, "images"), map(_as_image, read_section(path, "videos"))):
+        with job.record(f"{path}: image {record_id(entry)}"):
+            number = whole(entry["id"], 64)
             if number in images:
                 raise BadRecord("its id occurs twice")
             texts = entry.get("expressions") or ()
-            images[number] = ImageRecord(
-                number, str(entry["file_name"]), int(entry["height"]), int(entry["width"]), tuple(map(str, texts))
-            )
+            if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+                raise BadRecord("its expressions are not a list of texts")
+            name = relative_name(entry["file_name"])
+            images[number] = ImageRecord(number, name, whole(entry["height"]), whole(entry["width"]), tuple(texts))
     if not images:
         job.bad(path, "has no images")
     return images
 
 
+def relative_name(name: Any) -> str:
+    """A file name of a record. Raises BadRecord where it leads out of the folder of the pictures."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+        raise BadRecord(f"file name {name!r} is not relative to a folder of pictures, with /")
+    return str(path)
+
+
+def _as_image(video: dict[str, Any]) -> dict[str, Any]:
+    names = video.get("file_names")
+    return {**video, "file_name": names[0]} if isinstance(names, list) and len(names) == 1 else video
+
+
+def _as_instance(entry: dict[str, Any]) -> dict[str, Any]:
+    """An annotation of an image from that of a video of one frame."""
+    if "video_id" not in entry or "image_id" in entry:
+        return entry
+    first = {one: entry[many][0] for many, one in _SINGULAR.items() if entry.get(many)}
+    return {**entry, "image_id": entry["video_id"], **first}
+
+
 def read_categories(path: Path) -> dict[int, str]:
-    """Category names by id."""
-    return {int(entry["id"]): str(entry["name"]) for entry in read_section(path, "categories")}
+    """Category names by id. Raises UniRefError."""
+    try:
+        return {int(entry["id"]): str(entry["name"]) for entry in read_section(path, "categories")}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UniRefError(f"{path}: a category has no id and name ({error!r})") from None
 
 
 def usable_images(
@@ -74,21 +103,28 @@ def usable_images(
         root: Folder of `names`.
         names: Relative paths; the records' own file names by default.
     """
-    files = [image.file_name for image in images] if names is None else list(names)
-    work = [(root / name, image.height, image.width) for name, image in zip(files, images, strict=True)]
-    chunks = [work[first : first + _CHUNK] for first in range(0, len(work), _CHUNK)]
-    place = 0
-    for problems in job.map(_check, chunks, "x256 pictures"):
-        for problem in problems:
-            if problem:
-                job.bad(root / files[place], problem)
-            else:
-                yield images[place], files[place]
-            place += 1
+    files = [image.file_name for image in images] if names is None else names
+    problems = job.map_chunks(_check, _chunks(root, images, files), len(images), "picture")
+    for place, problem in enumerate(problems):
+        if problem:
+            job.bad(root / files[place], problem)
+        else:
+            yield images[place], files[place]
 
 
-def _check(work: Sequence[tuple[Path, int, int]]) -> list[str]:
-    return [_problem(path, height, width) for path, height, width in work]
+def _chunks(
+    root: Path, images: Sequence[ImageRecord], files: Sequence[str]
+) -> Iterator[tuple[Path, list[tuple[str, int, int]]]]:
+    """Work of the processes that check pictures, made when it is asked for: there may be millions."""
+    for first in range(0, len(images), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        pairs = zip(files[part], images[part], strict=True)
+        yield root, [(name, image.height, image.width) for name, image in pairs]
+
+
+def _check(work: tuple[Path, list[tuple[str, int, int]]]) -> list[str]:
+    root, files = work
+    return [_problem(root / name, height, width) for name, height, width in files]
 
 
 def _problem(path: Path, height: int, width: int) -> str:
@@ -118,16 +154,25 @@ class Instance:
     area: float
 
 
-def read_instances(job: Job, path: Path, images: Mapping[int, ImageRecord]) -> dict[int, list[Instance]]:
+def read_instances(
+    job: Job, path: Path, images: Mapping[int, ImageRecord], exact: bool = False
+) -> dict[int, list[Instance]]:
     """Every annotation of these images, by image; polygons become run lengths at once.
 
     An annotation whose polygons are all degenerate is dropped, as the released system does.
+
+    Args:
+        job: What is prepared.
+        path: The file.
+        images: Images whose annotations are wanted, by id.
+        exact: Boxes and areas are those of the masks (files whose boxes are a pixel short).
     """
     found: dict[int, list[Instance]] = {}
     seen: set[int] = set()
-    for entry in job.progress(read_section(path, "annotations"), f"{path.name}", None, "annotation"):
-        with job.record(f"{path}: annotation {entry.get('id')}"):
-            number = int(entry["id"])
+    for record in job.progress(read_section(path, "annotations"), f"{path.name}", None, "annotation"):
+        with job.record(f"{path}: annotation {record_id(record)}"):
+            entry = _as_instance(record)
+            number = whole(entry["id"], 64)
             if number in seen:
                 raise BadRecord("its id occurs twice")
             seen.add(number)
@@ -136,28 +181,51 @@ def read_instances(job: Job, path: Path, images: Mapping[int, ImageRecord]) -> d
                 if job.subset is None:
                     raise BadRecord(f"image {entry['image_id']} is not listed")
                 continue
-            instance = make_instance(entry, image)
-            if instance is not None:
+            instance = make_instance(entry, image, exact)
+            if instance is None:
+                job.dropped[DEGENERATE] = job.dropped.get(DEGENERATE, 0) + 1
+            else:
                 found.setdefault(image.id, []).append(instance)
     return found
 
 
-def make_instance(entry: Mapping[str, Any], image: ImageRecord) -> Instance | None:
-    """An annotation checked; None where its polygons are all degenerate. Raises ValueError, KeyError."""
+def record_id(record: Any) -> Any:
+    """What to call a record in a message."""
+    return record.get("id") if isinstance(record, dict) else record
+
+
+def make_instance(entry: Mapping[str, Any], image: ImageRecord, exact: bool = False) -> Instance | None:
+    """An annotation checked; None where its polygons are all degenerate. Raises BadRecord, ValueError, KeyError."""
     segmentation = entry.get("segmentation")
     counts = None
     if segmentation:
         counts = rle.from_segmentation(segmentation, image.height, image.width)
         if counts is None:
             return None
-    x, y, w, h = (float(value) for value in entry["bbox"])
-    box = (x, y, x + w, y + h)
-    if counts is not None and w * h == 0:  # one-pixel-thin objects of files made with width = xmax - xmin
-        box = rle.box(counts, image.height, image.width)
+    number, category, crowd = int(entry["id"]), whole(entry.get("category_id", -1)), bool(entry.get("iscrowd", 0))
+    x, y, w, h = read_box(entry["bbox"])
+    # files made with width = xmax - xmin: at least one-pixel-thin objects are told by their box
+    if counts is not None and (exact or w * h == 0):
+        size = image.height, image.width
+        return Instance(number, category, crowd, rle.box(counts, *size), counts, rle.area(counts, *size))
     area = float(entry["area"]) if "area" in entry else w * h
-    return Instance(
-        int(entry["id"]), int(entry.get("category_id", -1)), bool(entry.get("iscrowd", 0)), box, counts, area
-    )
+    return Instance(number, category, crowd, (x, y, x + w, y + h), counts, area)
+
+
+def read_box(box: Any) -> tuple[float, float, float, float]:
+    """(x, y, width, height), pixels. Raises BadRecord, ValueError, TypeError."""
+    x, y, w, h = (float(value) for value in box)
+    if not all(map(math.isfinite, (x, y, w, h))) or w < 0 or h < 0:
+        raise BadRecord(f"its bbox is {box}, not x, y, width, height")
+    return x, y, w, h
+
+
+def whole(value: Any, bits: int = 32) -> int:
+    """A number that a column of the index can hold. Raises BadRecord, ValueError, TypeError."""
+    number = int(value)
+    if abs(number) >= 1 << (bits - 1):
+        raise BadRecord(f"{number} is too large a number")
+    return number
 
 
 def add_image(writer: IndexWriter, image: ImageRecord, root: str, path: str) -> int:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from uniref.data.prepare import ytvis
 from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
 from uniref.data.prepare.job import Job
 
 
 def prepare(job: Job) -> None:
     """One sample a sequence. Objects are given in the first frame; test-dev has masks only there."""
-    list_file = job.need(f"ImageSets/2017/{job.split}.txt")
+    lists = [f"{place}ImageSets/2017/{job.split}.txt" for place in ("", "DAVIS/")]
+    if (official := ytvis.find(job, lists, prefix="davis2017_")) is not None:
+        ytvis.prepare_videos(job, official, complete=job.split == "train")
+        return
+    list_file = job.need(*lists)
     root = list_file.parents[2]
     names = job.read_lines(list_file)
     labels = root / "Annotations/480p"

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from uniref.core.errors import UniRefError
-from uniref.data.index import Annotations, Index, Media, Object, Sample
+from uniref.core.tasks import Task
+from uniref.data.index import Annotations, Index, Media, Object
 
 _OBJECT = {1: "object"}
 
 
 def export_json(index: Index, path: Path) -> str:
-    """Write the samples of an index, streaming.
+    """Write an index, streaming.
 
-    Files are named relative to the first media root. Expressions go to the image or video entry, one entry a sample
-    where samples have expressions (the form that the released system reads), else one a picture or clip.
+    Files are named relative to the first media root. Detection has an entry an image, with the data set's own ids and
+    its crowds; every other task has an entry a sample, with its expressions (the form that the released system reads).
 
     Returns:
         `COCO JSON` or `YouTube-VIS JSON`.
@@ -39,6 +43,27 @@ def export_json(index: Index, path: Path) -> str:
     return "YouTube-VIS JSON" if clips else "COCO JSON"
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """An image or video as it is written."""
+
+    id: int
+    media: int
+    objects: Sequence[int]
+    expressions: Sequence[int] = ()
+
+
+def _entries_of(index: Index) -> Iterator[_Entry]:
+    if index.manifest.task is not Task.DETECTION or _holds_clips(index):
+        for number, sample in enumerate(index, start=1):
+            yield _Entry(number, sample.media, sample.objects, sample.expressions)
+        return
+    ids = index.media_column("source_id")
+    own = len(np.unique(ids)) == len(ids) and (ids >= 0).all()
+    for row in range(len(ids)):
+        yield _Entry(int(ids[row]) if own else row + 1, row, index.media(row).objects)
+
+
 def _holds_clips(index: Index) -> bool:
     return index.manifest.tables["media"].rows > 0 and index.media(0).kind != "image"
 
@@ -50,9 +75,9 @@ def _write(index: Index, file: TextIO, clips: bool) -> None:
     file.write(f'{{"info": {json.dumps(info)},\n"categories": [')
     _entries(file, ({"id": i, "name": n, "supercategory": n} for i, n in categories.items()))
     file.write(f'],\n"{"videos" if clips else "images"}": [')
-    _entries(file, (_media_entry(index, number, sample, clips) for number, sample in enumerate(index, start=1)))
+    _entries(file, (_media_entry(index, entry, clips) for entry in _entries_of(index)))
     file.write('],\n"annotations": [')
-    _entries(file, _annotations(index, clips))
+    _entries(file, _annotations(index, clips, categories))
     file.write("]}\n")
 
 
@@ -61,9 +86,9 @@ def _entries(file: TextIO, entries: Iterable[dict[str, Any]]) -> None:
         file.write((",\n" if place else "\n") + json.dumps(entry, ensure_ascii=False))
 
 
-def _media_entry(index: Index, number: int, sample: Sample, clips: bool) -> dict[str, Any]:
-    media = index.media(sample.media)
-    entry: dict[str, Any] = {"id": number, "height": media.height, "width": media.width}
+def _media_entry(index: Index, place: _Entry, clips: bool) -> dict[str, Any]:
+    media = index.media(place.media)
+    entry: dict[str, Any] = {"id": place.id, "height": media.height, "width": media.width}
     if clips:
         inside = _inside(index, media)
         entry["length"] = media.length
@@ -71,8 +96,8 @@ def _media_entry(index: Index, number: int, sample: Sample, clips: bool) -> dict
         entry["file_names"] = [inside] if media.kind == "video" else [f"{inside}/{name}" for name in media.frames]
     else:
         entry["file_name"] = _inside(index, media)
-    if sample.expressions:
-        expressions = [index.expression(row) for row in sample.expressions]
+    if place.expressions:
+        expressions = [index.expression(row) for row in place.expressions]
         entry["expressions"] = [e.text for e in expressions]
         entry["exp_id"] = expressions[0].source_id
     return entry
@@ -85,18 +110,19 @@ def _inside(index: Index, media: Media) -> str:
     return media.path.name
 
 
-def _annotations(index: Index, clips: bool) -> Iterator[dict[str, Any]]:
+def _annotations(index: Index, clips: bool, categories: Mapping[int, str]) -> Iterator[dict[str, Any]]:
     number = 0
-    for place, sample in enumerate(index, start=1):
-        length = index.media(sample.media).length
-        for row in sample.objects:
+    for place in _entries_of(index):
+        length = index.media(place.media).length
+        for row in place.objects:
             number += 1
             thing, track = index.object(row), index.annotations(row)
-            entry: dict[str, Any] = {"id": number, "category_id": max(thing.category, 1), "iscrowd": int(thing.crowd)}
+            category = thing.category if thing.category in categories else min(categories)
+            entry: dict[str, Any] = {"id": number, "category_id": category, "iscrowd": int(thing.crowd)}
             if clips:
-                yield entry | {"video_id": place} | _track(thing, track, length)
+                yield entry | {"video_id": place.id} | _track(thing, track, length)
             elif len(track):
-                yield entry | {"image_id": place, "ori_id": thing.source_id} | _instance(track)
+                yield entry | {"image_id": place.id, "ori_id": thing.source_id} | _instance(track)
 
 
 def _instance(track: Annotations) -> dict[str, Any]:

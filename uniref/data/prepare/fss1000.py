@@ -27,6 +27,7 @@ from uniref.data.prepare.coco_json import (
     usable_images,
 )
 from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.reasons import EMPTY_MASK, OTHER_SIZE
 
 _LISTS = {"train": "trn.txt", "val": "val.txt", "test": "test.txt"}
 _DIGESTS = {
@@ -59,7 +60,7 @@ class _Shot:
 
 def prepare(job: Job) -> None:
     """One sample an image; its class is the category. Supports are chosen when samples are read, not here."""
-    if (official := ytvis.find(job)) is not None:
+    if not job.options.get("splits") and (official := ytvis.find(job, _list_places(job))) is not None:
         _prepare_official(job, official)
         return
     classes = _read_classes(job)
@@ -98,7 +99,7 @@ def prepare(job: Job) -> None:
 def _prepare_official(job: Job, path: Path) -> None:
     """The released system's own file: COCO form, the class is the folder of the image. Its support ids are not used."""
     images = read_images(job, path)
-    instances = read_instances(job, path, images)
+    instances = read_instances(job, path, images, exact=True)
     job.used(path)
     chosen = list(job.first(list(images.values())))
     names = sorted({PurePosixPath(image.file_name).parts[0] for image in images.values()})
@@ -109,17 +110,26 @@ def _prepare_official(job: Job, path: Path) -> None:
             number = numbers[PurePosixPath(file).parts[0]]
             add_image(writer, replace(image, id=-1), "fss-1000", file)
             rows = [add_instance(writer, instance, number) for instance in instances.get(image.id, ())]
+            if len(rows) != 1:
+                job.bad(path, f"image {image.id} has {len(rows)} usable annotations; one was expected")
+                continue
             writer.add_sample(objects=rows, category=number)
+
+
+def _list_places(job: Job) -> tuple[str, ...]:
+    name = _LISTS[job.split]
+    return name, f"splits/{name}", f"splits/fss/{name}"
 
 
 def _read_classes(job: Job) -> list[str]:
     folder = job.options.get("splits")
     if not folder:
-        found = job.find(_LISTS[job.split], f"splits/{_LISTS[job.split]}")
+        found = job.find(*_list_places(job))
         if found is None:
             raise UsageError(
-                "fss-1000: --splits DIR is needed, the folder with trn.txt, val.txt and test.txt (the class lists of "
-                "HSNet and VAT, data/splits/fss in their repositories)"
+                f"fss-1000/{job.split}: --splits DIR is needed, the folder with trn.txt, val.txt and test.txt: the "
+                "class lists of HSNet and VAT, data/splits/fss of "
+                "https://github.com/Seokju-Cho/Volumetric-Aggregation-Transformer"
             )
         path = found
     else:
@@ -158,14 +168,14 @@ def _read_shot(item: _Item) -> _Shot:
     size = image_size(item.picture)
     grey = _read_grey(item.picture.with_suffix(".png"))
     if grey.shape != size and item.compat:
-        return _Shot(dropped="mask of another size")
+        return _Shot(dropped=OTHER_SIZE)
     mask = grey >= 128  # above half of 255
     if grey.shape != size:
         picture = Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST)
         mask = np.asarray(picture)
     if not mask.any():
         if item.compat:
-            return _Shot(dropped="empty mask")
+            return _Shot(dropped=EMPTY_MASK)
         raise BadRecord("its mask is empty")
     return _Shot(*size, rle.encode(mask), resized=grey.shape != size)
 

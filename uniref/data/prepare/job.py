@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,11 +17,12 @@ from uniref.core.files import sha256
 from uniref.core.pool import ordered_map
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter, Source
-from uniref.data.prepare.catalog import DataSet
+from uniref.data.prepare.entry import DataSet
 
 T = TypeVar("T")
 R = TypeVar("R")
-_SMALL = 64 << 20  # sources up to this size are hashed for the manifest
+BAD = "bad record"
+"""What `Job.dropped` calls those that --skip-bad leaves out."""
 _FEW = 16  # items for which starting processes does not pay
 
 
@@ -30,6 +32,10 @@ class Progress(Protocol):
     def __call__(self, items: Iterable[T], what: str, total: int | None, unit: str = ...) -> Iterable[T]:
         """Pass `items` through."""
         ...
+
+
+class FilesMissing(UniRefError):
+    """None of the places that a file may lie in has it."""
 
 
 class BadRecord(Exception):
@@ -55,30 +61,49 @@ class Job:
     """Options that only some data sets have."""
     root: Path = Path("data")
     """Where indices and media of all data sets lie."""
+    named: Sequence[Path] = ()
+    """Files that the user named one by one."""
+    elsewhere: frozenset[str] = frozenset()
+    """Names (lower case) of folders that hold other data sets, which are not searched."""
     sources: list[Source] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    wanted: str = ""
+    """What makes a sample, for the message that there is none."""
     bad_records: list[str] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Records left out, by reason; the index's manifest gets it."""
 
     def find(self, *candidates: str) -> Path | None:
-        """The first of several relative paths that exists in one of the bases, or one folder below it."""
+        """The first of several relative paths that exists in one of the bases, or one folder below it.
+
+        Of the folders below, those that are called like this data set come first, and those that are called like
+        another are left out: many data sets have a `train/JPEGImages` or an `annotations/train.json`.
+        """
         for base in self.bases:
-            below = sorted(x for x in base.iterdir() if x.is_dir() and not x.name.startswith("."))
-            for start in (base, *below):
+            for start in (base, *self._below(base)):
                 for candidate in candidates:
                     if (start / candidate).exists():
                         return start / candidate
         return None
 
+    def _below(self, base: Path) -> list[Path]:
+        own = {self.dataset.group, *self.dataset.folders}
+        folders = sorted(x for x in base.iterdir() if x.is_dir() and not x.name.startswith("."))
+        mine = [x for x in folders if x.name.lower() in own]
+        others = [x for x in folders if x.name.lower() not in own | self.elsewhere]
+        return [*mine, *others]
+
     def need(self, *candidates: str) -> Path:
         """As `find`.
 
         Raises:
-            UniRefError: None of them exists; the message lists what was looked for.
+            FilesMissing: None of them exists; the message lists what was looked for.
         """
         found = self.find(*candidates)
         if found is None:
             where = ", ".join(str(base) for base in self.bases)
-            raise UniRefError(
-                f"{self.dataset.name}/{self.split}: found no {' or '.join(candidates)} in {where}; "
+            raise FilesMissing(
+                f"{self.dataset.name}/{self.split}: found no {' or '.join(dict.fromkeys(candidates))} in {where}; "
                 f"it is part of {self.dataset.files}"
             )
         return found
@@ -108,10 +133,9 @@ class Job:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def used(self, path: Path) -> None:
-        """Name a file in the manifest, with its checksum unless it is very large."""
-        size = path.stat().st_size
-        digest = sha256(path) if size <= _SMALL else None
-        self.sources.append(Source(name=path.name, size=size, sha256=digest))
+        """Name a file in the manifest, with its checksum."""
+        name = f"{path.parent.name}/{path.name}"
+        self.sources.append(Source(name=name, size=path.stat().st_size, sha256=sha256(path)))
 
     def bad(self, where: str | Path, problem: str) -> None:
         """A record cannot be used: stop, or with --skip-bad leave it out and list it.
@@ -123,6 +147,7 @@ class Job:
         if not self.skip_bad:
             raise UniRefError(f"{line} (--skip-bad leaves such records out)")
         self.bad_records.append(line)
+        self.dropped[BAD] = self.dropped.get(BAD, 0) + 1
 
     @contextlib.contextmanager
     def record(self, where: str | Path) -> Iterator[None]:
@@ -136,7 +161,7 @@ class Job:
             self.bad(where, str(error))
         except KeyError as error:
             self.bad(where, f"has no {error}")
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             self.bad(where, f"malformed ({error})")
 
     def map(self, work: Callable[[T], R], items: Sequence[T], unit: str) -> Generator[R]:
@@ -146,6 +171,12 @@ class Job:
         what = f"{self.dataset.name}/{self.split}"
         yield from self.progress(results, what, len(items), unit)
 
+    def map_chunks(self, work: Callable[[T], Sequence[R]], chunks: Iterable[T], total: int, unit: str) -> Generator[R]:
+        """As `map` for items so quick that they travel in chunks; gives the `total` results one by one."""
+        workers = self.workers if total >= _FEW * 256 else 1
+        results = chain.from_iterable(ordered_map(work, chunks, workers))
+        yield from self.progress(results, f"{self.dataset.name}/{self.split}", total, unit)
+
     def first(self, items: Sequence[T]) -> Sequence[T]:
         """All of the images or videos, or the first `subset` of them."""
         return items if self.subset is None else items[: self.subset]
@@ -154,7 +185,7 @@ class Job:
         self, roots: Mapping[str, Path], task: Task | None = None, categories: Mapping[int, str] | None = None
     ) -> IndexWriter:
         """The writer of this split's index."""
-        options = {name: value for name, value in self.options.items() if value not in (None, False)}
+        options = {name: value for name, value in self.options.items() if not isinstance(value, Path)}
         if self.subset is not None:
             options["subset"] = self.subset
         writer = IndexWriter(
@@ -166,7 +197,8 @@ class Job:
             categories=categories,
             options=options,
         )
-        writer.sources = self.sources  # filled while files are read
+        # filled while files are read
+        writer.sources, writer.dropped, writer.notes = self.sources, self.dropped, self.notes
         return writer
 
 

@@ -1,18 +1,20 @@
 """LVOS v1: `<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}` and `<split>_meta.json`.
 
 Frame names start at 00000001 and step by 5. Validation has masks of every frame; an object is given in the first frame
-of its `frame_range` and scored over that range.
+of its `frame_range` and scored in `frame_nums` frames from there: the published evaluator stops before `end`, and
+divides by that number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from uniref.data.prepare import ytvis
 from uniref.data.prepare.clips import Clip, ClipFiles, add_clip, add_track, read_clips
 from uniref.data.prepare.job import BadRecord, Job
+from uniref.data.prepare.meta import read_videos
 
 _FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
 
@@ -52,7 +54,9 @@ UNSEEN = frozenset(
 
 def prepare(job: Job) -> None:
     """One sample a video."""
-    if (official := ytvis.find(job)) is not None:
+    names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
+    inside = [f"{folder}/{name}" for folder in _FOLDERS[job.split] for name in names]
+    if (official := ytvis.find(job, [*inside, *_outside(names)])) is not None:
         ytvis.prepare_videos(job, official, complete=job.split == "train")
         return
     base = job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
@@ -63,7 +67,7 @@ def prepare(job: Job) -> None:
         for clip in read_clips(job, files, every_frame=not hidden):
             ranges = None
             with job.record(clip.name):
-                ranges = _ranges(clip, meta[clip.name])
+                ranges = _ranges(clip, meta[clip.name], scored=job.split != "train")
             if ranges is None:
                 continue
             add_clip(writer, clip, "lvos", f"JPEGImages/{clip.name}", complete=not hidden)
@@ -79,22 +83,26 @@ def prepare(job: Job) -> None:
 def _read_meta(job: Job, base: Path) -> Mapping[str, Mapping[str, Any]]:
     names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
     inside = [path for name in names if (path := base / name).exists()]
-    path = inside[0] if inside else job.need(*(f"{place}{name}" for name in names for place in ("meta_jsons/", "")))
-    videos = job.read_json(path)["videos"]
-    return {name: video["objects"] for name, video in videos.items()}
+    path = inside[0] if inside else job.need(*_outside(names))
+    return {name: video["objects"] for name, video in read_videos(job, path, "objects").items()}
 
 
-def _ranges(clip: Clip, objects: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
-    """First and last frame of every object."""
+def _outside(names: Sequence[str]) -> list[str]:
+    return [f"{place}{name}" for name in names for place in ("meta_jsons/", "")]
+
+
+def _ranges(clip: Clip, objects: Mapping[str, Any], scored: bool) -> dict[int, tuple[int, int]]:
+    """First and last scored frame of every object; where it is `scored`, its mask is given in the first."""
     places = {Path(name).stem: place for place, name in enumerate(clip.frames)}
     found = {}
     for number, info in sorted(objects.items(), key=lambda item: int(item[0])):
-        ends = [info["frame_range"][which] for which in ("start", "end")]
-        if places.get(ends[0]) is None:
-            raise BadRecord(f"object {number} starts at frame {ends[0]}, which does not exist")
-        start = places[ends[0]]
-        track = clip.tracks.get(int(number), {})
-        if start not in track:
-            raise BadRecord(f"object {number} has no mask in its first frame {ends[0]}")
-        found[int(number)] = (start, places.get(ends[1], len(places) - 1))
+        limits = info["frame_range"]
+        start = places.get(limits["start"])
+        if start is None:
+            raise BadRecord(f"object {number} starts at frame {limits['start']}, which does not exist")
+        if scored and start not in clip.tracks.get(int(number), {}):
+            raise BadRecord(f"object {number} has no mask in its first frame {limits['start']}")
+        before = places.get(limits["end"], len(places))
+        count = int(limits.get("frame_nums", before - start))
+        found[int(number)] = (start, min(start + max(count, 1), len(places)) - 1)
     return found

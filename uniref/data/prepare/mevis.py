@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from uniref.core import rle
+from uniref.core.errors import UniRefError
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.meta import read_videos, text_of
 
+_PUBLISHED = {
+    "train": "f9d9b01a2a6d7a004e2e7a664ce2b9b1576218e975030f8e4df4f66111fb253f",
+    "valid_u": "6e711a3f713cd95a825f536323e434b4d80f85a8e4e66d0cd662408e8779db50",
+}
+"""SHA-256 of mask_dict.json."""
 _FOLDERS = {"train": "train", "valid_u": "valid_u", "val": "valid"}
 
 
@@ -20,14 +27,23 @@ def prepare(job: Job) -> None:
     """One sample an expression; `val` has no masks."""
     meta_file = job.need(f"{_FOLDERS[job.split]}/meta_expressions.json")
     base = meta_file.parent
-    videos: Mapping[str, Any] = job.read_json(meta_file)["videos"]
+    videos = read_videos(job, meta_file, "expressions", "frames")
     hidden = job.split == "val"
-    masks: Mapping[str, Any] = {} if hidden else job.read_json(base / "mask_dict.json")
+    masks: Mapping[str, Any] = {} if hidden else _read_masks(job, base / "mask_dict.json")
     names = job.first(sorted(videos))
     with job.writer({"mevis": base}) as writer:
         for name in job.progress(names, f"mevis/{job.split}", len(names), "video"):
             with job.record(f"{meta_file}: video {name}"):
                 _add_video(writer, base, name, videos[name], masks, hidden)
+
+
+def _read_masks(job: Job, path: Path) -> Mapping[str, Any]:
+    masks = job.read_json(path)
+    if not isinstance(masks, dict):
+        raise UniRefError(f"{path}: holds no masks by annotation id")
+    if job.subset is None and job.sources[-1].sha256 != _PUBLISHED[job.split]:
+        job.notes.append(f"{path.name} is not the one of MeViS v1 (its SHA-256 is {job.sources[-1].sha256})")
+    return masks
 
 
 def _add_video(
@@ -38,8 +54,7 @@ def _add_video(
     for frame in frames:
         if not (folder / frame).exists():
             raise BadRecord(f"{folder / frame}: no such file")
-    if not frames:
-        raise BadRecord("has no frames")
+    texts = {str(number): text_of(expression["exp"]) for number, expression in video["expressions"].items()}
     height, width = image_size(folder / frames[0])
     tracks = {} if hidden else _tracks(video, masks, len(frames), height, width)
     writer.add_media(
@@ -59,7 +74,7 @@ def _add_video(
             box = rle.box(counts, height, width)
             writer.add_annotation(place, box, counts, rle.area(counts, height, width), TRUTH)
     for number, expression in video["expressions"].items():
-        text = writer.add_expression(expression["exp"], source_id=str(number))
+        text = writer.add_expression(texts[number], source_id=number)
         objects = [] if hidden else [rows[str(key)] for key in expression["anno_id"]]
         writer.add_sample(objects=objects, expressions=[text])
 

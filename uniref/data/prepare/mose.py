@@ -9,10 +9,12 @@ from uniref.data.prepare.job import Job
 
 def prepare(job: Job) -> None:
     """One sample a video. Four training videos of a single frame are kept and make no pairs."""
-    if (official := ytvis.find(job)) is not None:
-        ytvis.prepare_videos(job, official, complete=job.split == "train")
-        return
     train = job.split == "train"
+    if (
+        official := ytvis.find(job, ["train/Annotations"] if train else ["valid/Annotations", "val/Annotations"])
+    ) is not None:
+        ytvis.prepare_videos(job, official, complete=train)
+        return
     base = job.need("train/JPEGImages" if train else "valid/JPEGImages", *(() if train else ("val/JPEGImages",))).parent
     names = sorted(x.name for x in (base / "JPEGImages").iterdir() if x.is_dir())
     files = [ClipFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in names]

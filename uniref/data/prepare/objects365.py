@@ -6,22 +6,25 @@ read from its own files `zhiyuan_objv2_{train,val}_new.json` where they are give
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
-from uniref.core.errors import UniRefError
 from uniref.data.prepare.coco_json import (
     ImageRecord,
     add_image,
     read_categories,
     read_images,
     read_section,
+    record_id,
     usable_images,
+    whole,
 )
-from uniref.data.prepare.job import Job
+from uniref.data.prepare.job import BadRecord, FilesMissing, Job
 
 _BLOCK = 1 << 20
 _MISSING = frozenset(("objects365_v2_00908726.jpg", "objects365_v1_00320532.jpg", "objects365_v1_00320534.jpg"))
@@ -47,13 +50,14 @@ class Boxes:
 def prepare(job: Job) -> None:
     """One sample an image with its boxes, cleaned: clipped, not thinner than a pixel, not repeated."""
     names = (f"zhiyuan_objv2_{job.split}_new.json", f"zhiyuan_objv2_{job.split}.json")
-    path = job.need(*names, *(f"{job.split}/{name}" for name in names), *(f"annotations/{name}" for name in names))
+    named = next((path for path in job.named if path.name in names), None)
+    path = named or job.need(*(f"{place}{name}" for name in names for place in ("", f"{job.split}/", "annotations/")))
     resplit = path.name.endswith("_new.json")
     images = read_images(job, path)
     listed = [image for image in images.values() if PurePosixPath(image.file_name).name not in _MISSING]
     chosen = list(job.first(listed))
     categories = read_categories(path)
-    boxes = _read_boxes(job, path)
+    boxes = _read_boxes(job, path, images)
     root, files = _locate(job, chosen)
     job.used(path)
     with job.writer({"objects365": root}, categories=categories) as writer:
@@ -101,22 +105,29 @@ def clean_boxes(
     return kept, xyxy[kept], {reason: count for reason, count in reasons.items() if count}
 
 
-def _read_boxes(job: Job, path: Path) -> Boxes:
+def _read_boxes(job: Job, path: Path, images: Mapping[int, ImageRecord]) -> Boxes:
     """Every annotation; the file has them in any order."""
     numbers = _Column(np.int64, 3)  # image, id, category
     corners = _Column(np.float32, 4)
     crowd = _Column(np.bool_, 1)
     for entry in job.progress(read_section(path, "annotations"), path.name, None, "box"):
-        with job.record(f"{path}: annotation {entry.get('id')}"):
-            x, y, w, h = (float(value) for value in entry["bbox"])
-            row = (int(entry["image_id"]), int(entry["id"]), int(entry["category_id"]))
+        with job.record(f"{path}: annotation {record_id(entry)}"):
+            x, y, w, h = (float(value) for value in entry["bbox"])  # those of no size are dropped later
+            row = (int(entry["image_id"]), int(entry["id"]), whole(entry["category_id"]))
+            if max(map(abs, row)) >= 1 << 63 or not all(map(math.isfinite, (x, y, w, h))):
+                raise BadRecord("its numbers are too large")
             numbers.add(row)
             corners.add((x, y, w, h))
             crowd.add((bool(entry.get("iscrowd", 0)),))
     table = numbers.array()
     order = np.argsort(table[:, 0], kind="stable")
-    if len(table) and len(np.unique(table[:, 1])) < len(table):
-        job.bad(path, "an annotation id occurs twice")
+    by_id = np.sort(table[:, 1])
+    if len(again := by_id[1:][by_id[1:] == by_id[:-1]]):
+        job.bad(f"{path}: annotation {again[0]}", "its id occurs twice")
+    unlisted = ~np.isin(table[:, 0], np.fromiter(images, np.int64, len(images)))
+    if unlisted.any():
+        image, number = table[np.flatnonzero(unlisted)[0], :2]
+        job.bad(f"{path}: annotation {number}", f"image {image} is not listed")
     return Boxes(
         table[order, 0],
         table[order, 1],
@@ -161,7 +172,7 @@ def _locate(job: Job, images: list[ImageRecord]) -> tuple[Path, list[str]]:
             if (found := job.find(relative)) is not None:
                 root = found.parents[len(PurePosixPath(relative).parts) - 1]
                 return root, [_relative(image, depth, folder, root) for image in images]
-    raise UniRefError(
+    raise FilesMissing(
         f"objects365/{job.split}: found no {short} in {', '.join(str(PurePosixPath(f) / short) for f in folders)}"
     )
 

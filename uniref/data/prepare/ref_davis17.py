@@ -1,7 +1,7 @@
 """Ref-DAVIS17: DAVIS 2017 with its unsupervised masks and four descriptions of every object.
 
 `DAVIS/Annotations_unsupervised/480p/<sequence>`, and `davis_text_annotations/Davis17_annot{1,2}[_full_video].txt` with
-lines `<sequence> <object> "<expression>"`.
+lines `<sequence> <object> "<expression>"`. Pixels of value 255 are void: they do not count.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
 from uniref.data.prepare.job import Job
+from uniref.data.prepare.labels import VOID
+from uniref.data.prepare.meta import text_of
 
 _TEXTS = (
     ("Davis17_annot1.txt", "utf-8"),
@@ -26,13 +28,11 @@ Texts = dict[str, dict[int, str]]
 
 def prepare(job: Job) -> None:
     """One sample a sequence and annotator (groups 0..3); its expression j describes its object j."""
-    list_file = job.need("ImageSets/2017/val.txt")
-    root = list_file.parents[2]
-    texts = [_read(job, job.need(f"davis_text_annotations/{name}", name), encoding) for name, encoding in _TEXTS]
-    files = [
-        ClipFiles(name, root / "JPEGImages/480p" / name, root / "Annotations_unsupervised/480p" / name)
-        for name in job.read_lines(list_file)
-    ]
+    masks = job.need(*(f"{place}Annotations_unsupervised/480p" for place in ("", "DAVIS/")))
+    root = masks.parents[1]
+    list_file = root / "ImageSets/2017/val.txt"
+    texts = _texts(job)
+    files = [ClipFiles(name, root / "JPEGImages/480p" / name, masks / name) for name in job.read_lines(list_file)]
     undescribed = 0
     with job.writer({"davis": root}) as writer:
         for clip in read_clips(job, files, every_frame=True):
@@ -47,6 +47,8 @@ def prepare(job: Job) -> None:
             undescribed += len(set(clip.tracks) - set(numbers))
             add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)
             rows = {number: add_track(writer, number, track) for number, track in clip.tracks.items()}
+            if clip.void:  # the unsupervised protocol leaves these pixels out
+                add_track(writer, VOID, clip.void, crowd=True)
             for annotator, expressions in enumerate(described):
                 added = [
                     writer.add_expression(
@@ -57,6 +59,28 @@ def prepare(job: Job) -> None:
                 writer.add_sample(objects=[rows[n] for n in numbers], expressions=added, group=annotator)
         if undescribed:
             writer.notes.append(f"{undescribed} objects have masks but no expression")
+
+
+def _texts(job: Job) -> list[Texts]:
+    """Of the four annotators: the publishers' files, else the released system's `valid_{0..3}.json`."""
+    first = f"davis_text_annotations/{_TEXTS[0][0]}"
+    places = [f"{place}valid_{{}}.json" for place in ("", "annotations/")]
+    released = [job.find(*(place.format(n) for place in places)) for n in range(4)]
+    named = any(path.name == "valid_0.json" for path in job.named)
+    if all(released) and (named or job.find(first, _TEXTS[0][0]) is None):
+        return [_read_released(job, path) for path in released if path is not None]
+    return [_read(job, job.need(f"davis_text_annotations/{name}", name), encoding) for name, encoding in _TEXTS]
+
+
+def _read_released(job: Job, path: Path) -> Texts:
+    """Records `{"video": name, "expressions": [[text of object 1, of object 2, ...]]}`."""
+    data = job.read_json(path)
+    texts: Texts = {}
+    for place, record in enumerate(data.get("videos", ()) if isinstance(data, dict) else ()):
+        with job.record(f"{path}: video {place}"):
+            (expressions,) = record["expressions"]
+            texts[str(record["video"])] = {n: text_of(text) for n, text in enumerate(expressions, start=1)}
+    return texts
 
 
 def _read(job: Job, path: Path, encoding: str) -> Texts:

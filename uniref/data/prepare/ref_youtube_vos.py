@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ from uniref.data.index import IndexWriter
 from uniref.data.prepare import ytvis
 from uniref.data.prepare.clips import ClipFiles, add_clip, read_clips
 from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.meta import read_videos, text_of
 from uniref.data.prepare.youtube_vos import add_object, category_ids, clip_objects, read_meta, split_folder
 
 
 def prepare(job: Job) -> None:
     """Train: one sample an object with all its expressions. Val: one an expression, without masks."""
-    official = ytvis.find(job)
+    folder = "train" if job.split == "train" else "valid"
+    official = ytvis.find(job, [f"meta_expressions/{folder}/meta_expressions.json"])
     if official is not None:
         _prepare_official(job, official)
     elif job.split == "train":
@@ -26,7 +30,7 @@ def prepare(job: Job) -> None:
 
 def _expressions(job: Job, split: str) -> dict[str, Any]:
     path = job.need(f"meta_expressions/{split}/meta_expressions.json")
-    return dict(job.read_json(path)["videos"])
+    return read_videos(job, path, "expressions", "frames")
 
 
 def _prepare_train(job: Job) -> None:
@@ -43,11 +47,10 @@ def _prepare_train(job: Job) -> None:
             objects = clip_objects(job, clip, meta)
             if objects is None:
                 continue
-            texts: dict[int, list[tuple[str, str]]] = defaultdict(list)
-            for number, expression in videos[clip.name]["expressions"].items():
-                texts[int(expression["obj_id"])].append((str(number), expression["exp"]))
-            if unknown := sorted(set(texts) - set(objects)):
-                job.bad(clip.name, f"an expression names object {unknown[0]}, which it does not have")
+            texts: dict[int, list[tuple[str, str]]] | None = None
+            with job.record(clip.name):
+                texts = _by_object(videos[clip.name]["expressions"], objects)
+            if texts is None:
                 continue
             add_clip(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
             for number, info in objects.items():
@@ -57,6 +60,16 @@ def _prepare_train(job: Job) -> None:
                 row = add_object(writer, clip, number, info, categories, given=False)
                 added = [writer.add_expression(text, source_id=exp) for exp, text in texts[number]]
                 writer.add_sample(objects=[row], expressions=added)
+
+
+def _by_object(expressions: Mapping[str, Any], objects: Collection[int]) -> dict[int, list[tuple[str, str]]]:
+    """(id, text) of every expression, by the object that it describes."""
+    texts: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for number, expression in expressions.items():
+        texts[int(expression["obj_id"])].append((number, text_of(expression["exp"])))
+    if unknown := sorted(set(texts) - set(objects)):
+        raise BadRecord(f"an expression names object {unknown[0]}, which it does not have")
+    return texts
 
 
 def _prepare_val(job: Job) -> None:
@@ -81,6 +94,7 @@ def _add_val_video(writer: IndexWriter, base: Path, name: str, video: dict[str, 
         if not (folder / frame).exists():
             raise BadRecord(f"{folder / frame}: no such file")
     height, width = image_size(folder / frames[0])
+    texts = {number: text_of(expression["exp"]) for number, expression in video["expressions"].items()}
     writer.add_media(
         name=name,
         kind="frames",
@@ -91,8 +105,8 @@ def _add_val_video(writer: IndexWriter, base: Path, name: str, video: dict[str, 
         height=height,
         complete=False,
     )
-    for number, expression in video["expressions"].items():
-        writer.add_sample(expressions=[writer.add_expression(expression["exp"], source_id=str(number))])
+    for number, text in texts.items():
+        writer.add_sample(expressions=[writer.add_expression(text, source_id=number)])
 
 
 def _prepare_official(job: Job, path: Path) -> None:
@@ -100,17 +114,24 @@ def _prepare_official(job: Job, path: Path) -> None:
     source = ytvis.YoutubeVis(job, path)
     group = job.dataset.group
     with job.writer({group: source.root}, categories=source.categories) as writer:
-        media: dict[str, int] = {}
-        for video in source.videos():
-            texts = [str(text) for text in video.record.get("expressions", ())]
-            if not texts:
-                job.bad(f"{path}: video {video.record['id']}", "has no expressions")
-                continue
-            if not video.annotations and video.folder in media:  # val repeats a video for each expression
-                row = media[video.folder]
-            else:
-                row = media[video.folder] = ytvis.add_video(writer, video, group, complete=False)
-            rows = ytvis.add_all(job, writer, video, given=False)
-            number = str(video.record.get("exp_id", ""))
-            added = [writer.add_expression(text, source_id=number or str(i)) for i, text in enumerate(texts)]
-            writer.add_sample(objects=rows, expressions=added, media=row)
+        for _, videos in groupby(_with_texts(job, source), key=lambda video: video.folder):
+            _add_records(job, writer, list(videos), group)
+
+
+def _add_records(job: Job, writer: IndexWriter, videos: list[ytvis.Video], group: str) -> None:
+    """The records of one video: an object each (training) or an expression each."""
+    ytvis.add_video(writer, videos[0], group, complete=False)
+    for video in videos:
+        rows = ytvis.add_all(job, writer, video, given=False)
+        number = str(video.record.get("exp_id", ""))
+        texts = enumerate(video.record["expressions"])
+        added = [writer.add_expression(text, source_id=number or str(i)) for i, text in texts]
+        writer.add_sample(objects=rows, expressions=added)
+
+
+def _with_texts(job: Job, source: ytvis.YoutubeVis) -> Iterator[ytvis.Video]:
+    for video in source.videos():
+        if video.record.get("expressions"):
+            yield video
+        else:
+            job.bad(f"{source.path}: video {video.record['id']}", "has no expressions")

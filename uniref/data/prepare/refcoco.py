@@ -30,6 +30,7 @@ from uniref.data.prepare.coco_json import (
     usable_images,
 )
 from uniref.data.prepare.job import BadRecord, Job
+from uniref.data.prepare.reasons import EMPTY_REF, EMPTY_SENTENCE, WITHHELD_REF
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ _FAMILY = {
     "refcoco+": _Files("refcoco+", "refs(unc).p", "refcocoplus-unc"),
 }
 """In the order in which the released system joins them."""
+_PLACES = ("", "annotations/")
 
 
 @dataclass(frozen=True)
@@ -72,26 +74,39 @@ def prepare(job: Job) -> None:
     samples: list[tuple[int, int, int, Ref]] = []
     with job.writer({"coco": root}) as writer:
         if len(kept) < len(refs):
-            writer.drop("image of an evaluation split", len(refs) - len(kept))
+            writer.drop(WITHHELD_REF, len(refs) - len(kept))
         by_id = {group[0][1].image.id: group for group in groups}
         for image, file in usable_images(job, images, root, [pattern.format(image.id) for image in images]):
             media = add_image(writer, image, "coco", file)
+            row, last = -1, None
             for place, ref in by_id[image.id]:
-                samples.append((place, media, add_instance(writer, ref.instance), ref))
+                if last is None or not _same(last, ref.instance) or job.split == "train":
+                    row = add_instance(writer, ref.instance)
+                last = ref.instance
+                samples.append((place, media, row, ref))
         for _, media, row, ref in sorted(samples, key=lambda sample: sample[0]):
             _add_samples(job, writer, media, row, ref)
+
+
+def _same(one: Instance, other: Instance) -> bool:
+    """Whether two entries of an evaluation file are one object: repackaged files repeat it for every sentence."""
+    return (one.counts, one.box) == (other.counts, other.box)
 
 
 def _add_samples(job: Job, writer: IndexWriter, media: int, row: int, ref: Ref) -> None:
     if job.split == "train":
         usable = [(number, text) for number, text in ref.sentences if clean_text(text).strip()]
         if dropped := len(ref.sentences) - len(usable):
-            writer.drop("empty sentence", dropped)
-        if usable:
+            writer.drop(EMPTY_SENTENCE, dropped)
+        if not usable:
+            writer.drop(EMPTY_REF)
+        else:
             rows = [writer.add_expression(text, source_id=number) for number, text in usable]
             writer.add_sample(objects=[row], expressions=rows, media=media)
         return
     for number, text in ref.sentences:  # evaluation keeps even empty ones: the counts are official
+        if not clean_text(text).strip():
+            job.notes.append(f"expression {number} ({text!r}) is empty once cleaned; it is evaluated all the same")
         writer.add_sample(objects=[row], expressions=[writer.add_expression(text, source_id=number)], media=media)
 
 
@@ -105,18 +120,23 @@ def _pictures(job: Job, images: Sequence[ImageRecord]) -> tuple[Path, str]:
 
 
 def _read_union(job: Job) -> list[Ref]:
-    if (path := job.find(f"{job.dataset.name}/instances_train.json", "instances_train.json")) is not None:
+    names = ("instances_train.json", "instances_train_video.json")
+    path = next((path for path in job.named if path.name in names), None)
+    path = path or job.find(*(f"{place}refcoco-mixed/{name}" for name in names for place in _PLACES), *names)
+    if path is not None:
         return _read_official(job, path)
     return [ref for name, files in _FAMILY.items() for ref in _read(job, name, files)]
 
 
 def _read(job: Job, name: str, files: _Files) -> list[Ref]:
-    official = job.find(f"{name}/instances_{job.split}.json", f"{files.repackaged}/instances_{job.split}.json") or (
-        job.find(f"instances_{job.split}.json") if job.dataset.name == name else None
-    )
+    own = f"instances_{job.split}.json"
+    places = (f"{place}{folder}/{own}" for place in _PLACES for folder in (name, files.repackaged))
+    official = next((path for path in job.named if path.name == own), None) or job.find(*places)
+    if official is None and job.dataset.name == name:
+        official = job.find(own)
     if official is not None:
         return _read_official(job, official)
-    repackaged = job.find(f"{files.repackaged}/instances.json")
+    repackaged = job.find(*(f"{place}{files.repackaged}/instances.json" for place in _PLACES))
     if repackaged is not None:
         return _read_repackaged(job, repackaged)
     return _read_published(job, job.need(f"{files.folder}/{files.refs}", f"{files.repackaged}/instances.json"))
@@ -136,16 +156,27 @@ def _read_published(job: Job, path: Path) -> list[Ref]:
     }
     job.used(instances_file)
     refs = []
-    for record in sorted(records, key=lambda ref: int(ref.get("ref_id", 0))):
+    seen: set[int] = set()
+    for record in sorted(records, key=_ref_id):
         with job.record(f"{path}: ref {record.get('ref_id')}"):
+            if record["ref_id"] in seen:
+                raise BadRecord("its id occurs twice")
+            seen.add(record["ref_id"])
             if record["ann_id"] not in by_id:
                 raise BadRecord(f"annotation {record['ann_id']} is not in instances.json")
             image, instance = by_id[record["ann_id"]]
             if image.id != record["image_id"]:
                 raise BadRecord(f"its image is {record['image_id']}, its annotation's {image.id}")
             sentences = tuple((str(s["sent_id"]), str(s["sent"])) for s in record["sentences"])
+            if not sentences:
+                raise BadRecord("has no sentences")
             refs.append(Ref(image, instance, sentences))
     return refs
+
+
+def _ref_id(record: Mapping[str, Any]) -> int:
+    number = record.get("ref_id")
+    return number if isinstance(number, int) else -1
 
 
 def _read_repackaged(job: Job, path: Path) -> list[Ref]:
@@ -157,7 +188,10 @@ def _read_repackaged(job: Job, path: Path) -> list[Ref]:
         with job.record(f"{path}: {job.split} record {number}"):
             height, width = int(record["height"]), int(record["width"])
             image = ImageRecord(int(record["image_id"]), "", height, width)
-            refs.append(_one(image, number, record | {"segmentation": record["mask"]}, record["expressions"]))
+            texts = record["expressions"]
+            if not isinstance(texts, list) or not texts:
+                raise BadRecord("its expressions are no list of texts")
+            refs.append(_one(image, number, record | {"segmentation": record["mask"]}, texts))
     return refs
 
 
@@ -165,15 +199,18 @@ def _read_official(job: Job, path: Path) -> list[Ref]:
     """COCO form with one annotation an image entry; the entry's id is a running number, its file name has COCO's."""
     job.used(path)
     images = read_images(job, path)
-    refs = []
-    for entry in read_instances(job, path, images).items():
-        image, (instance, *rest) = images[entry[0]], entry[1]
+    refs: list[Ref] = []
+    instances = read_instances(job, path, images)
+    for image in images.values():
         with job.record(f"{path}: image {image.id}"):
-            if rest:
-                raise BadRecord(f"has {len(rest) + 1} annotations; one was expected")
+            found = instances.get(image.id, [])
+            if len(found) != 1:
+                raise BadRecord(f"has {len(found)} usable annotations; one was expected")
+            if not image.expressions:
+                raise BadRecord("has no expressions")
             native = int(Path(image.file_name).stem.rsplit("_", 1)[-1])
-            sentences = tuple((str(place), text) for place, text in enumerate(image.expressions))
-            refs.append(Ref(ImageRecord(native, image.file_name, image.height, image.width), instance, sentences))
+            sentences = _numbered(image.id, image.expressions)
+            refs.append(Ref(ImageRecord(native, image.file_name, image.height, image.width), found[0], sentences))
     return refs
 
 
@@ -181,4 +218,9 @@ def _one(image: ImageRecord, number: int, record: Mapping[str, Any], texts: Sequ
     instance = make_instance({"id": number, **record}, image)
     if instance is None:
         raise BadRecord("its mask is empty")
-    return Ref(image, instance, tuple((str(place), str(text)) for place, text in enumerate(texts)))
+    return Ref(image, instance, _numbered(number, [str(text) for text in texts]))
+
+
+def _numbered(record: int, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Sentences with ids of our own: these files have none."""
+    return tuple((f"{record}-{place}", text) for place, text in enumerate(texts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,16 @@ from typing import Any
 from uniref.core.atomic import replace_folder
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.lock import exclusive
-from uniref.data.fetch import download, unpack
-from uniref.data.fetch.unpack import is_archive
+from uniref.core.progress import Progress
 from uniref.data.index import Index
-from uniref.data.prepare.catalog import CATALOG, DataSet, Expected, Remote
+from uniref.data.prepare.catalog import CATALOG, other_folders
 from uniref.data.prepare.check import check_media, count_problems, leaks
-from uniref.data.prepare.job import Job, Progress
+from uniref.data.prepare.entry import DataSet
+from uniref.data.prepare.job import FilesMissing, Job
+from uniref.data.prepare.published import Published, locate
+
+SKIPPED = "skipped.txt"
+"""File beside an index's tables that lists the bad records that were left out."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Prepared:
     """Made now, not found finished."""
     bad: Sequence[str] = ()
     """Records that were left out."""
+    terms: str = ""
+    """Under which the data may be used."""
     notes: Sequence[str] = ()
 
 
@@ -64,38 +70,77 @@ def index_folder(root: Path, dataset: str, split: str) -> Path:
     return Path(root) / "index" / dataset / split
 
 
-def prepare(request: Request, progress: Progress) -> list[Prepared]:
+def prepare(
+    request: Request, progress: Progress, tell: Callable[[Prepared], None] = lambda prepared: None
+) -> list[Prepared]:
     """Make the index of every wanted split; finished ones are kept.
+
+    Args:
+        request: What is wanted.
+        progress: Shows how far it is.
+        tell: Called with every split as soon as it is done, even if a later one fails.
 
     Raises:
         UsageError: An unknown data set, split or option.
         UniRefError: Files missing or bad, counts that differ, another process at work on the same data set.
     """
     entry = find_data_set(request.dataset)
-    splits = _splits(entry, request)
+    _check_splits(entry, request)
     _check_options(entry, request)
     name = str(request.options.get("name") or entry.name)
     if name != entry.name:
         _check_name(name)
-        entry = replace(entry, name=name)
+    if entry.module == "custom":
+        entry = replace(entry, name=name, group=f"custom/{name}")  # each has a media folder of its own
+    done: list[Prepared] = []
+    missing: FilesMissing | None = None
     with exclusive(Path(request.root) / "index" / name, "prepared"):
-        done = {split: found for split in splits if (found := _finished(request, entry, split)) is not None}
-        todo = [split for split in splits if split not in done]
-        bases = _bases(entry, request, todo, progress) if todo else []
-        for split in todo:
-            done[split] = _prepare_split(entry, request, split, bases, progress)
-    return [done[split] for split in splits]
+        files = _Files(entry, request, progress)
+        for split in _splits(entry, request, files):
+            try:
+                prepared = _finished(request, entry, split) or _prepare_split(entry, request, split, files(), progress)
+            except FilesMissing as error:
+                if request.splits:
+                    raise
+                missing = missing or error  # the others may be there: people fetch what they need
+                continue
+            done.append(prepared)
+            tell(prepared)
+    if missing is not None:
+        raise missing
+    return done
 
 
-def _splits(entry: DataSet, request: Request) -> list[str]:
+class _Files:
+    """The published files, looked for when the first split needs them."""
+
+    def __init__(self, entry: DataSet, request: Request, progress: Progress) -> None:
+        self._entry, self._request, self._progress = entry, request, progress
+        self._found: Published | None = None
+
+    def __call__(self) -> Published:
+        if not self._entry.group:
+            return Published()  # made, not found
+        if self._found is None:
+            r = self._request
+            splits = r.splits or self._entry.default_splits or tuple(self._entry.splits)
+            self._found = locate(self._entry, Path(r.root), r.sources, splits, r.download, self._progress)
+        return self._found
+
+
+def _check_splits(entry: DataSet, request: Request) -> None:
     unknown = [split for split in request.splits if split not in entry.splits]
     if unknown:
         raise UsageError(f"{entry.name} has no split {unknown[0]}; it has {', '.join(entry.splits)}")
-    if entry.name == "custom" and not request.splits:
+
+
+def _splits(entry: DataSet, request: Request, files: _Files) -> Sequence[str]:
+    if request.dataset == "custom" and not request.splits:
         from uniref.data.prepare.custom import splits_of
 
-        return splits_of([Path(source) for source in request.sources])
-    return list(request.splits or entry.default_splits or entry.splits)
+        made = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
+        return made if made and not request.sources else splits_of(files())
+    return list(dict.fromkeys(request.splits)) or entry.default_splits or tuple(entry.splits)
 
 
 def _check_options(entry: DataSet, request: Request) -> None:
@@ -112,9 +157,13 @@ def _check_name(name: str) -> None:
         raise UsageError(f"--name {name}: choose letters, digits, - and _, and no name of a published data set")
 
 
-def _wanted_options(request: Request) -> dict[str, Any]:
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in request.options.items()}
-    options = {name: value for name, value in options.items() if value not in (None, False)}
+def _given(request: Request) -> dict[str, Any]:
+    return {name: value for name, value in request.options.items() if value not in (None, False)}
+
+
+def _recorded(request: Request) -> dict[str, Any]:
+    """Options that shape the content, as the manifest has them: no paths."""
+    options = {name: value for name, value in _given(request).items() if not isinstance(value, Path)}
     return options | ({} if request.subset is None else {"subset": request.subset})
 
 
@@ -127,111 +176,81 @@ def _finished(request: Request, entry: DataSet, split: str) -> Prepared | None:
         index = Index.open(folder)
     except UniRefError:
         return None  # damaged or of an older format: made again
-    same = index.manifest.options == _wanted_options(request)
-    return Prepared(folder, index, fresh=False) if same else None
+    if index.manifest.options != _recorded(request):
+        return None
+    return Prepared(folder, index, fresh=False, notes=(*index.manifest.notes, *_differences(index, entry, split)))
 
 
-def _bases(entry: DataSet, request: Request, splits: Sequence[str], progress: Progress) -> list[Path]:
-    """Folders to look for published files in; archives are unpacked, addresses fetched on the way."""
-    if not entry.group:
-        return []  # made, not found
-    media = Path(request.root) / "media" / entry.group
-    bases: list[Path] = []
-    for source in request.sources:
-        if "://" in source:
-            file = download(source, media / "downloads" / Remote(source).name, progress=progress)
-            bases += _opened(file, media, progress)
-        elif not Path(source).exists():
-            raise UniRefError(f"{source}: no such file or folder")
-        else:
-            bases += _opened(Path(source), media, progress)
-    if request.download and not request.sources:
-        _fetch(entry, splits, media, progress)
-    shared = Path(request.root) / "media"
-    bases += [x for x in (media, shared) if x.is_dir()]
-    if not bases:
-        raise UniRefError(_how_to_get(entry, media))
-    return list(dict.fromkeys(bases))
-
-
-def _opened(source: Path, media: Path, progress: Progress) -> list[Path]:
-    """The folder that a source gives: itself, or what is in the archive."""
-    if source.is_dir():
-        return [source]
-    if is_archive(source):
-        unpack(source, media, progress=progress)
-        return [media]
-    return [source.parent]
-
-
-def _fetch(entry: DataSet, splits: Sequence[str], media: Path, progress: Progress) -> None:
-    remotes = [r for r in entry.remotes if not r.splits or set(r.splits) & set(splits)]
-    if not remotes:
-        raise UniRefError(_how_to_get(entry, media))
-    for remote in remotes:
-        file = download(
-            remote.url,
-            media / "downloads" / remote.name,
-            size=remote.size,
-            sha256=remote.sha256,
-            md5=remote.md5,
-            progress=progress,
-        )
-        if is_archive(file):
-            unpack(file, media, progress=progress)
-
-
-def _how_to_get(entry: DataSet, media: Path) -> str:
-    download_too = ", or let --download fetch them" if entry.remotes else ""
-    return (
-        f"{entry.name}: its files are not here. Get {entry.files} from {entry.page}, then name the folder or archives "
-        f"with --source or put them into {media}{download_too}"
-    )
-
-
-def _prepare_split(entry: DataSet, request: Request, split: str, bases: Sequence[Path], progress: Progress) -> Prepared:
+def _prepare_split(entry: DataSet, request: Request, split: str, files: Published, progress: Progress) -> Prepared:
     folder = index_folder(request.root, entry.name, split)
     staged = folder.with_name(f".{split}.new")  # as deep as the final name: relative paths stay right
     job = Job(
         dataset=entry,
         split=split,
-        bases=bases,
+        bases=files.bases,
         folder=staged,
         progress=progress,
         workers=request.workers,
         subset=request.subset,
         skip_bad=request.skip_bad,
-        options=_wanted_options(request),
+        options=_given(request),
         root=Path(request.root),
+        named=files.named,
+        elsewhere=other_folders(request.dataset),
+        sources=list(files.sources),
+        notes=list(files.notes),
     )
     try:
         importlib.import_module(f"uniref.data.prepare.{entry.module}").prepare(job)
         index = Index.open(staged)
-        notes = list(index.manifest.notes)
         if not len(index):
-            where = f" in {', '.join(map(str, bases))}" if bases else ""
-            raise UniRefError(f"{entry.name}/{split}: no samples were found{where}")
-        notes += _judge_counts(index, entry.splits[split], request)
+            raise UniRefError(_nothing(job, index))
+        notes = [*index.manifest.notes, *_judge_counts(index, entry, split, request)]
+        if job.bad_records:
+            lines = "".join(f"{line}\n" for line in job.bad_records)
+            (staged / SKIPPED).write_text(lines, encoding="utf-8", errors="replace")
         replace_folder(staged, folder)
+    except OSError as error:
+        raise UniRefError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     index = Index.open(folder)
-    return Prepared(folder, index, fresh=True, bad=tuple(job.bad_records), notes=(*notes, *leaks(index, job.root)))
+    terms = f"{entry.licence} ({entry.page})" if entry.page.startswith("http") else ""
+    notes += leaks(index, job.root)
+    return Prepared(folder, index, fresh=True, bad=tuple(job.bad_records), notes=tuple(notes), terms=terms)
 
 
-def _judge_counts(index: Index, expected: Expected, request: Request) -> list[str]:
+def _nothing(job: Job, index: Index) -> str:
+    """What to say where every step went well and no sample came out."""
+    where = f" in {', '.join(map(str, job.bases))}" if job.bases else ""
+    dropped = ", ".join(f"{count:,} x {reason}" for reason, count in index.manifest.dropped.items())
+    return (
+        f"{job.dataset.name}/{job.split}: no {job.wanted or f'{index.manifest.task.value} samples'} were found{where}: "
+        f"{index.manifest.counts['media']:,} images or videos, {index.manifest.counts['objects']:,} objects"
+        + (f"; left out: {dropped}" if dropped else "")
+    )
+
+
+def _judge_counts(index: Index, entry: DataSet, split: str, request: Request) -> list[str]:
     """Lines about published counts. Raises UniRefError where they differ and nothing explains it."""
-    if request.subset is not None:
-        return [f"only the first {request.subset} images or videos (--subset): published counts are not checked"]
-    problems = count_problems(index, expected)
-    if problems and not (request.skip_bad or request.accept_counts):
+    problems = _differences(index, entry, split)
+    allowed = request.subset is not None or request.skip_bad or request.accept_counts
+    if problems and not allowed:
         raise UniRefError(
             f"{index.manifest.name}: {'; '.join(problems)}; fetch what is missing, or pass --accept-counts"
         )
     return problems
 
 
-def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress) -> list[Prepared]:
+def _differences(index: Index, entry: DataSet, split: str) -> list[str]:
+    """Lines about how an index differs from what is published."""
+    subset = index.manifest.options.get("subset")
+    if subset is not None:
+        return [f"only the first {subset} images or videos (--subset): published counts are not checked"]
+    return count_problems(index, entry.splits[split])
+
+
+def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress, workers: int = 1) -> list[Prepared]:
     """Check prepared splits again: checksums, published counts, and that every picture is still there.
 
     Raises:
@@ -247,9 +266,8 @@ def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress) 
             continue
         index = Index.open(folder)
         index.verify()
-        check_media(index, progress)
-        subset = index.manifest.options.get("subset")
-        notes = [] if subset else count_problems(index, entry.splits[split])
+        check_media(index, progress, workers)
+        notes = (*index.manifest.notes, *_differences(index, entry, split))
         done.append(Prepared(folder, index, fresh=False, notes=notes))
     if not done:
         raise UniRefError(f"{dataset}: nothing is prepared under {Path(root) / 'index' / dataset}")

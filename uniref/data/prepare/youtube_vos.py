@@ -13,14 +13,15 @@ from typing import Any
 from uniref.data.index import IndexWriter
 from uniref.data.prepare import ytvis
 from uniref.data.prepare.clips import Clip, ClipFiles, add_clip, add_track, read_clips
-from uniref.data.prepare.job import Job
+from uniref.data.prepare.job import BadRecord, Job
+from uniref.data.prepare.meta import read_videos
 
 _FOLDERS = {"train": ("train",), "val": ("valid", "val")}
 
 
 def prepare(job: Job) -> None:
     """One sample a video with all its objects; in val each is given in the one label map that shows it."""
-    if (official := ytvis.find(job)) is not None:
+    if (official := ytvis.find(job, [f"{name}/Annotations" for name in _FOLDERS[job.split]])) is not None:
         ytvis.prepare_videos(job, official, complete=False)
         return
     base = split_folder(job)
@@ -32,7 +33,7 @@ def prepare(job: Job) -> None:
         if meta is None:
             writer.notes.append("meta.json was missing: objects are those of the label maps")
         for clip in read_clips(job, files):
-            objects = clip_objects(job, clip, meta)
+            objects = clip_objects(job, clip, meta, given=job.split == "val")
             if objects is None:
                 continue
             add_clip(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
@@ -48,33 +49,45 @@ def split_folder(job: Job) -> Path:
     return job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
 
 
-def read_meta(job: Job, base: Path) -> dict[str, dict[str, Any]] | None:
+def read_meta(job: Job, base: Path) -> dict[str, Any] | None:
     """Objects of every video by `meta.json`, which some copies lack (training only)."""
     path = base / "meta.json"
     if not path.exists() and job.split == "train":
         return None
-    data = job.read_json(path)
-    videos = data.get("videos") if isinstance(data, dict) else None
-    if not isinstance(videos, dict):
-        job.bad(path, "has no `videos`")
-        return {}
-    return {str(name): dict(video.get("objects", {})) for name, video in videos.items()}
+    return {name: video["objects"] for name, video in read_videos(job, path, "objects").items()}
 
 
-def category_ids(meta: dict[str, dict[str, Any]] | None) -> dict[str, int]:
+def category_ids(meta: Mapping[str, Any] | None) -> dict[str, int]:
     """Numbers for the category names, in alphabetical order from 1."""
-    names = {info.get("category") for objects in (meta or {}).values() for info in objects.values()}
-    return {name: place for place, name in enumerate(sorted(n for n in names if n), start=1)}
+    infos = [info for objects in (meta or {}).values() for info in objects.values() if isinstance(info, dict)]
+    names = {str(info["category"]) for info in infos if info.get("category")}
+    return {name: place for place, name in enumerate(sorted(names), start=1)}
 
 
-def clip_objects(job: Job, clip: Clip, meta: dict[str, dict[str, Any]] | None) -> dict[int, Mapping[str, Any]] | None:
-    """Objects of a clip by number; None where label maps and meta.json disagree."""
+def clip_objects(
+    job: Job, clip: Clip, meta: Mapping[str, Any] | None, given: bool = False
+) -> dict[int, Mapping[str, Any]] | None:
+    """Objects of a clip by number; None where label maps and meta.json disagree.
+
+    Args:
+        job: What is prepared.
+        clip: With its label maps.
+        meta: Objects of every video.
+        given: Every object must be shown by a label map.
+    """
     if meta is None:
         return {number: {} for number in clip.tracks}
-    objects = {int(number): info for number, info in sorted(meta[clip.name].items(), key=lambda item: int(item[0]))}
-    if extra := sorted(set(clip.tracks) - set(objects)):
-        job.bad(f"{clip.name}", f"its label maps show object {extra[0]}, which meta.json does not have")
-        return None
+    objects: dict[int, Mapping[str, Any]] | None = None
+    with job.record(clip.name):
+        listed = {int(number): dict(info) for number, info in meta[clip.name].items()}
+        for number, info in listed.items():
+            if not all(isinstance(frame, str) for frame in info.get("frames", ())):
+                raise BadRecord(f"the frames of object {number} are no list of frame names")
+        if extra := sorted(set(clip.tracks) - set(listed)):
+            raise BadRecord(f"its label maps show object {extra[0]}, which meta.json does not have")
+        if given and (lost := sorted(set(listed) - set(clip.tracks))):
+            raise BadRecord(f"object {lost[0]} of meta.json is in none of its label maps")
+        objects = dict(sorted(listed.items()))
     return objects
 
 
@@ -95,6 +108,6 @@ def add_object(
         number,
         track,
         given=min(track, default=-1) if given else -1,
-        category=categories.get(info.get("category", ""), -1),
+        category=categories.get(str(info.get("category", "")), -1),
         score_range=(listed[0], listed[-1]) if listed and given else None,
     )

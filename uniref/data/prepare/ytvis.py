@@ -1,8 +1,8 @@
 """YouTube-VIS JSON: OVIS, the released system's own preprocessed files, and users' data.
 
-`videos[]{id, file_names[], height, width, length}`, `annotations[]{id, video_id, category_id, iscrowd, segmentations[],
-bboxes[], areas[]}` with one entry a frame, null where the object is absent. The released system adds `expressions` (and
-`video`, `exp_id`) to videos and `ori_id` to annotations.
+`videos[]{id, file_names[], height, width, length}` (`file_names` may be one video file), `annotations[]{id, video_id,
+category_id, iscrowd, segmentations[], bboxes[], areas[]}` with one entry a frame, null where the object is absent. The
+released system adds `expressions` (and `video`, `exp_id`) to videos and `ori_id` to annotations.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 from uniref.core import rle
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
+from uniref.data.prepare.clip_file import clip_file_size, is_clip_file
+from uniref.data.prepare.coco_json import read_box, read_categories, relative_name, whole
 from uniref.data.prepare.job import BadRecord, Job, image_size
 
 _NAMES = {"train": ("train",), "val": ("valid", "val"), "valid_u": ("valid_u",), "test": ("test",)}
@@ -27,14 +29,26 @@ _FRAME_FOLDERS = (
     "train/JPEGImages",
     "valid/JPEGImages",
     "JPEGImages/480p",
+    "DAVIS/JPEGImages/480p",
     "images",
 )
 
 
-def find(job: Job) -> Path | None:
-    """The released system's preprocessed file of this split (`train.json`; `valid.json` or `val.json`), if given."""
-    names = _NAMES.get(job.split, (job.split,))
-    return job.find(*(f"{place}{name}.json" for place in _PLACES for name in names))
+def find(job: Job, published: Sequence[str] = (), prefix: str = "") -> Path | None:
+    """The released system's preprocessed file of this split (`train.json`; `valid.json` or `val.json`), if it is used.
+
+    Args:
+        job: What is prepared.
+        published: Places of the publishers' own annotations, which say more: the preprocessed file is taken where
+            there are none, or where the user named it itself.
+        prefix: Of its name.
+    """
+    names = [f"{prefix}{name}.json" for name in _NAMES.get(job.split, (job.split,))]
+    if (named := next((path for path in job.named if path.name in names), None)) is not None:
+        return named
+    if published and job.find(*published) is not None:
+        return None
+    return job.find(*(f"{place}{name}" for place in _PLACES for name in names))
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,9 @@ class Video:
     folder: str
     """Of the frames, relative to the media root."""
     frames: tuple[str, ...]
+    """Names within the folder; none where the clip is a video file, which `folder` then is."""
+    length: int
+    """Frames."""
     annotations: tuple[Mapping[str, Any], ...]
 
     @property
@@ -74,32 +91,44 @@ class YoutubeVis:
     def __init__(self, job: Job, path: Path, root: Path | None = None) -> None:
         self.job, self.path = job, path
         data = job.read_json(path)
-        if not isinstance(data, dict) or not isinstance(data.get("videos"), list):
+        if not isinstance(data, dict):
+            data = {}
+        self.records = self._records(data, "video", "file_names")
+        if not self.records:
             job.bad(path, "is no YouTube-VIS JSON (no `videos` list)")
-            data = {"videos": []}
-        self.records: Sequence[Mapping[str, Any]] = job.first(data["videos"])
-        self.categories = {int(c["id"]): str(c["name"]) for c in data.get("categories") or ()}
+        self.categories = read_categories(path)
         self.by_video: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-        for annotation in data.get("annotations") or ():  # OVIS has null for splits without truth
-            self.by_video[annotation["video_id"]].append(annotation)
-        self._check_ids(data)
+        known = {record["id"] for record in self.records}
+        for annotation in self._records(data, "annotation", "video_id"):
+            if annotation["video_id"] in known:
+                self.by_video[annotation["video_id"]].append(annotation)
+            else:
+                job.bad(f"{path}: annotation {annotation['id']}", f"video {annotation['video_id']} is not listed")
+        self.records = job.first(self.records)
         self.root = root or self._find_root()
 
-    def _check_ids(self, data: Mapping[str, Any]) -> None:
-        for kind in ("videos", "annotations"):
-            seen: set[Any] = set()
-            for record in data.get(kind) or ():
-                if record["id"] in seen:
-                    self.job.bad(self.path, f"{kind}: id {record['id']} occurs twice")
-                seen.add(record["id"])
-        known = {record["id"] for record in data["videos"]}
-        for video in sorted(set(self.by_video) - known):
-            self.job.bad(self.path, f"annotations of video {video}, which is not listed")
+    def _records(self, data: Mapping[str, Any], kind: str, field: str) -> Sequence[Mapping[str, Any]]:
+        """The usable entries of a list (OVIS has null for splits without truth), with unique ids."""
+        found: dict[int, Mapping[str, Any]] = {}
+        for place, record in enumerate(data.get(f"{kind}s") or ()):
+            where = f"{kind} {record.get('id')}" if isinstance(record, dict) else f"{kind} {record}"
+            with self.job.record(f"{self.path}: {where} (at {place})"):
+                wanted = list if field == "file_names" else int
+                if (
+                    not isinstance(record["id"], int)
+                    or not isinstance(record[field], wanted)
+                    or whole(record["id"], 64) < 0
+                ):
+                    raise BadRecord(f"its id or {field} is of another type than expected")
+                if record["id"] in found:
+                    raise BadRecord("its id occurs twice")
+                found[record["id"]] = record
+        return list(found.values())
 
     def _find_root(self) -> Path:
         if not self.records:
             return self.path.parent
-        first = str(self.records[0]["file_names"][0])
+        first = next((str(names[0]) for record in self.records if (names := record["file_names"])), "")
         found = self.job.need(*(str(PurePosixPath(folder) / first) for folder in _FRAME_FOLDERS))
         return found.parents[len(PurePosixPath(first).parts) - 1]
 
@@ -113,34 +142,43 @@ class YoutubeVis:
                 yield video
 
     def _video(self, record: Mapping[str, Any]) -> Video:
-        names = [PurePosixPath(str(name)) for name in record["file_names"]]
+        names = [PurePosixPath(relative_name(name)) for name in record["file_names"]]
+        texts = record.get("expressions") or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise BadRecord("its expressions are no list of texts")
+        if len(names) == 1 and is_clip_file(names[0].name):
+            folder, frames = names[0], tuple[str, ...]()
+            length, height, width = clip_file_size(self.root / folder)
+        else:
+            folder, frames = self._frames(names)
+            length, (height, width) = len(frames), image_size(self.root / names[0])
+        if length != record.get("length", length):
+            raise BadRecord(f"its length is {record['length']}, but it has {length} frames")
+        if (height, width) != (record["height"], record["width"]):
+            raise BadRecord(f"{names[0]} is {width} x {height}, the record says {record['width']} x {record['height']}")
+        annotations = tuple(self.by_video.get(record["id"], ()))
+        title = str(record.get("video") or (folder.name if frames else folder.stem) or record["id"])
+        return Video(record, title, folder.as_posix(), frames, length, annotations)
+
+    def _frames(self, names: Sequence[PurePosixPath]) -> tuple[PurePosixPath, tuple[str, ...]]:
         folders = {name.parent for name in names}
         if len(folders) != 1:
             raise BadRecord(f"its frames lie in {len(folders)} folders")
-        if len(names) != record.get("length", len(names)):
-            raise BadRecord(f"length {record['length']}, but {len(names)} file names")
-        folder = folders.pop()
         for name in names:
             if not (self.root / name).exists():
                 raise BadRecord(f"{self.root / name}: no such file")
-        size = image_size(self.root / names[0])
-        if size != (record["height"], record["width"]):
-            raise BadRecord(
-                f"{names[0]} is {size[1]} x {size[0]}, the record says {record['width']} x {record['height']}"
-            )
-        annotations = tuple(self.by_video.get(record["id"], ()))
-        title = str(record.get("video") or folder.name or record["id"])
-        return Video(record, title, folder.as_posix(), tuple(n.name for n in names), annotations)
+        return folders.pop(), tuple(name.name for name in names)
 
 
 def add_video(writer: IndexWriter, video: Video, root: str, complete: bool) -> int:
     """Begin a video's media."""
     return writer.add_media(
         name=video.name,
-        kind="frames",
+        kind="frames" if video.frames else "video",
         root=root,
         path=video.folder,
         frames=video.frames,
+        length=video.length,
         width=video.width,
         height=video.height,
         source_id=int(video.record["id"]),
@@ -154,20 +192,20 @@ def add_annotation(writer: IndexWriter, video: Video, annotation: Mapping[str, A
     Raises:
         BadRecord: Lists of another length than the video, masks of another size.
     """
-    masks = annotation.get("segmentations") or [None] * len(video.frames)
-    boxes = annotation.get("bboxes") or [None] * len(video.frames)
+    masks = annotation.get("segmentations") or [None] * video.length
+    boxes = annotation.get("bboxes") or [None] * video.length
     places = []
     for what, entries in (("segmentations", masks), ("bboxes", boxes)):
-        if len(entries) != len(video.frames):
-            raise BadRecord(f"annotation {annotation['id']}: {len(entries)} {what} for {len(video.frames)} frames")
+        if len(entries) != video.length:
+            raise BadRecord(f"annotation {annotation['id']}: {len(entries)} {what} for {video.length} frames")
     for frame, (mask, box) in enumerate(zip(masks, boxes, strict=True)):
         if mask is None and box is None:
             continue
         places.append((frame, *_geometry(annotation, mask, box, video)))
     first = places[0][0] if places else -1
     row = writer.add_object(
-        source_id=int(annotation.get("ori_id", annotation["id"])),
-        category=int(annotation.get("category_id", -1)),
+        source_id=whole(annotation.get("ori_id", annotation["id"]), 64),
+        category=whole(annotation.get("category_id", -1)),
         crowd=bool(annotation.get("iscrowd", 0)),
         given_frame=first if given else -1,
     )
@@ -187,7 +225,7 @@ def _geometry(
         return counts, rle.box(counts, video.height, video.width), rle.area(counts, video.height, video.width)
     if box is None:
         raise BadRecord(f"annotation {annotation['id']}: neither a mask nor a box")
-    x, y, w, h = (float(value) for value in box)
+    x, y, w, h = read_box(box)
     return None, (x, y, x + w, y + h), w * h
 
 
@@ -202,9 +240,11 @@ def prepare_videos(job: Job, path: Path, *, complete: bool) -> None:
 
 
 def add_all(job: Job, writer: IndexWriter, video: Video, given: bool) -> list[int]:
-    """Every object of a video; unusable ones are reported."""
+    """Every object of a video; unusable ones are reported. Returns the rows of those that are no crowd."""
     rows = []
     for annotation in video.annotations:
         with job.record(f"{job.dataset.name}/{job.split}: video {video.name}"):
-            rows.append(add_annotation(writer, video, annotation, given))
+            row = add_annotation(writer, video, annotation, given)
+            if not annotation.get("iscrowd"):
+                rows.append(row)
     return rows

@@ -1,0 +1,171 @@
+"""Where the published files of a data set are: folders, archives and addresses that the user names, downloads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from uniref.core.errors import UniRefError
+from uniref.core.files import sha256
+from uniref.core.progress import Progress
+from uniref.data.fetch import download, unpack
+from uniref.data.fetch.unpack import holds, is_archive, is_being_unpacked, is_unpacked
+from uniref.data.index import Source
+from uniref.data.prepare.entry import DataSet, Remote
+
+_ANNOTATIONS = (".json", ".p", ".txt", ".csv")
+_HASHED = (
+    1 << 30
+)  # archives up to this size are hashed for the manifest; larger ones only where a checksum is published
+_DRIVES = ("drive.google.com", "docs.google.com", "1drv.ms", "onedrive.live.com", "pan.baidu.com", "kaggle.com")
+"""Hosts that answer a plain request with a page for people."""
+
+
+@dataclass
+class Published:
+    """What a converter may read."""
+
+    bases: list[Path] = field(default_factory=list)
+    """Folders to search, in this order."""
+    named: list[Path] = field(default_factory=list)
+    """Files that were named one by one."""
+    sources: list[Source] = field(default_factory=list)
+    """Archives, for the manifest."""
+    notes: list[str] = field(default_factory=list)
+
+
+def locate(
+    entry: DataSet, root: Path, sources: Sequence[str], splits: Sequence[str], fetch: bool, progress: Progress
+) -> Published:
+    """Find the files of a data set; archives are unpacked, addresses fetched on the way.
+
+    Args:
+        entry: The data set.
+        root: Folder of all indices and media.
+        sources: Folders, archives, annotation files or addresses.
+        splits: What is wanted of it.
+        fetch: Download what has a public address and is not there yet.
+        progress: Shows how far it is.
+
+    Raises:
+        UniRefError: Nothing is there; a source is missing, no archive, or damaged.
+    """
+    media = root / "media" / entry.group
+    found = Published()
+    for source in sources:
+        if "://" in source:
+            _open(found, entry, _fetch_address(source, media / "downloads", progress), media, progress)
+        elif not Path(source).exists():
+            raise UniRefError(f"{source}: no such file or folder")
+        else:
+            _open(found, entry, Path(source), media, progress)
+    for archive in sorted(path for path in media.glob("*") if path.is_file() and is_archive(path)):
+        _open(found, entry, archive, media, progress)
+    shared = () if entry.module == "custom" else (root / "media",)  # where other data sets' pictures may serve
+    if fetch:
+        _fetch(found, entry, splits, media, [*found.bases, media, *shared], progress)
+    found.bases += [x for x in (media, *shared) if x.is_dir()]
+    found.bases = list(dict.fromkeys(found.bases))
+    if not found.bases:
+        raise UniRefError(_how_to_get(entry, media))
+    return found
+
+
+def _open(found: Published, entry: DataSet, source: Path, media: Path, progress: Progress) -> None:
+    """Add the folder that a source gives: itself, what is in the archive, where the file lies."""
+    if source.is_dir():
+        found.bases.append(source)
+    elif is_archive(source):
+        remote = next((r for r in entry.remotes if r.name == source.name and r.sha256), None)
+        target = media
+        if entry.module == "custom":  # nothing of another archive, or of an older version of this one, is mixed in
+            target = media / source.name.partition(".")[0]
+            if not holds(source, target):
+                shutil.rmtree(target, ignore_errors=True)
+        _unpack(found, source, target, remote, progress)
+        found.bases.append(target)
+    elif source.suffix.lower() in _ANNOTATIONS:
+        found.bases.append(source.parent)
+        found.named.append(source)
+    else:
+        raise UniRefError(
+            f"{source}: is neither a folder, an archive (zip, tar, tar.gz, 7z, ...) nor an annotation file "
+            f"({', '.join(_ANNOTATIONS)})"
+        )
+
+
+def _unpack(found: Published, archive: Path, target: Path, remote: Remote | None, progress: Progress) -> None:
+    unpack(archive, target, progress=progress)
+    size = archive.stat().st_size
+    digest = sha256(archive) if remote is not None or size <= _HASHED else None
+    found.sources.append(Source(name=archive.name, size=size, sha256=digest))
+    if remote is None or not remote.sha256:
+        return
+    if digest not in remote.sha256:
+        found.notes.append(f"{archive.name} is not the published file (its SHA-256 is {digest})")
+    elif remote.editions:
+        found.notes.append(f"{archive.name} is {remote.editions[remote.sha256.index(digest)]}")
+
+
+def _fetch_address(url: str, downloads: Path, progress: Progress) -> Path:
+    """Fetch what the user names; each address has a place of its own.
+
+    Raises:
+        UniRefError: Not fetched, or a page for people instead of a file.
+    """
+    parts = urlsplit(url)
+    host, steps = parts.hostname or "", [unquote(step) for step in parts.path.split("/") if step]
+    if any(host == drive or host.endswith(f".{drive}") for drive in _DRIVES):
+        raise UniRefError(f"{url}: {host} gives no file to a plain request; fetch it by hand and name the file")
+    if not host or not steps or any(step in ("..", ".") or "/" in step for step in steps):
+        raise UniRefError(f"{url}: names no file")
+    if not is_archive(Path(steps[-1])) and Path(steps[-1]).suffix.lower() not in _ANNOTATIONS:
+        raise UniRefError(f"{url}: names no archive (zip, tar, tar.gz, 7z, ...); fetch it by hand and name the file")
+    file = download(url, downloads.joinpath(f"{host}_{parts.port or 0}", *steps), progress=progress)
+    with file.open("rb") as stream:
+        start = stream.read(64).lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html")):
+        file.unlink()
+        raise UniRefError(f"{url}: answers with a web page, not with a file; fetch it by hand and name the file")
+    return file
+
+
+def _fetch(
+    found: Published,
+    entry: DataSet,
+    splits: Sequence[str],
+    media: Path,
+    places: Sequence[Path],
+    progress: Progress,
+) -> None:
+    remotes = [r for r in entry.remotes if not r.splits or set(r.splits) & set(splits)]
+    if not remotes and not found.bases:
+        raise UniRefError(f"{entry.name}: has no public address to fetch from. {_how_to_get(entry, media)}")
+    for remote in remotes:
+        target = media / remote.folder
+        archive = is_archive(Path(remote.name))
+        file = (media / "downloads" / remote.folder if archive else target) / remote.name
+        if is_unpacked(file, target) and not file.exists():
+            continue  # the archive was deleted to save space
+        if not file.exists() and not is_being_unpacked(file, target) and _there(remote, places):
+            continue
+        download(remote.url, file, size=remote.size, sha256=remote.sha256, md5=remote.md5, progress=progress)
+        if archive:
+            _unpack(found, file, target, remote, progress)
+
+
+def _there(remote: Remote, places: Sequence[Path]) -> bool:
+    """Whether one of the paths that make a remote needless exists, in a folder or one below it."""
+    below = [x for place in places if place.is_dir() for x in (place, *place.iterdir()) if x.is_dir()]
+    return any((place / path).exists() for place in below for path in remote.instead)
+
+
+def _how_to_get(entry: DataSet, media: Path) -> str:
+    download_too = ", or let --download fetch them" if entry.remotes else ""
+    return (
+        f"{entry.name}: its files are not here. Get {entry.files} from {entry.page}, then name the folder or archives "
+        f"with --source or put them into {media}{download_too}"
+    )
