@@ -122,15 +122,19 @@ def youtube_texts(root: Path) -> None:
 
 
 def lvos(root: Path) -> None:
-    """One val video (an unseen one) whose object starts in the second frame; every frame has a label map."""
-    names = ["00000001", "00000006", "00000011"]
+    """One val video (an unseen one) whose object starts in the second of four frames; every frame has a label map.
+
+    As published, `end` is the frame after the last one that is scored.
+    """
+    names = ["00000001", "00000006", "00000011", "00000016"]
     for split, video in (("valid", "R3UJGYwy"), ("train", "aB3dE5fG")):
         for t, name in enumerate(names):
             picture(root / f"{split}/JPEGImages/{video}/{name}.jpg")
             boxes = {1: (2, 2, 8, 8)} if t > 0 or split == "train" else {}
             label_map(root / f"{split}/Annotations/{video}/{name}.png", boxes)
         start = names[1] if split == "valid" else names[0]
-        info = {"frame_range": {"start": start, "end": names[2], "frame_nums": "2"}}
+        count = str(3 - names.index(start))
+        info = {"frame_range": {"start": start, "end": names[3], "frame_nums": count}}
         write_json(root / f"{split}/{split}_meta.json", {"videos": {video: {"objects": {"1": info}}}})
 
 

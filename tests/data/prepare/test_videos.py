@@ -68,6 +68,10 @@ def test_ref_davis17(tmp_path: Path, prepare: Prepare) -> None:
     assert texts(index)[2][1] == "the caf\u00e9"  # from Latin-1
     assert [index.expression(e).source_id for e in index.sample(2).expressions] == ["2", "6"]
     assert [index.object(o).source_id for o in index.sample(2).objects] == [1, 2]
+    void = [row for row in index.media(0).objects if index.object(row).crowd]
+    assert [index.object(row).source_id for row in void] == [255]
+    np.testing.assert_array_equal(index.annotations(void[0]).mask(3), build.box_mask(20, 0, 24, 32))
+    assert not any(index.object(row).crowd for row in index.media(1).objects)  # goat has none
 
 
 def test_youtube_vos(tmp_path: Path, prepare: Prepare) -> None:
@@ -118,7 +122,7 @@ def test_lvos(tmp_path: Path, prepare: Prepare) -> None:
     index = prepare("lvos", tmp_path / "l", "val")
     thing = index.object(0)
     assert (thing.given_frame, thing.score_range, thing.seen) == (1, (1, 2), False)
-    assert index.annotations(0).roles.tolist() == [TRUTH | GIVEN, TRUTH]
+    assert index.annotations(0).roles.tolist() == [TRUTH | GIVEN, TRUTH, TRUTH]  # the last one is not scored
     train = prepare("lvos", tmp_path / "l", "train")
     assert train.object(0).given_frame == -1
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.labels import Region, read_label_map, regions
+from uniref.data.prepare.labels import VOID, Region, read_label_map, regions
 from uniref.media.image import EXTENSIONS
 
 T = TypeVar("T")
@@ -38,6 +38,8 @@ class Clip:
     """Regions by object id, then frame index."""
     labelled: tuple[int, ...]
     """Frames that have a label map."""
+    void: Mapping[int, Region] = field(default_factory=dict)
+    """Regions that belong to nothing (label 255), by frame index."""
     problem: str = ""
     """Why it cannot be used."""
 
@@ -47,7 +49,7 @@ def read_clip(files: ClipFiles) -> Clip:
     try:
         return _read(files)
     except BadRecord as error:
-        return Clip(files.name, (), 0, 0, {}, (), str(error))
+        return Clip(files.name, (), 0, 0, {}, (), problem=str(error))
 
 
 def _read(files: ClipFiles) -> Clip:
@@ -71,10 +73,11 @@ def _read(files: ClipFiles) -> Clip:
             raise BadRecord(f"{path}: is {_text(labels.shape)}, the frame {_text(size)}")
         place = places[path.stem]
         labelled.append(place)
-        for number, region in regions(labels).items():
+        for number, region in regions(labels, void=True).items():
             tracks.setdefault(number, {})[place] = region
     ordered = {number: dict(sorted(tracks[number].items())) for number in sorted(tracks)}
-    return Clip(files.name, tuple(names), *size, ordered, tuple(sorted(labelled)))
+    void = ordered.pop(VOID, {})
+    return Clip(files.name, tuple(names), *size, ordered, tuple(sorted(labelled)), void)
 
 
 def _label_maps(folder: Path | None) -> Sequence[Path]:
@@ -140,11 +143,14 @@ def add_track(
     given: int = -1,
     only_given: bool = False,
     category: int = -1,
+    crowd: bool = False,
     score_range: tuple[int, int] | None = None,
     seen: bool | None = None,
 ) -> int:
     """An object with its regions. With `only_given` the others stay hidden: what an evaluation gives to a model."""
-    row = writer.add_object(source_id=number, category=category, given_frame=given, score_range=score_range, seen=seen)
+    row = writer.add_object(
+        source_id=number, category=category, crowd=crowd, given_frame=given, score_range=score_range, seen=seen
+    )
     for frame, region in track.items():
         if only_given and frame != given:
             continue

@@ -43,8 +43,13 @@ def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
         raise BadRecord(f"damaged picture ({error})") from None
 
 
-def regions(labels: npt.NDArray[np.uint8]) -> dict[int, Region]:
-    """Every object of a label map, uint8 [H, W], in one pass over the pixels; 0 is background and 255 void."""
+def regions(labels: npt.NDArray[np.uint8], void: bool = False) -> dict[int, Region]:
+    """Every object of a label map, uint8 [H, W], in one pass over the pixels; 0 is background and 255 void.
+
+    Args:
+        labels: The label map.
+        void: Whether the void region is wanted too, as `VOID`.
+    """
     height, width = labels.shape
     flat = labels.ravel(order="F")
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -53,7 +58,7 @@ def regions(labels: npt.NDArray[np.uint8]) -> dict[int, Region]:
     values = flat[starts]
     found = {}
     for value in np.unique(values):
-        if value in (0, VOID):
+        if value == 0 or (value == VOID and not void):
             continue
         mine = values == value
         first, last = starts[mine], ends[mine]

@@ -1,7 +1,8 @@
 """LVOS v1: `<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}` and `<split>_meta.json`.
 
 Frame names start at 00000001 and step by 5. Validation has masks of every frame; an object is given in the first frame
-of its `frame_range` and scored over that range.
+of its `frame_range` and scored in `frame_nums` frames from there: the published evaluator stops before `end`, and
+divides by that number.
 """
 
 from __future__ import annotations
@@ -85,16 +86,17 @@ def _read_meta(job: Job, base: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _ranges(clip: Clip, objects: Mapping[str, Any]) -> dict[int, tuple[int, int]]:
-    """First and last frame of every object."""
+    """First and last scored frame of every object."""
     places = {Path(name).stem: place for place, name in enumerate(clip.frames)}
     found = {}
     for number, info in sorted(objects.items(), key=lambda item: int(item[0])):
-        ends = [info["frame_range"][which] for which in ("start", "end")]
-        if places.get(ends[0]) is None:
-            raise BadRecord(f"object {number} starts at frame {ends[0]}, which does not exist")
-        start = places[ends[0]]
-        track = clip.tracks.get(int(number), {})
-        if start not in track:
-            raise BadRecord(f"object {number} has no mask in its first frame {ends[0]}")
-        found[int(number)] = (start, places.get(ends[1], len(places) - 1))
+        limits = info["frame_range"]
+        start = places.get(limits["start"])
+        if start is None:
+            raise BadRecord(f"object {number} starts at frame {limits['start']}, which does not exist")
+        if start not in clip.tracks.get(int(number), {}):
+            raise BadRecord(f"object {number} has no mask in its first frame {limits['start']}")
+        before = places.get(limits["end"], len(places))
+        count = int(limits.get("frame_nums", before - start))
+        found[int(number)] = (start, min(start + max(count, 1), len(places)) - 1)
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
 from uniref.data.prepare.job import Job
+from uniref.data.prepare.labels import VOID
 
 _TEXTS = (
     ("Davis17_annot1.txt", "utf-8"),
@@ -47,6 +48,8 @@ def prepare(job: Job) -> None:
             undescribed += len(set(clip.tracks) - set(numbers))
             add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)
             rows = {number: add_track(writer, number, track) for number, track in clip.tracks.items()}
+            if clip.void:  # the unsupervised protocol leaves these pixels out
+                add_track(writer, VOID, clip.void, crowd=True)
             for annotator, expressions in enumerate(described):
                 added = [
                     writer.add_expression(
