@@ -17,6 +17,7 @@ from uniref.core.tasks import Task
 from uniref.evaluation.benchmark import Benchmark, open_benchmark
 from uniref.evaluation.finish import REPORT, RESULTS, SEQUENCES, SUBMISSION, Ending, Incomplete, Work, request_of
 from uniref.evaluation.image_predictions import foreign_predictions
+from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import check_root
 from uniref.evaluation.published import recognise
 from uniref.evaluation.run import Predict, predict_units, work
@@ -28,6 +29,7 @@ from uniref_cli.console import Console
 from uniref_cli.shards import Shard, local_device
 
 _TOLD = 50  # names of bad files on the terminal
+BAD = "bad-files.txt"  # all of them, where there are more
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,32 @@ def named_data(given: Sequence[str], recipe: Path | None) -> list[str]:
     if names and recipe is not None:
         raise UsageError("give either --data or --recipe")
     if recipe is not None:
-        from uniref.recipe.load import load_recipe
-
-        stages = [stage.evaluation.data for stage in load_recipe(recipe).stages.values() if stage.evaluation]
-        names = list(stages[-1]) if stages else []
-        if not names:
-            raise UsageError(f"{recipe}: no stage has evaluation.data; name the data with --data")
+        names = list(_evaluated_stage(recipe)[1])
     if not names:
         raise UsageError("nothing to evaluate; name prepared splits with --data dataset/split")
     return list(dict.fromkeys(names))
+
+
+def trained_checkpoint(recipe: Path) -> Path:
+    """What `uniref train RECIPE` leaves at the end of the stage whose evaluation `named_data` names.
+
+    Raises:
+        UsageError: It is not there.
+    """
+    folder = Path("runs") / recipe.stem / _evaluated_stage(recipe)[0] / "final"
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: the recipe's model is not there (train it first); name one with --checkpoint")
+    return folder
+
+
+def _evaluated_stage(recipe: Path) -> tuple[str, Sequence[str]]:
+    """Name and data of a recipe's last stage that evaluates. Raises UsageError."""
+    from uniref.recipe.load import load_recipe
+
+    stages = [(name, stage.evaluation.data) for name, stage in load_recipe(recipe).stages.items() if stage.evaluation]
+    if not stages or not stages[-1][1]:
+        raise UsageError(f"{recipe}: no stage has evaluation.data; name the data with --data")
+    return stages[-1]
 
 
 class Evaluation:
@@ -90,7 +109,7 @@ class Evaluation:
         benchmark = self._benchmarks[0]
         lines = check_submission(benchmark, path, self._workers(False), self.console.progress)
         self._tell_bad(lines)
-        state = f"{len(lines)} things are wrong" if lines else "is what the server wants"
+        state = f"not what the server wants: {len(lines)} wrong" if lines else "is what the server wants"
         self.console.say(f"{path}: {state} ({benchmark.data})")
         self.console.result({"submission": str(path), "data": benchmark.data, "good": not lines, "problems": lines})
         return 1 if lines else 0
@@ -126,7 +145,7 @@ class Evaluation:
         try:
             records = ending.finish(works, self.console.progress)
         except Incomplete as error:
-            self._tell_bad(error.lines)
+            self._tell_bad(error.lines, settings.out / BAD)
             raise
         self._tell(works, records)
         return 0
@@ -255,11 +274,15 @@ class Evaluation:
             return 1
         return default_workers()
 
-    def _tell_bad(self, lines: Sequence[str]) -> None:
+    def _tell_bad(self, lines: Sequence[str], whole: Path | None = None) -> None:
+        """Warn of every line; of many, the first ones, and all go to the file `whole` or to --json."""
         for line in lines[:_TOLD]:
             self.console.warn(line)
-        if len(lines) > _TOLD:
-            self.console.warn(f"and {len(lines) - _TOLD} more")
+        if len(lines) <= _TOLD:
+            return
+        if whole is not None:
+            write_atomic(whole, "".join(f"{line}\n" for line in lines))
+        self.console.warn(f"and {len(lines) - _TOLD} more; {whole or '--json'} has all of them")
 
     def _tell(self, works: Sequence[Work], records: Sequence[dict[str, Any]]) -> None:
         out = self.settings.out

@@ -16,7 +16,7 @@ from uniref.evaluation.metrics.detection import box_precision
 from uniref.evaluation.score_clips import Track
 from uniref.evaluation.score_images import Item, class_agnostic, coco_form
 from uniref.evaluation.store import Store
-from uniref.evaluation.summaries import CLIP_SUMMARIES, IMAGE_SUMMARIES, Numbers
+from uniref.evaluation.summaries import CLIP_SUMMARIES, IMAGE_SUMMARIES, Numbers, caveat
 
 
 @dataclass
@@ -91,7 +91,10 @@ def gather(store: Store, strays: Sequence[str] = ()) -> Outcome:
     elif benchmark.protocol.is_video:
         tracks = [Track(**record) for record in records]
         scored_tracks = [track for track in tracks if track.frames]
-        numbers = CLIP_SUMMARIES[benchmark.protocol.summary](scored_tracks) if scored_tracks else {}
+        summary = benchmark.protocol.summary
+        numbers = CLIP_SUMMARIES[summary](scored_tracks) if scored_tracks else {}
+        if scored_tracks and (line := caveat(summary, scored_tracks)):
+            notes.append(line)
         if issues.missing:
             notes.append(f"incomplete: {len(issues.missing)} missing masks were left out of the scores")
     else:
