@@ -98,8 +98,7 @@ class Evaluation:
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings, self.console = settings, console
-        # at which size the checkpoint wants to see pictures, where that is not the protocol's
-        self._sides = read_config(settings.checkpoint).sides if settings.checkpoint is not None else None
+        self._sides = _made_for(settings.checkpoint) if settings.checkpoint is not None else None
         self._benchmarks = [benchmark for name in settings.data for benchmark in self._open(name)]
 
     def check(self, path: Path) -> int:
@@ -170,6 +169,8 @@ class Evaluation:
         if settings.predictions is not None and len(self._benchmarks) != 1:
             raise UsageError("--predictions: are of one split; name only that one with --data (and one of --shots)")
         for benchmark in self._benchmarks:
+            if settings.checkpoint is not None and (lack := self._lack(benchmark.protocol.task)):
+                raise UsageError(f"{settings.checkpoint}: {lack}, so it cannot do {benchmark.data}")
             if settings.predictions is not None and not benchmark.has_truth:
                 raise UsageError(
                     f"{benchmark.data}: only a server has its truth; give yours with --truth, or see --check-submission"
@@ -180,6 +181,18 @@ class Evaluation:
             raise UsageError("--overwrite: would remove the work of other parts; delete the folder and run them again")
         if settings.gpus is not None:
             self._devices()
+
+    def _lack(self, task: Task) -> str | None:
+        """What the checkpoint lacks for a task; told before anything is predicted."""
+        assert self.settings.checkpoint is not None
+        model = read_config(self.settings.checkpoint).model
+        if model is None:
+            return None  # loading tells
+        if task == Task.DETECTION:
+            return "a SAM model finds objects by a reference only" if model.family == "sam" else None
+        if task in (Task.RIS, Task.RVOS):
+            return "has no text encoder" if model.text is None else None
+        return "has no mask encoder" if model.mask_encoder is None else None
 
     def _begin(self, benchmark: Benchmark) -> Work:
         settings = self.settings
@@ -295,3 +308,12 @@ class Evaluation:
         for each in works if self.settings.submission else ():
             self.console.say(f"{each.store.benchmark.data}: {each.store.folder / SUBMISSION}")
         self.console.say(f"-> {out / REPORT}, {out / RESULTS}, {out / SEQUENCES}")
+
+
+def _made_for(checkpoint: Path) -> tuple[int, int] | None:
+    """Sides of the inputs that a checkpoint is made for, where they are not the protocol's: a SAM's fill its square."""
+    config = read_config(checkpoint)
+    if config.sides is None and config.model is not None and config.model.family == "sam":
+        side = config.model.image_encoder.image_size
+        return side, side
+    return config.sides
