@@ -159,7 +159,8 @@ def evaluate(
     alone. If machines do not share a disk, copy their folders together and run once more without --shard.
     """
     console = Console(quiet=quiet, json_lines=as_json)
-    from uniref_cli.evaluating import Evaluation, Settings, named_data, trained_checkpoint
+    from uniref_cli.eval_data import named_data, trained_checkpoint
+    from uniref_cli.evaluating import Evaluation, Settings
     from uniref_cli.shards import parse_shard, shard_of_environment
 
     names = named_data(data or [], recipe)
