@@ -52,7 +52,8 @@ def evaluate(
     recipe: Annotated[
         Path | None,
         typer.Option(
-            help="Take the data from the evaluation of a training recipe (of its last stage that has one).",
+            help="Take the data from a training recipe's last stage that evaluates and, without --checkpoint, its "
+            "result, runs/NAME/STAGE/final.",
             show_default=False,
             rich_help_panel=_WHAT,
         ),
@@ -159,12 +160,15 @@ def evaluate(
     """
     console = Console(quiet=quiet, json_lines=as_json)
     from uniref.weights.bundled import checkpoint_folder
-    from uniref_cli.evaluating import Evaluation, Settings, named_data
+    from uniref_cli.eval_data import named_data, trained_checkpoint
+    from uniref_cli.evaluating import Evaluation, Settings
     from uniref_cli.shards import parse_shard, shard_of_environment
 
     names = named_data(data or [], recipe)
     if check_submission is not None and (checkpoint or predictions):
         raise UsageError("--check-submission: checks and nothing else; leave out --checkpoint and --predictions")
+    if recipe is not None and checkpoint is None and predictions is None and check_submission is None:
+        checkpoint = str(trained_checkpoint(recipe))
     settings = Settings(
         root=root,
         data=names,

@@ -17,6 +17,7 @@ from uniref.core.tasks import Task
 from uniref.evaluation.benchmark import Benchmark, open_benchmark
 from uniref.evaluation.finish import REPORT, RESULTS, SEQUENCES, SUBMISSION, Ending, Incomplete, Work, request_of
 from uniref.evaluation.image_predictions import foreign_predictions
+from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import check_root
 from uniref.evaluation.published import recognise
 from uniref.evaluation.run import Predict, predict_units, work
@@ -28,6 +29,7 @@ from uniref_cli.console import Console
 from uniref_cli.shards import Shard, local_device
 
 _TOLD = 50  # names of bad files on the terminal
+BAD = "bad-files.txt"  # all of them, where there are more
 
 
 @dataclass(frozen=True)
@@ -53,34 +55,12 @@ class Settings:
     workers: int | None
 
 
-def named_data(given: Sequence[str], recipe: Path | None) -> list[str]:
-    """Names of `--data`, or of a recipe's evaluation.
-
-    Raises:
-        UsageError: Neither or both, or the recipe evaluates nothing.
-    """
-    names = [name.strip() for text in given for name in text.split(",") if name.strip()]
-    if names and recipe is not None:
-        raise UsageError("give either --data or --recipe")
-    if recipe is not None:
-        from uniref.recipe.load import load_recipe
-
-        stages = [stage.evaluation.data for stage in load_recipe(recipe).stages.values() if stage.evaluation]
-        names = list(stages[-1]) if stages else []
-        if not names:
-            raise UsageError(f"{recipe}: no stage has evaluation.data; name the data with --data")
-    if not names:
-        raise UsageError("nothing to evaluate; name prepared splits with --data dataset/split")
-    return list(dict.fromkeys(names))
-
-
 class Evaluation:
     """Predicts, scores, merges and tells."""
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings, self.console = settings, console
-        # at which size the checkpoint wants to see pictures, where that is not the protocol's
-        self._sides = read_config(settings.checkpoint).sides if settings.checkpoint is not None else None
+        self._sides = _made_for(settings.checkpoint) if settings.checkpoint is not None else None
         self._benchmarks = [benchmark for name in settings.data for benchmark in self._open(name)]
 
     def check(self, path: Path) -> int:
@@ -90,7 +70,7 @@ class Evaluation:
         benchmark = self._benchmarks[0]
         lines = check_submission(benchmark, path, self._workers(False), self.console.progress)
         self._tell_bad(lines)
-        state = f"{len(lines)} things are wrong" if lines else "is what the server wants"
+        state = f"not what the server wants: {len(lines)} wrong" if lines else "is what the server wants"
         self.console.say(f"{path}: {state} ({benchmark.data})")
         self.console.result({"submission": str(path), "data": benchmark.data, "good": not lines, "problems": lines})
         return 1 if lines else 0
@@ -126,7 +106,7 @@ class Evaluation:
         try:
             records = ending.finish(works, self.console.progress)
         except Incomplete as error:
-            self._tell_bad(error.lines)
+            self._tell_bad(error.lines, settings.out / BAD)
             raise
         self._tell(works, records)
         return 0
@@ -151,6 +131,8 @@ class Evaluation:
         if settings.predictions is not None and len(self._benchmarks) != 1:
             raise UsageError("--predictions: are of one split; name only that one with --data (and one of --shots)")
         for benchmark in self._benchmarks:
+            if settings.checkpoint is not None and (lack := self._lack(benchmark.protocol.task)):
+                raise UsageError(f"{settings.checkpoint}: {lack}, so it cannot do {benchmark.data}")
             if settings.predictions is not None and not benchmark.has_truth:
                 raise UsageError(
                     f"{benchmark.data}: only a server has its truth; give yours with --truth, or see --check-submission"
@@ -161,6 +143,18 @@ class Evaluation:
             raise UsageError("--overwrite: would remove the work of other parts; delete the folder and run them again")
         if settings.gpus is not None:
             self._devices()
+
+    def _lack(self, task: Task) -> str | None:
+        """What the checkpoint lacks for a task; told before anything is predicted."""
+        assert self.settings.checkpoint is not None
+        model = read_config(self.settings.checkpoint).model
+        if model is None:
+            return None  # loading tells
+        if task == Task.DETECTION:
+            return "a SAM model finds objects by a reference only" if model.family == "sam" else None
+        if task in (Task.RIS, Task.RVOS):
+            return "has no text encoder" if model.text is None else None
+        return "has no mask encoder" if model.mask_encoder is None else None
 
     def _begin(self, benchmark: Benchmark) -> Work:
         settings = self.settings
@@ -255,11 +249,15 @@ class Evaluation:
             return 1
         return default_workers()
 
-    def _tell_bad(self, lines: Sequence[str]) -> None:
+    def _tell_bad(self, lines: Sequence[str], whole: Path | None = None) -> None:
+        """Warn of every line; of many, the first ones, and all go to the file `whole` or to --json."""
         for line in lines[:_TOLD]:
             self.console.warn(line)
-        if len(lines) > _TOLD:
-            self.console.warn(f"and {len(lines) - _TOLD} more")
+        if len(lines) <= _TOLD:
+            return
+        if whole is not None:
+            write_atomic(whole, "".join(f"{line}\n" for line in lines))
+        self.console.warn(f"and {len(lines) - _TOLD} more; {whole or '--json'} has all of them")
 
     def _tell(self, works: Sequence[Work], records: Sequence[dict[str, Any]]) -> None:
         out = self.settings.out
@@ -272,3 +270,12 @@ class Evaluation:
         for each in works if self.settings.submission else ():
             self.console.say(f"{each.store.benchmark.data}: {each.store.folder / SUBMISSION}")
         self.console.say(f"-> {out / REPORT}, {out / RESULTS}, {out / SEQUENCES}")
+
+
+def _made_for(checkpoint: Path) -> tuple[int, int] | None:
+    """Sides of the inputs that a checkpoint is made for, where they are not the protocol's: a SAM's fill its square."""
+    config = read_config(checkpoint)
+    if config.sides is None and config.model is not None and config.model.family == "sam":
+        side = config.model.image_encoder.image_size
+        return side, side
+    return config.sides

@@ -1,12 +1,16 @@
-"""Toy data of every task under one root, and a perfect model."""
+"""Toy data of every task under one root, a perfect model, and the command on miniatures of published data sets."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.data.prepare.conftest import prepare  # noqa: F401 - a fixture
+from tests.data.prepare.test_images import few_classes  # noqa: F401 - a fixture
 from tests.data.toy import clips, images, scenes
 from uniref.core import rle
 from uniref.core.tasks import Task
@@ -19,6 +23,9 @@ from uniref.evaluation.score_images import truth_mask
 from uniref.evaluation.store import Store
 from uniref.evaluation.truth import ClipTruth
 from uniref.inference.predictor import Predictor
+from uniref_cli import app
+
+Score = Callable[..., dict[str, Any]]
 
 DATA = {
     Task.RIS: "toy-ris/train",
@@ -81,3 +88,18 @@ def _true_clip(benchmark: Benchmark, unit: int, root: Path) -> None:
 def perfect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models predict the truth."""
     monkeypatch.setattr(run, "predict_unit", predict_truth)
+
+
+@pytest.fixture
+def score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Score:
+    """`score("davis17/val", predictions, *options)` runs the command; returns the split's entry of results.json."""
+
+    def run(data: str, predictions: Path, *options: str) -> dict[str, Any]:
+        out = tmp_path / f"out-{len(list(tmp_path.glob('out-*')))}"
+        command = ["eval", "--predictions", str(predictions), "--data", data, "--root", str(tmp_path / "data")]
+        code = app.run([*command, "--out", str(out), "--workers", "1", *options])
+        assert code == 0, capsys.readouterr().err
+        (found,) = json.loads((out / "results.json").read_text())["benchmarks"]
+        return dict(found)
+
+    return run

@@ -54,6 +54,12 @@ def _clear_leftovers(folder: Path, stem: str) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers of any machine left anywhere below `folder`, which nobody writes to any more."""
+    for leftover in [*folder.rglob(".*.partial-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)

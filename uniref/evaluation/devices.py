@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from uniref.core.pool import ignore_interrupt, pool_map
+from uniref.core.pool import begin_worker, pool_map
 from uniref.evaluation.run import predict_units
 from uniref.evaluation.store import Store
 from uniref.inference.predictor import Predictor
@@ -54,7 +54,7 @@ _predictor: Predictor | None = None
 
 def _begin(names: Any, checkpoint: Path, precision: str) -> None:
     global _settings  # noqa: PLW0603 - what a worker process is for
-    ignore_interrupt()
+    begin_worker()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     _settings = (names.get(), checkpoint, precision)
 

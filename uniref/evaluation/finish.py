@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from uniref.core.atomic import remove_leftovers
 from uniref.core.errors import UniRefError
 from uniref.core.progress import Progress
 from uniref.evaluation.masks_on_disk import write_atomic
@@ -128,6 +129,7 @@ class Ending:
 
     def _pack(self, store: Store, progress: Progress) -> None:
         name = store.benchmark.data
+        remove_leftovers(store.predictions)
         if lines := check_submission(store.benchmark, store.predictions, self.workers, progress):
             raise Incomplete(f"{name}: {store.predictions} is not what the server wants (see above)", lines)
         pack(store.predictions, store.folder / SUBMISSION)
@@ -141,7 +143,8 @@ def _strangers(work: Work) -> list[str]:
     if store.benchmark.protocol.is_video:
         return strangers(store.benchmark, store.foreign)
     known = {case.name for unit in range(len(store.benchmark.units)) for case in store.benchmark.cases(unit)}
-    return sorted(key for key in work.given or () if key not in known)
+    strange = {key: each for key, each in (work.given or {}).items() if key not in known}
+    return sorted(f"{key}.png" if isinstance(each, Path) else key for key, each in strange.items())
 
 
 def request_of(store: Store, **more: Any) -> dict[str, Any]:

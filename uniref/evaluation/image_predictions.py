@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def read_block(benchmark: Benchmark, folder: Path, unit: int) -> list[Prediction
         UniRefError: Damaged, or of other cases.
     """
     path = block_path(folder, unit)
-    records = _lines(path)
+    records = [record for _, record in _lines(path)]
     if [record.get("key") for record in records] != [case.name for case in benchmark.cases(unit)]:
         raise UniRefError(f"{path}: does not hold the predictions that it should; run again with --overwrite")
     return list(records)
@@ -47,26 +47,47 @@ def foreign_predictions(benchmark: Benchmark, place: Path) -> Mapping[str, dict[
     if not place.is_dir():
         raise UniRefError(f"{place}: no such folder of predictions")
     found: dict[str, dict[str, Any] | Path] = {}
+
+    def add(key: str, prediction: dict[str, Any] | Path, where: str) -> None:
+        if key in found:
+            raise UniRefError(f"{where}: is a second prediction for {key}")
+        found[key] = prediction
+
     for path in sorted(place.rglob("*.jsonl")):
-        for number, record in enumerate(_lines(path), start=1):
+        for number, record in _lines(path):
+            where = f"{path}: line {number}"
             if not {"key", "size", "counts"} <= record.keys():
-                raise UniRefError(f"{path}: line {number}: needs key, size and counts")
-            found[str(record["key"])] = record
+                raise UniRefError(f"{where}: needs key, size and counts")
+            if not _is_size(record["size"]) or not isinstance(record["counts"], str):
+                raise UniRefError(f"{where}: size is [height, width], counts compressed COCO run lengths (text)")
+            add(str(record["key"]), record, where)
     for path in sorted(place.rglob("*.png")):
-        found[path.relative_to(place).with_suffix("").as_posix()] = path
+        add(path.relative_to(place).with_suffix("").as_posix(), path, str(path))
     if not found:
         raise UniRefError(f"{place}: holds no predictions (<name>.png or .jsonl) for {benchmark.data}")
     return found
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(number) is int and number > 0 for number in value)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of a file with the numbers of their lines. Raises UniRefError."""
     try:
-        records = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = path.read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise UniRefError(f"{path}: cannot be read ({error})") from None
-    if not all(isinstance(record, dict) for record in records):
-        raise UniRefError(f"{path}: every line must be a JSON object")
-    return records
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UniRefError(f"{path}: line {number}: is no JSON ({error})") from None
+        if not isinstance(record, dict):
+            raise UniRefError(f"{path}: line {number}: must be a JSON object")
+        yield number, record
 
 
 def _coco_results(benchmark: Benchmark, place: Path) -> dict[str, dict[str, Any] | Path]:
@@ -77,16 +98,26 @@ def _coco_results(benchmark: Benchmark, place: Path) -> dict[str, dict[str, Any]
     names = {benchmark.index.media(case.sample.media).source_id: case.name for case in cases}
     found: dict[str, dict[str, Any] | Path] = {}
     try:
-        for result in json.loads(path.read_text("utf-8")):
-            image = int(result["image_id"])
-            record = found.setdefault(names.get(image, str(image)), {"boxes": [], "scores": [], "classes": []})
-            assert isinstance(record, dict)
-            x, y, width, height = (float(value) for value in result["bbox"])
-            record["boxes"].append([x, y, x + width, y + height])
-            record["scores"].append(float(result["score"]))
-            record["classes"].append(categories[int(result["category_id"])])
+        results = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UniRefError(f"{path}: cannot be read ({error.strerror}); it is a COCO results file") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise UniRefError(f"{path}: is no COCO results file for {benchmark.data} ({error})") from None
+    except ValueError as error:
+        raise UniRefError(f"{path}: is no JSON ({error})") from None
+    if not isinstance(results, list):
+        raise UniRefError(f"{path}: is no COCO results file, which is a list of boxes")
+    for place_in_list, result in enumerate(results):
+        try:
+            image, category = int(result["image_id"]), int(result["category_id"])
+            x, y, width, height = (float(value) for value in result["bbox"])
+            score = float(result["score"])
+        except (ValueError, TypeError, KeyError):
+            needs = "image_id, category_id, bbox of four numbers, and score"
+            raise UniRefError(f"{path}: result {place_in_list}: needs {needs}") from None
+        if category not in categories:
+            raise UniRefError(f"{path}: result {place_in_list}: {benchmark.data} has no category {category}")
+        record = found.setdefault(names.get(image, str(image)), {"boxes": [], "scores": [], "classes": []})
+        assert isinstance(record, dict)
+        record["boxes"].append([x, y, x + width, y + height])
+        record["scores"].append(score)
+        record["classes"].append(categories[category])
     return found

@@ -44,6 +44,8 @@ def read_values(
     """
     try:
         with Image.open(file) as image:
+            if image.format != "PNG":
+                raise BadMask(f"is a {image.format} file, not a PNG")
             if image.mode not in modes:
                 raise BadMask(f"is a {image.mode} picture, not {' or '.join(_KINDS[mode] for mode in modes)}")
             if image.size != (size[1], size[0]):
@@ -51,7 +53,9 @@ def read_values(
             return np.asarray(image).astype(np.uint8)
     except FileNotFoundError:
         raise BadMask("is missing") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError:
+        raise BadMask("is no picture") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadMask(f"is damaged ({error})") from None
 
 

@@ -13,10 +13,14 @@ from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.evaluation.benchmark import Benchmark
 from uniref.evaluation.metrics.detection import box_precision
+from uniref.evaluation.score_boxes import BoxItem, box_items, class_agnostic, coco_form
 from uniref.evaluation.score_clips import Track
-from uniref.evaluation.score_images import Item, class_agnostic, coco_form
+from uniref.evaluation.score_images import Item
 from uniref.evaluation.store import Store
-from uniref.evaluation.summaries import CLIP_SUMMARIES, IMAGE_SUMMARIES, Numbers
+from uniref.evaluation.summaries import CLIP_SUMMARIES, IMAGE_SUMMARIES, Numbers, caveat
+
+Entry = Item | Track | BoxItem
+"""What is scored by itself."""
 
 
 @dataclass
@@ -46,14 +50,15 @@ class Outcome:
     """Fractions 0..1 by measure, the headline first; empty where only a server has the truth."""
     items: Sequence[Item] = ()
     tracks: Sequence[Track] = ()
+    boxes: Sequence[BoxItem] = ()
     issues: Issues = field(default_factory=Issues)
     notes: Sequence[str] = ()
     """What else to know about the numbers."""
 
     @property
-    def entries(self) -> Sequence[Item | Track]:
+    def entries(self) -> Sequence[Entry]:
         """What was scored one by one; of several ways of matching, the official one."""
-        return self.items or [track for track in self.tracks if track.frames and track.matched != "direct"]
+        return self.items or self.boxes or [t for t in self.tracks if t.frames and t.matched != "direct"]
 
     @property
     def complete(self) -> bool:
@@ -83,15 +88,20 @@ def gather(store: Store, strays: Sequence[str] = ()) -> Outcome:
         issues.add(scored)
     items: list[Item] = []
     tracks: list[Track] = []
+    boxes: list[BoxItem] = []
     numbers: Numbers = {}
     if benchmark.protocol.task == Task.DETECTION:
         numbers = box_precision(*coco_form(benchmark, records))
+        boxes = box_items(benchmark, records)
         if class_agnostic(records):
             notes.append("the model knows a single class: all categories count as one")
     elif benchmark.protocol.is_video:
         tracks = [Track(**record) for record in records]
         scored_tracks = [track for track in tracks if track.frames]
-        numbers = CLIP_SUMMARIES[benchmark.protocol.summary](scored_tracks) if scored_tracks else {}
+        summary = benchmark.protocol.summary
+        numbers = CLIP_SUMMARIES[summary](scored_tracks) if scored_tracks else {}
+        if scored_tracks and (line := caveat(summary, scored_tracks)):
+            notes.append(line)
         if issues.missing:
             notes.append(f"incomplete: {len(issues.missing)} missing masks were left out of the scores")
     else:
@@ -99,7 +109,7 @@ def gather(store: Store, strays: Sequence[str] = ()) -> Outcome:
         numbers = IMAGE_SUMMARIES[benchmark.protocol.summary](items) if items else {}
         if issues.missing:
             notes.append(f"incomplete: {len(issues.missing)} missing predictions count as empty masks")
-    return Outcome(benchmark, numbers, items, tracks, issues, notes)
+    return Outcome(benchmark, numbers, items, tracks, boxes, issues, notes)
 
 
 def check(outcome: Outcome) -> None:

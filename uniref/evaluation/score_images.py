@@ -18,6 +18,7 @@ from uniref.evaluation.image_predictions import Prediction
 from uniref.evaluation.masks_on_disk import BadMask, read_binary
 from uniref.evaluation.metrics.images import Overlap, box_iou, overlap
 from uniref.evaluation.metrics.masks import Mask
+from uniref.evaluation.score_boxes import detections
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def score_block(benchmark: Benchmark, unit: int, predictions: Sequence[Predictio
     problems: list[str] = []
     for case, prediction in zip(benchmark.cases(unit), predictions, strict=True):
         if benchmark.protocol.task == Task.DETECTION:
-            items.append(_detections(case.sample, prediction))
+            items.append(detections(case.sample, prediction))
             continue
         if prediction is None:
             missing.append(case.name)
@@ -142,55 +143,3 @@ def predicted_mask(prediction: Prediction, size: tuple[int, int]) -> Mask:
         return rle.decode(encoded, *size)
     except ValueError as error:
         raise BadMask(f"is damaged ({error})") from None
-
-
-def _detections(sample: Sample, prediction: Prediction) -> dict[str, Any]:
-    found = prediction if isinstance(prediction, dict) else {"boxes": [], "scores": [], "classes": []}
-    return {"sample": sample.row} | {name: found[name] for name in ("boxes", "scores", "classes")}
-
-
-def coco_form(benchmark: Benchmark, items: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Truth and detections as pycocotools takes them; all categories are one where the model knows a single class."""
-    index = benchmark.index
-    categories = [1] if class_agnostic(items) else sorted(index.manifest.categories) or [0]
-    one = len(categories) == 1
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    detections: list[dict[str, Any]] = []
-    for item in items:
-        media = index.media(item["sample"])
-        images.append({"id": media.row, "height": media.height, "width": media.width})
-        for row in media.objects:
-            thing, found = index.object(row), index.annotations(row)
-            x0, y0, x1, y1 = (float(value) for value in found.boxes[0])
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": media.row,
-                    "category_id": categories[0] if one else thing.category,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": float(found.areas[0]),
-                    "iscrowd": int(thing.crowd),
-                }
-            )
-        for place, ((x0, y0, x1, y1), score) in enumerate(zip(item["boxes"], item["scores"], strict=True)):
-            number = 0 if one else int(item["classes"][place])
-            if number >= len(categories):
-                raise UniRefError(
-                    f"{benchmark.data}: has {len(categories)} categories, the model more; it was trained on others"
-                )
-            detections.append(
-                {
-                    "image_id": media.row,
-                    "category_id": categories[number],
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "score": score,
-                }
-            )
-    named = [{"id": number, "name": str(number)} for number in categories]
-    return {"images": images, "annotations": annotations, "categories": named}, detections
-
-
-def class_agnostic(items: Sequence[dict[str, Any]]) -> bool:
-    """Whether the detections come from a model that knows a single class."""
-    return any(item["classes"] is None for item in items)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +46,16 @@ class Submission:
         with zipfile.ZipFile(self.path) as archive:
             return sorted(name for name in archive.namelist() if not name.endswith("/"))
 
-    def read(self, names: Sequence[str]) -> Iterator[bytes]:
-        """Contents of some files, one after the other."""
-        if self.path.is_dir():
+    def read(self, names: Sequence[str]) -> Iterator[bytes | BadMask]:
+        """Contents of some files, one after the other, or what is wrong with one."""
+        with contextlib.ExitStack() as stack:
+            archive = None if self.path.is_dir() else stack.enter_context(zipfile.ZipFile(self.path))
             for name in names:
-                yield (self.path / name).read_bytes()
-            return
-        with zipfile.ZipFile(self.path) as archive:
-            for name in names:
-                yield archive.read(name)
+                try:
+                    yield (self.path / name).read_bytes() if archive is None else archive.read(name)
+                # RuntimeError: encrypted; NotImplementedError: compressed in another way
+                except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+                    yield BadMask(f"cannot be read ({error})")
 
 
 def required(benchmark: Benchmark, case: Case) -> list[str]:
@@ -77,7 +81,7 @@ def check_submission(benchmark: Benchmark, path: Path, workers: int, progress: P
         UsageError: No server takes masks for this split.
         UniRefError: `path` is neither a folder nor a zip.
     """
-    if not benchmark.protocol.is_video:
+    if not benchmark.protocol.server:
         raise UsageError(f"{benchmark.data}: no server takes masks for it; score them with --predictions")
     submission = Submission(path)
     units = range(len(benchmark.units))
@@ -86,9 +90,8 @@ def check_submission(benchmark: Benchmark, path: Path, workers: int, progress: P
     out = []
     if not needed & there and (place := _moved(needed, there)) is not None:
         out.append(f"everything lies one folder off: {place}")
-    strays = sorted(there - needed)
-    out += _by_folder(sorted(needed - there), "missing")
-    out += _by_folder(strays, "belongs to nothing")
+    out += _by_folder(needed, there, "missing", "missing with all its {} files")
+    out += _by_folder(there, needed, "belongs to nothing", "belongs to nothing, like all its {} files")
     out += [f"{a}: twice in the zip" for a, b in zip(submission.names, submission.names[1:], strict=False) if a == b]
     checks = (_Check(benchmark, path, unit, there.intersection(by_unit[unit])) for unit in units)
     for found in ordered_map(_check_unit, progress(checks, f"checking {path.name}", len(units), "video"), workers):
@@ -107,12 +110,22 @@ def _moved(needed: set[str], there: set[str]) -> str | None:
     return None
 
 
-def _by_folder(names: Sequence[str], what: str) -> list[str]:
-    """A line for each folder with its first name and how many more."""
-    folders: dict[str, list[str]] = {}
-    for name in names:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
-    return [f"{own[0]}: {what}" + (f" (and {len(own) - 1} more there)" if own[1:] else "") for own in folders.values()]
+def _by_folder(names: Set[str], others: Set[str], one: str, whole: str) -> list[str]:
+    """A line for each of `names` that is not among `others`; a folder none of whose names is has one for them all."""
+    parents = {name.rpartition("/")[0] for name in names & others}
+    lines: list[str] = []
+    for folder, group in groupby(sorted(names - others, key=_by_parent), key=lambda name: name.rpartition("/")[0]):
+        files = list(group)
+        if folder and folder not in parents and len(files) > 1:
+            lines.append(f"{folder}: {whole.format(len(files))}")
+        else:
+            lines += [f"{name}: {one}" for name in files]
+    return lines
+
+
+def _by_parent(name: str) -> tuple[str, str]:
+    folder, _, file = name.rpartition("/")
+    return folder, file
 
 
 @dataclass(frozen=True)
@@ -134,6 +147,8 @@ def _check_unit(check: _Check) -> list[str]:
         allowed = np.array([0, *_ids(benchmark, case)])
         for name, content in zip(names, submission.read(names), strict=True):
             try:
+                if isinstance(content, BadMask):
+                    raise content
                 values = read_values(io.BytesIO(content), (media.height, media.width), (benchmark.protocol.mode,))
             except BadMask as error:
                 out.append(f"{name}: {error}")
@@ -160,6 +175,8 @@ def pack(folder: Path, path: Path) -> None:
     try:
         with zipfile.ZipFile(work, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
             for name, content in zip(submission.names, submission.read(submission.names), strict=True):
+                if isinstance(content, BadMask):
+                    raise UniRefError(f"{folder / name}: {content}")
                 archive.writestr(zipfile.ZipInfo(name, _DATE), content)
         work.replace(path)
     except OSError as error:

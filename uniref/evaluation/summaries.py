@@ -83,13 +83,26 @@ def video_numbers(tracks: Sequence[Track]) -> Numbers:
             parts.append({"J&F": (j + f) / 2, "J": j, "F": f, "V": _deviation(part)})
             named |= {f"{measure} {name}": value for measure, value in parts[-1].items()}
     if len(parts) < 2:  # a subset, or another split: no mean of two to take
-        return object_numbers(tracks)
+        return object_numbers(tracks) | named
     overall = {measure: fmean(part[measure] for part in parts) for measure in parts[0]}
     return overall | named | {k: v for k, v in object_numbers(tracks).items() if k not in overall}
 
 
 def _columns(tracks: Sequence[Track]) -> tuple[list[list[float]], list[list[float]]]:
     return [t.region for t in tracks], [t.boundary for t in tracks]
+
+
+def caveat(summary: str, tracks: Sequence[Track]) -> str | None:
+    """Why the published headline cannot be given, where it is a mean over seen and unseen ones and either lacks."""
+    kinds = {"categories": "categories", "videos": "videos"}
+    found = {track.seen for track in tracks}
+    if summary not in kinds or found >= {True, False}:
+        return None
+    if found == {None}:
+        how = "; prepare the train split too" if summary == "categories" else ""
+        return f"which {kinds[summary]} were seen in training is not known{how}: J&F is the mean over all objects"
+    which = "seen" if True in found else "unseen"
+    return f"only {which} {kinds[summary]} are here: J&F is the mean over all objects, not the published mean of both"
 
 
 def assigned_numbers(tracks: Sequence[Track]) -> Numbers:

@@ -81,6 +81,14 @@ def sequences(outcomes: Sequence[Outcome]) -> str:
 def _rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
     for item in outcome.items:
         yield _item_row(item)
+    for image in outcome.boxes:
+        yield {
+            "sequence": image.media,
+            "target": f"{len(image.ious)} boxes",
+            "frames": 1,
+            "missing": 0,
+            "box IoU": image.score,
+        }
     for track in outcome.tracks:
         if track.matched != "direct":
             yield _track_row(track)

@@ -32,6 +32,7 @@ class ClipTruth:
         self._ids = [[index.object(row).source_id for row in group] for group in rows]
         self._folder: Path | None = None
         self._one_mask = benchmark.one_mask
+        self._marks_void = benchmark.protocol.summary == "assigned"
         self._tracks: list[list[Annotations]] = []
         self._void: list[Annotations] = []
         if benchmark.truth is not None:
@@ -55,10 +56,10 @@ class ClipTruth:
         return [np.isin(labels, ids) for ids in self._ids]
 
     def void(self, frame: int) -> Mask | None:
-        """Pixels that do not count, or None."""
+        """Pixels that do not count, or None: 255 in a folder's label maps, in the unsupervised protocol alone."""
         if self._folder is not None:
-            labels = self._labels(frame)
-            return labels == VOID if not self._one_mask and bool((labels == VOID).any()) else None
+            void = self._labels(frame) == VOID if self._marks_void else None
+            return void if void is not None and void.any() else None
         found = self._union(self._void, frame) if self._void else None
         return found if found is not None and found.any() else None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from uniref.evaluation.metrics.masks import Mask, check_size
 
@@ -46,6 +47,17 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     shared = max(width, 0.0) * max(height, 0.0)
     areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
     return shared / areas if areas > 0 else 0.0
+
+
+def box_ious(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """`box_iou` of every box of `a` with every one of `b`: [len(a), len(b)]."""
+    one, other = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (a, b))
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (one, other)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def referring(overlaps: Sequence[Overlap], box_ious: Sequence[float | None] = ()) -> dict[str, float]:

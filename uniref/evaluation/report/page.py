@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from uniref.evaluation.outcome import Outcome
+from uniref.evaluation.outcome import Entry, Outcome
 from uniref.evaluation.report.charts import histogram
 from uniref.evaluation.report.pictures import Gallery
+from uniref.evaluation.score_boxes import BoxItem
 from uniref.evaluation.score_clips import Track
 from uniref.evaluation.score_images import Item
 
@@ -30,6 +31,13 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } tr { border
 .gallery { display: flex; flex-wrap: wrap; gap: 1em 2em }
 code { font-size: .9em }
 """
+
+
+_HISTOGRAMS = {
+    Item: "IoU of each expression or query",
+    Track: "J&F of each object or expression",
+    BoxItem: "IoU of the best box for every object, mean of each image",
+}
 
 
 def page(
@@ -59,6 +67,7 @@ def page(
 
 def _overview(records: Sequence[Mapping[str, Any]]) -> str:
     rows = []
+    compared = any(each["published"] for each in records)
     for each in records:
         measure, value = next(iter(each["numbers"].items()), ("", None))
         known = each["published"]
@@ -68,8 +77,10 @@ def _overview(records: Sequence[Mapping[str, Any]]) -> str:
         beside = f"{known['percent']:.1f} ({known['checkpoint']}, {known['source']})" if known else ""
         state = "" if each["complete"] else "incomplete"
         cells = f'<td>{escape(each["name"])}</td><td>{escape(measure)}</td><td class="n">{shown}</td>'
-        rows.append(f"<tr>{cells}<td>{escape(beside)}</td><td>{state}</td></tr>")
-    head = '<tr><th>data</th><th>measure</th><th class="n">%</th><th>published</th><th></th></tr>'
+        cells += f"<td>{escape(beside)}</td>" if compared else ""
+        rows.append(f"<tr>{cells}<td>{state}</td></tr>")
+    published = "<th>published</th>" if compared else ""
+    head = f'<tr><th>data</th><th>measure</th><th class="n">%</th>{published}<th></th></tr>'
     return f"<table>{head}{''.join(rows)}</table>"
 
 
@@ -84,9 +95,12 @@ def _section(outcome: Outcome, record: Mapping[str, Any], gallery: Gallery) -> s
     numbers = _numbers(record)
     entries = outcome.entries
     if entries:
-        what = "IoU of each expression or query" if outcome.items else "J&F of each object or expression"
+        what = next(text for kind, text in _HISTOGRAMS.items() if isinstance(entries[0], kind))
         numbers += f"<div>{histogram([entry.score for entry in entries], escape(what))}</div>"
     parts.append(f'<div class="columns">{numbers}</div>')
+    if entries:
+        first, second = ("above", "below") if outcome.tracks else ("left", "right")
+        parts.append(f"<p class=caption>Pictures: {first} the prediction in red, {second} the truth in green.</p>")
     for title, some in _examples(entries):
         figures = "".join(_figure(entry, gallery) for entry in some)
         parts.append(f'<h3>{title}</h3><div class="gallery">{figures}</div>')
@@ -98,13 +112,14 @@ def _numbers(record: Mapping[str, Any]) -> str:
     rows = []
     for measure, value in record["numbers"].items():
         beside = f"{known['percent']:.1f}" if known.get("measure") == measure else ""
-        cells = f'<td>{escape(measure)}</td><td class="n">{100 * value:.2f}</td><td class="n">{beside}</td>'
-        rows.append(f"<tr>{cells}</tr>")
-    head = '<tr><th>measure</th><th class="n">%</th><th class="n">published</th></tr>'
+        cells = f'<td>{escape(measure)}</td><td class="n">{100 * value:.2f}</td>'
+        rows.append(f'<tr>{cells}<td class="n">{beside}</td></tr>' if known else f"<tr>{cells}</tr>")
+    published = '<th class="n">published</th>' if known else ""
+    head = f'<tr><th>measure</th><th class="n">%</th>{published}</tr>'
     return f"<table>{head}{''.join(rows)}</table>" if rows else ""
 
 
-def _examples(entries: Sequence[Item | Track]) -> list[tuple[str, list[Item | Track]]]:
+def _examples(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     """Best, median and worst; nothing is shown twice."""
     order = sorted(range(len(entries)), key=lambda place: (-entries[place].score, place))
     middle = max(0, len(order) // 2 - _EXAMPLES // 2)
@@ -123,14 +138,17 @@ def _examples(entries: Sequence[Item | Track]) -> list[tuple[str, list[Item | Tr
     return out
 
 
-def _figure(entry: Item | Track, gallery: Gallery) -> str:
+def _figure(entry: Entry, gallery: Gallery) -> str:
     address = gallery.draw(entry)
-    if isinstance(entry, Item):
-        name, measure, layout = entry.name, "IoU", "prediction (red) and truth (green)"
+    if isinstance(entry, Track):
+        name, measure, layout, text = f"{entry.name}, {entry.key}", "J&F", "above, truth (green) below", entry.text
+    elif isinstance(entry, Item):
+        name, measure, layout, text = entry.name, "IoU", "left, truth (green) right", entry.text
     else:
-        name, measure, layout = f"{entry.name}, {entry.key}", "J&F", "prediction (red) above, truth (green) below"
-    text = f"&ldquo;{escape(entry.text)}&rdquo; " if entry.text else ""
-    caption = f"{text}<b>{measure.replace('&', '&amp;')} {100 * entry.score:.1f} %</b> <code>{escape(name)}</code>"
-    alt = escape(f"{entry.text or name}: {layout}", quote=True)
+        name, measure, layout, text = entry.media, "box IoU", "left, truth (green) right", ""
+    said = f"&ldquo;{escape(text)}&rdquo; " if text else ""
+    caption = f"{said}<b>{escape(measure)} {100 * entry.score:.1f} %</b> <code>{escape(name)}</code>"
+    layout = f"prediction (red) {layout}"
+    alt = escape(f"{text or name}: {layout}", quote=True)
     image = f'<img src="{address}" alt="{alt}" title="{layout}">' if address else "<p>(its prediction was not kept)</p>"
     return f"<figure>{image}<figcaption class=caption>{caption}</figcaption></figure>"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from uniref.core.errors import UniRefError
 from uniref.data.frames import read_frames
@@ -19,12 +19,14 @@ from uniref.evaluation.benchmark import Case, frame_name
 from uniref.evaluation.image_predictions import Prediction, block_path, read_block
 from uniref.evaluation.masks_on_disk import BadMask, read_values
 from uniref.evaluation.metrics.masks import Mask
+from uniref.evaluation.outcome import Entry
 from uniref.evaluation.places import find_folder
+from uniref.evaluation.score_boxes import Boxes, BoxItem
 from uniref.evaluation.score_clips import Track
 from uniref.evaluation.score_images import Item, predicted_mask, truth_mask
 from uniref.evaluation.store import Store
 from uniref.evaluation.truth import ClipTruth
-from uniref.media.overlay import draw_overlay
+from uniref.media.overlay import colour, draw_overlay
 
 _FRAMES = 5
 _STRIP, _SINGLE = 220, 340  # longest side of a picture in a strip, and alone
@@ -42,10 +44,13 @@ class Gallery:
     given: Mapping[str, Any] | None = None
     """Predictions of another tool for images."""
 
-    def draw(self, entry: Item | Track) -> str | None:
+    def draw(self, entry: Entry) -> str | None:
         """A picture as a `data:` address; None where the prediction (or the picture) is not there any more."""
         try:
-            rows = self._track(entry) if isinstance(entry, Track) else self._item(entry)
+            if isinstance(entry, BoxItem):
+                rows: list[list[RGB]] | None = self._boxes(entry)
+            else:
+                rows = self._track(entry) if isinstance(entry, Track) else self._item(entry)
         except UniRefError:
             return None
         return None if rows is None else _data_url(_grid(rows))
@@ -68,7 +73,7 @@ class Gallery:
         [image] = read_frames(media, [0])
         predicted = predicted_mask(prediction, (media.height, media.width))
         shown = ((_PREDICTED, predicted), (_TRUE, truth_mask(benchmark, case.sample)))
-        return [[_small(draw_overlay(image, {colour: mask}), _SINGLE) for colour, mask in shown]]
+        return [[_small(draw_overlay(image, {number: mask}), _SINGLE) for number, mask in shown]]
 
     def _prediction(self, item: Item) -> Prediction:
         if self.given is not None:
@@ -79,6 +84,11 @@ class Gallery:
             return None
         records = read_block(self.store.benchmark, self.store.predictions, unit)
         return next(r for r in records if isinstance(r, dict) and r["key"] == item.name)
+
+    def _boxes(self, item: BoxItem) -> list[list[RGB]]:
+        [image] = read_frames(self.store.benchmark.index.media(item.sample), [0])
+        shown = ((_PREDICTED, item.predicted), (_TRUE, item.truth))
+        return [[_small(_draw_boxes(image, boxes, colour(number)), _SINGLE) for number, boxes in shown]]
 
     def _track(self, track: Track) -> list[list[RGB]] | None:
         benchmark = self.store.benchmark
@@ -98,8 +108,8 @@ class Gallery:
             except BadMask:
                 return None
             predicted: Mask = values != 0 if benchmark.one_mask else values == track.prediction
-            for row, colour, mask in ((0, _PREDICTED, predicted), (1, _TRUE, truth.masks(t)[0])):
-                rows[row].append(_small(draw_overlay(image, {colour: mask}), _STRIP))
+            for row, number, mask in ((0, _PREDICTED, predicted), (1, _TRUE, truth.masks(t)[0])):
+                rows[row].append(_small(draw_overlay(image, {number: mask}), _STRIP))
         return rows
 
 
@@ -108,6 +118,15 @@ def _small(picture: RGB, side: int) -> RGB:
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC))
+
+
+def _draw_boxes(image: RGB, boxes: Boxes, outline: tuple[int, int, int]) -> RGB:
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    width = max(1, round(min(picture.size) / 160))
+    for x0, y0, x1, y1 in boxes:  # the last pixel lies within
+        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=outline, width=width)
+    return np.asarray(picture)
 
 
 def _grid(rows: Sequence[Sequence[RGB]]) -> RGB:

@@ -1,0 +1,213 @@
+"""The published protocols for videos, on miniatures that the real commands prepare and score, against numbers worked
+out here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.prepare import build
+from tests.data.prepare.conftest import Prepare
+from tests.evaluation import oracle
+from tests.evaluation.conftest import Score
+from tests.evaluation.masks import Masks, write_masks
+from uniref.evaluation.benchmark import Case, open_benchmark
+from uniref.evaluation.masks_on_disk import write_png
+
+
+def empty(masks: Masks) -> Masks:
+    return {number: np.zeros_like(mask) for number, mask in masks.items()}
+
+
+def decay(values: list[float]) -> float:
+    edges = [int(np.floor(x + 0.5)) - 1 for x in np.linspace(1, len(values), 5)]
+    first, last = values[edges[0] : edges[1] + 1], values[edges[3] : edges[4] + 1]
+    return sum(first) / len(first) - sum(last) / len(last)
+
+
+def test_davis17(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """Means over all objects, not over sequences; the first and the last frame do not count."""
+    build.davis(tmp_path / "d")
+    index = prepare("davis17", tmp_path / "d", "val")
+    benchmark = open_benchmark(tmp_path / "data", "davis17/val")
+
+    def shifted(case: Case, frame: int, masks: Masks) -> Masks:
+        length = index.media(case.sample.media).length
+        return masks if 0 < frame < length - 1 else empty(masks)
+
+    assert score("davis17/val", write_masks(benchmark, tmp_path / "inner", shifted))["numbers"]["J&F"] == 1
+
+    def moved(case: Case, frame: int, masks: Masks) -> Masks:
+        return {number: np.roll(mask, frame * number, 0) for number, mask in masks.items()}
+
+    found = score("davis17/val", write_masks(benchmark, tmp_path / "moved", moved))["numbers"]
+    tracks: list[list[tuple[float, float]]] = []
+    for sample in index:
+        for row in sample.objects:
+            number, track = index.object(row).source_id, index.annotations(row)
+            frames = range(1, index.media(sample.media).length - 1)
+            tracks.append([oracle.scores(np.roll(track.mask(t), t * number, 0), track.mask(t)) for t in frames])
+    assert len(tracks) == 3
+    for place, name in enumerate("JF"):
+        values = [[frame[place] for frame in track] for track in tracks]
+        assert found[name] == pytest.approx(np.mean([np.mean(v) for v in values]), abs=1e-12)
+        assert found[f"{name} recall"] == pytest.approx(np.mean([np.mean(np.array(v) > 0.5) for v in values]))
+        assert found[f"{name} decay"] == pytest.approx(np.mean([decay(v) for v in values]))
+    assert found["J&F"] == (found["J"] + found["F"]) / 2
+
+
+def with_void(case: Case, frame: int, masks: Masks) -> Masks:
+    """The mask of object 1 also covers what build.davis marks as void in `bear`."""
+    masks[1] = masks[1] | build.box_mask(20, 0, 24, 32)
+    return masks
+
+
+def test_void_counts_in_the_semi_supervised_protocol(
+    tmp_path: Path,
+    prepare: Prepare,
+    score: Score,
+) -> None:
+    base = build.davis(tmp_path / "d")
+    prepare("davis17", tmp_path / "d", "val")
+    masks = write_masks(open_benchmark(tmp_path / "data", "davis17/val"), tmp_path / "p", with_void)
+    inside = score("davis17/val", masks)
+    outside = score("davis17/val", masks, "--truth", str(base / "Annotations/480p"))
+    assert inside["numbers"]["J"] < 0.9
+    assert outside["numbers"] == inside["numbers"]
+
+
+def test_ref_davis17(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """Predictions go to the objects that they fit best, void pixels do not count, four annotators are averaged."""
+    build.davis(tmp_path / "d", "Annotations_unsupervised")
+    build.davis_texts(tmp_path / "d")
+    index = prepare("ref-davis17", tmp_path / "d", "val")
+
+    def swapped(case: Case, frame: int, masks: Masks) -> Masks:
+        if case.name == "valid_3/goat":
+            return empty(masks)
+        if case.name.endswith("bear"):
+            masks = with_void(case, frame, {1: masks[2], 2: masks[1]})
+        return masks
+
+    benchmark = open_benchmark(tmp_path / "data", "ref-davis17/val")
+    found = score("ref-davis17/val", write_masks(benchmark, tmp_path / "p", swapped))["numbers"]
+    assert [found[f"J&F annotator {n}"] for n in range(4)] == pytest.approx([1, 1, 1, 2 / 3])
+    assert found["J&F"] == pytest.approx((3 + 2 / 3) / 4)
+    pairs = []  # direct matching: bear's objects against each other, and goat
+    first, second = (index.annotations(row) for row in index.sample(0).objects)
+    for a, b in ((first, second), (second, first)):
+        scores = [oracle.scores(a.mask(t), b.mask(t)) for t in range(4)]
+        pairs.append(np.mean(scores))
+    assert found["J&F direct"] == pytest.approx((3 * np.mean([*pairs, 1]) + np.mean([*pairs, 0])) / 4)
+    # the released system's folder names are found too
+    (tmp_path / "other").mkdir()
+    for n in range(4):
+        (tmp_path / "p" / f"valid_{n}").rename(tmp_path / "other" / f"refdavis-val-{n}")
+    assert score("ref-davis17/val", tmp_path / "other")["numbers"] == found
+
+
+def youtube_truth(root: Path) -> Path:
+    """Label maps of all frames; object 7 comes in the second one."""
+    for t in (0, 5, 10):
+        boxes = {3: (1, 1 + t, 6, 6 + t)} | ({7: (8, 8, 15, 15)} if t else {})
+        build.label_map(root / f"Annotations/00f88c4f0a/{t:05d}.png", boxes)
+    return root
+
+
+def test_youtube_vos(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """An object counts from the frame after it first appears; G is the mean of J and F of seen and unseen ones."""
+    build.youtube_vos(tmp_path / "y")
+    prepare("youtube-vos-2019", tmp_path / "y", "val")
+    truth = youtube_truth(tmp_path / "truth")
+    predicted = shutil.copytree(truth, tmp_path / "p") / "Annotations/00f88c4f0a"
+    build.label_map(predicted / "00000.png", {})  # where 3 appears
+    build.label_map(predicted / "00005.png", {3: (1, 6, 6, 11)})  # where 7 appears
+    build.label_map(predicted / "00010.png", {3: (2, 11, 7, 16), 7: (8, 8, 15, 12)})
+    data = "youtube-vos-2019/val"
+    unknown = score(data, tmp_path / "p", "--truth", str(truth))
+    assert "G" not in unknown["numbers"]
+    assert any("prepare the train split too" in note for note in unknown["notes"])
+
+    prepare("youtube-vos-2019", tmp_path / "y", "train")  # dogs and a cat; 3 is a dog, 7 an owl
+    found = score(data, tmp_path / "p", "--truth", str(truth))["numbers"]
+    dog = oracle.scores(build.box_mask(2, 11, 7, 16), build.box_mask(1, 11, 6, 16))
+    owl = oracle.scores(build.box_mask(8, 8, 15, 12), build.box_mask(8, 8, 15, 15))
+    expected = [(1 + dog[0]) / 2, (1 + dog[1]) / 2, *owl]
+    assert [found[name] for name in ("J seen", "F seen", "J unseen", "F unseen")] == pytest.approx(expected)
+    assert found["G"] == pytest.approx(np.mean(expected))
+    assert next(iter(found)) == "G"
+    # the same without the upper folder
+    assert score(data, tmp_path / "p/Annotations", "--truth", str(truth))["numbers"] == found
+
+
+def test_lvos(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """J, F and V of seen and of unseen videos, and their means; nothing counts beyond an object's range."""
+    build.lvos(tmp_path / "l")
+    base = tmp_path / "l/valid"
+    for kind in ("JPEGImages", "Annotations"):
+        shutil.copytree(base / kind / "R3UJGYwy", base / kind / "aB3dE5fG")
+    meta = json.loads((base / "valid_meta.json").read_text())
+    meta["videos"]["aB3dE5fG"] = meta["videos"]["R3UJGYwy"]
+    (base / "valid_meta.json").write_text(json.dumps(meta))
+    prepare("lvos", tmp_path / "l", "val")
+
+    def lost(case: Case, frame: int, masks: Masks) -> Masks:
+        gone = 2 if case.name == "R3UJGYwy" else 3  # 3 is beyond the range
+        return empty(masks) if frame == gone else masks
+
+    benchmark = open_benchmark(tmp_path / "data", "lvos/val")
+    found = score("lvos/val", write_masks(benchmark, tmp_path / "p", lost))["numbers"]
+    assert (found["J&F unseen"], found["V unseen"]) == (0.5, 0.5)
+    assert (found["J&F seen"], found["V seen"]) == (1, 0)
+    assert (found["J&F"], found["J"], found["F"], found["V"]) == (0.75, 0.75, 0.75, 0.25)
+
+    shutil.rmtree(tmp_path / "p/aB3dE5fG")
+    part = score("lvos/val", tmp_path / "p", "--allow-missing")
+    assert part["numbers"]["J&F"] == part["numbers"]["J&F unseen"] == 0.5
+    assert any("only unseen videos" in note for note in part["notes"])
+
+
+def test_mose_leaves_out_the_ends(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    build.mose(tmp_path / "m")
+    prepare("mose", tmp_path / "m", "val")
+    for t in range(3):
+        build.label_map(tmp_path / f"truth/00ff00ff/{t:05d}.png", {1: (t, 0, 6, 6), 2: (9, 9, 15, 15 + t)})
+        build.label_map(tmp_path / f"p/00ff00ff/{t:05d}.png", {2: (9, 9, 15, 15 + t)} if t == 1 else {})
+    found = score("mose/val", tmp_path / "p", "--truth", str(tmp_path / "truth"))["numbers"]
+    assert (found["J&F"], found["J"], found["F"]) == (0.5, 0.5, 0.5)
+
+
+def test_ref_youtube_vos_with_the_users_masks(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """Means over expressions, over all frames."""
+    build.youtube_vos(tmp_path / "y")
+    build.youtube_texts(tmp_path / "y")
+    prepare("ref-youtube-vos", tmp_path / "y", "val")
+    mask, half = build.box_mask(2, 2, 12, 12), build.box_mask(2, 2, 12, 7)
+    for t in (0, 5, 10):
+        for expression, predicted in (("0", mask), ("1", half if t else ~half & mask)):
+            for root, shown in (("truth", mask), ("p", predicted)):
+                path = tmp_path / root / f"Annotations/00f88c4f0a/{expression}/{t:05d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_png(path, shown)
+    found = score("ref-youtube-vos/val", tmp_path / "p", "--truth", str(tmp_path / "truth"))["numbers"]
+    other = [oracle.scores(half, mask)] * 2 + [oracle.scores(~half & mask, mask)]
+    j, f = np.mean(other, axis=0)
+    assert (found["J"], found["F"]) == (pytest.approx((1 + j) / 2), pytest.approx((1 + f) / 2))
+
+
+def test_mevis(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """The union of an expression's objects is meant; frames without any want an empty mask."""
+    build.mevis(tmp_path / "m")
+    prepare("mevis", tmp_path / "m", "valid_u")
+    benchmark = open_benchmark(tmp_path / "data", "mevis/valid_u")
+    assert score("mevis/valid_u", write_masks(benchmark, tmp_path / "p"))["numbers"]["J&F"] == 1
+
+    def always(case: Case, frame: int, masks: Masks) -> Masks:  # the left bird is gone in the second frame
+        return {1: build.box_mask(1, 1, 9, 9)} if case.name.endswith("/1") else masks
+
+    found = score("mevis/valid_u", write_masks(benchmark, tmp_path / "q", always))["numbers"]
+    assert (found["J&F"], found["no-object accuracy"], found["presence accuracy"]) == (0.75, 0, 0.75)
