@@ -182,6 +182,7 @@ class _Recorder:
             "kind": source.kind,
             "complete": complete,
             "size": {"height": first.image.shape[0], "width": first.image.shape[1]},
+            "tone_mapped": source.video is not None and source.video.tone_mapped,
             "frames": {
                 "written": self.frames,
                 "first": first.index,
@@ -272,6 +273,8 @@ def _warn_of_damage(source: Source, recorder: _Recorder, warn: Callable[[str], N
         warn(f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
     if source.video is not None and source.video.tail_lost:
         warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
+    if source.video is not None and source.video.hdr and not source.video.tone_mapped:
+        warn(f"{source.path}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
 
 
 def versions() -> dict[str, str]:
