@@ -150,7 +150,10 @@ class _Recorder:
             try:
                 sink.write(*item)
             except OSError as error:
-                raise MediaError(f"{self.context.folder}: cannot be written ({error.strerror or error})") from None
+                raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> MediaError:
+        return MediaError(f"{self.context.source.path}: its results cannot be written ({error.strerror or error})")
 
     def finish(self) -> None:
         """Close every file, whatever happened; `check` tells of trouble."""
@@ -159,9 +162,7 @@ class _Recorder:
             try:
                 step()
             except OSError as error:
-                self._error = self._error or MediaError(
-                    f"{self.context.folder}: cannot be written ({error.strerror or error})"
-                )
+                self._error = self._error or self._unwritable(error)
             except Exception as error:  # noqa: BLE001 - the others have to be closed too
                 self._error = self._error or error
 

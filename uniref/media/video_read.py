@@ -79,6 +79,10 @@ class VideoFile:
         starts = self._times[:, 0] - self._times[0, 0]
         return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
 
+    def index_at(self, seconds: float) -> int:
+        """The first frame that is shown at a time (counted from the first frame) or later; else `frame_count`."""
+        return int(np.searchsorted(self._times[:, 0] - self._times[0, 0], seconds - 1e-3))
+
     @property
     def shortest_interval(self) -> float:
         """Seconds between the two frames that follow each other fastest; the average where there is one frame."""
