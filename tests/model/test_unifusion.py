@@ -118,7 +118,7 @@ def test_rounded_attention_is_close() -> None:
     fusion, features, tokens = large(2, True)
     with torch.no_grad():
         exact = fusion.fuse(features, [fusion.project(tokens)])
-        fusion.fast = True
+        fusion.rounded = True
         rough = fusion.fuse(features, [fusion.project(tokens)])
     assert float((exact - rough).abs().mean() / (exact - features).abs().mean()) < 0.02
 

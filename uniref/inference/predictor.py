@@ -37,7 +37,8 @@ class Predictor:
         bundle: A loaded checkpoint.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
-            precision on CUDA, float32 elsewhere.
+            precision on CUDA, elsewhere float32, but for the attention to mask references in large inputs, which is
+            multiplied in bfloat16 on CPUs that have it.
         fast: Accept small differences in videos for speed, see `Segmenter`.
 
     Raises:
@@ -46,10 +47,11 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, device: str = "auto", dtype: str = "float32", fast: bool = False) -> None:
         place = resolve_device(device)
+        rounded = dtype == "auto"
         if dtype == "auto":
             dtype = best_precision(place)
         self.config = bundle.config
-        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, fast)
+        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, rounded, fast)
 
     @classmethod
     def from_pretrained(
@@ -73,6 +75,11 @@ class Predictor:
     def precision(self) -> str:
         """In which precision it computes: "float32", "bfloat16" or "float16"."""
         return self._segmenter.precision
+
+    @property
+    def attention_precision(self) -> str:
+        """In which precision it multiplies in the attention to mask references of large inputs."""
+        return self._segmenter.attention_precision
 
     @property
     def device(self) -> torch.device:

@@ -111,7 +111,12 @@ def run(
     recorder.check()
     summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
     _warn_of_damage(source, recorder, warn)
-    return summary | {"device": str(predictor.device), "precision": predictor.precision, "options": _plain(options)}
+    return summary | {
+        "device": str(predictor.device),
+        "precision": predictor.precision,
+        "attention_precision": predictor.attention_precision,
+        "options": _plain(options),
+    }
 
 
 class _Recorder:
