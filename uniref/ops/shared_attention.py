@@ -6,7 +6,8 @@ Three identities of the softmax make it cheap, and exact enough for bfloat16 fac
   sum of exp(l) is at least the number of keys, and no maximum has to be found and taken off to keep it from vanishing.
 - Taking the mean value from every value takes it from the result, to which it is added again.
 - sum (e v) = sum ((e - 1) v) + sum v for any weights e. Where attention is spread over many keys, e - 1 and values
-  without their mean are small, and so are the errors of rounding them.
+  without their mean are small, and so are the errors of rounding them. For the same reason a head's mean query is
+  multiplied in float32 and only what queries differ by is rounded.
 """
 
 from __future__ import annotations
@@ -52,9 +53,8 @@ def shared_key_attention(
     memory = _Memory.of(keys * (scale * math.log2(math.e)), values, rounded and cpu_has_bfloat16())
     finished = []
     with fast_matmul(query.device, bfloat16_is_fine=memory.rounded):
-        for part in query.flatten(0, 1).split(max(1, _ROWS // heads) * heads):
-            attended = memory.attend(part)
-            finished.append(finish(attended.view(-1, heads, count, dim).permute(2, 0, 1, 3)))
+        for part in query.split(max(1, _ROWS // heads)):
+            finished.append(finish(memory.attend(part).view(-1, heads, count, dim).permute(2, 0, 1, 3)))
     return torch.cat(finished, dim=1)
 
 
@@ -63,7 +63,9 @@ class _Memory:
     """Keys and values in blocks of `_KEYS`, ready to be attended to."""
 
     blocks: Sequence[tuple[Tensor, Tensor]]
-    """Keys without their mean [C, k], values without theirs [k, N * C]; float32 or bfloat16."""
+    """Keys without their mean [C, k], values without theirs [k, N * C]; float32, or rounded to bfloat16."""
+    keys: Tensor
+    """Keys without their mean, not rounded, [K, C]."""
     mean: Tensor
     """Of the values, float32 [N * C]."""
     total: Tensor
@@ -84,27 +86,29 @@ class _Memory:
             (k.T.to(dtype).contiguous(), v) for k, v in zip(keys.split(_KEYS), turned_values.split(_KEYS), strict=True)
         ]
         total = turned_values.float().sum(0)
-        return cls(blocks, mean.flatten(), total, float(keys.norm(dim=-1).max()), rounded)
+        return cls(blocks, keys, mean.flatten(), total, float(keys.norm(dim=-1).max()), rounded)
 
     def attend(self, query: Tensor) -> Tensor:
-        """Float32 queries [R, C] -> the softmax's mean of the values, float32 [R, N * C]."""
-        rows = len(query)
-        top: Tensor | None = None
+        """Float32 queries [Q, H, C] -> the softmax's mean of the values, float32 [Q * H, N * C]."""
+        rows, top = query.shape[:2].numel(), None
         if float(query.norm(dim=-1).max()) * self.longest > _LARGEST:
-            top = torch.stack([(query @ keys.float()).amax(-1, keepdim=True) for keys, _ in self.blocks]).amax(0)
+            parts = self.keys.split(_KEYS)
+            top = torch.stack([(query.flatten(0, 1) @ part.T).amax(-1, keepdim=True) for part in parts]).amax(0)
         base = 1.0 if top is None else torch.exp2(-top)
-        factor = query.to(self.blocks[0][0].dtype)
+        common = query.mean(0)  # of the heads, [H, C]
+        factor = (query - common).flatten(0, 1).to(torch.bfloat16) if self.rounded else query.flatten(0, 1)
         # written again and again: fresh memory for every block would cost more than the arithmetic
         products = torch.empty(rows * _KEYS, dtype=factor.dtype)
         exact = torch.empty(rows * _KEYS) if self.rounded else products
         partial = torch.empty(rows, len(self.mean), dtype=factor.dtype)
         attended, weight = torch.zeros(rows, len(self.mean)), torch.zeros(rows, 1)
-        for keys, values in self.blocks:
-            shape = (rows, keys.shape[1])
-            product, e = (x[: rows * shape[1]].view(shape) for x in (products, exact))
+        for index, (keys, values) in enumerate(self.blocks):
+            size = keys.shape[1]
+            product, e = (x[: rows * size].view(rows, size) for x in (products, exact))
             torch.mm(factor, keys, out=product)
             if self.rounded:
                 e.copy_(product)
+                e.view(*query.shape[:2], size).add_(common @ self.keys[index * _KEYS :][:size].T)
             if top is not None:
                 e.sub_(top)
             e.exp2_()
