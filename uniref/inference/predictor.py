@@ -37,8 +37,7 @@ class Predictor:
         bundle: A loaded checkpoint.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
-            precision on CUDA, elsewhere float32, but for the attention to mask references in large inputs, which is
-            multiplied in bfloat16 on CPUs that have it.
+            precision on CUDA, float32 elsewhere.
         fast: Accept small differences in videos for speed, see `Segmenter`.
 
     Raises:
@@ -47,11 +46,10 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, device: str = "auto", dtype: str = "float32", fast: bool = False) -> None:
         place = resolve_device(device)
-        rounded = dtype == "auto"
         if dtype == "auto":
             dtype = best_precision(place)
         self.config = bundle.config
-        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, rounded, fast)
+        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, fast)
 
     @classmethod
     def from_pretrained(

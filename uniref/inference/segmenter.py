@@ -79,9 +79,8 @@ class Segmenter:
         tokenizer: Of the checkpoint; None where it has no text encoder.
         device: Where to compute.
         precision: "float32", or "bfloat16" / "float16" for mixed precision.
-        rounded: Multiply in bfloat16 in the attention to mask references, on CPUs that have it. So does the released
-            system on GPUs; errors are far smaller here (see `uniref.ops.shared_attention`).
-        fast: Accept small differences: that, and mask references pooled 2 x 2 at the finest level.
+        fast: Accept small differences: mask references are pooled 2 x 2 at the finest level, and the attention to them
+            is multiplied in bfloat16 on CPUs that have it (see `uniref.ops.shared_attention`).
     """
 
     def __init__(
@@ -90,13 +89,12 @@ class Segmenter:
         tokenizer: TextTokenizer | None,
         device: torch.device,
         precision: str = "float32",
-        rounded: bool = False,
         fast: bool = False,
     ) -> None:
         autocast(device, precision)  # refuses an unknown precision now rather than at the first image
         self.fast = fast
         if model.fusion is not None:
-            model.fusion.rounded = rounded or fast
+            model.fusion.rounded = fast
         self.model, self.tokenizer, self.device, self.precision = model, tokenizer, device, precision
 
     @property
