@@ -1,8 +1,9 @@
 """The procedure of the released implementation, with this package's modules: the baseline of the speed benchmark.
 
-Same weights, same results up to rounding; what differs is the work: every one of the 300 queries' masks is drawn and
-one is used, references are encoded and projected again for every frame with a backbone pass of their own, objects are
-predicted one by one, deformable attention samples with `grid_sample`, and fusion attention is PyTorch's float32 kernel.
+Same weights, same results up to rounding; what differs is the work: every one of the 300 queries' masks is drawn by
+grouped convolutions (and, with masks as references, enlarged four times) and one is used, references are encoded and
+projected again for every frame with a backbone pass of their own, objects are predicted one by one, deformable
+attention samples with `grid_sample`, and fusion attention is PyTorch's float32 kernel.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from torch import Tensor
 
 from uniref.inference.merge import merge_labels
 from uniref.inference.preprocess import normalise, pad_batch, pad_mask
+from uniref.model import unifusion
 from uniref.model.deformable import attention, layers
+from uniref.model.mask_head import STRIDE
 from uniref.model.structures import Features, ReferenceTokens
 from uniref.model.tokenizer import TextTokenizer
-from uniref.model.unifusion import UniFusion
 from uniref.model.uniref import UniRef
+from uniref.ops.dynamic_conv import layer_widths
 from uniref.ops.ms_deform_attn import sample_grid
 from uniref.ops.resize import aligned_bilinear
+from uniref.recipe.model import MaskHeadConfig
 
 
 @contextlib.contextmanager
@@ -33,9 +37,25 @@ def plain_kernels() -> Iterator[None]:
     with (
         mock.patch.object(attention, "ms_deform_attn", sample_grid),
         mock.patch.object(layers, "_MANY_ROWS", 1 << 60),
-        mock.patch.object(UniFusion, "_folds", lambda self, keys: False),
+        mock.patch.object(unifusion, "_MANY_TOKENS", 1 << 60),
     ):
         yield
+
+
+def draw_grouped(features: Tensor, centres: Tensor, parameters: Tensor, config: MaskHeadConfig) -> Tensor:
+    """What `uniref.ops.dynamic_conv.draw_masks` computes, as convolutions with a group for each query: [N, h, w]."""
+    count, (channels, h, w) = len(parameters), features.shape[1:]
+    widths = layer_widths(channels, config.dynamic_width, config.dynamic_layers)
+    parts = parameters.split([i * o for i, o in widths] + [o for _, o in widths], dim=1)
+    places = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy")) * STRIDE + STRIDE // 2
+    relative = centres[:, :, None, None] - places
+    x = torch.cat([relative, features.repeat(count, 1, 1, 1)], dim=1).view(1, -1, h, w)
+    for index, (inputs, outputs) in enumerate(widths):
+        weight, bias = parts[index].reshape(count * outputs, inputs, 1, 1), parts[len(widths) + index].flatten()
+        x = F.conv2d(x, weight, bias, groups=count)
+        if index < len(widths) - 1:
+            x = F.relu(x)
+    return x[0]
 
 
 class ReleasedWay:
@@ -49,20 +69,21 @@ class ReleasedWay:
         """Bool [H, W]."""
         with plain_kernels():
             features, _ = self._encode(image)
-            logits, _ = self._predict(features, [self._text(text)])
+            logits = self._predict(features, [self._text(text)])
             return self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
 
     @torch.inference_mode()
-    def video_by_text(self, frames: list[np.ndarray], text: str) -> Iterator[np.ndarray]:
-        """Bool [H, W] a frame."""
-        kept: tuple[list[ReferenceTokens], list[ReferenceTokens]] | None = None
+    def video_by_text(
+        self, frames: list[np.ndarray], text: str, seen: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """Bool [H, W] a frame. `seen`: a mask of the object in the first frame, as if it had been found before."""
         with plain_kernels():
+            words = self._text(text)
+            reference = None if seen is None else self._mask(frames[0], seen)
+            kept = None if reference is None else (reference, reference)
             for image in frames:
                 features, _ = self._encode(image)
-                references = [self._text(text)]
-                if kept is not None:
-                    references.append(self._join(*kept))
-                logits, _ = self._predict(features, references)
+                logits = self._predict(features, [words] if kept is None else [words, self._join(*kept)])
                 mask = self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
                 if mask.any():
                     reference = self._mask(image, mask)
@@ -80,8 +101,8 @@ class ReleasedWay:
                 features, _ = self._encode(image)
                 p = []
                 for number in order:
-                    logits, _ = self._predict(features, [self._join(first[number], previous[number])])
-                    p.append(torch.from_numpy(self._crop(aligned_bilinear(logits, 4), image)))
+                    logits = self._predict(features, [self._join(first[number], previous[number])], enlarge=4)
+                    p.append(torch.from_numpy(self._crop(logits, image)))
                 if index == 0:
                     p = [torch.from_numpy(masks[number]).float() for number in order]
                 labels = merge_labels(torch.stack(p), order).numpy()
@@ -114,16 +135,17 @@ class ReleasedWay:
             for a, b in zip(first, second, strict=True)
         ]
 
-    def _predict(self, features: Features, references: list[list[ReferenceTokens]]) -> tuple[Tensor, float]:
-        """The best query's logits [1, 1, h, w], out of all queries' masks, and its score."""
+    def _predict(self, features: Features, references: list[list[ReferenceTokens]], enlarge: int = 1) -> Tensor:
+        """The best query's logits [1, 1, h, w], out of all queries' masks."""
         model = self.model
         fused = model.fuse(features, [model.project(tuple(reference)) for reference in references])
         found = model.detect(fused, with_proposals=True)
         best = int(model.best_queries(found))
-        mask_features = model.mask_head.features(found.memory, fused.stride4)
+        mask_features = model.mask_features(fused, found)
         centres = found.references[-1, 0, :, :2] * fused.sizes.flip(-1)
-        logits = model.mask_head.draw(mask_features, found.states[-1, 0], centres)
-        return logits[None, best : best + 1], float(found.logits[-1, 0, best].sigmoid().amax())
+        parameters = model.mask_head.controller(found.states[-1, 0])
+        logits = draw_grouped(mask_features, centres, parameters, model.config.mask_head)
+        return aligned_bilinear(logits[:, None], enlarge)[best : best + 1]
 
     @staticmethod
     def _crop(logits: Tensor, image: np.ndarray) -> np.ndarray:

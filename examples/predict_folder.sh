@@ -15,7 +15,7 @@ videos=$1 text=$2 checkpoint=$3 out=$4 processes=${5:-2}
 mkdir -p "$out"
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
-find "$videos" -type f \( -name '*.mp4' -o -name '*.mov' -o -name '*.mkv' -o -name '*.webm' \) | sort >"$list"
+find "$videos" -type f \( -iname '*.mp4' -o -iname '*.mov' -o -iname '*.mkv' -o -iname '*.webm' -o -iname '*.avi' \) | sort >"$list"
 
 # each process takes its share of the list, and of the processor
 threads=$(($(getconf _NPROCESSORS_ONLN) / processes))

@@ -1,7 +1,9 @@
 """`uniref predict` as a user runs it, on files that are really encoded."""
 
+import gc
 import json
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -289,3 +291,25 @@ def test_a_full_disk_is_one_line(predict, make_video: MakeVideo, tmp_path: Path,
 
 def test_selection_object_reads_like_the_options(make_video: MakeVideo) -> None:
     assert Source(make_video(frames=4)).selected_count(Selection(None, "3", 2)) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of the operating system")
+@pytest.mark.parametrize("save", ["overlay,masks", "npz,rle", "webm"])
+def test_no_more_room_for_files_is_one_line(
+    save: str, predict, make_video: MakeVideo, tmp_path: Path, capfd: pytest.CaptureFixture[str], mask_png: Path
+) -> None:
+    import resource
+
+    clip = make_video(frames=60, size=(48, 64))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        code = predict(clip, "--mask", mask_png, "--save", save, "--score-threshold", 0, "--quiet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    gc.collect()  # nor does anything complain later
+    errors = capfd.readouterr().err
+    assert code == 1
+    assert errors.startswith("uniref: error: ")
+    assert errors.count("\n") == 1, errors
+    assert list((tmp_path / "out").iterdir()) == []

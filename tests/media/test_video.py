@@ -86,6 +86,49 @@ def test_ten_bit_hdr_and_other_containers(make_video: MakeVideo, tmp_path: Path)
         assert frames[0].image.dtype == np.uint8
 
 
+COLOURS = np.array([(128, 128, 128), (204, 40, 40), (40, 180, 40), (40, 60, 200), (50, 50, 50), (180, 128, 76)])
+
+
+def perceptual_quantizer(light: np.ndarray) -> np.ndarray:
+    """SMPTE ST 2084: nits to signal."""
+    y = (light / 1e4) ** 0.1593017578125
+    return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
+
+
+def hybrid_log_gamma(light: np.ndarray) -> np.ndarray:
+    """ITU-R BT.2100: nits on a display of 1000 to signal."""
+    luminance = light @ (0.2627, 0.6780, 0.0593)
+    e = light / 1000 * np.maximum(luminance / 1000, 1e-9)[..., None] ** (1 / 1.2 - 1)
+    return np.where(
+        e <= 1 / 12, np.sqrt(3 * e), 0.17883277 * np.log(np.maximum(12 * e - 0.28466892, 1e-9)) + 0.55991073
+    )
+
+
+@pytest.mark.parametrize(
+    ("transfer", "curve", "tolerance"),
+    # HLG's system gamma is applied to every channel by itself: saturated colours become more so
+    [("smpte2084", perceptual_quantizer, 20), ("arib-std-b67", hybrid_log_gamma, 45)],
+)
+def test_hdr_comes_in_the_colours_of_sdr(transfer: str, curve, tolerance: int, tmp_path: Path) -> None:
+    to_bt2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+    picture = COLOURS.repeat(32, 0)[None].repeat(64, 0) / 255  # stripes of 32 pixels
+    signal = curve((picture**2.4) @ to_bt2020.T * 203)
+    raw, path = tmp_path / "hdr.raw", tmp_path / "hdr.mp4"
+    raw.write_bytes((signal.clip(0, 1) * 65535).round().astype("<u2").tobytes() * 40)
+    tags = f"setparams=color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc:range=tv"
+    form = ["-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", "192x64", "-r", "10", "-i", str(raw)]
+    filters = ["-vf", f"scale=out_color_matrix=bt2020nc:out_range=tv,format=yuv420p10le,{tags}"]
+    assert run_ffmpeg(["-y", *form, *filters, "-c:v", "libx265", "-x265-params", "log-level=none", str(path)])[0] == 0
+    video = VideoFile(path)
+    assert video.hdr
+    assert video.tone_mapped
+    frames = list(video.frames(30, 36, 2))
+    assert [f.index for f in frames] == [30, 32, 34]
+    found = frames[0].image[32, 16::32].astype(int)
+    assert np.abs(found - COLOURS).max() < tolerance
+    assert np.abs(found[[0, 4]] - COLOURS[[0, 4]]).max() < 8
+
+
 def test_content_counts_not_the_extension(make_video: MakeVideo, png: Path, tmp_path: Path) -> None:
     video = make_video().rename(tmp_path / "video.jpg")
     assert Source(video).kind == "video"
@@ -141,6 +184,9 @@ def test_variable_rate_is_noticed(make_video: MakeVideo, tmp_path: Path) -> None
     assert video.variable_rate
     assert video.shortest_interval == pytest.approx(0.04, abs=1e-3)
     assert not VideoFile(make_video("cfr.mp4", frames=10)).variable_rate
+    # ten frames of 0.04 s, then 0.48, 0.64, 0.80, ...: times are those of the file, not of its average rate
+    assert [f.index for f in Source(path).frames(Selection("0.4s", "0.8s"))] == [10, 11]
+    assert Source(path).selected_count(Selection("0.4s", "0.8s")) == 2
 
 
 def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path) -> None:

@@ -104,6 +104,19 @@ def test_folded_attention_equals_the_plain_one(objects: int, shared: bool) -> No
     torch.testing.assert_close(result, fusion.fuse(features, [plain]), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("images", "objects"), [(1, 1), (1, 3), (2, 2)])
+def test_attention_to_a_text_equals_the_plain_one(images: int, objects: int) -> None:
+    fusion, _, _ = large(1, True)
+    features, tokens = torch.randn(images, 1030, 16), reference(objects, tokens=9)
+    padding = torch.zeros(objects, 9, dtype=torch.bool)
+    padding[:, 6:] = True
+    padding[-1, 4:] = True  # texts of different lengths
+    text = fusion.project(ReferenceTokens(tokens.keys, tokens.values, padding, tokens.embedding))
+    plain = fusion.fuse(features, [text])  # with gradients, everything is projected
+    with torch.no_grad():
+        torch.testing.assert_close(fusion.fuse(features, [text]), plain, atol=1e-5, rtol=1e-5)
+
+
 def test_folded_projections_follow_the_weights() -> None:
     fusion, features, tokens = large(1, True)
     with torch.no_grad():
@@ -118,7 +131,7 @@ def test_rounded_attention_is_close() -> None:
     fusion, features, tokens = large(2, True)
     with torch.no_grad():
         exact = fusion.fuse(features, [fusion.project(tokens)])
-        fusion.fast = True
+        fusion.rounded = True
         rough = fusion.fuse(features, [fusion.project(tokens)])
     assert float((exact - rough).abs().mean() / (exact - features).abs().mean()) < 0.02
 

@@ -76,6 +76,11 @@ class Predictor:
         return self._segmenter.precision
 
     @property
+    def attention_precision(self) -> str:
+        """In which precision it multiplies in the attention to mask references of large inputs."""
+        return self._segmenter.attention_precision
+
+    @property
     def device(self) -> torch.device:
         """Where the model computes."""
         return self._segmenter.device

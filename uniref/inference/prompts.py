@@ -192,7 +192,7 @@ def _ids(labels: npt.NDArray[np.uint8]) -> list[int]:
 def _read_masks(entries: Sequence[str], source: Source, selection: Selection) -> _MaskTable:
     """Masks of files (first frame), `FRAME:FILE` and folders."""
     table = _MaskTable()
-    first, _ = selection.bounds(source.fps)
+    first, _ = selection.bounds(source.index_at)
     for entry in entries:
         match = re.fullmatch(r"(\d+):(.+)", entry)
         if match:
@@ -206,7 +206,7 @@ def _read_masks(entries: Sequence[str], source: Source, selection: Selection) ->
 
 
 def _check_frames(table: _MaskTable, source: Source, selection: Selection) -> None:
-    first, last = selection.bounds(source.fps)
+    first, last = selection.bounds(source.index_at)
     stop = min(last or source.frame_count, source.frame_count)
     chosen = range(first, stop, selection.stride)
     for frame, given in table.masks.items():

@@ -111,7 +111,12 @@ def run(
     recorder.check()
     summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
     _warn_of_damage(source, recorder, warn)
-    return summary | {"device": str(predictor.device), "precision": predictor.precision, "options": _plain(options)}
+    return summary | {
+        "device": str(predictor.device),
+        "precision": predictor.precision,
+        "attention_precision": predictor.attention_precision,
+        "options": _plain(options),
+    }
 
 
 class _Recorder:
@@ -150,7 +155,10 @@ class _Recorder:
             try:
                 sink.write(*item)
             except OSError as error:
-                raise MediaError(f"{self.context.folder}: cannot be written ({error.strerror or error})") from None
+                raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> MediaError:
+        return MediaError(f"{self.context.source.path}: its results cannot be written ({error.strerror or error})")
 
     def finish(self) -> None:
         """Close every file, whatever happened; `check` tells of trouble."""
@@ -159,9 +167,7 @@ class _Recorder:
             try:
                 step()
             except OSError as error:
-                self._error = self._error or MediaError(
-                    f"{self.context.folder}: cannot be written ({error.strerror or error})"
-                )
+                self._error = self._error or self._unwritable(error)
             except Exception as error:  # noqa: BLE001 - the others have to be closed too
                 self._error = self._error or error
 
@@ -182,6 +188,7 @@ class _Recorder:
             "kind": source.kind,
             "complete": complete,
             "size": {"height": first.image.shape[0], "width": first.image.shape[1]},
+            "tone_mapped": source.video is not None and source.video.tone_mapped,
             "frames": {
                 "written": self.frames,
                 "first": first.index,
@@ -272,6 +279,8 @@ def _warn_of_damage(source: Source, recorder: _Recorder, warn: Callable[[str], N
         warn(f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
     if source.video is not None and source.video.tail_lost:
         warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
+    if source.video is not None and source.video.hdr and not source.video.tone_mapped:
+        warn(f"{source.path}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
 
 
 def versions() -> dict[str, str]:

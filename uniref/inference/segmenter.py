@@ -31,7 +31,7 @@ from uniref.model.structures import (
 )
 from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.ops.matmul import fast_matmul
+from uniref.ops.matmul import cpu_has_bfloat16, fast_matmul
 from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
 
 _LARGE = 1 << 17  # pixels of an input from which other kernels than PyTorch's usual ones pay
@@ -79,8 +79,8 @@ class Segmenter:
         tokenizer: Of the checkpoint; None where it has no text encoder.
         device: Where to compute.
         precision: "float32", or "bfloat16" / "float16" for mixed precision.
-        fast: Accept small differences: mask references are pooled 2 x 2 at the finest level, and their attention is
-            multiplied in bfloat16 on CPUs that have it.
+        fast: Accept small differences: mask references are pooled 2 x 2 at the finest level, and the attention to them
+            is multiplied in bfloat16 on CPUs that have it (see `uniref.ops.shared_attention`).
     """
 
     def __init__(
@@ -94,8 +94,14 @@ class Segmenter:
         autocast(device, precision)  # refuses an unknown precision now rather than at the first image
         self.fast = fast
         if model.fusion is not None:
-            model.fusion.fast = fast
+            model.fusion.rounded = fast
         self.model, self.tokenizer, self.device, self.precision = model, tokenizer, device, precision
+
+    @property
+    def attention_precision(self) -> str:
+        """As `precision`, of the attention to mask references."""
+        rounded = self.model.fusion is not None and self.model.fusion.rounded and self.device.type == "cpu"
+        return "bfloat16" if rounded and cpu_has_bfloat16() else self.precision
 
     @torch.inference_mode()
     def encode(self, image: UInt8Image, short_side: int | None, long_side: int | None) -> Frame:

@@ -217,10 +217,12 @@ class NpzSink(Sink):
 
     @override
     def close(self) -> None:
-        self._add("ids", np.array(self.context.objects.ids, np.int64))
-        self._add("frames", np.array(self._frames, np.int64))
-        self._add("scores", np.array(self._scores, np.float32).reshape(len(self._frames), -1))
-        self._archive.close()
+        try:
+            self._add("ids", np.array(self.context.objects.ids, np.int64))
+            self._add("frames", np.array(self._frames, np.int64))
+            self._add("scores", np.array(self._scores, np.float32).reshape(len(self._frames), -1))
+        finally:  # also on a full disk: left open, it would complain once more when it is collected
+            self._archive.close()
 
 
 SINKS: dict[str, type[Sink]] = {

@@ -23,7 +23,7 @@ def run_ffmpeg(arguments: list[str]) -> tuple[int, str]:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
-    return done.returncode, done.stderr.decode("utf-8", "replace")
+    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
 def first_line(error: BaseException | str) -> str:

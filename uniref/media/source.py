@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,10 +39,10 @@ class Selection:
             if value is not None:
                 parse_place(option, value)
 
-    def bounds(self, fps: float) -> tuple[int, int | None]:
-        """First frame index and the index to stop before (None = the end)."""
-        first = 0 if self.start is None else _to_index("--start", self.start, fps)
-        last = None if self.end is None else _to_index("--end", self.end, fps)
+    def bounds(self, index_at: Callable[[float], int]) -> tuple[int, int | None]:
+        """First frame index and the index to stop before (None = the end), given what turns seconds into an index."""
+        first = 0 if self.start is None else _to_index("--start", self.start, index_at)
+        last = None if self.end is None else _to_index("--end", self.end, index_at)
         if last is not None and last <= first:
             raise UsageError(f"--end {self.end}: is not after --start {self.start or 0}")
         return first, last
@@ -59,9 +59,9 @@ def parse_place(option: str, value: str) -> int | float:
     raise UsageError(f"{option} {value!r}: use a frame index (120) or a time (3.5s, 1:02.5, 0:01:02)")
 
 
-def _to_index(option: str, value: str, fps: float) -> int:
+def _to_index(option: str, value: str, index_at: Callable[[float], int]) -> int:
     place = parse_place(option, value)
-    return place if isinstance(place, int) else math.ceil(place * fps - 1e-6)
+    return place if isinstance(place, int) else index_at(place)
 
 
 class Source:
@@ -129,9 +129,15 @@ class Source:
         """Names of a folder's frames; None where they are indices."""
         return [file.stem for file in self._files] if self.kind == "frames" else None
 
+    def index_at(self, seconds: float) -> int:
+        """The first frame that is shown at a time or later; the number of frames where there is none."""
+        if self._video:
+            return self._video.index_at(seconds)
+        return min(math.ceil(seconds * _FOLDER_FPS - 1e-6), len(self._files))
+
     def selected_count(self, selection: Selection) -> int:
         """Frames that a selection announces."""
-        first, last = selection.bounds(self.fps)
+        first, last = selection.bounds(self.index_at)
         return max(0, math.ceil((min(last or self.frame_count, self.frame_count) - first) / selection.stride))
 
     def frames(self, selection: Selection) -> Iterator[SourceFrame]:
@@ -141,7 +147,7 @@ class Source:
             UsageError: The selection begins after the source's end.
             MediaError: A frame cannot be read.
         """
-        first, last = selection.bounds(self.fps)
+        first, last = selection.bounds(self.index_at)
         if first >= self.frame_count:
             raise UsageError(f"{self.path}: --start {selection.start} is after its end ({self.frame_count} frames)")
         if self._video:

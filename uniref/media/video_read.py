@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError
 from uniref.media.frame import SourceFrame
+from uniref.media.video_hdr import can_tone_map, tone_mapping
 from uniref.media.video_rescue import announced_seconds, breaks_off, decode_concealing
 
 EXTENSIONS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts")
 
 _DEFAULT_FPS = 25.0
+_SEEK_MARGIN = 1.0  # seconds of decoding ahead of the first frame wanted
 _DECODE_ERRORS = (decord.DECORDError, RuntimeError, StopIteration, IndexError)
 
 
@@ -52,6 +54,10 @@ class VideoFile:
             raise MediaError(f"{path}: holds no video frames")
         if not math.isfinite(self.fps) or self.fps <= 0:
             self.fps = _DEFAULT_FPS
+        filters = tone_mapping(self.path)
+        self.hdr = filters is not None
+        """High dynamic range (PQ or HLG)."""
+        self._filters = filters if filters and can_tone_map() else None
         self._position = 0  # of the decoder; -1 = unknown
         self.tail_lost = 0
         """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
@@ -63,10 +69,19 @@ class VideoFile:
         return np.asarray(self._reader.get_frame_timestamp(list(range(self.frame_count))), np.float64)
 
     @property
+    def tone_mapped(self) -> bool:
+        """Whether frames come converted from high dynamic range."""
+        return self._filters is not None
+
+    @property
     def variable_rate(self) -> bool:
         """Whether frames stand anywhere but on the grid of the average rate (by over half a frame)."""
         starts = self._times[:, 0] - self._times[0, 0]
         return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
+
+    def index_at(self, seconds: float) -> int:
+        """The first frame that is shown at a time (counted from the first frame) or later; else `frame_count`."""
+        return int(np.searchsorted(self._times[:, 0] - self._times[0, 0], seconds - 1e-3))
 
     @property
     def shortest_interval(self) -> float:
@@ -100,7 +115,13 @@ class VideoFile:
             self.tail_lost = len(range(expected, self._true_count(), stride))
 
     def _decoded(self, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-        """Index and picture of the wanted frames that can be decoded: by decord, from a fault on by ffmpeg."""
+        """Index and picture of the wanted frames that can be decoded: by decord, from a fault on by ffmpeg.
+
+        High dynamic range is for ffmpeg alone.
+        """
+        if self._filters is not None:
+            yield from self._rescued(wanted, self._filters)
+            return
         for index in wanted:
             try:
                 if index != self._position:
@@ -119,13 +140,18 @@ class VideoFile:
         else:
             self._reader.seek_accurate(index)
 
-    def _rescued(self, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    def _rescued(self, wanted: range, filters: str | None = None) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        if not wanted:
+            return
         starts = self._times[:, 0]
-        for seconds, picture in decode_concealing(self.path):
+        ahead = float(starts[wanted.start] - starts[0]) - _SEEK_MARGIN
+        for seconds, picture in decode_concealing(self.path, ahead if filters and ahead > 0 else None, filters):
             index = int(np.abs(starts - seconds).argmin())
             if index in wanted:
                 yield index, picture
                 wanted = range(index + wanted.step, wanted.stop, wanted.step)
+                if not wanted:
+                    return
 
     def _frame(self, index: int, image: npt.NDArray[np.uint8], damaged: bool = False) -> SourceFrame:
         start, end = self._times[index]

@@ -1,7 +1,7 @@
-"""What ffmpeg can still decode of a damaged video.
+"""Decoding by ffmpeg's own program, where decord is not enough.
 
-decord stops at the first damaged packet and loses frames around it. ffmpeg's own program conceals damage and
-goes on, so it takes over from there; frames are told apart by their time stamps.
+decord stops at the first damaged packet and loses frames around it, and it knows nothing of high dynamic range. ffmpeg
+conceals damage and goes on, and has filters; frames are told apart by their time stamps.
 """
 
 from __future__ import annotations
@@ -23,14 +23,23 @@ _STAMP = re.compile(rb"pts_time:\s*(-?[\d.]+)")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
-def decode_concealing(path: Path) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+def decode_concealing(
+    path: Path, start: float | None = None, filters: str | None = None
+) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
     """All frames that ffmpeg can decode, in order.
+
+    Args:
+        path: The video.
+        start: Seconds before which nothing is wanted; a seek there may lose frames of a damaged file.
+        filters: Of ffmpeg, to apply.
 
     Yields:
         Time stamp in seconds (as stored in the file) and picture, uint8 RGB [H, W, 3], turned upright.
     """
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-nostats", "-v", "info", "-copyts", "-i", str(path)]
-    command += ["-map", "0:v:0", "-vf", "showinfo", "-fps_mode", "passthrough", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-nostats", "-v", "info", "-copyts"]
+    command += ["-i", str(path)] if start is None else ["-ss", f"{start:.6f}", "-i", str(path)]
+    command += ["-map", "0:v:0", "-vf", ",".join(["showinfo", *([filters] if filters else [])])]
+    command += ["-fps_mode", "passthrough", "-c:v", "ppm", "-f", "image2pipe", "-"]
     process = subprocess.Popen(  # noqa: S603 - our own ffmpeg, no shell
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
     )

@@ -1,10 +1,13 @@
-"""Videos written frame by frame through imageio's ffmpeg."""
+"""Videos written frame by frame by imageio's ffmpeg."""
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import threading
+from collections import deque
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -18,6 +21,9 @@ _CODECS: dict[str, list[str]] = {
     "libvpx-vp9": ["-crf", "24", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "6"],
     "prores_ks": ["-profile:v", "4444"],
 }
+
+
+_PATIENCE = 10  # seconds for a failed encoder to end
 
 
 class VideoWriter:
@@ -39,38 +45,56 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         height, width = size
+        rate = Fraction(fps).limit_denominator(100_000)  # 29.97003 becomes 30000/1001
+        frames = ["-f", "rawvideo", "-pix_fmt", "rgba" if alpha else "rgb24", "-s", f"{width}x{height}"]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *frames, "-r", str(rate), "-i", "-", "-an"]
+        command += ["-c:v", codec, "-pix_fmt", _pixel_format(codec, height, width), *_CODECS[codec], "-threads", "1"]
         try:
-            self._writer: Any = imageio_ffmpeg.write_frames(
-                str(self.path),
-                (width, height),
-                fps=Fraction(fps).limit_denominator(100_000),  # 29.97003 becomes 30000/1001
-                codec=codec,
-                pix_fmt_in="rgba" if alpha else "rgb24",
-                pix_fmt_out=_pixel_format(codec, height, width),
-                macro_block_size=1,
-                quality=None,
-                ffmpeg_log_level="error",
-                output_params=[*_CODECS[codec], "-threads", "1"],
+            # in a session of its own, Ctrl-C on the terminal reaches us alone
+            self._process = subprocess.Popen(  # noqa: S603 - our own ffmpeg, no shell
+                [*command, str(self.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
             )
-            self._writer.send(None)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             raise MediaError(f"{path}: cannot start the video encoder ({first_line(error)})") from None
+        self._said: deque[bytes] = deque(maxlen=20)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        self._said.extend(self._process.stderr)
 
     def write(self, frame: npt.NDArray[np.uint8]) -> None:
         """Append a frame, uint8 [H, W, 3 or 4]. Raises MediaError where the encoder fails (disk full, say)."""
+        assert self._process.stdin is not None
         try:
-            self._writer.send(np.ascontiguousarray(frame))
-        except (OSError, RuntimeError, StopIteration) as error:
-            raise MediaError(f"{self.path}: cannot be written ({first_line(error)})") from None
+            self._process.stdin.write(np.ascontiguousarray(frame).data)
+        except (OSError, ValueError):
+            raise self._failure() from None
 
     def close(self) -> None:
-        """Finish the file. Raises MediaError where nothing usable came out."""
-        try:
-            self._writer.close()
-        except (OSError, RuntimeError) as error:
-            raise MediaError(f"{self.path}: cannot be written ({first_line(error)})") from None
-        if not self.path.is_file() or self.path.stat().st_size == 0:
-            raise MediaError(f"{self.path}: the encoder wrote nothing (disk full?)")
+        """Finish the file. Raises MediaError where the encoder failed; what it left is no video then."""
+        assert self._process.stdin is not None
+        assert self._process.stderr is not None
+        with contextlib.suppress(OSError):  # it stopped before; its exit code says so
+            self._process.stdin.close()
+        code = self._process.wait()
+        self._listener.join()
+        self._process.stderr.close()
+        if code != 0:
+            raise self._failure()
+
+    def _failure(self) -> MediaError:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it is about to end
+            self._process.wait(_PATIENCE)
+            self._listener.join(_PATIENCE)
+        said = b"".join(self._said).decode("utf-8", "replace").splitlines()
+        reasons = [line.rpartition(": ")[2] for line in said if "rror" in line]
+        return MediaError(f"{self.path.name} cannot be written ({reasons[0] if reasons else 'the encoder stopped'})")
 
 
 def _pixel_format(codec: str, height: int, width: int) -> str:

@@ -10,6 +10,7 @@ Axes: B batch, Q feature tokens, K reference tokens, C width, H heads, D channel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniref.model.structures import ProjectedTokens, ReferenceTokens
-from uniref.ops.attention import cross_attention, shared_key_attention
+from uniref.ops.attention import cross_attention
+from uniref.ops.shared_attention import shared_key_attention
 
-_MANY_TOKENS = 2048  # of a reference, from which folding its projections pays
+_MANY_TOKENS = 1024  # of a reference or of features, from which folding projections pays
 
 
 class UniFusion(nn.Module):
@@ -36,8 +38,8 @@ class UniFusion(nn.Module):
     def __init__(self, dim: int, heads: int = 8, head_dim: int = 256, dropout: float = 0.1) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
-        self.fast = False
-        """Allow bfloat16 in folded attention, which is otherwise float32."""
+        self.rounded = False
+        """Multiply in bfloat16 in folded attention (see `uniref.ops.shared_attention`), which is otherwise float32."""
         self._folded: _Fold | None = None
         self.query_norm = nn.LayerNorm(dim)
         self.key_norm = nn.LayerNorm(dim)
@@ -93,11 +95,18 @@ class UniFusion(nn.Module):
         normed = self.query_norm(features)
         fused = features
         for reference in references:
-            attend = self._attend_folded if reference.folded else self._attend
-            term = attend(normed, reference)
+            term = self._attend_to(normed, reference)
             shift, scale, gate = self.modulation(F.silu(reference.embedding))[:, None].chunk(3, dim=-1)
             fused = fused + gate * (term * (1 + scale) + shift)
         return fused
+
+    def _attend_to(self, features: Tensor, reference: ProjectedTokens) -> Tensor:
+        if reference.folded:
+            return self._attend_folded(features, reference)
+        few = reference.values.shape[1] <= self.head_dim
+        if few and features.shape[1] >= _MANY_TOKENS and features.device.type == "cpu" and not torch.is_grad_enabled():
+            return self._attend_to_few(features, reference)
+        return self._attend(features, reference)
 
     def _attend(self, features: Tensor, reference: ProjectedTokens) -> Tensor:
         """Normalised features [B or 1, Q, C] -> the attention's result [N, Q, C]."""
@@ -148,10 +157,29 @@ class UniFusion(nn.Module):
                     values,
                     self.head_dim**-0.5,
                     finish=lambda x: F.linear(x.flatten(2), fold.out_weight, fold.out_bias),
-                    rounded=self.fast or torch.is_autocast_enabled("cpu"),
+                    rounded=self.rounded or torch.is_autocast_enabled("cpu"),
                 )
             )
         return torch.cat(terms) if len(terms) > 1 else terms[0]
+
+    def _attend_to_few(self, features: Tensor, reference: ProjectedTokens) -> Tensor:
+        """`_attend` to a reference with fewer tokens than a head has channels (a text), projecting those alone.
+
+        A head's logits (W_q f) . k are f . (W_q^T k), and W_o (P v) is P (W_o v): nothing of the width of all heads is
+        made for any feature token.
+        """
+        split = (self.heads, self.head_dim)
+        keys, values, padding = reference.keys, reference.values, reference.padding
+        if padding is not None:  # no object has these tokens
+            kept = ~padding.all(0)
+            keys, values, padding = keys[:, kept], values[:, kept], padding[:, kept]
+        turned = torch.einsum("nkhd,hdc->nchk", keys, self.query.weight.unflatten(0, split)).flatten(2)
+        offset = torch.einsum("nkhd,hd->nhk", keys, self.query.bias.unflatten(0, split)).flatten(1)[:, None]
+        logits = (features @ turned + offset).unflatten(2, (self.heads, -1)) * self.head_dim**-0.5  # [N, Q, H, K]
+        if padding is not None and bool(padding.any()):
+            logits = logits.masked_fill(padding[:, None, None], -math.inf)
+        drawn = torch.einsum("nkhd,chd->nhkc", values, self.out.weight.unflatten(1, split)).flatten(1, 2)
+        return logits.softmax(-1).flatten(2).to(drawn.dtype) @ drawn + self.out.bias
 
     def _fold(self) -> _Fold:
         """The folded projections of the present weights."""

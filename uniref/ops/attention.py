@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniref.ops.matmul import cpu_has_bfloat16, fast_matmul
-
 _FLASH_MAX_HEAD_DIM = 256
 
 
@@ -92,52 +90,3 @@ def attend_packed(
     cu_q = torch.arange(0, (batch + 1) * queries, queries, dtype=torch.int32, device=q.device)
     out = kernel(q.flatten(0, 1), k[keep], v[keep], cu_q, cu_k, queries, int(lengths.max()), dropout_p=dropout)
     return out.view_as(q)
-
-
-_BLOCK = 4 << 20  # attention weights computed at a time, on a CPU: they stay in its cache
-
-
-def shared_key_attention(
-    query: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    scale: float,
-    finish: Callable[[Tensor], Tensor],
-    rounded: bool = False,
-) -> Tensor:
-    """Attention of all heads over the same keys, for several objects that differ in their values only.
-
-    The weights are computed once and serve every object; they exist for a few queries at a time.
-
-    Args:
-        query: Float32 [Q, H, C].
-        keys: Float32 [K, C], without padding.
-        values: Float32 [N, K, C], without padding.
-        scale: Factor of the products of queries and keys.
-        finish: What to do with the result [N, q, H, C] of q queries, giving [N, q, D].
-        rounded: Multiply in bfloat16 (sums stay float32 inside a product), where the CPU has it.
-
-    Returns:
-        Float32 [N, Q, D]: `finish` of softmax(scale * query keys^T) values.
-    """
-    queries, heads, dim = query.shape
-    count, tokens, _ = values.shape
-    rounded = rounded and cpu_has_bfloat16()
-    dtype = torch.bfloat16 if rounded else torch.float32
-    turned_keys = (keys * scale).T.contiguous().to(dtype)
-    turned_values = values.transpose(1, 2).reshape(count * dim, tokens).to(dtype)
-    step = max(1, min(queries, _BLOCK // (tokens * heads)))
-    rows = step * heads
-    # written again and again: fresh memory for every block would cost more than the arithmetic
-    products = torch.empty(rows, tokens, dtype=dtype)
-    weights = torch.empty_like(products)
-    sums = torch.empty(rows, count * dim, dtype=dtype)
-    finished = []
-    with fast_matmul(query.device, bfloat16_is_fine=rounded):
-        for part in query.to(dtype).flatten(0, 1).split(rows):
-            n = len(part)
-            torch.mm(part, turned_keys, out=products[:n])
-            torch.softmax(products[:n], dim=-1, out=weights[:n])
-            torch.mm(weights[:n], turned_values.T, out=sums[:n])
-            finished.append(finish(sums[:n].float().view(-1, heads, count, dim).permute(2, 0, 1, 3)))
-    return torch.cat(finished, dim=1)

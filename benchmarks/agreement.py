@@ -1,0 +1,87 @@
+"""What `--precision` and `--fast` cost in agreement and gain in time, against float32.
+
+    python -m benchmarks.agreement [--checkpoint DIR] [--video FILE --text TEXT] [--frames 4] [--objects 3]
+
+Without a video: moving disks, followed by masks. Prints for each option the seconds a frame, the share of equal pixels,
+and the mean IoU of its masks with those of float32 (1 where both are empty), over objects and frames after the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.clips import moving_disks
+from benchmarks.weights import bundle
+from uniref import Predictor
+from uniref.inference.results import FrameResult
+from uniref.media.source import Selection, Source
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "(float32)": {},
+    "bfloat16 attention": {},  # the half of --fast that does not pool
+    "--fast": {"fast": True},
+    "--precision bfloat16": {"dtype": "bfloat16"},
+}
+
+
+def main() -> None:
+    """Print a line an option."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--video", type=Path)
+    parser.add_argument("--text")
+    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--width", type=int, default=854)
+    parser.add_argument("--objects", type=int, default=3)
+    parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: for a machine that is shared")
+    options = parser.parse_args()
+    loaded = bundle(options.checkpoint)
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    given: dict[str, Any]
+    if options.video is None:
+        frames, masks = moving_disks(options.frames, options.height, options.width, options.objects)
+        given = {"masks": {0: masks}, "score_threshold": 0.0, "short_side": None}
+    else:
+        read = itertools.islice(Source(options.video).frames(Selection()), options.frames)
+        frames, given = [frame.image for frame in read], {"text": options.text}
+    print(f"{frames[0].shape[0]} x {frames[0].shape[1]}, {len(frames)} frames, {torch.get_num_threads()} threads")
+    print(f"{'':<22} {'s a frame':>10} {'equal pixels':>13} {'IoU':>7}")
+    exact: list[FrameResult] = []
+    for name, settings in OPTIONS.items():
+        predictor = Predictor(loaded, device="cpu", **settings)
+        if name == "bfloat16 attention" and loaded.model.fusion is not None:
+            loaded.model.fusion.rounded = True
+        seconds, found = _run(predictor.segment_video(frames, **given), clock)
+        exact = exact or found
+        pairs = list(zip(exact[1:], found[1:], strict=True))
+        equal = np.mean([(a.labels == b.labels).mean() for a, b in pairs])
+        overlap = np.mean([_iou(a.masks[n], b.masks[n]) for a, b in pairs for n in a.masks])
+        print(f"{name:<22} {seconds:>10.2f} {equal:>13.4f} {overlap:>7.4f}", flush=True)
+
+
+def _run(stream: Iterable[FrameResult], clock: Callable[[], float]) -> tuple[float, list[FrameResult]]:
+    """Median seconds a frame after the first, and the results."""
+    seconds, found, begun = [], [], clock()
+    for result in stream:
+        seconds.append(clock() - begun)
+        found.append(result)
+        begun = clock()
+    return float(np.median(seconds[1:])), found
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    union = (a | b).sum()
+    return float((a & b).sum() / union) if union else 1.0
+
+
+if __name__ == "__main__":
+    main()
