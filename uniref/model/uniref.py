@@ -47,7 +47,7 @@ class UniRef(ReferringModel):
             MaskEncoder(config.mask_encoder, dim, strides, config.groups) if config.mask_encoder else None
         )
         self.fusion = (
-            UniFusion(dim, config.fusion.heads, config.fusion.head_dim, config.fusion.dropout)
+            UniFusion(dim, config.fusion.heads, config.fusion.head_dim, config.fusion.dropout, config.fusion.gate)
             if config.fusion
             else None
         )

@@ -66,6 +66,8 @@ class FusionConfig(_Strict):
     heads: int = Field(8, ge=1)
     head_dim: int = Field(256, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
+    gate: float = 0.0
+    """How far the gate is open before training; 0 = closed, as released: the fusion starts as the identity."""
 
 
 class TransformerConfig(_Strict):
