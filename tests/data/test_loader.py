@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import chain, combinations
@@ -312,6 +314,27 @@ def test_nothing_readable_is_an_error(tmp_path: Path, make: Make, workers: int) 
     with pytest.raises(UniRefError, match=r"^vos/train: none of the last samples drawn can be used: .*mp4: is not a"):
         next(iter(loader))
     assert loader.skipped == 16
+
+
+FORGOTTEN = """
+import sys
+from pathlib import Path
+from uniref.data.loader import TrainLoader
+from uniref.recipe.data import DataConfig, SourceConfig
+
+config = DataConfig(sources=(SourceConfig(index="det/train"),), workers=1)
+loader = TrainLoader(config, Path(sys.argv[1]), seed=0, units_per_step=1, unit_size=1)
+steps = iter(loader)
+next(steps)
+sys.forgotten = loader._running
+raise SystemExit(7)
+"""
+
+
+def test_a_loader_that_is_never_closed_does_not_keep_its_process(root: Path) -> None:
+    """Workers ignore the signal by which Python ends them."""
+    done = subprocess.run([sys.executable, "-c", FORGOTTEN, str(root)], check=False, timeout=120)
+    assert done.returncode == 7
 
 
 def test_a_picture_of_another_size_than_indexed_is_skipped(tmp_path: Path, make: Make) -> None:
