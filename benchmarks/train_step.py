@@ -51,7 +51,7 @@ def main() -> None:
         (model, "draw", "drawing matched masks"),
     ):
         setattr(owner, name, _timed(getattr(owner, name), part, current))
-    batch = _batch(task)
+    batch = drawn_batch(task, 2, _SIZE)
     for step in range(_STEPS + 1):
         current.clear()
         began = time.perf_counter()
@@ -87,11 +87,16 @@ def _timed(function: Callable[..., Any], part: str, spent: dict[str, float]) -> 
     return call
 
 
-def _batch(task: Task) -> Batch:
-    count, (height, width) = 2, _SIZE
+def drawn_batch(task: Task, count: int, size: tuple[int, int]) -> Batch:
+    """Noise with an object of 200 x 200 pixels (or a quarter of the sides where they are small), and a reference."""
+    height, width = size
+    top, left = min(100, height // 4), min(200, width // 4)
+    bottom, right = top + min(200, height // 4), left + min(200, width // 4)
     masks = torch.zeros(1, height, width, dtype=torch.bool)
-    masks[:, 100:300, 200:400] = True
-    box = torch.tensor([[300 / width, 200 / height, 200 / width, 200 / height]])
+    masks[:, top:bottom, left:right] = True
+    box = torch.tensor(
+        [[(left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height]]
+    )
     target = Targets(box, torch.zeros(1, dtype=torch.int64), masks)
     images, padding = torch.randn(count, 3, height, width), torch.zeros(count, height, width, dtype=torch.bool)
     text = TextTokens(torch.randint(1000, 2000, (count, 8)), torch.ones(count, 8, dtype=torch.bool))

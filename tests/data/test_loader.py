@@ -390,7 +390,8 @@ def test_an_object_lost_to_a_crop_is_drawn_again(tmp_path: Path, make: Make) -> 
     assert loader.skipped == 0
 
 
-def test_ordinals_forbid_the_crop(tmp_path: Path, make: Make) -> None:
+@pytest.mark.parametrize("task", ["ris", "rvos"])
+def test_ordinals_forbid_the_crop(tmp_path: Path, make: Make, task: str) -> None:
     """The picture keeps its shape where the text counts objects out."""
     folder = tmp_path / "media"
     folder.mkdir()
@@ -404,7 +405,7 @@ def test_ordinals_forbid_the_crop(tmp_path: Path, make: Make) -> None:
         toy.annotate(w, 0, scene.masks["red"])
         w.add_sample(objects=[row], expressions=[w.add_expression("2nd thing", source_id="0")])
     crop = SMALL.model_copy(update={"crop": 1.0, "short_sides": (48,)})
-    for batch in flat(make({"index": "count/train"}, root=tmp_path, data={"augment": crop})):
+    for batch in flat(make({"index": "count/train", "task": task}, root=tmp_path, data={"augment": crop})):
         assert batch.images.shape[-2:] == (64, 96)
         assert (~batch.padding).sum().item() == 2 * 48 * 96
 

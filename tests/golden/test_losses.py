@@ -63,7 +63,9 @@ def orders_of_ties(model: UniRef) -> Iterator[None]:
     def ranked(*arguments: Any) -> tuple[Tensor, Any]:
         start, proposals = propose(*arguments)
         scores = proposals.logits[..., 0].sort(dim=1, descending=True).values[:, : start.shape[1]]
-        ties[:] = (scores[:, :-1] - scores[:, 1:] < TIE).nonzero().tolist()
+        # unusable tokens are all alike: their order means nothing
+        differ = (start[:, :-1] != start[:, 1:]).any(-1)
+        ties[:] = (differ & (scores[:, :-1] - scores[:, 1:] < TIE)).nonzero().tolist()
         for row, place in swapped:
             start[row, [place, place + 1]] = start[row, [place + 1, place]]
         return start, proposals
