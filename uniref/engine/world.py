@@ -19,7 +19,7 @@ from uniref.core.device import resolve_device
 from uniref.core.errors import UniRefError, UsageError
 
 T = TypeVar("T")
-_COURTESY = 5.0  # seconds
+_COURTESY = 30.0  # seconds; ending takes a moment on a busy machine
 
 
 @dataclass(frozen=True)
