@@ -324,7 +324,7 @@ def test_killed_outright_and_resumed_gives_the_same_weights(
     for moment, count, left in (
         ("step", 4, [2]),
         ("writing", 1, [2]),
-        ("naming", 6, [2, 4]),  # a checkpoint has four files
+        ("naming", 10, [2, 4]),  # four files are checked when resuming, and four each time when saving
         ("deleting", 2, [4, 6, 8]),
     ):
         command = [sys.executable, str(script), moment, str(count), *arguments, "--resume", "auto"]
