@@ -1,6 +1,9 @@
 """Time of one training step, part by part, and its peak memory (ResNet-50, 2 images of 480 x 640, CPU).
 
-python -m benchmarks.train_step [--task ris]
+    python -m benchmarks.train_step [--task ris] [--steps 3] [--cpu-time]
+
+With --cpu-time, processor seconds of all threads are counted: on a busy machine those of one thread
+(OMP_NUM_THREADS=1) still show the shares of the parts.
 """
 
 from __future__ import annotations
@@ -23,14 +26,17 @@ from uniref.model.uniref import UniRef
 from uniref.recipe.loss import LossConfig
 from uniref.recipe.model import ModelConfig
 
-_SIZE, _STEPS = (480, 640), 3
+_SIZE = (480, 640)
 
 
 def main() -> None:
     """Print a line a part."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="ris", choices=[task.value for task in Task])
-    task = Task(parser.parse_args().task)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--cpu-time", action="store_true")
+    options = parser.parse_args()
+    task, clock = Task(options.task), time.process_time if options.cpu_time else time.perf_counter
     torch.manual_seed(0)
     model = UniRef(ModelConfig())
     model.backbone.freeze(model.config.backbone.frozen_stages)
@@ -50,19 +56,19 @@ def main() -> None:
         (learner.criterion, "match_proposals", "matching"),
         (model, "draw", "drawing matched masks"),
     ):
-        setattr(owner, name, _timed(getattr(owner, name), part, current))
-    batch = _batch(task)
-    for step in range(_STEPS + 1):
+        setattr(owner, name, _timed(getattr(owner, name), part, current, clock))
+    batch = drawn_batch(task, 2, _SIZE)
+    for step in range(options.steps + 1):
         current.clear()
-        began = time.perf_counter()
+        began = clock()
         loss = torch.stack(list(learner(batch, 1.0, step).values())).sum()
-        forward = time.perf_counter() - began
+        forward = clock() - began
         parts = dict(current)  # masks are drawn once more in the backward pass
         loss.backward()
-        backward = time.perf_counter() - began - forward
+        backward = clock() - began - forward
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        whole = time.perf_counter() - began
+        whole = clock() - began
         if step:  # the first step warms up
             parts["losses"] = forward - sum(parts.values())
             parts["backward"], parts["optimiser"] = backward, whole - forward - backward
@@ -77,21 +83,28 @@ def main() -> None:
     print(f"peak resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
 
 
-def _timed(function: Callable[..., Any], part: str, spent: dict[str, float]) -> Callable[..., Any]:
+def _timed(
+    function: Callable[..., Any], part: str, spent: dict[str, float], clock: Callable[[], float]
+) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
-        began = time.perf_counter()
+        began = clock()
         result = function(*arguments, **options)
-        spent[part] = spent.get(part, 0.0) + time.perf_counter() - began
+        spent[part] = spent.get(part, 0.0) + clock() - began
         return result
 
     return call
 
 
-def _batch(task: Task) -> Batch:
-    count, (height, width) = 2, _SIZE
+def drawn_batch(task: Task, count: int, size: tuple[int, int]) -> Batch:
+    """Noise with an object of 200 x 200 pixels (or a quarter of the sides where they are small), and a reference."""
+    height, width = size
+    top, left = min(100, height // 4), min(200, width // 4)
+    bottom, right = top + min(200, height // 4), left + min(200, width // 4)
     masks = torch.zeros(1, height, width, dtype=torch.bool)
-    masks[:, 100:300, 200:400] = True
-    box = torch.tensor([[300 / width, 200 / height, 200 / width, 200 / height]])
+    masks[:, top:bottom, left:right] = True
+    box = torch.tensor(
+        [[(left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height]]
+    )
     target = Targets(box, torch.zeros(1, dtype=torch.int64), masks)
     images, padding = torch.randn(count, 3, height, width), torch.zeros(count, height, width, dtype=torch.bool)
     text = TextTokens(torch.randint(1000, 2000, (count, 8)), torch.ones(count, 8, dtype=torch.bool))

@@ -5,6 +5,7 @@
 #
 # DATA and RUN have to be folders that all machines see. After a crash or a stop run the same again: it continues.
 set -eu
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 # seconds to finish the step and save in, once asked to stop (newer versions of torch)
 exec torchrun \
     --nnodes "${NODES:-1}" \
     --nproc-per-node "${GPUS:-8}" \

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from uniref.core.errors import UsageError
 from uniref_cli.console import Console
 
 _WHAT, _STATE, _MACHINE, _OUTPUT = "What to train", "State", "Machine", "Output"
@@ -114,24 +112,11 @@ def train(
             console.say(f"{name}: {preview} samples drawn in {path}")
         return
     if gpus is not None and "RANK" not in os.environ:
-        _launch(gpus, device)
+        from uniref_cli.launch import launch
+
+        raise typer.Exit(launch(gpus, device, loaded, stages))
     from uniref.engine.run import TrainRequest, train
 
     done = train(TrainRequest(loaded, root, folder, stages, resume, device), console)
     if done.signal:
-        console.say(f"stopped; continue with --resume auto --out {done.out}")
         raise typer.Exit(128 + done.signal)
-
-
-def _launch(processes: int, device: str) -> None:
-    """Become torchrun, which starts this command once for each process."""
-    from uniref.core.device import resolve_device
-
-    if device != "cpu":
-        import torch
-
-        found = torch.cuda.device_count() if resolve_device(device).type == "cuda" else 0
-        if found < processes:
-            raise UsageError(f"--gpus {processes}: this machine has {found} usable CUDA devices")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    os.execv(sys.executable, [*command, "-m", "uniref_cli.app", *sys.argv[1:]])  # noqa: S606 - no shell is wanted

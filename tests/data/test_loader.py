@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import chain, combinations
@@ -314,6 +316,27 @@ def test_nothing_readable_is_an_error(tmp_path: Path, make: Make, workers: int) 
     assert loader.skipped == 16
 
 
+FORGOTTEN = """
+import sys
+from pathlib import Path
+from uniref.data.loader import TrainLoader
+from uniref.recipe.data import DataConfig, SourceConfig
+
+config = DataConfig(sources=(SourceConfig(index="det/train"),), workers=1)
+loader = TrainLoader(config, Path(sys.argv[1]), seed=0, units_per_step=1, unit_size=1)
+steps = iter(loader)
+next(steps)
+sys.forgotten = loader._running
+raise SystemExit(7)
+"""
+
+
+def test_a_loader_that_is_never_closed_does_not_keep_its_process(root: Path) -> None:
+    """Workers ignore the signal by which Python ends them."""
+    done = subprocess.run([sys.executable, "-c", FORGOTTEN, str(root)], check=False, timeout=120)
+    assert done.returncode == 7
+
+
 def test_a_picture_of_another_size_than_indexed_is_skipped(tmp_path: Path, make: Make) -> None:
     toy.images(tmp_path, Task.RIS, toy.scenes(4), "ris")
     wrong = toy.Scene((30, 30), True, 0).image
@@ -367,7 +390,8 @@ def test_an_object_lost_to_a_crop_is_drawn_again(tmp_path: Path, make: Make) -> 
     assert loader.skipped == 0
 
 
-def test_ordinals_forbid_the_crop(tmp_path: Path, make: Make) -> None:
+@pytest.mark.parametrize("task", ["ris", "rvos"])
+def test_ordinals_forbid_the_crop(tmp_path: Path, make: Make, task: str) -> None:
     """The picture keeps its shape where the text counts objects out."""
     folder = tmp_path / "media"
     folder.mkdir()
@@ -381,7 +405,7 @@ def test_ordinals_forbid_the_crop(tmp_path: Path, make: Make) -> None:
         toy.annotate(w, 0, scene.masks["red"])
         w.add_sample(objects=[row], expressions=[w.add_expression("2nd thing", source_id="0")])
     crop = SMALL.model_copy(update={"crop": 1.0, "short_sides": (48,)})
-    for batch in flat(make({"index": "count/train"}, root=tmp_path, data={"augment": crop})):
+    for batch in flat(make({"index": "count/train", "task": task}, root=tmp_path, data={"augment": crop})):
         assert batch.images.shape[-2:] == (64, 96)
         assert (~batch.padding).sum().item() == 2 * 48 * 96
 

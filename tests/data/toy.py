@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,13 @@ def scenes(count: int, portrait: int = 0, scale: int = 1) -> list[Scene]:
 
 
 def images(
-    root: Path, task: Task, pictures: Sequence[Scene], name: str = "toy", masks: bool = True, per_class: int = 3
+    root: Path,
+    task: Task,
+    pictures: Sequence[Scene],
+    name: str = "toy",
+    masks: bool = True,
+    per_class: int = 3,
+    more_categories: Mapping[int, str] | None = None,
 ) -> str:
     """Index still images for DETECTION, RIS (one object a sample) or FSS; returns `dataset/split`."""
     folder = root / "media" / name
@@ -58,7 +64,7 @@ def images(
         split="train",
         task=task,
         roots={"media": folder},
-        categories={7: "red", 9: "blue"},
+        categories={7: "red", 9: "blue"} | dict(more_categories or {}),
     ) as w:
         for number, scene in enumerate(pictures):
             Image.fromarray(scene.image).save(folder / f"{number}.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go, weights
-from uniref.engine.state import check, load
+from uniref.engine.state import check, load, steps
 
 
 def together(recipe: Path, root: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -73,7 +74,34 @@ def test_sharded_training_equals_copies(make_recipe: MakeRecipe, root: Path, tmp
     assert moments[0].keys() == moments[1].keys()
 
 
-def test_an_uneven_share_is_refused(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+def test_a_request_to_stop_reaches_all_processes(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    """The launcher ends with the signal's code, the state is saved, and nothing looks like a failure."""
+    path = make_recipe(steps=100_000, checkpoint={"every": 100_000, "keep": 1})
+    command = [sys.executable, "-m", "uniref_cli.app", "train", str(path), "--root", str(root), "--device", "cpu"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "run"), "--gpus", "2", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["step"] == 2
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, told
+    assert "Traceback" not in told
+    (saved,) = steps(tmp_path / "run/only/checkpoints")
+    assert check(saved).facts["processes"] == 2
+    assert (tmp_path / "run/stopped").is_file()
+
+
+def test_one_line_says_what_is_wrong(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    done = together(make_recipe(), tmp_path / "nowhere", tmp_path / "two")
+    assert done.returncode == 1
+    (line,) = {line for line in done.stderr.splitlines() if "error" in line.lower()}  # twice on a very busy machine
+    assert "nowhere/index/ris/train: is no index" in line
+    assert "Traceback" not in done.stderr
     done = together(make_recipe(global_batch=2, micro_batch=2), root, tmp_path / "two")
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert "use a number of processes that divides it" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.engine.conftest import MakeRecipe
 from uniref.core.errors import UsageError
-from uniref.engine.dry_run import describe
+from uniref.engine.dry_run import _activations, describe
 from uniref.model.uniref import UniRef
+from uniref.recipe.load import load_recipe
 from uniref.recipe.recipe import Recipe
 
 
@@ -20,6 +23,17 @@ def test_sizes_rates_data_and_batches(recipe: Recipe, root: Path) -> None:
     assert "25.0%  vos/train: vos, 4 samples, seen 1.5 times" in text
     assert "warm-up over 2 steps" in text
     assert "memory about" in text
+
+
+def test_recomputed_activations_are_not_counted(make_recipe: MakeRecipe, root: Path) -> None:
+    """Only their layers' arguments are: about half of the tiny model's."""
+    sizes = []
+    for recompute in (False, True):
+        stage = load_recipe(make_recipe(activation_checkpointing=recompute)).stages["only"]
+        with torch.device("meta"):
+            model = UniRef(stage.model)
+        sizes.append(_activations(model, stage, (480, 640)))
+    assert 0.05 * sizes[0] < sizes[1] < 0.7 * sizes[0]
 
 
 def test_data_that_is_not_there_is_told(recipe: Recipe, tmp_path: Path) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.data import toy
 from tests.engine.conftest import MakeRecipe
+from tests.tiny import tiny_config
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
+from uniref.core.tasks import Task
 from uniref.engine import state
-from uniref.engine.monitor import Silent
+from uniref.engine.listener import Silent
 from uniref.engine.run import Outcome, TrainRequest, train
 from uniref.recipe.load import load_recipe
 from uniref.weights.bundle import load_bundle
@@ -148,6 +154,18 @@ def test_another_model_does_not_fit(make_recipe: MakeRecipe, root: Path, tmp_pat
         go(path, root, tmp_path / "run", "stages.only.model.transformer.queries=30", resume="auto")
 
 
+def test_a_model_without_what_the_data_need(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"fss/train: fss refers by masks, but model\.mask_encoder is null"):
+        go(make_recipe(), root, tmp_path / "run", "stages.only.model.mask_encoder=null")
+    model = tiny_config(classes=2).model_dump(mode="json")
+    toy.images(root, Task.DETECTION, toy.scenes(4), "three", more_categories={1: "neither"})
+    data = {"workers": 0, "sources": [{"index": "three/train", "categories": True}]}
+    with pytest.raises(
+        UsageError, match=r"three/train: has 3 categories, but model\.classes is 2; set model\.classes=3"
+    ):
+        go(make_recipe(data=data, model=model), root, tmp_path / "run")
+
+
 def test_stages_start_from_one_another(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(steps=2)
     one = load_recipe(path).model_dump(mode="json")
@@ -176,13 +194,15 @@ def test_a_step_that_is_not_finite_is_left_out(
     def sometimes_nan(self: learner.Learner, *arguments: object) -> dict[str, torch.Tensor]:
         calls.append(arguments)
         terms = original(self, *arguments)
-        return {name: term * float("nan") for name, term in terms.items()} if len(calls) in (3, 4) else terms
+        return {name: term * float("nan") for name, term in terms.items()} if len(calls) == 3 else terms
 
     monkeypatch.setattr(learner.Learner, "forward", sometimes_nan)
     _, heard = go(make_recipe(), root, tmp_path / "run")
     (told,) = [line for line in heard.lines if "not applied" in line]
     assert "step 2" in told
-    assert "/train:" in told
+    guilty = calls[2][0].ids  # of two batches in the step, the first alone was bad
+    assert f"(samples {', '.join(guilty)})" in told
+    assert all(math.isfinite(record["gradient_norm"]) for record in heard.records if record["kind"] == "train")
     assert heard.records[-1]["bad_steps"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "run").values())
 
@@ -253,38 +273,111 @@ def test_a_signal_to_the_whole_group_saves_too(make_recipe: MakeRecipe, root: Pa
 KILLED = """
     import os, signal, sys
     from uniref.engine import state, step
-    moment, count = sys.argv[1], int(sys.argv[2])
-    owner, name = {"saving": (state, "sha256"), "step": (step.Stepper, "step")}[moment]
+
+    def now(*arguments):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def half_written(content, path):
+        save(content, path)
+        os.truncate(path, path.stat().st_size // 2)
+        now()
+
+    def half_deleted(folder, *arguments):
+        (state.steps(folder)[0] / state.TRAINING).unlink()
+        now()
+
+    save = state.torch.save
+    owner, name, die = {
+        "step": (step.Stepper, "step", now),
+        "writing": (state.torch, "save", half_written),
+        "naming": (state, "sha256", now),
+        "deleting": (state, "keep_last", half_deleted),
+    }[sys.argv[1]]
     original, calls = getattr(owner, name), []
 
-    def kill(*arguments, **options):
+    def call(*arguments, **options):
         calls.append(1)
-        if len(calls) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments, **options)
+        return (die if len(calls) == int(sys.argv[2]) else original)(*arguments, **options)
 
-    setattr(owner, name, kill)
+    setattr(owner, name, call)
     from uniref_cli.app import run
     sys.exit(run(sys.argv[3:]))
 """
+SEVERAL_WORKERS = {
+    "workers": 2,
+    "augment": {"short_sides": [64], "max_long_side": 128, "crop": 0},
+    "sources": [{"index": f"{task}/train"} for task in ("ris", "fss", "vos", "rvos")],
+}
 
 
-@pytest.mark.parametrize(("moment", "count"), [("step", 4), ("saving", 6)])
 def test_killed_outright_and_resumed_gives_the_same_weights(
-    make_recipe: MakeRecipe, root: Path, tmp_path: Path, moment: str, count: int
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path
 ) -> None:
-    """The second kill comes when a checkpoint is written but has not got its name."""
-    path = make_recipe()
+    """A run is killed again and again: between steps, with half a state written, with all of it written but not named,
+    and with an old checkpoint half deleted."""
+    path = make_recipe(steps=10, data=SEVERAL_WORKERS, checkpoint={"every": 2, "keep": 2})
     go(path, root, tmp_path / "whole")
     script = tmp_path / "killed.py"
     script.write_text(textwrap.dedent(KILLED))
     arguments = ["train", str(path), "--root", str(root), "--out", str(tmp_path / "run"), "--device", "cpu", "-q"]
-    dead = subprocess.run(
-        [sys.executable, str(script), moment, str(count), *arguments], capture_output=True, text=True, check=False
-    )
-    assert dead.returncode == -signal.SIGKILL, dead.stderr
-    names = [each.name for each in state.steps(tmp_path / "run/only/checkpoints")]
-    assert names == ["step-00000002"]
+    folder = tmp_path / "run/only/checkpoints"
+    for moment, count, left in (
+        ("step", 4, [2]),
+        ("writing", 1, [2]),
+        ("naming", 10, [2, 4]),  # four files are checked when resuming, and four each time when saving
+        ("deleting", 2, [4, 6, 8]),
+    ):
+        command = [sys.executable, str(script), moment, str(count), *arguments, "--resume", "auto"]
+        dead = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert dead.returncode == -signal.SIGKILL, dead.stderr
+        assert [int(each.name.removeprefix("step-")) for each in state.steps(folder)] == left, moment
     go(path, root, tmp_path / "run", resume="auto")
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
-    assert not list((tmp_path / "run/only/checkpoints").glob(".*"))
+    assert not list(folder.glob(".*"))
+    assert [each.name for each in state.steps(folder)] == ["step-00000008", "step-00000010"]
+
+
+def test_killed_from_outside_at_any_moment(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe(steps=24, data=SEVERAL_WORKERS, checkpoint={"every": 1, "keep": 2})
+    go(path, root, tmp_path / "whole")
+    command = [sys.executable, "-m", "uniref_cli.app", "train", str(path), "--root", str(root), "--device", "cpu"]
+    moments = random.Random(5)  # noqa: S311 - no secret
+    for _kill in range(2):
+        process = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "run"), "--resume", "auto", "--json"],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        for _ in range(moments.randint(1, 3)):
+            assert process.stdout.readline()
+        time.sleep(moments.uniform(0, 0.1))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        assert process.wait() == -signal.SIGKILL
+    _, heard = go(path, root, tmp_path / "run", resume="auto")
+    assert any("continuing at step" in line for line in heard.lines)
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+def test_going_back_leaves_the_later_checkpoints_until_there_is_a_new_one(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path
+) -> None:
+    path = make_recipe()
+    go(path, root, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/only/final")
+    back = str(tmp_path / "run/only/checkpoints/step-00000002")
+    go(path, root, tmp_path / "run", "stages.only.steps=3", resume=back)
+    assert [each.name for each in state.steps(tmp_path / "run/only/checkpoints")] == ["step-00000002", "step-00000003"]
+
+
+def test_half_precision_on_a_cpu_scales_its_gradients(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe(precision="float16", steps=8)
+    go(path, root, tmp_path / "whole")
+    go(path, root, tmp_path / "parts", "stages.only.steps=4")
+    shutil.rmtree(tmp_path / "parts/only/final")
+    _, heard = go(path, root, tmp_path / "parts", resume="auto")
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert heard.records[-1]["bad_steps"] == 0
+    scale = state.load(state.check(tmp_path / "parts/only/checkpoints/step-00000008"))["scaler"]["scale"]
+    assert scale == 65536 / 2 ** heard.records[-1]["overflows"]

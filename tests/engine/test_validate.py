@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go
 from uniref.core.errors import UsageError
+from uniref.engine.state import check, steps
 from uniref.engine.validate import Validation
 from uniref.weights.bundle import load_bundle, read_config
 
@@ -39,6 +42,46 @@ def test_results_pictures_and_the_best_model(make_recipe: MakeRecipe, root: Path
     assert page.count("data:image/png") == 3
     assert load_bundle(folder / "final").config.sides == (64, 128)
     assert any("ris/train: oIoU" in line for line in heard.lines)
+
+
+def test_a_request_to_stop_breaks_an_evaluation_off_and_it_is_made_up_for(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from uniref.evaluation import run
+
+    path = make_recipe(
+        steps=4,
+        sides=[64, 128],
+        checkpoint={"every": 100, "keep": 1},
+        evaluation={"every": 2, "data": ["vos/train", "ris/train"], "limit": 2, "pictures": 0},
+    )
+    go(path, root, tmp_path / "whole")
+    original = run.predict_unit
+
+    def asked(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        original(*arguments)
+
+    monkeypatch.setattr(run, "predict_unit", asked)
+    outcome, _ = go(path, root, tmp_path / "run")
+    assert outcome.signal == signal.SIGTERM
+    (saved,) = steps(tmp_path / "run/only/checkpoints")
+    assert check(saved).step == 2
+    monkeypatch.undo()
+    lines = (tmp_path / "run/only/metrics.jsonl").read_text()
+    assert '"evaluation"' not in lines
+    outcome, _ = go(path, root, tmp_path / "run", resume="auto")
+    assert outcome.signal == 0
+    told = {
+        name: [json.loads(line) for line in (tmp_path / name / "only/metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "run")
+    }
+    whole, parts = (
+        [(line["step"], line["results"]) for line in told[name] if line["kind"] == "evaluation"]
+        for name in ("whole", "run")
+    )
+    assert whole == parts
+    assert [step for step, _ in whole] == [2, 4]
 
 
 def test_an_unknown_measure_is_named() -> None:

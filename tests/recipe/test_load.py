@@ -91,6 +91,14 @@ def test_errors_name_place_and_remedy(tmp_path: Path, change: tuple[str, str], m
     assert "\n" not in str(caught.value)
 
 
+def test_what_all_stages_inherit_is_told_once(tmp_path: Path) -> None:
+    text = (
+        BASE.replace("{lr: 1e-4}", "{lr: 1e-4, lrr: 1}") + "  b:\n    steps: 1\n    data: {sources: [{index: p/t}]}\n"
+    )
+    with pytest.raises(UsageError, match=r"^\S*r.yaml:2: stages\.a\.optim\.lrr: unknown key; did you mean lr\?$"):
+        load_recipe(write(tmp_path, text))
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

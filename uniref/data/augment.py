@@ -135,7 +135,9 @@ def draw_image_transform(rng: np.random.Generator, size: Size, config: AugmentCo
     return Transform(tuple(steps))
 
 
-def draw_clip_transforms(rng: np.random.Generator, size: Size, config: AugmentConfig, frames: int) -> list[Transform]:
+def draw_clip_transforms(
+    rng: np.random.Generator, size: Size, config: AugmentConfig, frames: int, may_crop: bool = True
+) -> list[Transform]:
     """For the frames of one clip: perhaps a crop, each frame for itself; then one resize and one flip for all.
 
     The short side is the same in all frames; after different crops their long sides differ.
@@ -146,7 +148,7 @@ def draw_clip_transforms(rng: np.random.Generator, size: Size, config: AugmentCo
     for _ in range(frames):
         steps: list[Step] = []
         seen = size
-        if rng.random() < config.crop:
+        if rng.random() < config.crop and may_crop:
             crop = _draw_crop(rng, size, config)
             steps.append(crop)
             seen = crop.size

@@ -100,9 +100,7 @@ def _detection(source: TrainSource, sample: Sample, rng: np.random.Generator) ->
 
 def _ris(source: TrainSource, sample: Sample, rng: np.random.Generator) -> Example:
     released = source.augment.released_words
-    texts = [clean_text(source.index.expression(row).text) for row in sample.expressions]
-    text = _draw_text(rng, texts)
-    may_crop = not any(has_ordinal(each, released) for each in (texts if released else [text]))
+    text, may_crop = _draw_text(source, sample, rng)
     view, transform = _image_view(source, sample, rng, may_crop)
     if transform.flipped:
         text = swap_sides(text, released)
@@ -129,12 +127,10 @@ def _clip(source: TrainSource, sample: Sample, rng: np.random.Generator, text_on
     pair = draw_pair(rng, present, source.clip_range)
     if pair is None:
         raise Rejected("no two near frames share an object")
-    transforms = draw_clip_transforms(rng, (media.height, media.width), source.augment, len(pair))
-    text = None
-    if source.task is Task.RVOS:
-        released = source.augment.released_words
-        text = _draw_text(rng, [clean_text(index.expression(row).text) for row in sample.expressions])
-        text = swap_sides(text, released) if transforms[0].flipped else text
+    text, may_crop = _draw_text(source, sample, rng) if source.task is Task.RVOS else (None, True)
+    transforms = draw_clip_transforms(rng, (media.height, media.width), source.augment, len(pair), may_crop)
+    if text is not None and transforms[0].flipped:
+        text = swap_sides(text, source.augment.released_words)
     shown = list(zip(pair, transforms, strict=True))[1 if text_only else 0 :]
     for group in rng.permutation(np.flatnonzero(present[:, list(pair)].all(1))):
         masks = [_moved(transform, union_mask(annotations[group], frame)) for frame, transform in shown]
@@ -175,8 +171,12 @@ def _view(image: UInt8Image, masks: Sequence[BoolMask]) -> View:
     return View(image, boxes, np.stack(masks))
 
 
-def _draw_text(rng: np.random.Generator, texts: Sequence[str]) -> str:
-    texts = [text for text in texts if text.strip()]
+def _draw_text(source: TrainSource, sample: Sample, rng: np.random.Generator) -> tuple[str, bool]:
+    """One of a sample's expressions, cleaned, and whether it stays true of a cropped picture."""
+    cleaned = [clean_text(source.index.expression(row).text) for row in sample.expressions]
+    texts = [text for text in cleaned if text.strip()]
     if not texts:
         raise Rejected("no expression with a word in it")
-    return texts[int(rng.integers(len(texts)))]
+    text = texts[int(rng.integers(len(texts)))]
+    released = source.augment.released_words
+    return text, not any(has_ordinal(each, released) for each in (cleaned if released else [text]))

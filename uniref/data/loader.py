@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import multiprocessing.util  # with its own function for the end of the process
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,7 +157,7 @@ def _cores() -> int:
 def _begin_worker(worker: int) -> None:
     """A worker uses one core, and leaves signals to the process that trains: clusters and terminals send them to all.
 
-    When that process ends, PyTorch tells its workers by other means.
+    When that process ends, PyTorch tells its workers by other means, or `_end_workers` does.
     """
     import signal
 
@@ -164,6 +166,18 @@ def _begin_worker(worker: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Workers that are left at exit (an error's traceback kept their loader) end now.
+
+    Python itself would send them SIGTERM, which they ignore, and then wait for them for ever. Registered after Python's
+    own function, this one runs before it.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def _as_it_is(made: Any) -> Any:

@@ -12,10 +12,13 @@ from torch.utils.checkpoint import checkpoint
 from uniref.model.uniref import UniRef
 
 
-def recompute_activations(model: UniRef) -> None:
+def recompute_activations(model: UniRef) -> list[nn.Module]:
     """Checkpoint the backbone's blocks, the text encoder's and the transformer's layers, and the fusion, in place.
 
     Names of parameters stay as they are.
+
+    Returns:
+        The blocks and layers, of whose calls only the arguments are kept.
     """
     layers = [*model.transformer.encoder, *model.transformer.decoder, *blocks(model.backbone.body)]
     if model.text_encoder is not None:
@@ -24,6 +27,7 @@ def recompute_activations(model: UniRef) -> None:
         layer.forward = _checkpointed(layer, layer.forward)
     if model.fusion is not None:
         model.fusion.fuse = _checkpointed(model.fusion, model.fusion.fuse)  # type: ignore[method-assign]
+    return layers
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:

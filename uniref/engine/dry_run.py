@@ -14,6 +14,7 @@ from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
 from uniref.data.sources import open_sources
 from uniref.engine.build import freeze
+from uniref.engine.checkpointing import recompute_activations
 from uniref.engine.optim import groups
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
@@ -37,11 +38,12 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
     Raises:
         UsageError: The batch cannot be shared, or recipe and model do not fit.
     """
-    yield yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
-    place = resolve_device(device)
-    for name in names or tuple(recipe.stages):
+    for name in names:
         if name not in recipe.stages:
             raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(recipe.stages)})")
+    place = resolve_device(device)
+    yield yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
+    for name in names or tuple(recipe.stages):
         stage = recipe.stages[name]
         with torch.device("meta"):
             model = build_model(stage.model)
@@ -125,13 +127,23 @@ def _memory(model: ReferringModel, stage: StageConfig, place: torch.device) -> s
 def _activations(model: ReferringModel, stage: StageConfig, size: tuple[int, int]) -> float:
     """Bytes that the backward pass of one image keeps (references' images count as further ones), float32."""
     kept: dict[int, int] = {}
+    held: list[Tensor] = []
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         kept[storage._cdata] = storage.nbytes()
+        held.append(tensor)  # else a later tensor could get the same address
         return tensor
 
+    def pack_arguments(module: nn.Module, arguments: Any, options: Any) -> None:
+        for value in (*arguments, *options.values()):
+            if isinstance(value, Tensor):
+                pack(value)
+
     model.train()
+    if stage.activation_checkpointing and isinstance(model, UniRef):
+        for layer in recompute_activations(model):
+            layer.register_forward_pre_hook(pack_arguments, with_kwargs=True)
     images = torch.empty(1, 3, *size, device="meta")
     padding = torch.zeros(1, *size, dtype=torch.bool, device="meta")
     parameters = {p.untyped_storage()._cdata for p in model.parameters()}

@@ -10,13 +10,14 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from uniref.core.errors import UniRefError, UsageError
+from uniref.engine.listener import Listener
 from uniref.engine.optim import factor
 from uniref.engine.step import StepResult
 from uniref.engine.world import World
@@ -24,57 +25,6 @@ from uniref.recipe.recipe import RunConfig
 from uniref.recipe.stage import StageConfig
 
 METRICS = "metrics.jsonl"
-
-
-class Meter(Protocol):
-    """A bar, or lines, that show how far a stage is."""
-
-    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
-        """After some steps: how many are done, what a bar shows beside itself, and the same as a line."""
-
-    def close(self) -> None:
-        """The stage is over."""
-
-
-class Listener(Protocol):
-    """Where a training's words go."""
-
-    def say(self, line: str) -> None:
-        """For people."""
-
-    def warn(self, line: str) -> None:
-        """For people, in any case."""
-
-    def result(self, record: dict[str, Any]) -> None:
-        """For programs."""
-
-    def meter(self, what: str, total: int, done: int) -> Meter:
-        """Begin to show a stage."""
-
-
-class Silent:
-    """A listener that says nothing: of the processes that are not the main one."""
-
-    def say(self, line: str) -> None:
-        """Nothing."""
-
-    def warn(self, line: str) -> None:
-        """Nothing."""
-
-    def result(self, record: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def meter(self, what: str, total: int, done: int) -> Meter:
-        """One that shows nothing."""
-        return _NoMeter()
-
-
-class _NoMeter:
-    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 class Monitor:
@@ -97,7 +47,6 @@ class Monitor:
         self._terms: dict[str, tuple[float, int]] = {}
         self._pending: list[tuple[StepResult, float]] = []
         self._began, self._start, self._done = time.monotonic(), start, start
-        self._paused = 0.0
         self._board: Any = None
         self._wandb: Any = None
         if world.main:
@@ -105,7 +54,7 @@ class Monitor:
             if run.tensorboard:
                 from torch.utils.tensorboard import SummaryWriter
 
-                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
+                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
             if run.wandb is not None:
                 self._wandb = _wandb(run.wandb, name, folder, stage)
         self._meter = listener.meter(name, stage.steps, start)
@@ -113,10 +62,6 @@ class Monitor:
     def add(self, result: StepResult, data_seconds: float) -> None:
         """A step is over; how long it had to wait for its data."""
         self._pending.append((result, data_seconds))
-
-    def pause(self, seconds: float) -> None:
-        """Time that was not spent on steps (evaluation, saving)."""
-        self._paused += seconds
 
     def flush(self, done: int, counters: Mapping[str, int]) -> None:
         """Tell the steps since the last time; every process has to call it.
@@ -140,16 +85,16 @@ class Monitor:
                 terms[key][1] += count
             for key, number in counts.items():
                 totals[key] += number
-        finite = [result.loss for result, _ in self._pending if math.isfinite(result.loss)]
+        finite = [(r.loss, r.norm) for r, _ in self._pending if math.isfinite(r.loss) and math.isfinite(r.norm)]
         seconds = sum(result.seconds for result, _ in self._pending) / steps
         waiting = sum(data for _, data in self._pending) / steps
         record: dict[str, Any] = {
             "kind": "train",
             "stage": self._name,
             "step": done,
-            "loss": sum(finite) / len(finite) if finite else None,
+            "loss": sum(loss for loss, _ in finite) / len(finite) if finite else None,
             "terms": {key: total / count for key, (total, count) in sorted(terms.items())},
-            "gradient_norm": sum(r.norm for r, _ in self._pending) / steps if finite else None,
+            "gradient_norm": sum(norm for _, norm in finite) / len(finite) if finite else None,
             "learning_rate": self._stage.optim.lr * factor(self._stage.optim.schedule, done - 1),
             "seconds_per_step": seconds + waiting,
             "data_seconds": waiting,

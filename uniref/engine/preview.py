@@ -7,7 +7,8 @@ from pathlib import Path
 from uniref.core.errors import UsageError
 from uniref.data.preview import write_preview
 from uniref.engine.build import make_tokenizer
-from uniref.engine.trainer import stage_seed
+from uniref.engine.stage_files import FINAL, stage_seed
+from uniref.model.tokenizer import TextTokenizer
 from uniref.recipe.recipe import Recipe
 
 
@@ -31,6 +32,16 @@ def preview_stage(recipe: Recipe, name: str, root: Path, out: Path, count: int) 
         seed=stage_seed(recipe, name),
         units_per_step=stage.units,
         unit_size=stage.micro_batch,
-        tokenizer=make_tokenizer(stage, name),
+        tokenizer=_tokenizer(recipe, name, out),
     )
     return path
+
+
+def _tokenizer(recipe: Recipe, name: str, out: Path) -> TextTokenizer | None:
+    """As in training; where the stage before is not trained yet, the one that it will hand on."""
+    stage = recipe.stages[name]
+    before = stage.init.stage
+    final = None if before is None else out / before / FINAL
+    if before is None or stage.init.text is not None or (final is not None and final.is_dir()):
+        return make_tokenizer(stage, name, final)
+    return _tokenizer(recipe, before, out)

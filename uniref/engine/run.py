@@ -20,10 +20,11 @@ import yaml
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.core.lock import exclusive
 from uniref.engine import state as states
-from uniref.engine.monitor import Listener
+from uniref.engine.listener import Listener
 from uniref.engine.report import write_report
+from uniref.engine.stage_files import CHECKPOINTS, FINAL, StageJob
 from uniref.engine.stop import catch_signals
-from uniref.engine.trainer import CHECKPOINTS, FINAL, StageJob, StageTrainer
+from uniref.engine.trainer import StageTrainer
 from uniref.engine.world import join
 from uniref.recipe.recipe import Recipe
 from uniref.weights.bundle import read_config
@@ -90,9 +91,11 @@ def train(request: TrainRequest, listener: Listener) -> Outcome:
                 start=_start(request, name),
             )
             if not _train_stage(job, request):
+                number = max(world.gather(stop.signal))  # perhaps another process was asked
                 if world.main:
-                    (request.out / STOPPED).write_text(f"signal {stop.signal}\n", "utf-8")
-                return Outcome(request.out, stop.signal)
+                    (request.out / STOPPED).write_text(f"signal {number}\n", "utf-8")
+                    listener.say(f"stopped; continue with --resume auto --out {request.out}")
+                return Outcome(request.out, number)
         with world.main_first():
             if world.main:
                 listener.say(f"report: {write_report(request.out, request.recipe)}")

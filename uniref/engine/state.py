@@ -65,13 +65,21 @@ def save(
 def steps(folder: Path) -> list[Path]:
     """Checkpoints of a folder, oldest first."""
     found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    return sorted(found, key=_step_of)
 
 
-def keep_last(folder: Path, count: int) -> None:
-    """Delete all but the newest `count` checkpoints."""
-    for path in steps(folder)[:-count]:
-        shutil.rmtree(path, ignore_errors=True)
+def keep_last(folder: Path, count: int, step: int) -> None:
+    """Delete all but the newest `count` checkpoints up to a step, and all after it: they are damaged, or of a course
+    that was left by going back to an earlier one."""
+    found = steps(folder)
+    kept = [path for path in found if _step_of(path) <= step][-count:]
+    for path in found:
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def check(folder: Path) -> Saved:

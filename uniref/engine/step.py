@@ -61,9 +61,8 @@ class Stepper:
         self.optimizer = make_optimizer(self.model, stage.optim)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.ema = Ema(self.model, stage.ema) if stage.ema is not None else None
-        self.scaler = torch.amp.GradScaler(
-            world.device.type, enabled=self.precision == "float16" and world.device.type == "cuda"
-        )
+        scaled = self.precision == "float16" and world.device.type in ("cuda", "cpu")
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=scaled)
 
     def step(self, batches: Sequence[Batch], step: int, stop: bool = False) -> StepResult:
         """Train on the batches of this process.
@@ -107,7 +106,8 @@ class Stepper:
             self.scaler.step(self.optimizer)
             if self.ema is not None:
                 self.ema.update(self.model)
-        overflow = not finite and self.scaler.is_enabled() and math.isfinite(loss)
+        # a scale of 1 changes nothing: what is not finite then is the gradient itself
+        overflow = not finite and self.scaler.is_enabled() and math.isfinite(loss) and self.scaler.get_scale() > 1
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return StepResult(finite, overflow, loss, float(norm), stop)

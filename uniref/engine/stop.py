@@ -1,16 +1,21 @@
-"""Being asked to stop: the step is finished and the state saved. A second Ctrl-C stops at once; other signals may come
-several times (a launcher passes on what its processes got anyway) and ask for the same."""
+"""Being asked to stop: the step is finished and the state saved. A second Ctrl-C stops at once.
+
+A launcher passes on what its processes got anyway, so that one Ctrl-C comes twice within a moment; other signals may
+come as often as they like.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+_MOMENT = 1.0  # seconds
 
 
 class Stop:
@@ -18,6 +23,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal = 0
+        self.asked = 0.0
+        """When, by the monotonic clock."""
 
     @property
     def requested(self) -> bool:
@@ -37,10 +44,11 @@ def catch_signals(say: Callable[[str], None]) -> Iterator[Stop]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.requested:
-            if number == signal.SIGINT and callable(before[number]):
+            again = number == signal.SIGINT and time.monotonic() - stop.asked > _MOMENT
+            if again and callable(before[number]):
                 before[number](number, frame)
             return
-        stop.signal = number
+        stop.signal, stop.asked = number, time.monotonic()
         say("finishing the step, then saving the state (Ctrl-C: stop at once)")
 
     if threading.current_thread() is threading.main_thread():

@@ -2,73 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
-from uniref.core.atomic import atomic_folder
 from uniref.core.batch import Batch
-from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.errors import UniRefError, UsageError
 from uniref.core.heap import keep_freed_memory
+from uniref.core.tasks import Task
 from uniref.data.loader import TrainLoader
+from uniref.data.sources import TrainSource
 from uniref.engine import state as states
 from uniref.engine.build import build
-from uniref.engine.monitor import Listener, Monitor, Silent
-from uniref.engine.step import Stepper
-from uniref.engine.stop import Stop
-from uniref.engine.validate import validate
-from uniref.engine.world import World
+from uniref.engine.listener import Listener, Silent
+from uniref.engine.monitor import Monitor
+from uniref.engine.stage_files import BEST, CHECKPOINTS, FINAL, Progress, StageFiles, StageJob, stage_seed
+from uniref.engine.step import Stepper, StepResult
+from uniref.engine.validate import Validation, validate
 from uniref.model.referring import ReferringModel
-from uniref.model.tokenizer import TextTokenizer
-from uniref.recipe.recipe import Recipe
-from uniref.weights.adapter_base import AdapterBase
-from uniref.weights.bundle import BundleConfig, read_tensors, save_bundle
-
-CHECKPOINTS, FINAL, BEST = "checkpoints", "final", "best"
-
-
-@dataclass(frozen=True)
-class StageJob:
-    """What one stage's training needs to know."""
-
-    recipe: Recipe
-    name: str
-    root: Path
-    """Data root."""
-    folder: Path
-    """Of the stage: checkpoints, logs, `final`."""
-    world: World
-    listener: Listener
-    stop: Stop
-    start: Path | None = None
-    """Checkpoint folder of the stage before, where the recipe starts from one."""
-
-
-@dataclass
-class Counters:
-    """What went wrong on the way, and how good it has become. Everything here is part of the state."""
-
-    bad_steps: int = 0
-    """Not applied, because a loss or gradient was not finite."""
-    bad_in_row: int = 0
-    overflows: int = 0
-    """Not applied, because float16 gradients overflowed; their scale was lowered."""
-    skipped_samples: int = 0
-    """Could not be read; another was taken."""
-    redrawn_samples: int = 0
-    """Showed nothing of their object; another was taken."""
-    best: float | None = None
-    best_step: int = 0
-
-
-@dataclass
-class _Progress:
-    done: int = 0
-    counters: Counters = field(default_factory=Counters)
+from uniref.recipe.stage import StageConfig
 
 
 class StageTrainer:
@@ -96,23 +50,24 @@ class StageTrainer:
             torch.set_num_threads(job.recipe.run.threads)
         seed = stage_seed(job.recipe, job.name)
         built = build(self.stage, job.name, seed, job.start, load=resume is None)
-        self.tokenizer: TextTokenizer | None = built.tokenizer
+        self.tokenizer = built.tokenizer
         self.stepper = Stepper(self.stage, built.model, job.world, seed)
-        self._progress = _Progress()
+        self.files = StageFiles(job, self.stepper, built.tokenizer, self.listener)
         self.listener.say(f"{job.name}: {_trained_share(built.model)}")
         if resume is None:
+            self.progress = Progress()
             for note in built.notes:
                 self.listener.say(f"{job.name}: {note}")
         else:
-            self._restore(resume)
-        self._adapter_base = self._open_adapter_base()
+            self.progress = self.files.restore(resume)
+        self.files.open_adapter_base()
         self.loader = TrainLoader(
             self.stage.data,
             job.root,
             seed=seed,
             units_per_step=self.stage.units,
             unit_size=self.stage.micro_batch,
-            start_step=self._progress.done,
+            start_step=self.progress.done,
             end_step=self.stage.steps,
             rank=job.world.rank,
             world_size=job.world.size,
@@ -120,9 +75,10 @@ class StageTrainer:
             pin_memory=job.world.device.type == "cuda",
             on_skip=job.listener.warn,
         )
+        _check_fit(self.loader.sources, self.stage)
         job.folder.mkdir(parents=True, exist_ok=True)
         self.monitor = Monitor(
-            job.folder, job.name, self.stage, job.recipe.run, job.world, self.listener, self._progress.done
+            job.folder, job.name, self.stage, job.recipe.run, job.world, self.listener, self.progress.done
         )
 
     def run(self) -> bool:
@@ -140,197 +96,157 @@ class StageTrainer:
             self.loader.close()
             self.monitor.close()
         if finished:
-            self._export(FINAL, {})
+            self.files.export(FINAL, {"step": self.progress.done})
         return finished
 
     def _steps(self) -> bool:
+        if not self._evaluate_if_due():  # the run was stopped before it came to that
+            return False
         steps = iter(self.loader)
-        counters, stage = self._progress.counters, self.stage
-        before = asdict(counters)
-        while self._progress.done < stage.steps:
+        while self.progress.done < self.stage.steps:
             began = time.perf_counter()
             batches = next(steps)
             waited = time.perf_counter() - began
-            result = self.stepper.step(batches, self._progress.done, self.job.stop.requested)
-            self._progress.done += 1
-            done = self._progress.done
-            counters.skipped_samples = before["skipped_samples"] + self.loader.skipped
-            counters.redrawn_samples = before["redrawn_samples"] + self.loader.redrawn
+            result = self.stepper.step(batches, self.progress.done, self.job.stop.requested)
+            self.progress.done += 1
+            self._count(batches, result)
             self.monitor.add(result, waited)
-            if result.overflow:
-                counters.overflows += 1
-            elif not result.applied:
-                self._bad_step(batches, result.loss, result.norm)
-            else:
-                counters.bad_in_row = 0
-            last = done == stage.steps
+            done, last = self.progress.done, self.progress.done == self.stage.steps
             if done % self.job.recipe.run.log_every == 0 or last or result.stop:
                 self.monitor.flush(done, self._shared_counters())
-            evaluation = stage.evaluation
-            if evaluation is not None and evaluation.data and (done % evaluation.every == 0 or last):
-                self._timed(self._evaluate)
-            if done % stage.checkpoint.every == 0 or last or result.stop:
-                self._timed(self.save)
-            if result.stop and not last:
+            stopped = result.stop or not self._evaluate_if_due()
+            if done % self.stage.checkpoint.every == 0 or last or stopped:
+                self.files.save(self.progress)
+            if stopped and not (last and not self._is_evaluation_due()):
                 return False
-            if counters.bad_in_row >= self.job.recipe.run.max_bad_steps:
-                self.save()
-                raise UniRefError(
-                    f"{self.job.name}: {counters.bad_in_row} steps in a row without a finite loss and gradient, up to "
-                    f"step {done}; the state is saved in {self.job.folder / CHECKPOINTS}. Lower optim.lr, or set "
-                    "precision: float32; metrics.jsonl names the samples"
-                )
+            self._give_up_if_hopeless()
         return True
 
-    def _bad_step(self, batches: list[Batch], loss: float, norm: float) -> None:
-        counters, done = self._progress.counters, self._progress.done
-        counters.bad_steps += 1
-        counters.bad_in_row += 1
-        ids = [name for batch in batches for name in batch.ids]
-        everyone = [name for part in self.world.gather(ids) for name in part]
+    # --- steps that go wrong -----------------------------------------------------------------------------------------
+
+    def _count(self, batches: list[Batch], result: StepResult) -> None:
+        counters = self.progress.counters
+        counters.skipped_samples += self.loader.skipped
+        counters.redrawn_samples += self.loader.redrawn
+        self.loader.skipped = self.loader.redrawn = 0
+        if result.overflow:
+            counters.overflows += 1
+        elif not result.applied:
+            counters.bad_steps += 1
+            counters.bad_in_row += 1
+            self._tell_bad_step(batches, result)
+        else:
+            counters.bad_in_row = 0
+
+    def _tell_bad_step(self, batches: list[Batch], result: StepResult) -> None:
+        done, loss, norm = self.progress.done, result.loss, result.norm
+        guilty = [name for part in self.world.gather(_without_finite_loss(batches, result)) for name in part]
+        # where every loss is finite, the gradient is not, and any batch may have made it so
+        everyone = [
+            name for part in self.world.gather([name for batch in batches for name in batch.ids]) for name in part
+        ]
+        names = guilty or everyone
         self.listener.warn(
             f"{self.job.name} step {done}: loss {loss:.4g}, gradient norm {norm:.4g}: not applied "
-            f"(samples {', '.join(everyone[:8])}{' ...' if len(everyone) > 8 else ''})"
+            f"(samples {', '.join(names[:8])}{' ...' if len(names) > 8 else ''})"
         )
-        self.monitor.event(done, what="step not applied", loss=str(loss), norm=str(norm), samples=everyone)
+        self.monitor.event(done, what="step not applied", loss=str(loss), norm=str(norm), samples=names)
+
+    def _give_up_if_hopeless(self) -> None:
+        bad = self.progress.counters.bad_in_row
+        if bad < self.job.recipe.run.max_bad_steps:
+            return
+        self.files.save(self.progress)
+        raise UniRefError(
+            f"{self.job.name}: {bad} steps in a row without a finite loss and gradient, up to "
+            f"step {self.progress.done}; the state is saved in {self.job.folder / CHECKPOINTS}. Lower optim.lr, or set "
+            "precision: float32; metrics.jsonl names the samples"
+        )
 
     def _shared_counters(self) -> dict[str, int]:
         """Counters for the log: those of steps are the same on every process, so only the main one tells them."""
-        counters = self._progress.counters
+        counters = self.progress.counters
         samples = {"skipped_samples": counters.skipped_samples, "redrawn_samples": counters.redrawn_samples}
         if not self.world.main:
             return samples
         return samples | {"bad_steps": counters.bad_steps, "overflows": counters.overflows}
 
-    def _timed(self, work: Callable[[], object]) -> None:
-        began = time.monotonic()
-        work()
-        self.monitor.pause(time.monotonic() - began)
-
     # --- evaluation --------------------------------------------------------------------------------------------------
 
-    def _evaluate(self) -> None:
-        evaluation = self.stage.evaluation
+    def _is_evaluation_due(self) -> bool:
+        evaluation, done = self.stage.evaluation, self.progress.done
+        if evaluation is None or not evaluation.data or done <= self.progress.evaluated:
+            return False
+        return done % evaluation.every == 0 or done == self.stage.steps
+
+    def _evaluate_if_due(self) -> bool:
+        """False where it was asked to stop on the way: the evaluation is then left for later."""
+        if not self._is_evaluation_due():
+            return True
+        evaluation, done, counters = self.stage.evaluation, self.progress.done, self.progress.counters
         assert evaluation is not None
         tensors = self.stepper.averaged()
         value: float | None = None
         with self.world.main_first():
             if self.world.main:
-                value = self._evaluate_here(tensors)
+                found = validate(
+                    self.stage,
+                    tensors,
+                    self.tokenizer,
+                    self.job.root,
+                    self.world.device,
+                    self.stepper.precision,
+                    asked_to_stop=lambda: self.job.stop.requested,
+                )
+                value = None if found is None else self._tell_evaluation(found)
         value = self.world.gather(value)[0]
-        counters = self._progress.counters
-        if value is not None and (counters.best is None or value > counters.best):
-            counters.best, counters.best_step = value, self._progress.done
-            self._export(BEST, {"metric": evaluation.best or "first", "value": value}, tensors)
+        if value is None:
+            return False
+        self.progress.evaluated = done
+        if counters.best is None or value > counters.best:
+            counters.best, counters.best_step = value, done
+            facts = {"step": done, "metric": evaluation.best or "first", "value": value}
+            self.files.export(BEST, facts, tensors)
+        return True
 
-    def _evaluate_here(self, tensors: dict[str, torch.Tensor]) -> float:
-        evaluation = self.stage.evaluation
+    def _tell_evaluation(self, found: Validation) -> float:
+        evaluation, done = self.stage.evaluation, self.progress.done
         assert evaluation is not None
-        done = self._progress.done
-        found = validate(self.stage, tensors, self.tokenizer, self.job.root, self.world.device, self.stepper.precision)
         self.monitor.evaluated(done, found.results)
         for picture in found.pictures:
             self.monitor.picture(done, picture.name, picture.image)
         found.write_pictures(self.job.folder / "pictures" / f"step-{done:08d}")
         return found.best(evaluation.best)
 
-    # --- state -------------------------------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Write a checkpoint; every process has to call it."""
-        counters = self.world.gather(asdict(self._progress.counters))
-        tensors, state = self.stepper.averaged(), self.stepper.state()
-        facts = {
-            "stage": self.job.name,
-            "processes": self.world.size,
-            "counters": counters,
-            "stage_hash": self.job.recipe.stage_hash(self.job.name),
-            "recipe": self.job.recipe.decisive(self.job.name),
-        }
-        folder = self.job.folder / CHECKPOINTS
-        with self.world.main_first():
-            if self.world.main:
-                states.save(folder, self._progress.done, state, facts, lambda work: self._write(work, tensors, {}))
-                states.keep_last(folder, self.stage.checkpoint.keep)
-
-    def _restore(self, saved: states.Saved) -> None:
-        facts = saved.facts
-        try:
-            counters, processes = list(facts["counters"]), int(facts["processes"])
-            mine = counters[self.world.rank] if self.world.rank < len(counters) else dict(counters[0])
-            if processes != self.world.size:
-                mine = _redealt(counters, self.world.rank)
-            self._progress = _Progress(saved.step, Counters(**mine))
-            self.stepper.restore(read_tensors(saved.folder), states.load(saved))
-        except (KeyError, TypeError, ValueError, AssertionError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{saved.folder}: does not fit the recipe ({str(error).splitlines()[0]}); "
-                "continue with the recipe of the run, or start another --out"
-            ) from None
-        self.listener.say(f"{self.job.name}: continuing at step {saved.step} of {self.stage.steps} ({saved.folder})")
-        for line in _differences(facts.get("recipe", {}), self.job.recipe.decisive(self.job.name)):
-            self.listener.warn(f"{self.job.name}: the recipe has changed since the checkpoint: {line}")
-        if processes != self.world.size:
-            micro = self.stage.units // self.world.size
-            self.listener.warn(
-                f"{self.job.name}: {self.world.size} processes instead of {processes}: each now does {micro} batches a "
-                f"step instead of {self.stage.units // processes}. Samples, global batch and learning rates stay; "
-                "sums are rounded in another order, so the result is equal but not bit for bit"
+def _check_fit(sources: Sequence[TrainSource], stage: StageConfig) -> None:
+    """What only the prepared data tell: whether the model has the parts and the classes that they need."""
+    for source in sources:
+        shows_masks = source.task in (Task.FSS, Task.VOS) or (source.task is Task.RVOS and source.text_only < 1)
+        if shows_masks and stage.model.mask_encoder is None:
+            raise UsageError(
+                f"{source.name}: {source.task.value} refers by masks, but model.mask_encoder is null; give the model "
+                "that part, or leave the source out"
+            )
+        classes = getattr(stage.model, "classes", 1)
+        if len(source.classes) > classes:
+            raise UsageError(
+                f"{source.name}: has {len(source.classes)} categories, but model.classes is {classes}; set "
+                f"model.classes={len(source.classes)}, or the source's `categories` to false"
             )
 
-    def _export(self, name: str, facts: dict[str, Any], tensors: dict[str, torch.Tensor] | None = None) -> None:
-        tensors = tensors if tensors is not None else self.stepper.averaged()
-        with self.world.main_first():
-            if self.world.main:
-                with atomic_folder(self.job.folder / name, overwrite=True) as work:
-                    self._write(work, tensors, facts)
 
-    def _write(self, folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-        source = {"trained": self.job.recipe.description, "stage": self.job.name, "step": self._progress.done, **facts}
-        config = BundleConfig(model=self.stage.model, sides=self.stage.sides, source=source)
-        if self._adapter_base is not None:
-            self._adapter_base.save(folder, tensors, config, self.tokenizer)
-        else:
-            save_bundle(folder, tensors, config, self.tokenizer)
-
-    def _open_adapter_base(self) -> AdapterBase | None:
-        """What checkpoints are adapters over, if they are; every process has to call it, the main one writes them."""
-        base = self.stage.checkpoint.adapter_of
-        if base is None:
-            return None
-        tensors = self.stepper.weights()
-        with self.world.main_first():
-            if not self.world.main:
-                return None
-            where = f"stages.{self.job.name}.checkpoint.adapter_of"
-            return AdapterBase.of(base, tensors, self.stepper.model.frozen_names(), where)
+def _without_finite_loss(batches: Sequence[Batch], result: StepResult) -> list[str]:
+    """Ids of the samples in batches whose loss is not finite."""
+    return [
+        name
+        for batch, (_, terms) in zip(batches, result.terms, strict=True)
+        if not all(math.isfinite(float(term)) for term in terms.values())
+        for name in batch.ids
+    ]
 
 
 def _trained_share(model: ReferringModel) -> str:
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return f"trains {trained:,} of {total:,} parameters ({trained / total:.1%})"
-
-
-def stage_seed(recipe: Recipe, name: str) -> int:
-    """Every stage draws its own random numbers: the recipe's seed and the stage's place."""
-    return (recipe.seed + 7_919 * list(recipe.stages).index(name)) % 2**31
-
-
-def _redealt(counters: list[dict[str, Any]], rank: int) -> dict[str, Any]:
-    """Counters of one process where their number has changed: what was counted by each goes to the first."""
-    mine = dict(counters[0])
-    for key in ("skipped_samples", "redrawn_samples"):
-        mine[key] = sum(each[key] for each in counters) if rank == 0 else 0
-    return mine
-
-
-def _differences(then: Any, now: Any, path: str = "") -> list[str]:
-    """`optim.lr: 0.001, now 0.0005`, one line each."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in sorted(then.keys() | now.keys())
-            for line in _differences(then.get(key), now.get(key), f"{path}.{key}" if path else key)
-        ]
-    return [] if then == now else [f"{path}: {then!r}, now {now!r}"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from PIL import Image
@@ -20,6 +21,8 @@ from uniref.model.build import build_model
 from uniref.model.tokenizer import TextTokenizer
 from uniref.recipe.stage import StageConfig
 from uniref.weights.bundle import Bundle, BundleConfig, uninitialised
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Validation:
             Image.fromarray(picture.image).save(folder / f"{name}.png", pnginfo=info)
 
 
+class _Asked(Exception):
+    """To stop."""
+
+
 def validate(
     stage: StageConfig,
     tensors: Mapping[str, Tensor],
@@ -62,7 +69,8 @@ def validate(
     root: Path,
     device: torch.device,
     precision: str,
-) -> Validation:
+    asked_to_stop: Callable[[], bool] = lambda: False,
+) -> Validation | None:
     """Evaluate weights as the stage's recipe says.
 
     Args:
@@ -71,6 +79,10 @@ def validate(
         tokenizer: Of the text encoder.
         root: Data root.
         device, precision: As in training.
+        asked_to_stop: Looked at between blocks of pictures and between videos.
+
+    Returns:
+        What was found; None where it was asked to stop before that.
 
     Raises:
         UniRefError: The data cannot be used.
@@ -79,15 +91,26 @@ def validate(
     model = uninitialised(lambda: build_model(stage.model))
     model.load_state_dict(dict(tensors))
     model.to(device).eval()
-    results = evaluate(
-        model,
-        tokenizer,
-        root,
-        stage.evaluation.data,
-        limit=stage.evaluation.limit,
-        sides=stage.sides,
-        precision=precision,
-    )
+
+    def until_asked(items: Iterable[T], what: str, total: int | None, unit: str = "") -> Generator[T]:
+        for item in items:
+            yield item
+            if asked_to_stop():
+                raise _Asked
+
+    try:
+        results = evaluate(
+            model,
+            tokenizer,
+            root,
+            stage.evaluation.data,
+            limit=stage.evaluation.limit,
+            sides=stage.sides,
+            precision=precision,
+            progress=until_asked,
+        )
+    except _Asked:
+        return None
     predictor = Predictor(
         Bundle(model, tokenizer, BundleConfig(model=stage.model, sides=stage.sides)), str(device), precision
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +19,7 @@ from uniref.core.device import resolve_device
 from uniref.core.errors import UniRefError, UsageError
 
 T = TypeVar("T")
+_COURTESY = 30.0  # seconds; ending takes a moment on a busy machine
 
 
 @dataclass(frozen=True)
@@ -100,5 +103,17 @@ def join(device: str, timeout_minutes: int) -> Iterator[World]:
     )
     try:
         yield World(place, rank, size)
+    except UniRefError:
+        if rank:
+            _let_the_main_process_speak()
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _let_the_main_process_speak() -> None:
+    """What stops one process mostly stops all, and one line about it is enough: the main one's comes first, whereupon
+    torchrun ends the others with SIGTERM, silently here."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(_COURTESY)

@@ -95,7 +95,9 @@ def validate(tree: Node) -> Recipe:
         # of an entry that is wrong and the list that lacks it, the entry is told
         longer = [each["loc"] for each in errors]
         errors = [e for e in errors if not any(loc[: len(e["loc"])] == e["loc"] != loc for loc in longer)]
-        told = [_told(tree, each) for each in errors]
+        # what `defaults` gets wrong is wrong in every stage; one of them will do
+        once = {(place_of(tree, written_path(e["loc"])), e["type"], e["loc"][-1:]): e for e in reversed(errors)}
+        told = [_told(tree, each) for each in reversed(once.values())]
         more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
         raise UsageError("; ".join(told[:_SHOWN]) + more) from None
 

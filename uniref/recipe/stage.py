@@ -57,7 +57,8 @@ class EvaluationConfig(Strict):
     data: tuple[str, ...] = ()
     """`dataset/split` of prepared indexes."""
     limit: int | None = Field(None, ge=1)
-    """Only the first samples of each; null = all."""
+    """Only the first samples of each; null = all. One process evaluates while the others wait, at most
+    `run.timeout_minutes`."""
     best: str | None = None
     """The metric by which the best checkpoint is chosen, as the evaluation names it; larger is better. Null: the first
     one."""

@@ -1,0 +1,83 @@
+"""`uniref train --gpus N`: torchrun's launcher, whose ways to end are told as this command tells them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import uuid
+
+from uniref.core.errors import UniRefError, UsageError
+from uniref.recipe.recipe import Recipe
+
+_PATIENCE = 600  # seconds in which processes that were asked to stop finish their step and save; torchrun's own are 30
+_STOPPED = 128  # exit codes from here on: by a signal, with the state saved
+
+
+def launch(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...]) -> int:
+    """Start this command once more for each process, wait, and return the exit code of all.
+
+    Args:
+        processes: How many, one a GPU; on a CPU they share it.
+        device: As for `resolve_device`.
+        recipe: What will be trained.
+        stages: Which stages; empty = all.
+
+    Raises:
+        UsageError: There are not so many devices, or they cannot share the recipe's batches.
+        UniRefError: A process was killed.
+    """
+    _check(processes, device, recipe, stages)
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it tells, the processes tell too
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_PATIENCE))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # an early warning of clusters
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-u", "-m", "uniref_cli.app", *sys.argv[1:])
+    except SignalException as stopped:
+        return _STOPPED + int(stopped.sigval)
+    except ChildFailedError as failed:
+        return _code(failed.get_first_failure()[1].exitcode, [each.exitcode for each in failed.failures.values()])
+    return 0
+
+
+def _code(first: int, all_codes: list[int]) -> int:
+    """Of the processes that failed; the launcher ends the others, whose negative codes mean nothing."""
+    if stopped := [code for code in all_codes if code >= _STOPPED]:
+        return stopped[0]
+    if first < 0:
+        name = signal.Signals(-first).name
+        raise UniRefError(f"a training process was killed by {name} (out of memory?); continue with --resume auto")
+    return first
+
+
+def _check(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...]) -> None:
+    if device != "cpu":
+        import torch
+
+        from uniref.core.device import resolve_device
+
+        found = torch.cuda.device_count() if resolve_device(device).type == "cuda" else 0
+        if found < processes:
+            raise UsageError(f"--gpus {processes}: this machine has {found} usable CUDA devices")
+    for name, stage in recipe.stages.items():
+        if (not stages or name in stages) and stage.units % processes:
+            raise UsageError(
+                f"--gpus {processes}: the {stage.units} batches in a step of stages.{name} (global_batch "
+                f"{stage.global_batch} / micro_batch {stage.micro_batch}) cannot be shared by {processes} processes; "
+                "use a number of processes that divides it"
+            )
