@@ -1,6 +1,6 @@
 """Whether a model listens to the words: its masks on synthetic pictures, beside answers that do not.
 
-    python -m benchmarks.language --root DATA --data synthetic/seen-ris,synthetic/novel-ris [--checkpoint small]
+    python -m benchmarks.language --root DATA --data synthetic/seen-ris,synthetic/novel-ris --checkpoint DIR
 
 A line a split, in Markdown: mean IoU of the model with its 95 % range (bootstrap over pictures), share of IoU above
 0.5, and the mean IoU of: the model with the phrases of other pictures (`shuffled`), a random object's true mask, the
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--data", required=True, help="dataset/split of referring pictures, separated by commas")
-    parser.add_argument("--checkpoint", default="small")
+    parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--limit", type=int, help="only the first pictures of each")
     parser.add_argument("--kinds", action="store_true", help="a line a kind of expression besides")
     options = parser.parse_args()
