@@ -69,4 +69,7 @@ def test_what_cannot_be_trimmed(checkpoint: Path, words: Path, tmp_path: Path) -
     (tmp_path / "a.pth").write_bytes(b"")
     with pytest.raises(UsageError, match="goes with a checkpoint of uniref"):
         convert(tmp_path / "a.pth", tmp_path / "out", words=words)
+    for options in ({"base": checkpoint, "words": words}, {"text": tmp_path}, {"tokenizer": tmp_path}):
+        with pytest.raises(UsageError, match="does not go with a checkpoint of uniref"):
+            convert(checkpoint, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()

@@ -63,6 +63,10 @@ def convert(
     """
     with atomic_folder(target, overwrite) as work:
         if is_checkpoint(source):
+            for option, value in (("--tokenizer", tokenizer), ("--text", text), ("--words", base and words)):
+                if value is not None:
+                    beside = " and --base" if option == "--words" else ""
+                    raise UsageError(f"{option} {value}: does not go with a checkpoint of uniref{beside}; leave it out")
             if base is None:
                 return rewrite(source, work, dtype, words)
             return convert_adapter(source, work, base, dtype)
