@@ -357,6 +357,22 @@ def test_what_was_looked_for_is_named(tmp_path: Path, make: Make) -> None:
         make({"index": "empty/train"}, root=tmp_path)
 
 
+def test_only_expressions_of_the_kinds_asked_for(tmp_path: Path, make: Make, tokenizer: TextTokenizer) -> None:
+    texts = [["red:colour", "left:place"]] * 2 + [["grey:colour noun"]] + [["thing:noun"]] * 3
+    toy.images(tmp_path, Task.RIS, toy.scenes(6), name="kinds", expressions=texts)
+
+    def words(*kinds: str) -> set[str]:
+        batches = flat(make({"index": "kinds/train", "kinds": kinds}, root=tmp_path, end_step=12))
+        ids = {tuple(row.tolist()) for batch in batches if batch.text for row in batch.text.ids[:, :3]}
+        return {text for text in ("red", "left", "grey", "thing") if tuple(tokenizer([text])[0][0].tolist()) in ids}
+
+    assert words() == {"red", "left", "grey", "thing"}
+    assert words("colour") == {"red"}
+    assert words("noun", "place") == {"left", "thing"}
+    with pytest.raises(UsageError, match="kinds/train: has no expressions of the kinds motion"):
+        make({"index": "kinds/train", "kinds": ["motion"]}, root=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

@@ -54,8 +54,10 @@ def images(
     masks: bool = True,
     per_class: int = 3,
     more_categories: Mapping[int, str] | None = None,
+    expressions: Sequence[Sequence[str]] | None = None,
 ) -> str:
-    """Index still images for DETECTION, RIS (one object a sample) or FSS; returns `dataset/split`."""
+    """Index still images for DETECTION, RIS (one object a sample; own `text:kind` expressions if given) or FSS;
+    returns `dataset/split`."""
     folder = root / "media" / name
     folder.mkdir(parents=True)
     with IndexWriter(
@@ -76,8 +78,11 @@ def images(
                 annotate(w, 0, scene.masks[colour], masks)
             if task is Task.RIS:
                 texts = [f"the {side_word(scene, 'red')} thing", f"bright red thing on the {scene.side('red')}"]
+                pairs = [(text, str(number)) for text in texts]
+                if expressions is not None:
+                    pairs = [(each.split(":")[0], f"{number}:{each.split(':')[1]}") for each in expressions[number]]
                 w.add_sample(
-                    objects=rows[:1], expressions=[w.add_expression(text, source_id=str(number)) for text in texts]
+                    objects=rows[:1], expressions=[w.add_expression(text, source_id=source) for text, source in pairs]
                 )
             elif task is Task.FSS:
                 w.add_sample(objects=rows[:1], category=number // per_class)

@@ -8,6 +8,7 @@ import torch
 from tests.engine.batches import make_batch
 from tests.tiny import tiny_config
 from uniref.core.batch import Batch, Targets
+from uniref.core.errors import UsageError
 from uniref.core.tasks import Task
 from uniref.engine import criterion
 from uniref.engine.learner import Learner, ground_truth_boxes
@@ -204,3 +205,47 @@ def test_only_some_matches_of_a_layer_are_kept() -> None:
     assert kept.layers.tolist() == [0] * 4 + [1] * 3
     assert kept.queries.tolist() == sorted(kept.queries.tolist())
     assert kept.queries[4:].tolist() == [10, 11, 12]
+
+
+def test_likeness_of_words_is_learnt_where_asked_for_and_alone_without_detection(awake: UniRef) -> None:
+    aligned = WeightsConfig(align=2.0)
+    with_text = Learner(awake, LossConfig(weights=aligned))
+    alone = Learner(awake, LossConfig(weights=aligned, detection=False))
+    terms = alone(BATCHES["ris"], 2.0, 0)
+    assert set(terms) == {"loss_align"}
+    assert torch.equal(with_text(BATCHES["ris"], 2.0, 0)["loss_align"], terms["loss_align"])
+    assert "loss_align" not in with_text(BATCHES["vos"], 2.0, 0)
+    assert "loss_align" not in Learner(awake, LossConfig())(BATCHES["ris"], 2.0, 0)
+    parts = {name.split(".")[0] for name in gradients(alone, BATCHES["ris"])}
+    assert parts == {"backbone", "projection", "text_encoder"}
+    with pytest.raises(UsageError, match="texts alone"):
+        alone(BATCHES["vos"], 2.0, 0)
+
+
+def test_proposals_inside_the_mask_learn_the_object_with_its_class_and_box(awake: UniRef) -> None:
+    learner = Learner(awake, LossConfig(proposal_targets="inside"))
+    batch = BATCHES["detection"]
+    sizes = [(8, 12), (4, 6), (2, 3)]
+    matches = criterion._covered(batch, sizes)
+    masks = batch.targets[0].masks
+    assert masks is not None
+    for row, place, target in zip(matches.rows, matches.queries, matches.targets, strict=True):
+        level = 0 if place < 96 else 1 if place < 120 else 2
+        y, x = divmod(int(place) - (0, 96, 120)[level], sizes[level][1])
+        stride = 8 << level
+        cell = masks[target - 2 * row, y * stride : (y + 1) * stride, x * stride : (x + 1) * stride]
+        assert cell.float().mean() >= 0.25
+    assert set(matches.targets.tolist()) == {0, 1, 2, 3}
+    assert len(matches) > 4 * 10  # each rectangle covers 16 places of the first level wholly
+    boxes = learner(batch, 2.0, 0)
+    released = Learner(awake, LossConfig())(batch, 2.0, 0)
+    assert {name for name in boxes if not torch.equal(boxes[name], released[name])} == {
+        "loss_ce_enc",
+        "loss_bbox_enc",
+        "loss_giou_enc",
+    }
+
+
+def test_proposals_inside_need_masks(awake: UniRef) -> None:
+    with pytest.raises(UsageError, match="proposal_targets"):
+        Learner(awake, LossConfig(proposal_targets="inside"))(BATCHES["boxes"], 2.0, 0)

@@ -41,6 +41,19 @@ def test_an_open_gate_adds_what_was_attended_to() -> None:
     assert not torch.allclose(out, features)
 
 
+def test_with_same_projections_tokens_attend_to_their_like() -> None:
+    torch.manual_seed(0)
+    apart, alike = UniFusion(16, 2, 8).eval(), UniFusion(16, 2, 8, same_projections=True).eval()
+    tokens = torch.randn(1, 6, 16)
+    own = []
+    for fusion in (apart, alike):
+        reference = fusion.project(ReferenceTokens(tokens, tokens, None, tokens[:, 0]))
+        query = fusion.query(fusion.query_norm(tokens)).unflatten(2, (2, 8))
+        logits = torch.einsum("bqhd,bkhd->bhqk", query, reference.keys)[0]
+        own.append(float((logits.argmax(-1) == torch.arange(6)).float().mean()))
+    assert own[1] == 1 > own[0]
+
+
 def test_the_gate_is_read_from_the_configuration() -> None:
     config = tiny_config()
     assert config.fusion is not None

@@ -60,7 +60,28 @@ class TrainSource:
         """Its samples as the plan takes them."""
         height, width = self.index.media_sizes()[self.index.sample_column("media")].T
         weights = class_aware_weights(self.index) if self.config.class_aware else None
+        if self.config.kinds:
+            known = self._with_kinds()
+            weights = known if weights is None else weights * known
         return Pool(width >= height, unit_size, weights)
+
+    def _with_kinds(self) -> npt.NDArray[np.float64]:
+        """1 for samples with an expression of the source's kinds, else 0.
+
+        Raises:
+            UsageError: There are none.
+        """
+        index, ends = self.index, tuple(f":{kind}" for kind in self.config.kinds)
+        known = np.array(
+            [
+                any(index.expression(each).source_id.endswith(ends) for each in index.sample(row).expressions)
+                for row in range(len(index))
+            ],
+            np.float64,
+        )
+        if not known.any():
+            raise UsageError(f"{self.name}: has no expressions of the kinds {', '.join(self.config.kinds)}")
+        return known
 
 
 def open_sources(config: DataConfig, root: Path) -> tuple[TrainSource, ...]:

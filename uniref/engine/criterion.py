@@ -5,20 +5,22 @@ Axes: B images, L decoder layers, Q queries, K classes, M matches (all images an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from uniref.core.batch import Batch
 from uniref.core.boxes import cxcywh_to_xyxy
+from uniref.core.errors import UsageError
 from uniref.core.tasks import Task
+from uniref.losses.alignment import coverage
 from uniref.losses.box_inst import box_masks, pairwise_terms, projection_loss, similar_neighbours
 from uniref.losses.boxes import iou_and_giou
 from uniref.losses.focal import focal_loss
 from uniref.losses.masks import aggregate, bootstrapped_loss, dice_loss, soft_iou_loss
 from uniref.losses.matches import Matches
-from uniref.losses.matching import hungarian, sim_ota
+from uniref.losses.matching import NONE, hungarian, sim_ota
 from uniref.model.mask_head import STRIDE
 from uniref.model.structures import Detections, Proposals
 from uniref.ops.images import denormalise
@@ -65,10 +67,7 @@ class Criterion:
         suffixes = [f"_{layer}" for layer in range(layers - 1)] + [""]
         by_name = {name + suffixes[layer]: values[layer] for name, values in terms.items() for layer in range(layers)}
         if self.config.proposals:
-            assert found.proposals is not None
-            by_name |= {
-                f"{name}_enc": values[0] for name, values in self._proposals(found.proposals, batch, boxes).items()
-            }
+            by_name |= {f"{name}_enc": values[0] for name, values in self._proposals(found, batch, boxes).items()}
         return by_name
 
     def match(self, logits: Tensor, boxes: Tensor, batch: Batch) -> Matches:
@@ -95,9 +94,15 @@ class Criterion:
         ]
         return Matches.gather(matched, [len(each.boxes) for each in batch.targets])
 
-    def _proposals(self, proposals: Proposals, batch: Batch, boxes: float) -> Terms:
+    def _proposals(self, found: Detections, batch: Batch, boxes: float) -> Terms:
         """Terms [1] each."""
-        matches = self.match_proposals(proposals, batch)
+        proposals = found.proposals
+        assert proposals is not None
+        if self.config.proposal_targets == "inside":
+            matches = _covered(batch, [(x.shape[-2], x.shape[-1]) for x in found.memory])
+            boxes = max(1.0, len(matches))
+        else:
+            matches = self.match_proposals(proposals, batch)
         logits, predicted = proposals.logits.float()[None], proposals.boxes.float()[None]
         classes = torch.cat([torch.zeros_like(each.classes) for each in batch.targets])
         return self._classes_and_boxes(logits, predicted, matches, classes, batch, logits.new_tensor([boxes]))
@@ -181,6 +186,28 @@ class Criterion:
             "loss_prj": weights.projection * projection / matches.counts(layers),
             "loss_pairwise": weights.pairwise * ramp * apart / pairs.clamp(min=1),
         }
+
+
+def _covered(batch: Batch, sizes: Sequence[tuple[int, int]]) -> Matches:
+    """Tokens of levels (h, w) of which an object covers more than half, and of each object the most covered one of the
+    first level, as a single layer.
+
+    Raises:
+        UsageError: Targets have no masks.
+    """
+    matched = []
+    for each in batch.targets:
+        if each.masks is None:
+            raise UsageError("loss.proposal_targets: inside needs masks, which this batch lacks; use matched")
+        shares = coverage(each.masks, sizes)
+        if len(shares):
+            most, target = shares.max(0)
+            target = target.masked_fill(most <= 0.5, NONE)
+            target[shares[:, : sizes[0][0] * sizes[0][1]].argmax(1)] = torch.arange(len(shares), device=shares.device)
+        else:
+            target = torch.full(shares.shape[1:], NONE, device=shares.device)
+        matched.append(target[None])
+    return Matches.gather(matched, [len(each.boxes) for each in batch.targets])
 
 
 def pixel_boxes(batch: Batch) -> list[Tensor]:

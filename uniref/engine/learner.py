@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from uniref.core.batch import Batch, ReferenceImages
+from uniref.core.errors import UsageError
 from uniref.engine.checkpointing import recompute_activations
 from uniref.engine.criterion import Criterion
+from uniref.losses.alignment import alignment_loss
 from uniref.model.referring import ReferringModel
 from uniref.model.structures import Features, ProjectedReference, join_shots
 from uniref.model.uniref import UniRef
@@ -77,15 +79,24 @@ class Learner(ReferringLearner):
 
         Returns:
             Float32 scalars by name: `loss_ce`, `loss_bbox`, `loss_giou`, then `loss_mask`, `loss_dice` (with auxiliary
-            losses also `loss_mask_cls`, `loss_mask_iou`), or `loss_prj`, `loss_pairwise` where targets have no masks.
+            losses also `loss_mask_cls`, `loss_mask_iou`), or `loss_prj`, `loss_pairwise` where targets have no masks;
+            `loss_align` where a recipe asks for it.
             Suffixes: none for the last decoder layer, `_0`, `_1`, ... for the others, `_enc` for proposals.
 
         Raises:
-            UsageError: The model lacks a part that the task needs.
+            UsageError: The model lacks a part, or the batch lacks masks, that the task needs.
         """
-        model = self.model
+        model, loss = self.model, self.criterion.config
         features = self.encode_image(batch.images, batch.padding)
-        fused = model.fuse(features, self.references(batch))
+        references = self.references(batch)
+        terms = {}
+        if loss.weights.align and batch.text is not None:
+            terms["loss_align"] = loss.weights.align * _alignment(features, references[0], batch)
+        if not loss.detection:
+            if not terms:
+                raise UsageError(f"loss.detection: false trains on texts alone, and this is a batch of {batch.task}")
+            return terms
+        fused = model.fuse(features, references)
         found = model.detect(fused, with_proposals=True)
         mask_features = model.mask_features(fused, found)
 
@@ -93,7 +104,16 @@ class Learner(ReferringLearner):
             return model.draw(mask_features, found, fused.sizes, layers, rows, queries)
 
         with torch.autocast(batch.images.device.type, enabled=False):
-            return self.criterion(found, batch, draw, boxes, iteration)
+            return self.criterion(found, batch, draw, boxes, iteration) | terms
+
+
+def _alignment(features: Features, text: ProjectedReference, batch: Batch) -> Tensor:
+    """Loss of the words' likeness to what they mean."""
+    masks = [each.masks.any(0) for each in batch.targets if each.masks is not None]
+    if len(masks) < len(batch):
+        raise UsageError("loss.weights.align needs masks, which this batch lacks; set it to 0")
+    with torch.autocast(batch.images.device.type, enabled=False):
+        return alignment_loss(features.levels, features.paddings, text[0].embedding, torch.stack(masks))
 
 
 def ground_truth_boxes(batch: Batch) -> int:

@@ -45,9 +45,7 @@ class UniRefSam(ReferringModel):
         self.sam.prompt_encoder.shared_embedding = self.sam.shared_image_embedding
         self.text_encoder = TextEncoder(config.text, dim) if config.text else None
         self.mask_encoder = MaskEncoder(config.mask_encoder, dim, [PATCH], 1) if config.mask_encoder else None
-        self.fusion = UniFusion(
-            dim, config.fusion.heads, config.fusion.head_dim, config.fusion.dropout, config.fusion.gate
-        )
+        self.fusion = UniFusion(dim, **config.fusion.model_dump())
         self.freeze()
 
     def freeze(self) -> None:

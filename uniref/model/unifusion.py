@@ -35,9 +35,18 @@ class UniFusion(nn.Module):
         dropout: Dropout of attention weights, training only.
         gate: How far the gate is open before training. At 0, as released, a fresh module is the identity; a short
             training learns what a reference means much sooner through an open one.
+        same_projections: Queries and keys start with one projection: alike tokens attend to each other from the start.
     """
 
-    def __init__(self, dim: int, heads: int = 8, head_dim: int = 256, dropout: float = 0.1, gate: float = 0.0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int = 8,
+        head_dim: int = 256,
+        dropout: float = 0.1,
+        gate: float = 0.0,
+        same_projections: bool = False,
+    ) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
         self.rounded = False
@@ -53,6 +62,8 @@ class UniFusion(nn.Module):
         for layer in (self.query, self.key, self.value, self.out):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+        if same_projections:
+            self.key.load_state_dict(self.query.state_dict())
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
         nn.init.constant_(self.modulation.bias[2 * dim :], gate)

@@ -46,11 +46,7 @@ class UniRef(ReferringModel):
         self.mask_encoder = (
             MaskEncoder(config.mask_encoder, dim, strides, config.groups) if config.mask_encoder else None
         )
-        self.fusion = (
-            UniFusion(dim, config.fusion.heads, config.fusion.head_dim, config.fusion.dropout, config.fusion.gate)
-            if config.fusion
-            else None
-        )
+        self.fusion = UniFusion(dim, **config.fusion.model_dump()) if config.fusion else None
         self.transformer = DeformableTransformer(config.transformer, dim, levels, config.classes)
         self.mask_head = MaskHead(config.mask_head, dim, self.backbone.widths[0])
 

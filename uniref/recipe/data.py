@@ -62,6 +62,9 @@ class SourceConfig(_Strict):
     replacement; otherwise every sample comes once an epoch. Meant, but not active, in the released pretraining."""
     shots: int = Field(1, ge=1)
     """Support images of a few-shot sample."""
+    kinds: tuple[str, ...] = ()
+    """Only expressions of these kinds, for synthetic data, which knows them ("noun", "colour", "colour noun",
+    "synonym", "hypernym", "pattern", "place", "size", "relation", "motion"); () = all."""
     text_only: float | None = Field(None, ge=0, le=1)
     """Probability that a batch of referring clips has no mask of the first frame. None: the data's `text_only` for
     videos, 1 for still images."""

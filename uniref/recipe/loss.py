@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from uniref.recipe.strict import Strict
 
@@ -26,6 +28,9 @@ class WeightsConfig(Strict):
     """BoxInst: extent of the mask against the box."""
     pairwise: float = Field(1.0, ge=0)
     """BoxInst: neighbours of like colour belong together."""
+    align: float = Field(0.0, ge=0)
+    """Likeness of a text and its object before they are fused (`uniref.losses.alignment`); 0 in the released system. A
+    short training learns what words mean much sooner with it."""
 
 
 class FocalConfig(Strict):
@@ -89,11 +94,22 @@ class LossConfig(Strict):
 
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     focal: FocalConfig = Field(default_factory=FocalConfig)
+    detection: bool = True
+    """Losses of everything behind the fusion. Without them only `align` is left, and a step costs a third."""
     auxiliary_masks: bool = False
     """Also the losses `mask_class` and `mask_iou`: the released system uses them in its video stage."""
     proposals: bool = True
     """Losses of the encoder's proposals, which otherwise learn nothing."""
+    proposal_targets: Literal["matched", "inside"] = "matched"
+    """Which proposals learn an object: the one that matches it best, as released, or every one whose place its mask
+    covers. The latter tells each place of the picture whether the reference means it: quicker to learn from."""
     sim_ota: SimOtaConfig = Field(default_factory=SimOtaConfig)
     hungarian: HungarianConfig = Field(default_factory=HungarianConfig)
     box_inst: BoxInstConfig = Field(default_factory=BoxInstConfig)
     sam: SamLossConfig = Field(default_factory=SamLossConfig)
+
+    @model_validator(mode="after")
+    def _check(self) -> LossConfig:
+        if not self.detection and not self.weights.align:
+            raise ValueError("detection: false leaves nothing to learn; set weights.align")
+        return self

@@ -68,6 +68,9 @@ class FusionConfig(_Strict):
     dropout: float = Field(0.1, ge=0, lt=1)
     gate: float = 0.0
     """How far the gate is open before training; 0 = closed, as released: the fusion starts as the identity."""
+    same_projections: bool = False
+    """Queries and keys start with one projection: features attend to what they are like before anything is learnt, as
+    short trainings need. False: as released."""
 
 
 class TransformerConfig(_Strict):
