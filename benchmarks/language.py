@@ -1,6 +1,6 @@
 """Whether a model listens to the words: its masks on synthetic pictures, beside answers that do not.
 
-    python -m benchmarks.language --root DATA --data synthetic/seen-ris,synthetic/novel-ris --checkpoint DIR
+    python -m benchmarks.language --root DATA --data synthetic/seen-ris,synthetic/novel-ris [--checkpoint small]
 
 A line a split, in Markdown: mean IoU of the model with its 95 % range (bootstrap over pictures), share of IoU above
 0.5, and the mean IoU of: the model with the phrases of other pictures (`shuffled`), a random object's true mask, the
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--data", required=True, help="dataset/split of referring pictures, separated by commas")
-    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--checkpoint", default="small")
     parser.add_argument("--limit", type=int, help="only the first pictures of each")
     parser.add_argument("--kinds", action="store_true", help="a line a kind of expression besides")
     options = parser.parse_args()
@@ -116,7 +116,7 @@ def _row(name: str, phrases: Sequence[Phrase]) -> str:
     def mean(field: str) -> str:
         return f"{np.mean([getattr(phrase, field) for phrase in phrases]):.3f}"
 
-    low, high = _bootstrap(phrases)
+    low, high = _range(phrases)
     above = np.mean([phrase.model > 0.5 for phrase in phrases])
     swaps = _swaps(phrases)
     cells = [mean("model"), f"{low:.3f} to {high:.3f}", f"{above:.3f}"]
@@ -138,12 +138,17 @@ def _swaps(phrases: Sequence[Phrase]) -> list[bool]:
     ]
 
 
-def _bootstrap(phrases: Sequence[Phrase], draws: int = 2000) -> tuple[float, float]:
-    """95 % range of the mean IoU, pictures drawn with replacement."""
+def _range(phrases: Sequence[Phrase]) -> tuple[float, float]:
+    """Of the mean IoU, pictures drawn with replacement."""
     sums: dict[int, list[float]] = defaultdict(list)
     for phrase in phrases:
         sums[phrase.picture].append(phrase.model)
-    totals = np.array([(sum(values), len(values)) for values in sums.values()])
+    return bootstrap([(sum(values), len(values)) for values in sums.values()])
+
+
+def bootstrap(groups: Sequence[tuple[float, int]], draws: int = 2000) -> tuple[float, float]:
+    """95 % range of a mean over all values, whole groups (their sum and number of values) drawn with replacement."""
+    totals = np.array(groups)
     rng = np.random.default_rng(0)
     chosen = totals[rng.integers(len(totals), size=(draws, len(totals)))].sum(1)
     low, high = np.quantile(chosen[:, 0] / chosen[:, 1], [0.025, 0.975])

@@ -1,0 +1,118 @@
+"""How a model follows objects through synthetic clips, beside answers that do not look or listen.
+
+    python -m benchmarks.language_clips --root DATA --data synthetic/seen-rvos,synthetic/novel-rvos --checkpoint DIR
+
+A line a split, in Markdown: mean J&F over frames and phrases (a phrase a sample), with the 95 % range of `both`
+(bootstrap over clips), of
+
+- `text`: every frame by the words alone; `both`: the words, and the object's own masks once it was found
+- `mask`: no words, but the true mask of the first frame that shows the object
+- `shuffled`: as `both`, with the phrases of another clip
+- `random`, `largest`: the true masks of a random object, and of the largest one of the first frame
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from benchmarks.language import bootstrap
+from uniref.data.frames import read_frames
+from uniref.data.index import Index
+from uniref.evaluation.metrics.masks import score_masks
+from uniref.inference.predictor import Predictor
+
+Masks = npt.NDArray[np.bool_]
+WAYS = ("text", "mask", "both", "shuffled", "random", "largest")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--data", required=True, help="dataset/split of referring clips, separated by commas")
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--limit", type=int, help="only the first clips of each")
+    options = parser.parse_args()
+    predictor = Predictor.from_pretrained(options.checkpoint)
+    print("| split | " + " | ".join((*WAYS, "95 % of both", "phrases")) + " |")
+    print("| --- " * (len(WAYS) + 3) + "|")
+    for split in options.data.split(","):
+        clips = list(scores(predictor, Index.open(options.root / "index" / split), options.limit))
+        together = np.concatenate(clips)
+        low, high = bootstrap([(clip[:, WAYS.index("both")].sum(), len(clip)) for clip in clips])
+        cells = [f"{value:.3f}" for value in together.mean(0)]
+        print(f"| {split} | " + " | ".join([*cells, f"{low:.3f} to {high:.3f}", str(len(together))]) + " |", flush=True)
+
+
+def scores(predictor: Predictor, index: Index, limit: int | None) -> Iterator[npt.NDArray[np.float64]]:
+    """J&F [phrases, ways] of each of the first `limit` clips."""
+    short, long = predictor.config.sides or (480, 1333)
+    rng = np.random.default_rng(0)
+    groups = [list(group) for _, group in groupby(index, key=lambda sample: sample.media)]
+    others = [index.expression(sample.expressions[0]).text for sample in groups[-1]]
+    for group in tqdm(groups[:limit], desc=index.manifest.name, disable=None):
+        media = index.media(group[0].media)
+        frames = read_frames(media, range(media.length))
+        tracks = {row: _track(index, row, media.length, frames[0].shape[:2]) for row in media.objects}
+        rows = [sample.objects[0] for sample in group]
+        texts = [index.expression(sample.expressions[0]).text for sample in group]
+        wrong = [others[i % len(others)] for i in range(len(texts))]
+        given: dict[int, dict[int, Masks]] = {}
+        for number, row in enumerate(rows, 1):
+            first = int(tracks[row].any((1, 2)).argmax())
+            given.setdefault(first, {})[number] = tracks[row][first]
+
+        def follow(words: Sequence[str] | None, shown: dict[int, dict[int, Masks]] | None, keep: bool) -> list[Masks]:
+            found = predictor.segment_video(
+                frames,
+                words,
+                masks=shown,
+                propagate=keep,
+                short_side=short,
+                long_side=long,  # noqa: B023
+            )
+            labels = np.stack([frame.labels for frame in found])
+            return [labels == number for number in range(1, len(rows) + 1)]  # noqa: B023
+
+        largest = max(media.objects, key=lambda row: int(tracks[row][0].sum()))
+        answers = {
+            "text": follow(texts, None, False),
+            "mask": follow(None, given, True),
+            "both": follow(texts, None, True),
+            "shuffled": follow(wrong, None, True),
+            "random": [tracks[media.objects[int(rng.integers(len(media.objects)))]] for _ in rows],
+            "largest": [tracks[largest]] * len(rows),
+        }
+        others = texts
+        yield np.array(
+            [
+                [
+                    np.mean([score_masks(a, b).mean for a, b in zip(answers[way][place], tracks[row], strict=True)])
+                    for way in WAYS
+                ]
+                for place, row in enumerate(rows)
+            ]
+        )
+
+
+def _track(index: Index, row: int, length: int, size: tuple[int, ...]) -> Masks:
+    """An object's masks, bool [frames, H, W]."""
+    annotations = index.annotations(row)
+    masks = np.zeros((length, *size), bool)
+    for frame in range(length):
+        at = annotations.at(frame)
+        mask = None if at is None else annotations.mask(at)
+        if mask is not None:
+            masks[frame] = mask
+    return masks
+
+
+if __name__ == "__main__":
+    main()
