@@ -14,7 +14,7 @@ A line a split, in Markdown: mean J&F over frames and phrases (a phrase a sample
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -53,7 +53,6 @@ def main() -> None:
 
 def scores(predictor: Predictor, index: Index, limit: int | None) -> Iterator[npt.NDArray[np.float64]]:
     """J&F [phrases, ways] of each of the first `limit` clips."""
-    short, long = predictor.config.sides or (480, 1333)
     rng = np.random.default_rng(0)
     groups = [list(group) for _, group in groupby(index, key=lambda sample: sample.media)]
     others = [index.expression(sample.expressions[0]).text for sample in groups[-1]]
@@ -69,24 +68,12 @@ def scores(predictor: Predictor, index: Index, limit: int | None) -> Iterator[np
             first = int(tracks[row].any((1, 2)).argmax())
             given.setdefault(first, {})[number] = tracks[row][first]
 
-        def follow(words: Sequence[str] | None, shown: dict[int, dict[int, Masks]] | None, keep: bool) -> list[Masks]:
-            found = predictor.segment_video(
-                frames,
-                words,
-                masks=shown,
-                propagate=keep,
-                short_side=short,
-                long_side=long,  # noqa: B023
-            )
-            labels = np.stack([frame.labels for frame in found])
-            return [labels == number for number in range(1, len(rows) + 1)]  # noqa: B023
-
         largest = max(media.objects, key=lambda row: int(tracks[row][0].sum()))
         answers = {
-            "text": follow(texts, None, False),
-            "mask": follow(None, given, True),
-            "both": follow(texts, None, True),
-            "shuffled": follow(wrong, None, True),
+            "text": _follow(predictor, frames, texts, propagate=False),
+            "mask": _follow(predictor, frames, masks=given),
+            "both": _follow(predictor, frames, texts),
+            "shuffled": _follow(predictor, frames, wrong),
             "random": [tracks[media.objects[int(rng.integers(len(media.objects)))]] for _ in rows],
             "largest": [tracks[largest]] * len(rows),
         }
@@ -100,6 +87,21 @@ def scores(predictor: Predictor, index: Index, limit: int | None) -> Iterator[np
                 for place, row in enumerate(rows)
             ]
         )
+
+
+def _follow(
+    predictor: Predictor,
+    frames: Sequence[npt.NDArray[np.uint8]],
+    texts: Sequence[str] | None = None,
+    masks: Mapping[int, Mapping[int, Masks]] | None = None,
+    propagate: bool = True,
+) -> list[Masks]:
+    """Every object's masks, bool [frames, H, W], in the order of texts or of the ids 1, 2, ..."""
+    short, long = predictor.config.sides or (480, 1333)
+    found = predictor.segment_video(frames, texts, masks=masks, propagate=propagate, short_side=short, long_side=long)
+    labels = np.stack([frame.labels for frame in found])
+    count = len(texts) if texts else len({number for shown in (masks or {}).values() for number in shown})
+    return [labels == number for number in range(1, count + 1)]
 
 
 def _track(index: Index, row: int, length: int, size: tuple[int, ...]) -> Masks:
