@@ -6,7 +6,7 @@ A line a split, in Markdown: mean IoU of the model with its 95 % range (bootstra
 0.5, and the mean IoU of: the model with the phrases of other pictures (`shuffled`), a random object's true mask, the
 largest one's, and that of an object drawn from those with the right noun. `swap`: of two phrases for different objects
 of one picture, how often both masks cover their own object more than the other's. With --kinds, a line a kind of
-expression besides.
+expression besides. With --sheet FILE, twelve answers of each split, chosen by chance, as one PNG.
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ from tqdm import tqdm
 from uniref.data.frames import read_frame
 from uniref.data.index import Index
 from uniref.inference.predictor import Predictor
+from uniref.media.overlay import draw_overlay
+from uniref.media.sheet import write_contact_sheet
 
 Masks = npt.NDArray[np.bool_]
+Picture = npt.NDArray[np.uint8]
+
+
+_TILES = 12  # of a split
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Phrase:
     ious: npt.NDArray[np.float64]
     """Of the model's mask with every object of the picture."""
     target: int
+    tile: tuple[Picture, str]
+    """What was found, and the phrase with its IoU."""
 
 
 def main() -> None:
@@ -53,17 +61,23 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="small")
     parser.add_argument("--limit", type=int, help="only the first pictures of each")
     parser.add_argument("--kinds", action="store_true", help="a line a kind of expression besides")
+    parser.add_argument("--sheet", type=Path, help="PNG to draw some answers into")
     options = parser.parse_args()
     predictor = Predictor.from_pretrained(options.checkpoint)
     names = ("mIoU", "95 %", "P@0.5", "swap", "shuffled", "random", "largest", "right noun", "phrases")
     print("| split | " + " | ".join(names) + " |")
     print("| --- " * (len(names) + 1) + "|")
+    tiles: list[tuple[Picture, str]] = []
     for split in options.data.split(","):
         found = list(answers(predictor, Index.open(options.root / "index" / split), options.limit))
+        chosen = np.random.default_rng(1).permutation(len(found))[: _TILES if options.sheet else 0]
+        tiles += [found[place].tile for place in sorted(chosen)]
         print(_row(split, found), flush=True)
         if options.kinds:
             for kind in sorted({phrase.kind for phrase in found}):
                 print(_row(f"{split}: {kind}", [phrase for phrase in found if phrase.kind == kind]))
+    if options.sheet:
+        write_contact_sheet(options.sheet, tiles, columns=6, side=160)
 
 
 def answers(predictor: Predictor, index: Index, limit: int | None) -> Iterable[Phrase]:
@@ -97,6 +111,7 @@ def answers(predictor: Predictor, index: Index, limit: int | None) -> Iterable[P
                 noun=float(_ious(truth, truth[same[rng.integers(len(same))]])[target]),
                 ious=iou,
                 target=target,
+                tile=(draw_overlay(image, {1: results[place].mask}), f"{text.text} ({iou[target]:.2f})"),
             )
         others = [text.text for text in own]
 

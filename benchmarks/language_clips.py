@@ -39,22 +39,25 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="dataset/split of referring clips, separated by commas")
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--limit", type=int, help="only the first clips of each")
+    parser.add_argument("--phrases", type=int, help="only the first phrases of each clip")
     options = parser.parse_args()
     predictor = Predictor.from_pretrained(options.checkpoint)
     print("| split | " + " | ".join((*WAYS, "95 % of both", "phrases")) + " |")
     print("| --- " * (len(WAYS) + 3) + "|")
     for split in options.data.split(","):
-        clips = list(scores(predictor, Index.open(options.root / "index" / split), options.limit))
+        clips = list(scores(predictor, Index.open(options.root / "index" / split), options.limit, options.phrases))
         together = np.concatenate(clips)
         low, high = bootstrap([(clip[:, WAYS.index("both")].sum(), len(clip)) for clip in clips])
         cells = [f"{value:.3f}" for value in together.mean(0)]
         print(f"| {split} | " + " | ".join([*cells, f"{low:.3f} to {high:.3f}", str(len(together))]) + " |", flush=True)
 
 
-def scores(predictor: Predictor, index: Index, limit: int | None) -> Iterator[npt.NDArray[np.float64]]:
+def scores(
+    predictor: Predictor, index: Index, limit: int | None, phrases: int | None
+) -> Iterator[npt.NDArray[np.float64]]:
     """J&F [phrases, ways] of each of the first `limit` clips."""
     rng = np.random.default_rng(0)
-    groups = [list(group) for _, group in groupby(index, key=lambda sample: sample.media)]
+    groups = [list(group)[:phrases] for _, group in groupby(index, key=lambda sample: sample.media)]
     others = [index.expression(sample.expressions[0]).text for sample in groups[-1]]
     for group in tqdm(groups[:limit], desc=index.manifest.name, disable=None):
         media = index.media(group[0].media)

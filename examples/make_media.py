@@ -51,12 +51,12 @@ def street() -> None:
     """The clip of the README's first command."""
     height, width = 216, 384
     ground = make_background("street", 93, height, width)
-    far, near = Motion(dx=-210, pivot=0.0), Motion(dx=150, pivot=0.0)
+    far, near = Motion(dx=-90, pivot=0.0), Motion(dx=150, pivot=0.0)
     things = [
         thing("tree", "green", 52, 100, 92, frames=FRAMES, style=88),
         thing("car", "white", 318, 124, 66, far, FRAMES, style=86),
-        thing("dog", "brown", 214, 133, 40, Motion(dx=-60, pivot=0.0), FRAMES, style=91),
-        thing("car", "yellow", 120, 156, 82, Motion(), FRAMES, style=95),
+        thing("dog", "brown", 214, 133, 40, Motion(dx=-24, pivot=0.0), FRAMES, style=91),
+        thing("car", "yellow", 124, 138, 62, Motion(), FRAMES, style=95),
         thing("car", "blue", 326, 170, 94, Motion(dx=-24, pivot=0.0), FRAMES, style=97, seed=BLUE),
         thing("car", "red", 84, 190, 104, near, FRAMES, style=90),
     ]

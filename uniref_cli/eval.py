@@ -34,9 +34,9 @@ EPILOG = """
 
 def evaluate(
     checkpoint: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'.",
+            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'; or small, the bundled model.",
             show_default=False,
             rich_help_panel=_WHAT,
         ),
@@ -159,6 +159,7 @@ def evaluate(
     alone. If machines do not share a disk, copy their folders together and run once more without --shard.
     """
     console = Console(quiet=quiet, json_lines=as_json)
+    from uniref.weights.bundled import checkpoint_folder
     from uniref_cli.eval_data import named_data, trained_checkpoint
     from uniref_cli.evaluating import Evaluation, Settings
     from uniref_cli.shards import parse_shard, shard_of_environment
@@ -167,14 +168,14 @@ def evaluate(
     if check_submission is not None and (checkpoint or predictions):
         raise UsageError("--check-submission: checks and nothing else; leave out --checkpoint and --predictions")
     if recipe is not None and checkpoint is None and predictions is None and check_submission is None:
-        checkpoint = trained_checkpoint(recipe)
+        checkpoint = str(trained_checkpoint(recipe))
     settings = Settings(
         root=root,
         data=names,
         shots=_numbers(shots),
         limit=limit,
         sides=(short_side, long_side),
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_folder(checkpoint) if checkpoint is not None else None,
         predictions=predictions,
         truth=truth,
         allow_missing=allow_missing,

@@ -98,9 +98,9 @@ def predict(
         ),
     ] = False,
     checkpoint: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'.",
+            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'. [default: small, the bundled model]",
             show_default=False,
             rich_help_panel=_HOW,
         ),
@@ -151,6 +151,7 @@ def predict(
     from uniref.inference.prompts import Prompt
     from uniref.inference.run import RunOptions
     from uniref.media.source import Selection
+    from uniref.weights.bundled import SMALL, checkpoint_folder
     from uniref_cli.batch import Batch, Settings
     from uniref_cli.inputs import expand, read_prompts
     from uniref_cli.shards import parse_shard, shard_of_environment
@@ -159,7 +160,11 @@ def predict(
     if not jobs:
         raise UsageError("nothing to look at; name a video, a picture or a folder of frames")
     if checkpoint is None:
-        raise UsageError("no --checkpoint; make one with 'uniref convert CHECKPOINT.pth FOLDER'")
+        checkpoint = SMALL
+        console.say(
+            "no --checkpoint: using the bundled model 'small', trained on synthetic scenes; "
+            "results on real footage are not reliable"
+        )
     settings = Settings(
         prompt=Prompt(text=tuple(text or ()), mask=tuple(mask or ()), support=tuple(support or ())),
         options=RunOptions(
@@ -171,7 +176,7 @@ def predict(
             long_side=_side(long_side),
             labels=labels,
         ),
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_folder(checkpoint),
         out=out,
         overwrite=overwrite,
         device=device,

@@ -41,7 +41,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["convert", "a", "b", "--dtype", "int3"], "int3"),
         (["predict", "x.mp4", "--score-threshold", "7"], "score-threshold"),
         (["predict"], "nothing to look at"),
-        (["predict", "x.mp4", "--text", "dog"], "no --checkpoint"),
         (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--save", "film"], "--save 'film'"),
         (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--shard", "0/2"], "--shard"),
         (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--start", "soon"], "--start"),

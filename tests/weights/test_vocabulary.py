@@ -12,6 +12,7 @@ from tests.tiny import tiny_config
 from uniref.core.errors import UniRefError, UsageError
 from uniref.inference.predictor import Predictor
 from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle
+from uniref.weights.bundled import checkpoint_folder
 from uniref.weights.convert import convert
 
 
@@ -73,3 +74,9 @@ def test_what_cannot_be_trimmed(checkpoint: Path, words: Path, tmp_path: Path) -
         with pytest.raises(UsageError, match="does not go with a checkpoint of uniref"):
             convert(checkpoint, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_of_bundled_checkpoints(tmp_path: Path) -> None:
+    assert checkpoint_folder("small").parent.name == "assets"
+    assert checkpoint_folder("./small") == Path("small")
+    assert checkpoint_folder(tmp_path) == tmp_path

@@ -121,6 +121,7 @@ def _memory(model: ReferringModel, stage: StageConfig, place: torch.device) -> s
         f"  memory about {(fixed + activations) / 1e9:.1f} GB a device: weights, gradients and optimiser "
         f"{fixed / 1e9:.1f}, activations {activations / 1e9:.1f} ({stage.micro_batch} x {size[0]} x {size[1]} pixels, "
         f"{precision}{', recomputed' if stage.activation_checkpointing else ''})"
+        + ("; a process on a CPU takes 1 to 2 GB besides" if place.type == "cpu" else "")
     )
 
 

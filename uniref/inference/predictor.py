@@ -19,6 +19,7 @@ from uniref.inference.segmenter import Frame, Segmenter, hard_masks
 from uniref.inference.video import MAX_ID, VideoTracker
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.weights.bundle import Bundle, load_bundle
+from uniref.weights.bundled import checkpoint_folder
 
 AnyMask = npt.NDArray[np.generic]
 Support = Sequence[tuple[UInt8Image, AnyMask]]
@@ -58,7 +59,7 @@ class Predictor:
         """Load a checkpoint folder made by `uniref convert` or `uniref train`.
 
         Args:
-            folder: With `model.safetensors` and `config.json`.
+            folder: With `model.safetensors` and `config.json`; or "small", the bundled model.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             dtype: "float32", "bfloat16", "float16" or "auto".
             fast: Accept small differences in videos for speed.
@@ -67,7 +68,7 @@ class Predictor:
             CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model.
             UsageError: The device is not there, or the precision is unknown.
         """
-        return cls(load_bundle(Path(folder)), device, dtype, fast)
+        return cls(load_bundle(checkpoint_folder(folder)), device, dtype, fast)
 
     @property
     def precision(self) -> str:
