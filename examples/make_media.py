@@ -98,9 +98,9 @@ def main() -> None:
         "shelf",
         ("room", 88),
         [
-            thing("book", "brown", 60, 150, 80, style=90),
+            thing("book", "blue", 60, 150, 80, style=90),
             thing("bottle", "green", 130, 150, 90, style=93),
-            thing("cup", "purple", 205, 180, 60, style=95),
+            thing("cup", "red", 205, 180, 60, style=95),
             thing("clock", "white", 275, 150, 70, style=87),
         ],
     )
