@@ -31,7 +31,6 @@ from uniref.media.sheet import write_contact_sheet
 Masks = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]
 
-
 _TILES = 12  # of a split
 
 

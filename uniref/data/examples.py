@@ -173,13 +173,11 @@ def _view(image: UInt8Image, masks: Sequence[BoolMask]) -> View:
 
 def _draw_text(source: TrainSource, sample: Sample, rng: np.random.Generator) -> tuple[str, bool]:
     """One of a sample's expressions, cleaned, and whether it stays true of a cropped picture."""
-    kinds = source.config.kinds
-    ends = tuple(f":{kind}" for kind in kinds) or ""
     expressions = [source.index.expression(row) for row in sample.expressions]
-    cleaned = [clean_text(each.text) for each in expressions if each.source_id.endswith(ends)]
+    cleaned = [clean_text(each.text) for each in expressions if source.config.wants(each.source_id)]
     texts = [text for text in cleaned if text.strip()]
     if not texts:
-        raise Rejected("no expression with a word in it" + (f" of the kinds {', '.join(kinds)}" if kinds else ""))
+        raise Rejected("no expression with a word in it")
     text = texts[int(rng.integers(len(texts)))]
     released = source.augment.released_words
     return text, not any(has_ordinal(each, released) for each in (cleaned if released else [text]))

@@ -71,10 +71,10 @@ class TrainSource:
         Raises:
             UsageError: There are none.
         """
-        index, ends = self.index, tuple(f":{kind}" for kind in self.config.kinds)
+        index, wants = self.index, self.config.wants
         known = np.array(
             [
-                any(index.expression(each).source_id.endswith(ends) for each in index.sample(row).expressions)
+                any(wants(index.expression(each).source_id) for each in index.sample(row).expressions)
                 for row in range(len(index))
             ],
             np.float64,

@@ -71,6 +71,10 @@ class SourceConfig(_Strict):
     augment: AugmentConfig | None = None
     """None: as the data's `augment`."""
 
+    def wants(self, source_id: str) -> bool:
+        """Whether an expression is of one of the `kinds`: synthetic data names it at the end of its id."""
+        return not self.kinds or source_id.endswith(tuple(f":{kind}" for kind in self.kinds))
+
 
 class DataConfig(_Strict):
     """The mix of sources that a stage trains on."""
