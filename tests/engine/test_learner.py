@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -249,3 +250,11 @@ def test_proposals_inside_the_mask_learn_the_object_with_its_class_and_box(awake
 def test_proposals_inside_need_masks(awake: UniRef) -> None:
     with pytest.raises(UsageError, match="proposal_targets"):
         Learner(awake, LossConfig(proposal_targets="inside"))(BATCHES["boxes"], 2.0, 0)
+
+
+def test_a_picture_without_objects_has_no_proposals_inside_one() -> None:
+    batch = BATCHES["detection"]
+    nothing = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 64, 96, dtype=torch.bool))
+    matches = criterion._covered(replace(batch, targets=(nothing, batch.targets[1])), [(8, 12), (4, 6), (2, 3)])
+    assert set(matches.rows.tolist()) == {1}
+    assert set(matches.targets.tolist()) == {0, 1}
