@@ -373,9 +373,48 @@ def test_only_expressions_of_the_kinds_asked_for(tmp_path: Path, make: Make, tok
         make({"index": "kinds/train", "kinds": ["motion"]}, root=tmp_path)
 
 
+def test_further_phrases_of_a_picture_mean_what_they_say(tmp_path: Path, make: Make, tokenizer: TextTokenizer) -> None:
+    """Red and blue objects, left and right of the middle; an ordinal is left out where the picture was cropped."""
+    pictures = toy.scenes(8, portrait=3, scale=2)
+    texts = {
+        colour: [
+            [f"{colour} {scene.side(colour)}:place", f"1st {colour}:place", " :place", f"{colour} thing:noun"]
+            for scene in pictures
+        ]
+        for colour in ("red", "blue")
+    }
+    toy.images(tmp_path, Task.RIS, pictures, "two", expressions=texts["red"], blue_expressions=texts["blue"])
+    ids = {word: tokenizer([word])[0][0, 1].item() for word in ("red", "blue", "left", "right", "1st", "thing")}
+    crop = {"augment": SMALL.model_copy(update={"crop": 0.5, "crop_short_sides": (96,), "crop_sides": (80, 90)})}
+    source = {"index": "two/train", "kinds": ["place"], "phrases": 3}
+    batches = flat(make(source, root=tmp_path, data=crop, end_step=16))
+    counted = 0
+    for batch in batches:
+        phrases = batch.phrases
+        assert phrases is not None and phrases.masks.shape == (len(phrases.images), *batch.images.shape[-2:])
+        assert phrases.images.bincount(minlength=2).max() <= 3
+        for tokens, mask, row in zip(phrases.text.ids, phrases.masks, phrases.images, strict=True):
+            image = batch.images[row]
+            blue = (image[2] - image[0]) > 1.5
+            assert ids["thing"] not in tokens
+            assert agreement(mask, reddest(image) if ids["red"] in tokens else blue) > 0.7
+            counted += ids["1st"] in tokens
+            if ids["left"] in tokens or ids["right"] in tokens:
+                other = blue if ids["red"] in tokens else reddest(image)
+                if other.any():
+                    left = mask.nonzero()[:, 1].float().mean() < other.nonzero()[:, 1].float().mean()
+                    assert left == (ids["left"] in tokens)
+    assert {ids["red"], ids["blue"]} <= {int(each) for batch in batches for each in batch.phrases.text.ids.flatten()}
+    assert counted
+    plain = flat(make(source | {"phrases": 0}, root=tmp_path, data=crop, end_step=16))
+    assert all(each.phrases is None for each in plain)
+    assert all(torch.equal(a.images, b.images) and a.ids == b.ids for a, b in zip(batches, plain, strict=True))
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
+        ({"index": "ris/train", "task": "rvos", "phrases": 2}, r"ris/train: `phrases` is for pictures .* not for rvos"),
         ({"index": "det/train", "task": "rvos"}, r"det/train: is prepared for detection and cannot serve rvos"),
         ({"index": "boxes/train", "task": "vos"}, r"boxes/train: has boxes but no masks, which vos needs"),
         ({"index": "vos/train", "categories": True}, r"vos/train: its index has no categories"),

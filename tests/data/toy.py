@@ -55,9 +55,10 @@ def images(
     per_class: int = 3,
     more_categories: Mapping[int, str] | None = None,
     expressions: Sequence[Sequence[str]] | None = None,
+    blue_expressions: Sequence[Sequence[str]] | None = None,
 ) -> str:
-    """Index still images for DETECTION, RIS (one object a sample; own `text:kind` expressions if given) or FSS;
-    returns `dataset/split`."""
+    """Index still images for DETECTION, RIS (one sample an image, the red object; own `text:kind` expressions if
+    given, and another sample where there are some of the blue one) or FSS; returns `dataset/split`."""
     folder = root / "media" / name
     folder.mkdir(parents=True)
     with IndexWriter(
@@ -80,15 +81,22 @@ def images(
                 texts = [f"the {side_word(scene, 'red')} thing", f"bright red thing on the {scene.side('red')}"]
                 pairs = [(text, str(number)) for text in texts]
                 if expressions is not None:
-                    pairs = [(each.split(":")[0], f"{number}:{each.split(':')[1]}") for each in expressions[number]]
-                w.add_sample(
-                    objects=rows[:1], expressions=[w.add_expression(text, source_id=source) for text, source in pairs]
-                )
+                    pairs = _pairs(number, expressions[number])
+                w.add_sample(objects=rows[:1], expressions=[w.add_expression(text, source_id=id) for text, id in pairs])
+                if blue_expressions is not None:
+                    pairs = _pairs(number, blue_expressions[number])
+                    others = [w.add_expression(text, source_id=id) for text, id in pairs]
+                    w.add_sample(objects=rows[1:], expressions=others)
             elif task is Task.FSS:
                 w.add_sample(objects=rows[:1], category=number // per_class)
             else:
                 w.add_sample(objects=rows)
     return f"{name}/train"
+
+
+def _pairs(number: int, expressions: Sequence[str]) -> list[tuple[str, str]]:
+    """Texts and ids of `text:kind`."""
+    return [(text, f"{number}:{kind}") for text, kind in (each.split(":") for each in expressions)]
 
 
 def side_word(scene: Scene, colour: str) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from tests.engine.batches import make_batch
 from tests.tiny import tiny_config
-from uniref.core.batch import Batch, Targets
+from uniref.core.batch import Batch, Phrases, Targets
 from uniref.core.errors import UsageError
 from uniref.core.tasks import Task
 from uniref.engine import criterion
@@ -226,6 +226,19 @@ def test_likeness_of_words_is_learnt_where_asked_for_and_alone_without_detection
     assert parts == {"backbone", "projection", "text_encoder"}
     with pytest.raises(UsageError, match="texts alone"):
         alone(BATCHES["vos"], 2.0, 0)
+
+
+def test_further_phrases_teach_likeness_and_nothing_else(awake: UniRef) -> None:
+    learner = Learner(awake, LossConfig(weights=WeightsConfig(align=2.0)))
+    batch = BATCHES["ris"]
+    assert batch.text is not None
+    own = [each.masks.any(0) for each in batch.targets if each.masks is not None]
+    told = replace(batch, phrases=Phrases(batch.text, torch.stack(own), torch.arange(len(batch))))
+    swapped = Phrases(batch.text, torch.stack(own[::-1]), torch.arange(len(batch)).flip(0))
+    plain, again, more = (learner(each, 2.0, 0) for each in (batch, told, replace(batch, phrases=swapped)))
+    assert torch.isclose(again["loss_align"], plain["loss_align"])  # the same once more
+    assert not torch.isclose(more["loss_align"], plain["loss_align"])
+    assert all(torch.equal(more[name], plain[name]) for name in plain if name != "loss_align")
 
 
 def test_proposals_inside_the_mask_learn_the_object_with_its_class_and_box(awake: UniRef) -> None:

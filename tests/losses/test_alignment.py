@@ -66,6 +66,23 @@ def test_a_level_in_which_the_object_is_nowhere_does_not_count() -> None:
     assert torch.isclose(both, torch.tensor(256.0).log(), rtol=0.1)
 
 
+def test_several_sentences_of_one_image_count_like_images_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 4, 4, 4, generator=generator)
+    padding = torch.zeros(2, 4, 4, dtype=torch.bool)
+    padding[1, 3:] = True
+    sentences = torch.randn(3, 4, generator=generator)
+    masks = torch.zeros(3, 32, 32, dtype=torch.bool)
+    masks[0, :16], masks[1, :, :16], masks[2, 8:24, 8:24] = True, True, True
+    images = torch.tensor([1, 0, 1])
+    together = alignment_loss([features], [padding], sentences, masks, images)
+    apart = [
+        alignment_loss([features[i : i + 1]], [padding[i : i + 1]], sentences[p : p + 1], masks[p : p + 1])
+        for p, i in enumerate(images.tolist())
+    ]
+    assert torch.isclose(together, torch.stack(apart).mean())
+
+
 def test_coverage_counts_pixels_of_every_place_level_by_level() -> None:
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[0, :4, :2] = True

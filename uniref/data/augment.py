@@ -102,6 +102,11 @@ class Transform:
         """Whether left has become right."""
         return any(isinstance(step, Flip) for step in self.steps)
 
+    @property
+    def cropped(self) -> bool:
+        """Whether a part of the picture may be gone."""
+        return any(isinstance(step, Crop) for step in self.steps)
+
     def image(self, image: UInt8Image) -> UInt8Image:
         """uint8 [H, W, 3]."""
         for step in self.steps:

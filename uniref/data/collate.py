@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
+from uniref.core.batch import Batch, Phrases, ReferenceImages, Targets, TextTokens
 from uniref.core.boxes import xyxy_to_cxcywh
 from uniref.core.tasks import Task
 from uniref.data.examples import Example, View
-from uniref.ops.images import Input, normalise, pad_batch, pad_mask
+from uniref.ops.images import BoolMask, Input, normalise, pad_batch, pad_mask
 
 Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 """Texts to ids int64 [B, K] and valid bool [B, K], as uniref.model.tokenizer.TextTokenizer does; picklable."""
@@ -32,6 +32,7 @@ def collate(examples: Sequence[Example], task: Task, tokenizer: Tokenise | None 
         targets=tuple(_targets(example, size) for example in examples),
         text=text,
         references=_references([example.references for example in examples]),
+        phrases=_phrases([example.phrases for example in examples], size, tokenizer),
         ids=tuple(example.id for example in examples),
     )
 
@@ -41,6 +42,20 @@ def _targets(example: Example, size: Sequence[int]) -> Targets:
     height, width = view.image.shape[:2]
     boxes = xyxy_to_cxcywh(torch.from_numpy(view.boxes)) / torch.tensor([width, height, width, height])
     return Targets(boxes, torch.from_numpy(example.classes), _mask_tensor(view, size))
+
+
+def _phrases(
+    phrases: Sequence[tuple[tuple[str, BoolMask], ...]], size: Sequence[int], tokenizer: Tokenise | None
+) -> Phrases | None:
+    """Those of all examples in one row."""
+    if not any(phrases):
+        return None
+    assert tokenizer is not None
+    return Phrases(
+        text=TextTokens(*tokenizer([text for each in phrases for text, _ in each])),
+        masks=torch.cat([pad_mask(torch.from_numpy(mask)[None], size) for each in phrases for _, mask in each]),
+        images=torch.tensor([image for image, each in enumerate(phrases) for _ in each]),
+    )
 
 
 def _references(references: Sequence[tuple[View, ...]]) -> ReferenceImages | None:

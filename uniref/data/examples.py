@@ -52,6 +52,8 @@ class Example:
     """Supports, or the clip's earlier frame; one object each."""
     text: str | None = None
     """Cleaned expression; left and right already fit the picture."""
+    phrases: tuple[tuple[str, BoolMask], ...] = ()
+    """Further such expressions of the picture, each with what it means, [h, w]."""
 
 
 def draw_example(source: TrainSource, row: int, rng: np.random.Generator, text_only: bool = False) -> Example:
@@ -104,7 +106,35 @@ def _ris(source: TrainSource, sample: Sample, rng: np.random.Generator) -> Examp
     view, transform = _image_view(source, sample, rng, may_crop)
     if transform.flipped:
         text = swap_sides(text, released)
-    return Example(sample.id, view, np.zeros(1, np.int64), text=text)
+    phrases = _draw_phrases(source, sample, transform, rng) if source.config.phrases else ()
+    return Example(sample.id, view, np.zeros(1, np.int64), text=text, phrases=phrases)
+
+
+def _draw_phrases(
+    source: TrainSource, sample: Sample, transform: Transform, rng: np.random.Generator
+) -> tuple[tuple[str, BoolMask], ...]:
+    """Some expressions of a sample's picture, its own among them, that are true after `transform`."""
+    index, released = source.index, source.augment.released_words
+    samples = [index.sample(int(row)) for row in source.rows_of_media[sample.media]]
+    masks: dict[int, BoolMask | None] = {}
+    phrases: list[tuple[str, BoolMask]] = []
+    known = [(each, row) for each in samples for row in each.expressions]
+    for place in rng.permutation(len(known)):
+        each, row = known[place]
+        expression = index.expression(row)
+        text = clean_text(expression.text)
+        if not text.strip() or not source.config.wants(expression.source_id):
+            continue
+        if transform.cropped and has_ordinal(text, released):
+            continue
+        if each.row not in masks:
+            masks[each.row] = _moved(transform, union_mask([index.annotations(one) for one in each.objects], 0))
+        mask = masks[each.row]
+        if mask is not None:
+            phrases.append((swap_sides(text, released) if transform.flipped else text, mask))
+        if len(phrases) == source.config.phrases:
+            break
+    return tuple(phrases)
 
 
 def _fss(source: TrainSource, sample: Sample, rng: np.random.Generator) -> Example:

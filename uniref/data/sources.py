@@ -42,6 +42,8 @@ class TrainSource:
     """Category id to class, where targets carry categories; empty = every object is of class 0."""
     rows_of_category: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
     """Few-shot: the sample rows of each category."""
+    rows_of_media: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    """Where further `phrases` are wanted: the sample rows of each picture."""
 
     @property
     def name(self) -> str:
@@ -125,6 +127,8 @@ def _open(config: DataConfig, source: SourceConfig, root: Path, share: float) ->
         )
     if not index.manifest.masks and task is not Task.DETECTION:
         raise UniRefError(f"{index.folder}: has boxes but no masks, which {task.value} needs")
+    if source.phrases and task is not Task.RIS:
+        raise UsageError(f"{source.index}: `phrases` is for pictures with expressions (ris), not for {task.value}")
     if (source.categories or source.class_aware) and not index.manifest.categories:
         raise UsageError(f"{source.index}: its index has no categories; leave out `categories` and `class_aware`")
     categories = sorted(index.manifest.categories) if source.categories else []
@@ -138,13 +142,17 @@ def _open(config: DataConfig, source: SourceConfig, root: Path, share: float) ->
         text_only=source.text_only if source.text_only is not None else 1.0 if still else config.text_only,
         share=share,
         classes={category: place for place, category in enumerate(categories)},
-        rows_of_category=_rows_of_category(index) if task is Task.FSS else {},
+        rows_of_category=_rows_by(index, "category") if task is Task.FSS else {},
+        rows_of_media=_rows_by(index, "media") if source.phrases else {},
     )
 
 
-def _rows_of_category(index: Index) -> dict[int, npt.NDArray[np.int64]]:
-    categories = index.sample_column("category")
-    return {int(each): np.flatnonzero(categories == each) for each in np.unique(categories)}
+def _rows_by(index: Index, column: str) -> dict[int, npt.NDArray[np.int64]]:
+    """Sample rows by what they have in a column."""
+    values = index.sample_column(column)
+    order = np.argsort(values, kind="stable")
+    found, starts = np.unique(values[order], return_index=True)
+    return {int(each): rows for each, rows in zip(found, np.split(order, starts[1:]), strict=True)}
 
 
 def class_aware_weights(index: Index) -> npt.NDArray[np.float64]:

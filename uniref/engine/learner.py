@@ -91,7 +91,7 @@ class Learner(ReferringLearner):
         references = self.references(batch)
         terms = {}
         if loss.weights.align and batch.text is not None:
-            terms["loss_align"] = loss.weights.align * _alignment(features, references[0], batch)
+            terms["loss_align"] = loss.weights.align * self._alignment(features, references[0], batch)
         if not loss.detection:
             if not terms:
                 raise UsageError(f"loss.detection: false trains on texts alone, and this is a batch of {batch.task}")
@@ -106,14 +106,19 @@ class Learner(ReferringLearner):
         with torch.autocast(batch.images.device.type, enabled=False):
             return self.criterion(found, batch, draw, boxes, iteration) | terms
 
-
-def _alignment(features: Features, text: ProjectedReference, batch: Batch) -> Tensor:
-    """Loss of the words' likeness to what they mean."""
-    masks = [each.masks.any(0) for each in batch.targets if each.masks is not None]
-    if len(masks) < len(batch):
-        raise UsageError("loss.weights.align needs masks, which this batch lacks; set it to 0")
-    with torch.autocast(batch.images.device.type, enabled=False):
-        return alignment_loss(features.levels, features.paddings, text[0].embedding, torch.stack(masks))
+    def _alignment(self, features: Features, text: ProjectedReference, batch: Batch) -> Tensor:
+        """Loss of the words' likeness to what they mean."""
+        shown = [each.masks.any(0) for each in batch.targets if each.masks is not None]
+        if len(shown) < len(batch):
+            raise UsageError("loss.weights.align needs masks, which this batch lacks; set it to 0")
+        sentences, masks, images = text[0].embedding, torch.stack(shown), None
+        if batch.phrases is not None:
+            further = self.model.encode_text(batch.phrases.text.ids, batch.phrases.text.valid)
+            sentences = torch.cat([sentences, further[0].embedding])
+            masks = torch.cat([masks, batch.phrases.masks])
+            images = torch.cat([torch.arange(len(batch), device=masks.device), batch.phrases.images])
+        with torch.autocast(batch.images.device.type, enabled=False):
+            return alignment_loss(features.levels, features.paddings, sentences, masks, images)
 
 
 def ground_truth_boxes(batch: Batch) -> int:

@@ -65,6 +65,9 @@ class SourceConfig(_Strict):
     kinds: tuple[str, ...] = ()
     """Only expressions of these kinds, for synthetic data, which knows them ("noun", "colour", "colour noun",
     "synonym", "hypernym", "pattern", "place", "size", "relation", "motion"); () = all."""
+    phrases: int = Field(0, ge=0)
+    """Pictures with expressions: at most this many further ones of the same picture come with each sample, for
+    `loss.weights.align` alone, to which a picture and its features then teach more than one."""
     text_only: float | None = Field(None, ge=0, le=1)
     """Probability that a batch of referring clips has no mask of the first frame. None: the data's `text_only` for
     videos, 1 for still images."""
