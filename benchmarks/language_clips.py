@@ -2,11 +2,11 @@
 
     python -m benchmarks.language_clips --root DATA --data synthetic/seen-rvos,synthetic/novel-rvos --checkpoint DIR
 
-A line a split, in Markdown: mean J&F over frames and phrases (a phrase a sample), with the 95 % range of `both`
-(bootstrap over clips), of
+A line a split, in Markdown: mean J&F over frames and phrases (a phrase a sample, each scored by itself as the
+protocols of referring clips do), with the 95 % range of `both` (bootstrap over clips), of
 
 - `text`: every frame by the words alone; `both`: the words, and the object's own masks once it was found
-- `mask`: no words, but the true mask of the first frame that shows the object
+- `mask`: no words, but the true masks of the first frame that shows each object, all objects together
 - `shuffled`: as `both`, with the phrases of another clip
 - `random`, `largest`: the true masks of a random object, and of the largest one of the first frame
 """
@@ -73,7 +73,7 @@ def scores(
 
         largest = max(media.objects, key=lambda row: int(tracks[row][0].sum()))
         answers = {
-            "text": _follow(predictor, frames, texts, propagate=False),
+            "text": [_follow(predictor, frames, [text], propagate=False)[0] for text in texts],
             "mask": _follow(predictor, frames, masks=given),
             "both": _follow(predictor, frames, texts),
             "shuffled": _follow(predictor, frames, wrong),
@@ -99,12 +99,17 @@ def _follow(
     masks: Mapping[int, Mapping[int, Masks]] | None = None,
     propagate: bool = True,
 ) -> list[Masks]:
-    """Every object's masks, bool [frames, H, W], in the order of texts or of the ids 1, 2, ..."""
+    """Every object's masks, bool [frames, H, W], in the order of texts or of the ids 1, 2, ...
+
+    Texts are followed independently of each other, except without propagation.
+    """
     short, long = predictor.config.sides or (480, 1333)
-    found = predictor.segment_video(frames, texts, masks=masks, propagate=propagate, short_side=short, long_side=long)
-    labels = np.stack([frame.labels for frame in found])
+    found = list(
+        predictor.segment_video(frames, texts, masks=masks, propagate=propagate, short_side=short, long_side=long)
+    )
     count = len(texts) if texts else len({number for shown in (masks or {}).values() for number in shown})
-    return [labels == number for number in range(1, count + 1)]
+    unseen = np.zeros(frames[0].shape[:2], bool)  # before the first mask of an object
+    return [np.stack([frame.masks.get(number, unseen) for frame in found]) for number in range(1, count + 1)]
 
 
 def _track(index: Index, row: int, length: int, size: tuple[int, ...]) -> Masks:
