@@ -1,9 +1,11 @@
 """What `--precision` and `--fast` cost in agreement and gain in time, against float32.
 
-    python -m benchmarks.agreement [--checkpoint DIR] [--video FILE --text TEXT] [--frames 4] [--objects 3]
+    python -m benchmarks.agreement [--checkpoint DIR] [--frames 4] [--objects 3]
+    python -m benchmarks.agreement --checkpoint small --video FILE (--text TEXT | --mask PNG) [--short-side 480]
 
 Without a video: moving disks, followed by masks. Prints for each option the seconds a frame, the share of equal pixels,
 and the mean IoU of its masks with those of float32 (1 where both are empty), over objects and frames after the first.
+Attention is never rounded for inputs under 131,072 pixels.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from benchmarks.clips import moving_disks
 from benchmarks.weights import bundle
 from uniref import Predictor
 from uniref.inference.results import FrameResult
+from uniref.media.image import read_mask
 from uniref.media.source import Selection, Source
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -35,9 +38,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Print a line an option."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--checkpoint", help="a folder, or small; default: the released ResNet-50 sizes, not trained")
     parser.add_argument("--video", type=Path)
     parser.add_argument("--text")
+    parser.add_argument("--mask", type=Path, help="label PNG of the first frame")
+    parser.add_argument("--short-side", type=int, help="of the network input; default: as the checkpoint is made for")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=854)
@@ -52,7 +57,12 @@ def main() -> None:
         given = {"masks": {0: masks}, "score_threshold": 0.0, "short_side": None}
     else:
         read = itertools.islice(Source(options.video).frames(Selection()), options.frames)
-        frames, given = [frame.image for frame in read], {"text": options.text}
+        frames, given = [frame.image for frame in read], {"text": options.text} if options.text else {}
+        if options.mask:
+            labels = read_mask(options.mask)
+            given["masks"] = {0: {int(n): labels == n for n in np.unique(labels) if n}}
+        if options.short_side:
+            given |= {"short_side": options.short_side, "long_side": None}
     print(f"{frames[0].shape[0]} x {frames[0].shape[1]}, {len(frames)} frames, {torch.get_num_threads()} threads")
     print(f"{'':<22} {'s a frame':>10} {'equal pixels':>13} {'IoU':>7}")
     exact: list[FrameResult] = []

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights.bundle import Bundle, BundleConfig, load_bundle
+from uniref.weights.bundled import checkpoint_folder
 
 
-def bundle(checkpoint: Path | None) -> Bundle:
+def bundle(checkpoint: str | None) -> Bundle:
     """A checkpoint, or the released model's sizes (ResNet-50) with repeatable random weights."""
     if checkpoint is not None:
-        return load_bundle(checkpoint)
+        return load_bundle(checkpoint_folder(checkpoint))
     torch.manual_seed(0)
     model = UniRef(ModelConfig()).eval()
     assert model.fusion is not None
