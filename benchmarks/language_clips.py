@@ -67,14 +67,16 @@ def scores(
         texts = [index.expression(sample.expressions[0]).text for sample in group]
         wrong = [others[i % len(others)] for i in range(len(texts))]
         given: dict[int, dict[int, Masks]] = {}
-        for number, row in enumerate(rows, 1):
+        meant = sorted(set(rows))  # several phrases may mean one object
+        for number, row in enumerate(meant, 1):
             first = int(tracks[row].any((1, 2)).argmax())
             given.setdefault(first, {})[number] = tracks[row][first]
 
+        followed = _follow(predictor, frames, masks=given)
         largest = max(media.objects, key=lambda row: int(tracks[row][0].sum()))
         answers = {
             "text": [_follow(predictor, frames, [text], propagate=False)[0] for text in texts],
-            "mask": _follow(predictor, frames, masks=given),
+            "mask": [followed[meant.index(row)] for row in rows],
             "both": _follow(predictor, frames, texts),
             "shuffled": _follow(predictor, frames, wrong),
             "random": [tracks[media.objects[int(rng.integers(len(media.objects)))]] for _ in rows],
