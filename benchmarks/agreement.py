@@ -28,8 +28,8 @@ from uniref.media.image import read_mask
 from uniref.media.source import Selection, Source
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "(float32)": {},
-    "bfloat16 attention": {},  # the half of --fast that does not pool
+    "--precision float32": {},
+    "--precision auto": {"dtype": "auto"},
     "--fast": {"fast": True},
     "--precision bfloat16": {"dtype": "bfloat16"},
 }
@@ -67,9 +67,7 @@ def main() -> None:
     print(f"{'':<22} {'s a frame':>10} {'equal pixels':>13} {'IoU':>7}")
     exact: list[FrameResult] = []
     for name, settings in OPTIONS.items():
-        predictor = Predictor(loaded, device="cpu", **settings)
-        if name == "bfloat16 attention" and loaded.model.fusion is not None:
-            loaded.model.fusion.rounded = True
+        predictor = Predictor(loaded, device="cpu", own=True, **settings)
         seconds, found = _run(predictor.segment_video(frames, **given), clock)
         exact = exact or found
         pairs = list(zip(exact[1:], found[1:], strict=True))

@@ -36,6 +36,7 @@ def plain_kernels() -> Iterator[None]:
     """PyTorch's usual kernels everywhere."""
     with (
         mock.patch.object(attention, "ms_deform_attn", sample_grid),
+        mock.patch.object(attention, "_in_pixels_pays", lambda references: False),
         mock.patch.object(layers, "_MANY_ROWS", 1 << 60),
         mock.patch.object(unifusion, "_MANY_TOKENS", 1 << 60),
     ):

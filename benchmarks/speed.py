@@ -60,7 +60,8 @@ def main() -> None:
     assert loaded.tokenizer is not None
     assert isinstance(loaded.model, UniRef)
     old = ReleasedWay(loaded.model, loaded.tokenizer)
-    new = Predictor(loaded, device="cpu", dtype=options.precision, fast=options.fast)
+    own = bundle(options.checkpoint)
+    new = Predictor(own, device="cpu", dtype=options.precision, fast=options.fast, own=True)
     frames, masks = moving_disks(options.frames, options.height, options.width, objects=3)
     one = {1: masks[1]}
 

@@ -232,7 +232,7 @@ class Evaluation:
 
         assert self.settings.checkpoint is not None
         device = local_device(self.settings.device, os.environ)
-        return Predictor.from_pretrained(self.settings.checkpoint, device, self.settings.precision)
+        return Predictor.from_pretrained(self.settings.checkpoint, device, self._model_request["precision"])
 
     def _devices(self) -> list[str]:
         import torch

@@ -131,7 +131,11 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)] = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option(help="auto: mixed precision on CUDA, float32 elsewhere.", rich_help_panel=_MACHINE),
+        typer.Option(
+            help="auto: mixed precision on CUDA; float32 elsewhere, on CPUs with bfloat16 products in the attention to "
+            "masks, where they change nothing to speak of.",
+            rich_help_panel=_MACHINE,
+        ),
     ] = "auto",
     shard: Annotated[
         str | None,

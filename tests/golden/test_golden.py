@@ -29,8 +29,8 @@ def bundle(converted: Converted) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def predictor(bundle: Bundle) -> Predictor:
-    return Predictor(bundle, device="cpu")
+def predictor(converted: Converted) -> Predictor:
+    return Predictor.from_pretrained(converted("r50"), device="cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -25,8 +25,8 @@ def bundle(converted: Callable[[str], Path]) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def predictor(bundle: Bundle) -> Predictor:
-    return Predictor(bundle, device="cpu")
+def predictor(converted: Callable[[str], Path]) -> Predictor:
+    return Predictor.from_pretrained(converted("sam_vitb"), device="cpu")
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from uniref.inference import segmenter
 from uniref.inference.segmenter import pool_tokens
 from uniref.model.deformable import layers
 from uniref.model.structures import ReferenceTokens
+from uniref.ops.matmul import cpu_has_bfloat16
 from uniref.recipe.model import FusionConfig
 from uniref.weights.bundle import Bundle, load_bundle
 
@@ -42,8 +43,8 @@ def masks() -> dict[int, np.ndarray]:
     return {n: (ys - 60) ** 2 + (xs - 40 * n) ** 2 < 18**2 for n in (1, 2, 3)}
 
 
-def run(bundle: Bundle, frames, masks, fast: bool = False) -> list[list[float]]:
-    predictor = Predictor(bundle, device="cpu", fast=fast)
+def run(bundle: Bundle, frames, masks, fast: bool = False, dtype: str = "float32") -> list[list[float]]:
+    predictor = Predictor(bundle, device="cpu", dtype=dtype, fast=fast)
     stream = predictor.segment_video(frames, "dog", masks={0: masks}, score_threshold=0.0, short_side=None)
     return [list(result.scores.values()) for result in stream]
 
@@ -55,6 +56,24 @@ def test_fast_kernels_and_shared_work_change_nothing(bundle, frames, masks, monk
     monkeypatch.setattr("uniref.model.unifusion._MANY_TOKENS", 1)
     fast = run(bundle, frames, masks)
     np.testing.assert_allclose(fast, plain, atol=1e-4)
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16 products")
+def test_automatic_precision_rounds_the_attention_alone(bundle, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uniref.model.unifusion._MANY_TOKENS", 1)
+    exact, rounded = run(bundle, frames, masks), run(bundle, frames, masks, dtype="auto")
+    np.testing.assert_allclose(rounded, exact, atol=1e-3)
+    assert rounded != exact
+
+
+def test_precision_is_told(bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    for has in (True, False):
+        monkeypatch.setattr(segmenter, "cpu_has_bfloat16", lambda has=has: has)
+        told = {dtype: Predictor(bundle, "cpu", dtype) for dtype in ("auto", "float32", "bfloat16")}
+        assert [told[d].precision for d in told] == ["float32", "float32", "bfloat16"]
+        first = Predictor(bundle, "cpu", "auto").attention_precision
+        assert first == ("bfloat16" if has else "float32")
+        assert Predictor(bundle, "cpu", "float32").attention_precision == "float32"
 
 
 def test_the_fast_option_stays_close(bundle, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from uniref.inference.preprocess import UInt8Image, check_image, check_mask, nor
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.segmenter import Frame, Segmenter, hard_masks
 from uniref.inference.video import MAX_ID, VideoTracker
+from uniref.model.folding import prepare_for_inference
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.weights.bundle import Bundle, load_bundle
 from uniref.weights.bundled import checkpoint_folder
@@ -38,19 +39,32 @@ class Predictor:
         bundle: A loaded checkpoint.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
-            precision on CUDA, float32 elsewhere.
+            precision on CUDA; float32 elsewhere, where on CPUs with bfloat16 products those are used in the attention
+            to masks of large inputs, whose result they change by 1e-5 to 3e-5.
         fast: Accept small differences in videos for speed, see `Segmenter`.
+        own: The model serves this predictor alone and may be rewritten for inference (on a CPU, see
+            `uniref.model.folding`), after which it cannot be trained or stored.
 
     Raises:
         UsageError: The device is not there, or the precision is unknown.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "auto", dtype: str = "float32", fast: bool = False) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "auto",
+        dtype: str = "float32",
+        fast: bool = False,
+        own: bool = False,
+    ) -> None:
         place = resolve_device(device)
+        rounded = dtype == "auto"
         if dtype == "auto":
             dtype = best_precision(place)
         self.config = bundle.config
-        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, fast)
+        if own and place.type == "cpu":
+            prepare_for_inference(bundle.model)
+        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, fast, rounded)
 
     @classmethod
     def from_pretrained(
@@ -68,7 +82,7 @@ class Predictor:
             CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model.
             UsageError: The device is not there, or the precision is unknown.
         """
-        return cls(load_bundle(checkpoint_folder(folder)), device, dtype, fast)
+        return cls(load_bundle(checkpoint_folder(folder)), device, dtype, fast, own=True)
 
     @property
     def precision(self) -> str:

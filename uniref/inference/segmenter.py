@@ -79,8 +79,9 @@ class Segmenter:
         tokenizer: Of the checkpoint; None where it has no text encoder.
         device: Where to compute.
         precision: "float32", or "bfloat16" / "float16" for mixed precision.
-        fast: Accept small differences: mask references are pooled 2 x 2 at the finest level, and the attention to them
-            is multiplied in bfloat16 on CPUs that have it (see `uniref.ops.shared_attention`).
+        fast: Accept small differences: mask references are pooled 2 x 2 at the finest level; implies `rounded`.
+        rounded: Multiply in bfloat16 in the attention to mask references of large inputs, on CPUs that have such
+            products (see `uniref.ops.shared_attention`).
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class Segmenter:
         device: torch.device,
         precision: str = "float32",
         fast: bool = False,
+        rounded: bool = False,
     ) -> None:
         autocast(device, precision)  # refuses an unknown precision now rather than at the first image
         self.fast = fast
         if model.fusion is not None:
-            model.fusion.rounded = fast
+            model.fusion.rounded = fast or rounded
         self.model, self.tokenizer, self.device, self.precision = model, tokenizer, device, precision
 
     @property
@@ -141,7 +143,7 @@ class Segmenter:
         if self.tokenizer is None:
             raise UsageError("this checkpoint has no text encoder: it cannot follow a text")
         ids, valid = self.tokenizer(texts)
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.precision), fast_matmul(self.device):
             reference = self.model.project(self.model.encode_text(ids.to(self.device), valid.to(self.device)))
         return split_reference(reference)
 

@@ -48,7 +48,8 @@ class Backbone(nn.Module):
             x = feature if self.channels_last else feature.permute(0, 2, 3, 1)
             if self.norms is not None:
                 x = self.norms[index](x)
-            maps.append(x.permute(0, 3, 1, 2).contiguous())
+            x = x.permute(0, 3, 1, 2)
+            maps.append(x if x.device.type == "cpu" else x.contiguous())
         return maps
 
     def freeze(self, stages: int) -> None:

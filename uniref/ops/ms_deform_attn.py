@@ -31,7 +31,10 @@ def ms_deform_attn(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tens
     """
     needs_grad = torch.is_grad_enabled() and (value.requires_grad or weights.requires_grad)
     if value.device.type == "cpu" and not needs_grad:
-        return sample_bags(value, sizes, locations, weights)
+        points = weights.shape[-1]
+        extent = locations.new_tensor([(w, h) for h, w in sizes])[:, None]
+        x, y = (locations * extent - 0.5).unbind(-1)
+        return sample_bags(value, sizes, x.flatten(2), y.flatten(2), weights.flatten(2), points)
     return sample_grid(value, sizes, locations, weights)
 
 
@@ -54,87 +57,92 @@ def sample_grid(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor)
     return out.view(batch, heads * dim, queries).transpose(1, 2).contiguous()
 
 
-def sample_bags(value: Tensor, sizes: Sizes, locations: Tensor, weights: Tensor) -> Tensor:
+def sample_bags(value: Tensor, sizes: Sizes, x: Tensor, y: Tensor, weights: Tensor, points: int) -> Tensor:
     """`ms_deform_attn` as one weighted gather-and-sum (`embedding_bag`).
 
     Each sample is a weighted sum of four rows of D contiguous values, so a query's whole output is one bag of
     4 * L * P rows: nothing of the size of all samples is ever written. Faster on CPU, where `grid_sample`
     walks one channel plane after the other. A few queries at a time keep the indices in the processor's cache.
+
+    Args:
+        value, sizes: As for `ms_deform_attn`.
+        x, y: Places in pixels of their level, 0 is the first pixel's centre, float [B, Q, H * L * P].
+        weights: Float [B, Q, H * L * P].
+        points: P.
+
+    Returns:
+        [B, Q, H * D], dtype of `value`.
     """
-    batch, tokens, heads, dim = value.shape
-    layout = _Layout(value, sizes)
-    table = value.reshape(batch * tokens * heads, dim)
-    out = value.new_empty(batch, locations.shape[1], heads, dim)
+    batch, _, heads, dim = value.shape
+    table = _Table(value, sizes, points)
+    out = value.new_empty(batch, x.shape[1], heads, dim)
     for image in range(batch):
-        first = layout.head + image * tokens * heads
-        for part in range(0, locations.shape[1], _QUERIES):
+        for part in range(0, x.shape[1], _QUERIES):
             rows = slice(part, part + _QUERIES)
-            index, share = _corners(layout, locations[image, rows], weights[image, rows], first)
-            bags = F.embedding_bag(index, table, per_sample_weights=share.to(value.dtype), mode="sum")
+            index, share = table.corners(image, x[image, rows], y[image, rows], weights[image, rows])
+            bags = F.embedding_bag(index, table.rows, per_sample_weights=share.to(value.dtype), mode="sum")
             out[image, rows] = bags.view(-1, heads, dim)
     return out.flatten(2)
 
 
-class _Layout:
-    """Where each level's pixels stand in the flat table of rows."""
+class _Table:
+    """The values as one flat table of rows, every level with a frame of zeros, so that no corner needs a check.
 
-    def __init__(self, value: Tensor, sizes: Sizes) -> None:
-        heads = value.shape[2]
-        starts = [0]
-        for h, w in sizes[:-1]:
-            starts.append(starts[-1] + h * w)
-        place = value.device
-        self.width = torch.tensor([[float(w)] for _, w in sizes], device=place)  # [L, 1]
-        self.height = torch.tensor([[float(h)] for h, _ in sizes], device=place)
-        self.row_step = torch.tensor([[w * heads] for _, w in sizes], dtype=torch.int32, device=place)
-        self.start = torch.tensor([[s * heads] for s in starts], dtype=torch.int32, device=place)
-        self.column_step = heads
-        self.head = torch.arange(heads, dtype=torch.int32, device=place)[:, None, None]  # [H, 1, 1]
-
-
-def _corners(layout: _Layout, locations: Tensor, weights: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """Table rows and shares of the four pixels around every point: [Q * H, L * P * 4] each.
+    A level of h x w pixels stands in h + 4 lines of w + 1: a zero before every line is also the one after the line
+    before, and a place clamped to -1 .. w reads up to two zeros after the last pixel, with share 0.
 
     Args:
-        layout: Of the table.
-        locations: Float [Q, H, L, P, 2].
-        weights: Float [Q, H, L, P].
-        first: int32 [H, 1, 1], each head's row of the image's first pixel.
+        value: Float [B, S, H, D].
+        sizes: (height, width) of each level.
+        points: P.
     """
-    queries, heads = weights.shape[:2]
-    x_low, x_high, x_share_low, x_share_high = _neighbours(locations[..., 0], layout.width)
-    y_low, y_high, y_share_low, y_share_high = _neighbours(locations[..., 1], layout.height)
-    y_share_low, y_share_high = y_share_low * weights, y_share_high * weights
-    index = torch.empty(*weights.shape, 4, dtype=torch.int32, device=weights.device)
-    share = torch.empty(*weights.shape, 4, dtype=torch.float32, device=weights.device)
-    corner = 0
-    base = layout.start + first
-    for y, y_share in ((y_low, y_share_low), (y_high, y_share_high)):
-        row = y * layout.row_step + base
-        for x, x_share in ((x_low, x_share_low), (x_high, x_share_high)):
-            torch.add(row, x, alpha=layout.column_step, out=index[..., corner])
-            torch.mul(y_share, x_share, out=share[..., corner])
-            corner += 1
-    return index.view(queries * heads, -1), share.view(queries * heads, -1)
 
+    def __init__(self, value: Tensor, sizes: Sizes, points: int) -> None:
+        batch, _, self.heads, dim = value.shape
+        lengths = [(h + 4) * (w + 1) for h, w in sizes]
+        self.image_rows = sum(lengths) * self.heads
+        table = value.new_zeros(batch, sum(lengths), self.heads, dim)
+        starts = []
+        begin = 0
+        parts = value.split([h * w for h, w in sizes], dim=1)
+        for (h, w), part, length in zip(sizes, parts, lengths, strict=True):
+            framed = table[:, begin : begin + length].view(batch, h + 4, w + 1, self.heads, dim)
+            framed[:, 1 : h + 1, 1:] = part.view(batch, h, w, self.heads, dim)
+            starts.append(begin + w + 2)  # of the level's first pixel
+            begin += length
+        self.rows = table.view(-1, dim)
 
-def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pixels before and after a coordinate along one axis, and their shares (0 for a pixel outside).
+        def spread(numbers: list[int]) -> Tensor:
+            """One number a level -> int32 [H * L * P]; as long as what it meets, it does not slow that down."""
+            levels = torch.tensor(numbers, dtype=torch.int32, device=value.device)
+            return levels.repeat_interleave(points).repeat(self.heads)
 
-    Args:
-        location: Float [Q, H, L, P], 0..1 is inside.
-        size: Float [L, 1], pixels along the axis.
+        self.width, self.height = spread([w for _, w in sizes]).float(), spread([h for h, _ in sizes]).float()
+        self.line = spread([(w + 1) * self.heads for _, w in sizes])
+        head = torch.arange(self.heads, dtype=torch.int32, device=value.device)
+        self.first = spread([s * self.heads for s in starts]) + head.repeat_interleave(len(sizes) * points)
 
-    Returns:
-        int32 low and high, clamped into the axis; float32 shares of low and high.
-    """
-    pixel = location * size - 0.5
-    low = pixel.floor()
-    share_high = pixel - low
-    share_low = 1 - share_high
-    last = size - 1
-    share_low = share_low * ((low >= 0) & (low <= last))
-    share_high = share_high * ((low >= -1) & (low < last))
-    low_index = low.clamp(min=0).minimum(last)
-    high_index = (low + 1).clamp(min=0).minimum(last)
-    return low_index.to(torch.int32), high_index.to(torch.int32), share_low, share_high
+    def corners(self, image: int, x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Table rows (int32) and shares (float32) of the four pixels around every point: [Q * H, 4 * L * P] each.
+
+        Args:
+            image: Row of the batch.
+            x, y, weights: Float [Q, H * L * P].
+        """
+        queries, samples = len(x), x.shape[1] // self.heads
+        x, y = x.clamp(min=-1).minimum(self.width), y.clamp(min=-1).minimum(self.height)
+        left, top = x.floor(), y.floor()
+        x, y = x - left, y - top  # share of the right and of the lower pixels
+
+        index = torch.empty(queries, self.heads, 4, samples, dtype=torch.int32, device=x.device)
+        place = top.to(torch.int32).mul_(self.line).add_(left.to(torch.int32), alpha=self.heads)
+        index[:, :, 0] = place.add_(self.first + image * self.image_rows).view(queries, self.heads, samples)
+        torch.add(index[:, :, 0], self.heads, out=index[:, :, 1])
+        torch.add(index[:, :, :2], self.line.view(self.heads, 1, samples), out=index[:, :, 2:])
+
+        share = torch.empty(queries, self.heads, 4, samples, device=x.device)
+        right, weights, lower = (z.view(queries, self.heads, samples) for z in (x, weights.contiguous(), y * weights))
+        for row, line in ((0, weights - lower), (2, lower)):
+            torch.mul(line, right, out=share[:, :, row + 1])
+            torch.sub(line, share[:, :, row + 1], out=share[:, :, row])
+        return index.flatten(0, 1).flatten(1), share.flatten(0, 1).flatten(1)

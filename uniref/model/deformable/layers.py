@@ -10,7 +10,7 @@ from uniref.model.deformable.attention import DeformableAttention
 from uniref.ops.ms_deform_attn import Sizes
 from uniref.recipe.model import TransformerConfig
 
-_ROWS = 1024  # of a feed-forward network at a time, on a CPU
+_ROWS = 512  # of a feed-forward network at a time, on a CPU
 _MANY_ROWS = 4096  # from which that pays
 
 
@@ -35,8 +35,8 @@ class FeedForward(nn.Module):
         """The same for inference: the wide middle of a few rows at a time stays in the processor's cache."""
         out = torch.empty_like(x)
         for rows, result in zip(x.flatten(0, 1).split(_ROWS), out.flatten(0, 1).split(_ROWS), strict=True):
-            result.copy_(self.norm(rows + self.linear2(F.relu_(self.linear1(rows)))))
-        return out
+            torch.add(rows, self.linear2(F.relu_(self.linear1(rows))), out=result)
+        return self.norm(out)
 
 
 class EncoderLayer(nn.Module):

@@ -1,0 +1,101 @@
+"""A folded model is the same function, and weights that cannot be folded stay."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from tests.tiny import tiny_config, tiny_sam_config
+from uniref.model import folding
+from uniref.model.backbone import Backbone
+from uniref.model.build import build_model
+from uniref.model.folding import fold_norms, prepare_for_inference
+from uniref.recipe.model import BackboneConfig
+
+
+def shuffle_norms(module: nn.Module) -> None:
+    """Statistics and factors as after a training; fresh ones would fold into nothing."""
+    for part in module.modules():
+        if hasattr(part, "running_var"):
+            for name, low in (("weight", 0.5), ("bias", -0.5), ("running_mean", -0.5), ("running_var", 0.5)):
+                getattr(part, name).data.uniform_(low, low + 1)
+
+
+def norms(module: nn.Module) -> int:
+    return sum(hasattr(part, "running_var") for part in module.modules())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_backbones_keep_their_maps(name: str, frozen: bool) -> None:
+    backbone = Backbone(BackboneConfig(name=name, frozen_batch_norm=frozen)).eval()
+    shuffle_norms(backbone)
+    images = torch.randn(1, 3, 96, 64)
+    with torch.no_grad():
+        before = backbone(images)
+        backbone.body = folding._folded_backbone(backbone.body)
+        after = backbone(images)
+    assert norms(backbone) == 0
+    for x, y in zip(before, after, strict=True):
+        torch.testing.assert_close(y, x, rtol=1e-3, atol=1e-4 * float(x.abs().max()))
+
+
+def test_a_whole_model_keeps_its_masks() -> None:
+    torch.manual_seed(0)
+    model = build_model(tiny_config()).eval()
+    shuffle_norms(model)
+    plain = copy.deepcopy(model)
+    prepare_for_inference(model)
+    assert norms(model) == 1  # the norm of a stem whose convolution stands in a group of its own
+    assert norms(plain) > 20
+    images, padding = torch.randn(1, 3, 96, 128), torch.zeros(1, 96, 128, dtype=torch.bool)
+    masks = torch.zeros(1, 96, 128)
+    masks[:, 20:60, 30:80] = 1
+
+    def logits(chosen: nn.Module) -> Tensor:
+        features = chosen.encode_image(images, padding)
+        reference = chosen.project(chosen.encode_mask(features, images, masks))
+        return chosen.segment(chosen.fuse(features, [reference])).logits
+
+    with torch.no_grad():
+        torch.testing.assert_close(logits(model), logits(plain), rtol=1e-3, atol=1e-3)
+
+
+def test_preparing_twice_changes_nothing_more() -> None:
+    model = build_model(tiny_config()).eval()
+    prepare_for_inference(model)
+    once = {name: value.clone() for name, value in model.state_dict().items()}
+    prepare_for_inference(model)
+    assert all(torch.equal(value, once[name]) for name, value in model.state_dict().items())
+
+
+def test_sam_has_a_mask_encoder_to_fold() -> None:
+    model = build_model(tiny_sam_config()).eval()
+    prepare_for_inference(model)
+    assert norms(model) == 0
+
+
+class Crossed(nn.Module):
+    """Registered as convolution and norm, but run the other way round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [self.conv(self.norm(x))]
+
+
+def test_a_backbone_that_folding_would_change_stays() -> None:
+    body = Crossed().eval()
+    shuffle_norms(body)
+    assert folding._folded_backbone(body) is body
+    assert norms(body) == 1
+
+
+def test_standardised_convolutions_are_not_folded() -> None:
+    """They change their weights in every forward, which would undo the folding."""
+    block = nn.Sequential(timm.layers.StdConv2d(3, 4, 1), nn.BatchNorm2d(4))
+    assert fold_norms(block) == 0
