@@ -54,13 +54,14 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", help="of uniref; the released procedure computes in float32")
     parser.add_argument("--fast", action="store_true", help="as for uniref predict")
     parser.add_argument("--tasks", default="ris,rvos,vos1,vos3", help="some of these")
+    parser.add_argument("--seed", type=int, default=0, help="of the pseudo-random weights")
     parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: for a machine that is shared")
     options = parser.parse_args()
-    loaded = bundle(options.checkpoint)
+    loaded = bundle(options.checkpoint, options.seed)
     assert loaded.tokenizer is not None
     assert isinstance(loaded.model, UniRef)
     old = ReleasedWay(loaded.model, loaded.tokenizer)
-    own = bundle(options.checkpoint)
+    own = bundle(options.checkpoint, options.seed)
     new = Predictor(own, device="cpu", dtype=options.precision, fast=options.fast, own=True)
     frames, masks = moving_disks(options.frames, options.height, options.width, objects=3)
     one = {1: masks[1]}

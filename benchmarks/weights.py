@@ -11,11 +11,11 @@ from uniref.weights.bundle import Bundle, BundleConfig, load_bundle
 from uniref.weights.bundled import checkpoint_folder
 
 
-def bundle(checkpoint: str | None) -> Bundle:
-    """A checkpoint, or the released model's sizes (ResNet-50) with repeatable random weights."""
+def bundle(checkpoint: str | None, seed: int = 0) -> Bundle:
+    """A checkpoint, or the released model's sizes (ResNet-50) with random weights that `seed` repeats."""
     if checkpoint is not None:
         return load_bundle(checkpoint_folder(checkpoint))
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = UniRef(ModelConfig()).eval()
     assert model.fusion is not None
     torch.nn.init.normal_(model.fusion.modulation.weight, std=0.05)

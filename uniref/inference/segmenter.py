@@ -102,7 +102,8 @@ class Segmenter:
     @property
     def attention_precision(self) -> str:
         """As `precision`, of the attention to mask references."""
-        rounded = self.model.fusion is not None and self.model.fusion.rounded and self.device.type == "cpu"
+        fusion = self.model.fusion
+        rounded = fusion is not None and fusion.rounded and fusion.foldable and self.device.type == "cpu"
         return "bfloat16" if rounded and cpu_has_bfloat16() else self.precision
 
     @torch.inference_mode()

@@ -140,14 +140,15 @@ class UniFusion(nn.Module):
     # heads then attend to the same keys and values, neither of which has to be projected or kept per head, and
     # objects of one reference frame share the attention weights.
 
+    @property
+    def foldable(self) -> bool:
+        """Whether heads are as wide as the model: else folding costs more than it saves."""
+        return self.head_dim >= self.query.in_features
+
     def _folds(self, keys: Tensor) -> bool:
-        """Whether to fold: many tokens, on a CPU, and heads as wide as the model (else it costs more)."""
-        return (
-            keys.shape[1] >= _MANY_TOKENS
-            and keys.device.type == "cpu"
-            and not torch.is_grad_enabled()
-            and self.head_dim >= keys.shape[-1]
-        )
+        """Whether to fold: many tokens, on a CPU."""
+        many = keys.shape[1] >= _MANY_TOKENS and keys.device.type == "cpu"
+        return many and self.foldable and not torch.is_grad_enabled()
 
     def _attend_folded(self, features: Tensor, reference: ProjectedTokens) -> Tensor:
         """`_attend` with folded projections."""
