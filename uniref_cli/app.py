@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -110,7 +110,19 @@ def _tell_click_error(error: Any) -> int:
 
 def main() -> None:
     """Entry point of the `uniref` script."""
-    sys.exit(run())
+    code = run()
+    if "RANK" in os.environ:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End one of torchrun's processes at once: in Python's own clean-up, threads of PyTorch that still run can abort it
+    after all is done and saved, and torchrun would call that a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -57,9 +58,24 @@ def test_usage_errors_are_one_line(arguments: list[str], message: str, capsys: p
     assert message in captured.err
 
 
-def test_shell_completion_offers_the_commands() -> None:
-    import os
+@pytest.mark.parametrize(("rank", "cleaned"), [({"RANK": "0"}, False), ({}, True)])
+@pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("--nonsense", 2)])
+def test_processes_of_torchrun_end_without_clean_up(
+    rank: dict[str, str], cleaned: bool, argument: str, code: int
+) -> None:
+    script = (
+        "import atexit, sys; from uniref_cli.app import main; atexit.register(lambda: print('cleaned')); "
+        f"sys.argv = ['uniref', '{argument}']; main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "RANK"} | rank
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == code
+    assert ("cleaned" in done.stdout) is cleaned
+    assert (f"uniref {__version__}" in done.stdout) is (code == 0)
+    assert ("nonsense" in done.stderr) is (code == 2)
 
+
+def test_shell_completion_offers_the_commands() -> None:
     environment = os.environ | {"_UNIREF_COMPLETE": "complete_bash", "COMP_WORDS": "uniref pre", "COMP_CWORD": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "uniref_cli.app"], capture_output=True, text=True, check=False, env=environment
