@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from uniref_cli.inputs import Job, name_outputs
 from uniref_cli.shards import Shard, local_device
 
 SUMMARY = "summary.json"
+_NUMBERED = re.compile(r"\d+:")  # a mask of a later frame
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Batch:
         source = Source(Path(job.input))
         prompt = self._prompt(job)
         request = self._request(source, prompt, options)
+        self._protect(final, source, prompt)
         if self._is_done(final, request):
             self.console.say(f"{job.input}: done already ({final})")
             self.console.result({"input": job.input, "output": str(final), "status": "skipped"})
@@ -159,15 +162,30 @@ class Batch:
         if summary["complete"]:
             self._tell(job, final, summary)
 
+    def _protect(self, final: Path, source: Source, prompt: Prompt) -> None:
+        """Refuse an output folder whose replacement would delete what this command did not write.
+
+        Raises:
+            UsageError: It is, or holds, an input; or it holds files but no summary of this command.
+        """
+        files = [Path(part) for pair in prompt.support for part in pair.split("=")]
+        files += [Path(entry.partition(":")[2] if _NUMBERED.match(entry) else entry) for entry in prompt.mask]
+        for given in (source.path, *files):
+            if final.resolve() in (given.resolve(), *given.resolve().parents):
+                raise UsageError(f"{final}: results would go there, but it is or holds an input; choose another --out")
+        for folder in (final, _partial(final)):
+            if folder.is_dir() and any(folder.iterdir()) and _summary(folder) is None:
+                raise UsageError(f"{folder}: holds files that are no results of uniref; choose another --out")
+
     def _set_aside(self, work: Path, final: Path) -> None:
         """Keep what an interrupted run wrote, under a name that nobody takes for a result."""
-        partial = final.with_name(final.name + ".partial")
+        partial = _partial(final)
         shutil.rmtree(partial, ignore_errors=True)
         work.rename(partial)
         self.console.say(f"{final}: interrupted; what there is so far is in {partial}")
 
     def _tell(self, job: Job, final: Path, summary: dict[str, Any]) -> None:
-        shutil.rmtree(final.with_name(final.name + ".partial"), ignore_errors=True)
+        shutil.rmtree(_partial(final), ignore_errors=True)
         frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
         seen = ", ".join(
             f"{n} ({_describe(about)}): {about['frames_present']} of {frames}"
@@ -223,11 +241,7 @@ class Batch:
         """
         if self.settings.overwrite or not final.exists() or (final.is_dir() and not any(final.iterdir())):
             return False
-        try:
-            found = json.loads((final / SUMMARY).read_text("utf-8"))["request"]
-        except (OSError, ValueError, KeyError, TypeError):
-            found = None
-        if found != request:
+        if _summary(final) != request:
             raise UsageError(f"{final}: holds the result of another request; choose another --out or pass --overwrite")
         return True
 
@@ -249,6 +263,20 @@ class Batch:
             "sha256": self._digest.result(),
             "source": self._predictor.config.source,
         }
+
+
+def _partial(final: Path) -> Path:
+    """Where an interrupted run's files stay."""
+    return final.with_name(final.name + ".partial")
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    """The request that a folder of results answers; None where it holds no results of this command."""
+    try:
+        found = json.loads((folder / SUMMARY).read_text("utf-8"))["request"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _describe(about: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from uniref.core.errors import UniRefError
+
 T = TypeVar("T")
 _PLAIN_INTERVAL = 10.0  # seconds between progress lines where stderr is not a terminal
 
@@ -23,12 +25,12 @@ class Console:
     def say(self, line: str) -> None:
         """A line for people; not with --quiet or --json."""
         if not self.quiet and not self.json_lines:
-            print(line, flush=True)
+            _print(line)
 
     def result(self, record: dict[str, Any]) -> None:
         """A machine-readable line, with --json only."""
         if self.json_lines:
-            print(json.dumps(record), flush=True)
+            _print(json.dumps(record))
 
     def warn(self, line: str) -> None:
         """A warning on stderr; shown always."""
@@ -90,6 +92,16 @@ def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str)
             goal = f"/{total}" if total else ""
             units = unit if unit.isupper() else f"{unit}s"  # MB
             print(f"{what}: {done}{goal} {units}, {done / (now - start):.2f} {units}/s", file=sys.stderr, flush=True)
+
+
+def _print(line: str) -> None:
+    """On stdout. Raises UniRefError where that cannot be written (a full disk behind it)."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise UniRefError(f"standard output: cannot be written ({problem.strerror or problem})") from None
 
 
 def error(line: str) -> None:

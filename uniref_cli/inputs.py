@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from uniref.core.errors import UniRefError, UsageError
 
 _GLOB = frozenset("*?[")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Job(BaseModel):
@@ -56,6 +59,8 @@ def expand(arguments: Sequence[str]) -> list[Job]:
     """
     jobs: list[Job] = []
     for argument in arguments:
+        if _ADDRESS.match(argument):
+            raise UsageError(f"{argument}: is an address; download it first, nothing is fetched here")
         if argument == "-":
             jobs += _listed(sys.stdin, "-")
         elif argument.startswith("@"):
@@ -71,7 +76,7 @@ def expand(arguments: Sequence[str]) -> list[Job]:
             jobs += [Job(input=path) for path in found]
         else:
             jobs.append(Job(input=argument))
-    return jobs
+    return list(dict.fromkeys(jobs))  # each input once
 
 
 def _listed(lines: Iterable[str], name: str) -> list[Job]:
@@ -104,7 +109,9 @@ def read_prompts(path: Path) -> list[Job]:
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "record"
-            raise UniRefError(f"{path}: {place}: {key}: {first['msg']}") from None
+            if first["type"] == "extra_forbidden":
+                raise UniRefError(f"{path}: {place}: {key}: is no key; use {', '.join(Job.model_fields)}") from None
+            raise UniRefError(f"{path}: {place}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
         jobs.append(_relative_to(job, path.parent))
     return jobs
 
@@ -160,9 +167,11 @@ def name_outputs(jobs: Sequence[Job]) -> list[str]:
             raise UsageError(f"name {name!r}: must be a plain folder name")
         if explicit.count(name) > 1:
             raise UsageError(f"name {name!r}: is used by two records")
+    stems = Counter(Path(job.input).stem for job in jobs if not job.name)
+    shared = {stem for stem, count in stems.items() if count > 1}  # what is alone keeps its name if others join
     names: list[str] = []
     for job in jobs:
-        names.append(job.name or _fresh_name(Path(job.input), {*explicit, *names}))
+        names.append(job.name or _fresh_name(Path(job.input), {*explicit, *names, *shared}))
     return names
 
 

@@ -40,7 +40,8 @@ def predict(
         Path | None,
         typer.Option(
             help="YAML, JSON or JSONL with a record an input: input, text, mask, support, name, start, end, stride, "
-            "propagate, score_threshold. Paths are relative to the file.",
+            "propagate, score_threshold. Paths are relative to the file. Options of the command line hold for records "
+            "that say nothing themselves; --text, --mask and --support for those without any of the three.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -133,7 +134,7 @@ def predict(
         Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(
             help="auto: mixed precision on CUDA; float32 elsewhere, on CPUs with bfloat16 products in the attention to "
-            "masks, where they change nothing to speak of.",
+            "masks, where they change nothing to speak of. float16 is slow on CPUs.",
             rich_help_panel=_MACHINE,
         ),
     ] = "auto",

@@ -22,6 +22,15 @@ def test_lists_globs_and_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert found == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4", "x.mp4", "y.mp4", "z.mp4", f"{tmp_path}/c [1].mp4"]
 
 
+def test_each_input_once() -> None:
+    assert [job.input for job in expand(["a.png", "b.png", "a.png"])] == ["a.png", "b.png"]
+
+
+def test_addresses_are_not_fetched() -> None:
+    with pytest.raises(UsageError, match=r"https://example\.com/a\.mp4\?x=1: is an address; download it first"):
+        expand(["https://example.com/a.mp4?x=1"])
+
+
 def test_empty_and_missing_lists_are_told(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\n")
     with pytest.raises(UsageError, match="lists no inputs"):
@@ -48,7 +57,7 @@ def test_prompt_files(form: str, tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.jsonl", '{"input": "a"}\nnope', "line 2: not JSON"),
-        ("a.jsonl", '{"input": "a", "txt": "b"}', "line 1: txt: Extra"),
+        ("a.jsonl", '{"input": "a", "txt": "b"}', "line 1: txt: is no key; use input, name, text"),
         ("a.yaml", "- text: dog", "record 1: input: Field required"),
         ("a.yaml", "input: dog", "expected a list"),
         ("a.yaml", "- [", "cannot be parsed"),
@@ -67,6 +76,7 @@ def test_outputs_get_distinct_names() -> None:
     jobs = [Job(input=p) for p in ("a/clip.mp4", "a/clip.mov", "b/clip.mp4", "b/clip.mp4", "frames/")]
     jobs.append(Job(input="z.mp4", name="clip"))
     assert name_outputs(jobs) == ["clip.mp4", "clip.mov", "b_clip.mp4", "clip-2", "frames", "clip"]
+    assert name_outputs([Job(input="a/x.gif"), Job(input="a/x.png")]) == ["x.gif", "x.png"]  # neither is just "x"
     with pytest.raises(UsageError, match="two records"):
         name_outputs([Job(input="a", name="x"), Job(input="b", name="x")])
     with pytest.raises(UsageError, match="plain folder name"):

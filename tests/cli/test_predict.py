@@ -155,6 +155,60 @@ def test_a_rerun_skips_what_is_done(predict, make_video: MakeVideo, tmp_path: Pa
     assert read_summary(tmp_path / "out" / "clip")["objects"]["1"]["text"] == "cat"
 
 
+def test_nothing_is_replaced_but_results(predict, png: Path, picture, mask_png: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    frames = out / "frames"
+    frames.mkdir(parents=True)
+    Image.fromarray(picture).save(frames / "0.png")
+    Image.open(mask_png).save(frames / "mask.png")
+    for folder in (out / png.stem, out / "other", out / "free.partial"):
+        folder.mkdir()
+        (folder / "mine.txt").write_text("precious")
+    job = {"input": str(png), "text": "dog"}
+    prompts = tmp_path / "jobs.jsonl"
+    cases = [
+        ((frames, "--text", "dog"), job, "is or holds an input"),
+        (
+            ("--prompts", prompts),
+            job | {"name": "frames", "text": [], "support": f"{png}={frames / 'mask.png'}"},
+            "holds an input",
+        ),
+        ((png, "--text", "dog"), job, "no results of uniref"),
+        (("--prompts", prompts), job | {"name": "other"}, "no results of uniref"),
+        (("--prompts", prompts), job | {"name": "free"}, "free.partial: holds files that are no results of uniref"),
+    ]
+    before = sorted(out.rglob("*"))
+    for arguments, record, message in cases:
+        prompts.write_text(json.dumps(record))
+        for more in ((), ("--overwrite",)):
+            assert predict(*arguments, *more) == 2, (arguments, record)
+            errors = capsys.readouterr().err
+            assert message in errors
+            assert errors.count("\n") == 1
+            assert sorted(out.rglob("*")) == before
+
+
+def test_a_truncated_picture_is_no_video(predict, picture, tmp_path: Path, capsys) -> None:
+    whole, cut = tmp_path / "whole.jpg", tmp_path / "cut.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    Image.fromarray(noise).save(whole)
+    cut.write_bytes(whole.read_bytes()[:40_000])
+    assert predict(cut, "--text", "dog") == 1
+    assert "cut.jpg: damaged picture" in capsys.readouterr().err
+
+
+def test_a_gif_without_its_end_is_told(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    pages = [Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)) for _ in range(8)]
+    gif = tmp_path / "clip.gif"
+    pages[0].save(gif, save_all=True, append_images=pages[1:])
+    assert predict(gif, "--text", "dog", "--save", "masks") == 0
+    assert "cut off" not in capsys.readouterr().err
+    gif.write_bytes(gif.read_bytes()[: gif.stat().st_size // 2])
+    assert predict(gif, "--text", "dog", "--save", "masks", "--overwrite") == 0
+    assert "clip.gif: is cut off; frames at its end are lost" in capsys.readouterr().err
+
+
 def test_one_failure_does_not_stop_the_others(
     predict, make_video: MakeVideo, png: Path, tmp_path: Path, capsys
 ) -> None:

@@ -29,6 +29,12 @@ def test_transparency_is_dropped(picture: np.ndarray, tmp_path: Path) -> None:
     assert np.array_equal(read_image(save(rgba, tmp_path / "a.png")), picture)
 
 
+def test_black_and_white_masks_of_any_depth(disk: np.ndarray, tmp_path: Path) -> None:
+    for white, kind in ((255, np.uint8), (65535, np.uint16)):
+        found = read_mask(save(disk.astype(kind) * kind(white), tmp_path / f"{white}.png"))
+        assert np.array_equal(found, disk.astype(np.uint8))
+
+
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     values = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 21
     out = read_image(save(values, tmp_path / "a.png"))

@@ -1,6 +1,6 @@
 import numpy as np
 
-from uniref.media.overlay import bounds, colour, draw_overlay
+from uniref.media.overlay import _shortened, bounds, colour, draw_overlay, drawable
 
 
 def test_inside_is_tinted_and_the_rest_untouched(picture: np.ndarray, disk: np.ndarray) -> None:
@@ -27,3 +27,30 @@ def test_a_label_is_written_near_the_object(picture: np.ndarray, disk: np.ndarra
 def test_masks_at_the_border(picture: np.ndarray) -> None:
     full = np.ones(picture.shape[:2], bool)
     assert draw_overlay(picture, {3: full}, {3: "everything"}).shape == picture.shape
+
+
+def labelled(labels: dict[int, str], size: tuple[int, int] = (120, 320)) -> np.ndarray:
+    """Where the labels of equal masks stand: the pixels that differ from the drawing without them."""
+    ground = np.zeros((*size, 3), np.uint8)
+    mask = np.zeros(size, bool)
+    mask[50:80, 20:60] = True
+    masks = dict.fromkeys(labels, mask)
+    return (draw_overlay(ground, masks, labels) != draw_overlay(ground, masks)).any(-1)
+
+
+def test_labels_of_one_place_do_not_cover_each_other() -> None:
+    one, two, three = (labelled({n: "a cup 0.50" for n in range(1, count + 1)}).sum() for count in (1, 2, 3))
+    assert two > 1.8 * one
+    assert three > 2.6 * one
+
+
+def test_long_labels_are_shortened_and_keep_their_score() -> None:
+    columns = np.flatnonzero(labelled({1: "word " * 60 + "0.79"}).any(0))
+    assert columns[-1] - columns[0] < 0.65 * 320
+    assert _shortened("a very long name 0.79", 12, len) == "a ve... 0.79"
+    assert _shortened("short 0.79", 12, len) == "short 0.79"
+
+
+def test_letters_that_the_font_lacks() -> None:
+    assert drawable("a caf\u00e9 in \u0141\u00f3d\u017a")
+    assert not drawable("\u043c\u0430\u0448\u0438\u043d\u0430")

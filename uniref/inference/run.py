@@ -279,6 +279,8 @@ def _warn_of_damage(source: Source, recorder: _Recorder, warn: Callable[[str], N
         warn(f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
     if source.video is not None and source.video.tail_lost:
         warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
+    elif source.video is not None and source.video.lacks_end:
+        warn(f"{source.path}: is cut off; frames at its end are lost, and it does not say how many")
     if source.video is not None and source.video.hdr and not source.video.tone_mapped:
         warn(f"{source.path}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
 from uniref.media.frame import SourceFrame
-from uniref.media.overlay import draw_overlay
+from uniref.media.overlay import draw_overlay, drawable
 from uniref.media.palette import write_labels
 from uniref.media.source import Source
 from uniref.media.video_write import VideoWriter, add_audio
@@ -127,7 +127,8 @@ class OverlaySink(_VideoSink):
                 self.context.warn(f"{source.path}: its sound could not be kept ({problem})")
 
     def _label(self, number: int, result: FrameResult) -> str:
-        name = self.context.objects.texts.get(number, f"#{number}")
+        text = self.context.objects.texts.get(number, "")
+        name = " ".join(text.split()) if text and drawable(text) else f"#{number} "
         return f"{name} {result.scores[number]:.2f}" if number in result.scores else name
 
 

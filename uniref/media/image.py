@@ -13,6 +13,7 @@ from uniref.core.errors import MediaError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 _BINARY = 255
+_WHITE = (_BINARY, 65535)  # of 8 and 16 bits
 _MAX_GREY_LEVELS = 32  # a label map stored as grey has few values, an anti-aliased mask many
 
 
@@ -26,6 +27,15 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
         MediaError: Missing, damaged, or no picture.
     """
     return np.asarray(_rgb(_open(path)))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file begins like a picture, damaged further on or not."""
+    try:
+        with Image.open(path):
+            return True
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
 
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8]:
@@ -52,8 +62,8 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
         return values.astype(np.uint8)
     found = np.unique(values)
     if image.mode != "P":
-        if found[-1] == _BINARY and len(found) <= 2:
-            return (values == _BINARY).astype(np.uint8)
+        if found[-1] in _WHITE and len(found) <= 2 and found[0] in (0, found[-1]):
+            return (values == found[-1]).astype(np.uint8)
         if len(found) > _MAX_GREY_LEVELS:
             raise MediaError(
                 f"{path}: has {len(found)} grey levels; a mask holds a few object ids, or 0 and 255 "

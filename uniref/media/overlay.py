@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ UInt8Image = npt.NDArray[np.uint8]
 BoolMask = npt.NDArray[np.bool_]
 
 _OPACITY = 0.45
+_LONGEST = 0.6  # of a label, as a share of the picture's width
+_LAST_LETTER = 0x17F  # what Pillow's own font can draw: Latin letters
 # distinct, bright on photographs; the palette of label PNGs starts with dark colours
 _COLOURS = (
     (235, 52, 52),
@@ -103,15 +105,53 @@ def _write_labels(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapp
     draw = ImageDraw.Draw(canvas)
     size = max(11, min(image.shape[:2]) // 28)
     font = ImageFont.load_default(size)
-    for number, text in labels.items():
+    taken: list[tuple[int, int, int, int]] = []
+    for number, label in labels.items():
         region = bounds(masks[number]) if number in masks else None
         if region is None:
             continue
-        left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+        text = _shortened(label, _LONGEST * image.shape[1], lambda t: draw.textlength(t, font=font))
+        left, top, right, bottom = (int(edge) for edge in draw.textbbox((0, 0), text, font=font))
         width, height = right - left + 6, bottom - top + 4
-        x = int(np.clip(region[1].start, 0, max(0, image.shape[1] - width)))
-        y = int(np.clip(region[0].start - height - 2, 0, max(0, image.shape[0] - height)))
-        draw.rectangle((x, y, x + width, y + height), fill=colour(number))
+        x, y = _free_place(region, width, height, image.shape[:2], taken)
+        taken.append((x, y, x + width, y + height))
+        draw.rectangle(taken[-1], fill=colour(number))
         dark = sum(colour(number)) > 400
         draw.text((x + 3 - left, y + 2 - top), text, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)
     return np.asarray(canvas)
+
+
+def drawable(text: str) -> bool:
+    """Whether the font of the labels has all letters of a text."""
+    return all(ord(letter) <= _LAST_LETTER for letter in text)
+
+
+def _shortened(label: str, room: float, length: Callable[[str], float]) -> str:
+    """A label that fits, its last word (the score) kept."""
+    if length(label) <= room:
+        return label
+    head, _, tail = label.rpartition(" ")
+    while head and length(f"{head}... {tail}") > room:
+        head = head[:-1]
+    return f"{head.rstrip()}... {tail}"
+
+
+def _free_place(
+    region: tuple[slice, slice],
+    width: int,
+    height: int,
+    size: tuple[int, ...],
+    taken: Sequence[tuple[int, int, int, int]],
+) -> tuple[int, int]:
+    """Left and top of a label: over its object, under it, or further down or up; where no other label stands."""
+    rows, cols = region
+    x = int(np.clip(cols.start, 0, max(0, size[1] - width)))
+    lowest = max(0, size[0] - height - 1)
+    over = int(np.clip(rows.start - height - 2, 0, lowest))
+    step = height + 2
+    for y in (over, rows.stop + 2, *range(over + step, lowest + 1, step), *range(over - step, -1, -step)):
+        if 0 <= y <= lowest and not any(
+            x <= right and left <= x + width and y <= bottom and top <= y + height for left, top, right, bottom in taken
+        ):
+            return x, y
+    return x, over

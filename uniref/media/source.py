@@ -95,7 +95,7 @@ class Source:
                 pictures.read_image(self.path)
                 self.kind, self._files = "image", [self.path]
             except MediaError:
-                if not _is_video(self.path):
+                if pictures.is_picture(self.path) or not _is_video(self.path):
                     raise
                 self.kind, self._video = "video", VideoFile(self.path)
             return
@@ -107,7 +107,7 @@ class Source:
             self.kind, self._files = "image", [self.path]
             return
         self.kind = "video"
-        if suffix == ".gif" and self._video.frame_count == 1:
+        if suffix == ".gif" and self._video.frame_count == 1 and not self._video.lacks_end:
             self.kind, self._video, self._files = "image", None, [self.path]
 
     @property

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from uniref.core.errors import MediaError
 from uniref.media.frame import SourceFrame
 from uniref.media.video_hdr import can_tone_map, tone_mapping
-from uniref.media.video_rescue import announced_seconds, breaks_off, decode_concealing
+from uniref.media.video_rescue import announced_seconds, breaks_off, decode_concealing, lacks_end
 
 EXTENSIONS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts")
 
@@ -61,6 +61,8 @@ class VideoFile:
         self._position = 0  # of the decoder; -1 = unknown
         self.tail_lost = 0
         """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
+        self.lacks_end = lacks_end(self.path)
+        """It breaks off, and nothing says how many frames are lost."""
 
     def _read_times(self) -> npt.NDArray[np.float64]:
         """Start and end of every frame in seconds, [T, 2]."""

@@ -87,6 +87,15 @@ def announced_seconds(path: Path) -> float:
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
 
 
+def lacks_end(path: Path) -> bool:
+    """Whether a GIF, which announces no length, ends without its end mark."""
+    with path.open("rb") as file:
+        if file.read(6) not in (b"GIF87a", b"GIF89a"):
+            return False
+        file.seek(-min(64, path.stat().st_size), 2)
+        return not file.read().rstrip(b"\0").endswith(b";")
+
+
 def breaks_off(path: Path) -> bool:
     """Whether reading the file's video packets (without decoding) ends in an error."""
     _, output = run_ffmpeg(["-v", "error", "-i", str(path), "-map", "0:v:0", "-c", "copy", "-f", "null", "-"])
