@@ -160,6 +160,23 @@ def test_another_evaluation_is_not_mixed_in(
     assert app.run(command(checkpoint, root, tmp_path, "--limit", "1", "--overwrite", data=DATA[Task.RIS])) == 0
 
 
+def test_nothing_is_replaced_but_evaluations(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = open_benchmark(root, DATA[Task.VOS])
+    line = ["eval", "--data", DATA[Task.VOS], "--root", str(root), "--workers", "1", "--quiet", "--overwrite"]
+    inside = write_masks(benchmark, tmp_path / "a" / benchmark.folder)
+    assert app.run([*line, "--predictions", str(inside), "--out", str(tmp_path / "a")]) == 2
+    assert "holds the predictions, so it is not replaced" in capsys.readouterr().err
+    assert inside.is_dir()
+    masks = write_masks(benchmark, tmp_path / "p")
+    mine = tmp_path / "b" / benchmark.folder / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious")
+    assert app.run([*line, "--predictions", str(masks), "--out", str(tmp_path / "b")]) == 2
+    assert "holds files that are no evaluation of uniref" in capsys.readouterr().err
+    mine.unlink()
+    assert app.run([*line, "--predictions", str(masks), "--out", str(tmp_path / "b")]) == 0
+
+
 def test_a_recipe_names_data_and_checkpoint(
     checkpoint: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,8 +128,21 @@ def test_target_is_not_overwritten_unasked(official: dict[str, Tensor], tmp_path
     (tmp_path / "out" / "mine").write_text("x")
     with pytest.raises(UsageError, match="--overwrite"):
         convert(source, tmp_path / "out")
+    with pytest.raises(UsageError, match="is no checkpoint of uniref, so it is not replaced"):
+        convert(source, tmp_path / "out", overwrite=True)
+    (tmp_path / "out" / "mine").unlink()
+    convert(source, tmp_path / "out")
+    (tmp_path / "out" / "old").write_text("x")
+    with pytest.raises(UsageError, match="--overwrite"):
+        convert(source, tmp_path / "out")
     convert(source, tmp_path / "out", overwrite=True)
-    assert not (tmp_path / "out" / "mine").exists()
+    assert not (tmp_path / "out" / "old").exists()
+    within = write(tmp_path / "out" / "a.pth", official)
+    with pytest.raises(UsageError, match="would delete what is converted"):
+        convert(within, tmp_path / "out", overwrite=True)
+    assert within.exists()
+    convert(tmp_path / "out", tmp_path / "out", "float16", overwrite=True)  # in place
+    assert load_bundle(tmp_path / "out").config.dtype == "float16"
 
 
 class _Evil:

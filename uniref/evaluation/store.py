@@ -41,11 +41,16 @@ class Store:
         """Begin, or go on with, the evaluation that `request` describes.
 
         Raises:
-            UsageError: The folder belongs to another one, and `overwrite` is off.
+            UsageError: The folder belongs to another one, and `overwrite` is off; or it may not be replaced, because it
+                holds the predictions, or no evaluation.
         """
         path = self.folder / "request.json"
         text = json.dumps(request, indent=1, sort_keys=True) + "\n"
         if overwrite:
+            if self.foreign is not None and self.folder.resolve() in (self.foreign / "x").resolve().parents:
+                raise UsageError(f"{self.folder}: holds the predictions, so it is not replaced; choose another --out")
+            if not path.exists() and self.folder.is_dir() and any(self.folder.iterdir()):
+                raise UsageError(f"{self.folder}: holds files that are no evaluation of uniref; choose another --out")
             shutil.rmtree(self.folder, ignore_errors=True)
         elif path.exists():
             if path.read_text("utf-8") != text:

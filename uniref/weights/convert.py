@@ -59,8 +59,15 @@ def convert(
 
     Raises:
         CheckpointError: The source cannot be read, is refused, is of no known kind, or does not fit; lists names.
-        UsageError: The target exists, or an option does not go with the source.
+        UsageError: The target exists, or may not be replaced (it holds the source, or no checkpoint), or an option does
+            not go with the source.
     """
+    if overwrite and target.is_dir() and any(target.iterdir()):
+        given = [path.resolve() for path in (source, tokenizer, text, base, words) if path is not None]
+        if any(target.resolve() in path.parents for path in given):
+            raise UsageError(f"{target}: --overwrite would delete what is converted from there; choose another folder")
+        if not is_checkpoint(target):
+            raise UsageError(f"{target}: is no checkpoint of uniref, so it is not replaced; choose another folder")
     with atomic_folder(target, overwrite) as work:
         if is_checkpoint(source):
             for option, value in (("--tokenizer", tokenizer), ("--text", text), ("--words", base and words)):
