@@ -90,9 +90,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
         if os.environ.get("UNIREF_DEBUG"):
             traceback.print_exc()
-        message = str(error).splitlines()[0] if str(error) else ""
-        console.error(f"{type(error).__name__}: {message} (set UNIREF_DEBUG=1 for the traceback)")
+        console.error(_unexpected(error))
         return 1
+
+
+def _unexpected(error: Exception) -> str:
+    """One line about an error that nothing else told of."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    message = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__}: {message} (set UNIREF_DEBUG=1 for the traceback)"
 
 
 def _as_list(arguments: Sequence[str] | None) -> list[str] | None:

@@ -135,7 +135,8 @@ def prepare_data(
     """Turn a data set's published files into the index that training and evaluation read.
 
     Pictures stay where they are; the index (masks, boxes, expressions) goes to ROOT/index/DATASET/SPLIT. Finished
-    splits are kept, so that a second run costs nothing. Nothing is fetched without --download.
+    splits are kept, so that a second run with the same options costs nothing. Nothing is fetched without --download
+    or an address in --source.
     """
     console = Console(quiet=quiet, json_lines=as_json)
     if list_all:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go
-from uniref.core.errors import UsageError
+from uniref.core.errors import UniRefError, UsageError
 from uniref.engine.state import check, steps
 from uniref.engine.validate import Validation
 from uniref.weights.bundle import load_bundle, read_config
@@ -42,6 +42,13 @@ def test_results_pictures_and_the_best_model(make_recipe: MakeRecipe, root: Path
     assert page.count("data:image/png") == 3
     assert load_bundle(folder / "final").config.sides == (64, 128)
     assert any("ris/train: oIoU" in line for line in heard.lines)
+
+
+def test_missing_data_is_told_before_the_training(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe(steps=2, evaluation={"every": 2, "data": ["ris/train", "ris/absent"]})
+    with pytest.raises(UniRefError, match="ris/absent: is not prepared in"):
+        go(path, root, tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("metrics.jsonl"))
 
 
 def test_a_request_to_stop_breaks_an_evaluation_off_and_it_is_made_up_for(

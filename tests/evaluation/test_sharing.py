@@ -171,7 +171,8 @@ def test_nothing_is_replaced_but_evaluations(root: Path, tmp_path: Path, capsys:
     mine = tmp_path / "b" / benchmark.folder / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("precious")
-    assert app.run([*line, "--predictions", str(masks), "--out", str(tmp_path / "b")]) == 2
+    for asked in (line, line[:-1]):  # a first run must not make a folder of others its own either
+        assert app.run([*asked, "--predictions", str(masks), "--out", str(tmp_path / "b")]) == 2
     assert "holds files that are no evaluation of uniref" in capsys.readouterr().err
     mine.unlink()
     assert app.run([*line, "--predictions", str(masks), "--out", str(tmp_path / "b")]) == 0

@@ -132,15 +132,21 @@ def test_target_is_not_overwritten_unasked(official: dict[str, Tensor], tmp_path
         convert(source, tmp_path / "out", overwrite=True)
     (tmp_path / "out" / "mine").unlink()
     convert(source, tmp_path / "out")
-    (tmp_path / "out" / "old").write_text("x")
+    notes = tmp_path / "out" / "notes.txt"
+    notes.write_text("x")
+    with pytest.raises(UsageError, match=r"holds more than a checkpoint \(notes.txt\)"):
+        convert(source, tmp_path / "out", overwrite=True)
+    notes.unlink()
     with pytest.raises(UsageError, match="--overwrite"):
         convert(source, tmp_path / "out")
-    convert(source, tmp_path / "out", overwrite=True)
-    assert not (tmp_path / "out" / "old").exists()
+    convert(source, tmp_path / "out", "float16", overwrite=True)
+    modes = {path.stat().st_mode for path in (tmp_path / "out").iterdir()}
+    assert len(modes) == 1  # whoever may read one file may read all
     within = write(tmp_path / "out" / "a.pth", official)
     with pytest.raises(UsageError, match="would delete what is converted"):
         convert(within, tmp_path / "out", overwrite=True)
     assert within.exists()
+    within.unlink()
     convert(tmp_path / "out", tmp_path / "out", "float16", overwrite=True)  # in place
     assert load_bundle(tmp_path / "out").config.dtype == "float16"
 

@@ -20,7 +20,7 @@ from uniref.engine.listener import Listener, Silent
 from uniref.engine.monitor import Monitor
 from uniref.engine.stage_files import BEST, CHECKPOINTS, FINAL, Progress, StageFiles, StageJob, stage_seed
 from uniref.engine.step import Stepper, StepResult
-from uniref.engine.validate import Validation, validate
+from uniref.engine.validate import Validation, check_data, validate
 from uniref.model.referring import ReferringModel
 from uniref.recipe.stage import StageConfig
 
@@ -76,6 +76,7 @@ class StageTrainer:
             on_skip=job.listener.warn,
         )
         _check_fit(self.loader.sources, self.stage)
+        check_data(self.stage, job.root)
         job.folder.mkdir(parents=True, exist_ok=True)
         self.monitor = Monitor(
             job.folder, job.name, self.stage, job.recipe.run, job.world, self.listener, self.progress.done

@@ -16,6 +16,7 @@ from uniref.core.errors import UsageError
 from uniref.data.index import Index
 from uniref.engine.pictures import Picture, sample_pictures
 from uniref.evaluation import evaluate
+from uniref.evaluation.benchmark import open_benchmark
 from uniref.inference.predictor import Predictor
 from uniref.model.build import build_model
 from uniref.model.tokenizer import TextTokenizer
@@ -56,6 +57,18 @@ class Validation:
             info.add_text("Description", f"{picture.name}: {picture.words}")
             name = picture.name.replace("/", "-").replace(":", "-")
             Image.fromarray(picture.image).save(folder / f"{name}.png", pnginfo=info)
+
+
+def check_data(stage: StageConfig, root: Path) -> None:
+    """See that what a stage is evaluated on is there, before it trains.
+
+    Raises:
+        UsageError: A name is not `dataset/split`.
+        UniRefError: Not prepared, damaged, or nothing to evaluate.
+    """
+    if stage.evaluation is not None:
+        for name in stage.evaluation.data:
+            open_benchmark(root, name, limit=stage.evaluation.limit)
 
 
 class _Asked(Exception):

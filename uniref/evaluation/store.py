@@ -46,11 +46,12 @@ class Store:
         """
         path = self.folder / "request.json"
         text = json.dumps(request, indent=1, sort_keys=True) + "\n"
+        if overwrite and self.foreign is not None and self.folder.resolve() in (self.foreign / "x").resolve().parents:
+            raise UsageError(f"{self.folder}: holds the predictions, so it is not replaced; choose another --out")
+        # the last look is for another process's request, which comes before its other files
+        if not path.exists() and _holds_files(self.folder) and not path.exists():
+            raise UsageError(f"{self.folder}: holds files that are no evaluation of uniref; choose another --out")
         if overwrite:
-            if self.foreign is not None and self.folder.resolve() in (self.foreign / "x").resolve().parents:
-                raise UsageError(f"{self.folder}: holds the predictions, so it is not replaced; choose another --out")
-            if not path.exists() and self.folder.is_dir() and any(self.folder.iterdir()):
-                raise UsageError(f"{self.folder}: holds files that are no evaluation of uniref; choose another --out")
             shutil.rmtree(self.folder, ignore_errors=True)
         elif path.exists():
             if path.read_text("utf-8") != text:
@@ -105,3 +106,9 @@ class Store:
     def complete(self) -> bool:
         """Whether every unit is done, by whomever."""
         return all(self.is_done(unit) for unit in range(len(self.benchmark.units)))
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether there is a file anywhere below that is not hidden (what killed writers leave is)."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return any(not any(part.startswith(".") for part in file.parts) for file in files)

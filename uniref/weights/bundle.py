@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,9 @@ def save_bundle(
         stored[name] = plain.clone() if plain.data_ptr() in seen else plain  # the format knows no shared tensors
         seen.add(plain.data_ptr())
     save_file(stored, weights_of(folder, config), metadata={"format": "pt"})
+    mask = os.umask(0)
+    os.umask(mask)
+    weights_of(folder, config).chmod(0o666 & ~mask)  # safetensors' own files are for their owner alone
     # inside the model, null says that a part is absent
     content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
     (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")

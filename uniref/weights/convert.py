@@ -17,7 +17,7 @@ from uniref.model.backbone import Backbone
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights import tables
-from uniref.weights.bundle import BundleConfig
+from uniref.weights.bundle import ADAPTER, CONFIG, TOKENIZER, WEIGHTS, BundleConfig
 from uniref.weights.convert_adapter import convert_adapter, is_checkpoint
 from uniref.weights.convert_common import Converted, DType, fitted, fitting_tokenizer, inferred, report, save
 from uniref.weights.efficientnet import IMAGENET_LITE0, LITE0, adapt_input
@@ -68,6 +68,10 @@ def convert(
             raise UsageError(f"{target}: --overwrite would delete what is converted from there; choose another folder")
         if not is_checkpoint(target):
             raise UsageError(f"{target}: is no checkpoint of uniref, so it is not replaced; choose another folder")
+        if more := sorted({path.name for path in target.iterdir()} - {WEIGHTS, ADAPTER, CONFIG, TOKENIZER}):
+            raise UsageError(
+                f"{target}: holds more than a checkpoint ({more[0]}), so it is not replaced; move that away"
+            )
     with atomic_folder(target, overwrite) as work:
         if is_checkpoint(source):
             for option, value in (("--tokenizer", tokenizer), ("--text", text), ("--words", base and words)):

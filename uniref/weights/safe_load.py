@@ -79,7 +79,7 @@ def _read_torch(path: Path) -> Any:
                 continue
             raise _refusal(path, found[1]) from None
         # torch reports damage with whatever its readers raise
-        except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError) as error:
+        except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError) as error:
             if "TorchScript" in str(error):
                 raise _refusal(path, "a TorchScript program") from None
             errors.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
