@@ -129,7 +129,7 @@ def test_a_sam_is_not_trained_to_detect(tmp_path: Path) -> None:
         ("stages.a.stesp=3", "--set stages.a.stesp=3: stages.a.stesp: unknown key; did you mean steps?"),
         ("stages.a.steps", "write --set key.of.the.recipe=value"),
         ("stages.a.data.sources.4.ratio=1", "'4' is no entry of the list at "),
-        ("stages.b.steps=3", "--set stages.b.steps=3: stages.b.data: is missing"),
+        ("stages.b.steps=3", "--set stages.b.steps=3: the recipe has no stage b; known are a"),
     ],
 )
 def test_wrong_overrides(tmp_path: Path, override: str, message: str) -> None:

@@ -69,6 +69,10 @@ def _overridden(tree: Node, text: str) -> Node:
     if not sign or not all(path):
         raise UsageError(f"--set {text}: write --set key.of.the.recipe=value")
     place = f"--set {text}"
+    stages = tree.value.get("stages")
+    known = [*stages.value] if stages is not None and isinstance(stages.value, dict) else []
+    if known and path[0] == "stages" and len(path) > 2 and path[1] not in ("*", *known):
+        raise UsageError(f"{place}: the recipe has no stage {path[1]}{_suggestion(path[1], known)}")
     parsed = parse(value, place) if value.strip() else Node(None, place)
     return with_value(tree, path, Node(parsed.value, place))
 
