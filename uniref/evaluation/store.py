@@ -52,7 +52,12 @@ class Store:
         if not path.exists() and _holds_files(self.folder) and not path.exists():
             raise UsageError(f"{self.folder}: holds files that are no evaluation of uniref; choose another --out")
         if overwrite:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            # all but the request: a folder whose clearing was killed on the way is still known for an evaluation
+            for each in self.folder.iterdir() if self.folder.is_dir() else ():
+                if each.is_dir() and not each.is_symlink():
+                    shutil.rmtree(each, ignore_errors=True)
+                elif each != path:
+                    each.unlink()
         elif path.exists():
             if path.read_text("utf-8") != text:
                 raise UsageError(

@@ -129,7 +129,7 @@ class OverlaySink(_VideoSink):
     def _label(self, number: int, result: FrameResult) -> str:
         text = self.context.objects.texts.get(number, "")
         name = " ".join(text.split()) if text and drawable(text) else f"#{number} "
-        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name
+        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name.rstrip()
 
 
 class MaskSink(Sink):
