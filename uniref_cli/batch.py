@@ -21,6 +21,7 @@ from uniref.core.files import sha256
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.inference.run import RunOptions, run
+from uniref.media.ffmpeg import kill_children
 from uniref.media.source import Selection, Source
 from uniref.weights.bundle import read_config, weights_of
 from uniref_cli.console import Console, error
@@ -69,6 +70,7 @@ class Stop:
             if self.signal is None:
                 self.signal = signum
             elif callable(before[signum]):
+                kill_children()  # so that nothing on the way out waits for one
                 before[signum](signum, frame)
 
         try:

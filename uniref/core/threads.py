@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_PATIENCE = 5  # seconds for a thread to finish the item at hand; it is left alone if that hangs
+
 
 class _End:
     """Marks the end of a stream, with the exception that ended it, if any."""
@@ -52,7 +54,7 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T]:
             yield item
     finally:
         stopped.set()
-        thread.join()
+        thread.join(_PATIENCE)
 
 
 class Background(Generic[T]):

@@ -207,7 +207,10 @@ def _read_masks(entries: Sequence[str], source: Source, selection: Selection) ->
 
 def _check_frames(table: _MaskTable, source: Source, selection: Selection) -> None:
     first, last = selection.bounds(source.index_at)
-    stop = min(last or source.frame_count, source.frame_count)
+    if all(frame == first for frame in table.masks):
+        return
+    count = source.exact_frame_count()
+    stop = min(last or count, count)
     chosen = range(first, stop, selection.stride)
     for frame, given in table.masks.items():
         if frame not in chosen:

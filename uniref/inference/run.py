@@ -281,6 +281,8 @@ def _warn_of_damage(source: Source, recorder: _Recorder, warn: Callable[[str], N
         warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
     elif source.video is not None and source.video.lacks_end:
         warn(f"{source.path}: is cut off; frames at its end are lost, and it does not say how many")
+    if source.video is not None and source.video.resized:
+        warn(f"{source.path}: its frames change size ({source.video.resized}); they are fitted to the first one's")
     if source.video is not None and source.video.hdr and not source.video.tone_mapped:
         warn(f"{source.path}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
 

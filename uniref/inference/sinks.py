@@ -21,10 +21,10 @@ from uniref.inference.results import FrameResult
 from uniref.media.frame import SourceFrame
 from uniref.media.overlay import draw_overlay, drawable
 from uniref.media.palette import write_labels
+from uniref.media.probe import BT709
 from uniref.media.source import Source
-from uniref.media.video_write import VideoWriter, add_audio
-
-_MAX_FPS = 60.0
+from uniref.media.video_read import VideoFile
+from uniref.media.video_write import Look, VideoWriter, add_audio
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Sink(abc.ABC):
 
 
 class _VideoSink(Sink):
-    """Writes pictures as one video, at the source's pace; a picture for a single image."""
+    """Writes images as one video with the source's timestamps."""
 
     file_name = ""
     options: ClassVar[dict[str, Any]] = {}
@@ -66,41 +66,25 @@ class _VideoSink(Sink):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._writer: VideoWriter | None = None
-        self._clock = Clock(context.source, context.stride)
+        self._start = self._end = 0.0
 
     def _write_picture(self, frame: SourceFrame, picture: npt.NDArray[np.uint8]) -> None:
+        video, stride = self.context.source.video, self.context.stride
         if self._writer is None:
+            self._start = frame.seconds
             path = self.context.folder / self.file_name
-            self._writer = VideoWriter(path, picture.shape[:2], self._clock.fps, **self.options)
-        for _ in range(self._clock.repeats(frame)):
-            self._writer.write(picture)
+            look = Look(BT709) if video is None else Look(video.colors, video.pixel_aspect)
+            base = None if video is None else video.time_base
+            fps = self.context.source.fps / stride
+            self._writer = VideoWriter(path, picture.shape[:2], fps, time_base=base, look=look, **self.options)
+        duration = frame.duration * stride
+        self._end = frame.seconds + duration
+        self._writer.write(picture, frame.seconds - self._start, duration)
 
     @override
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-
-
-class Clock:
-    """How often to show each frame so that a video of constant rate keeps the source's timing."""
-
-    def __init__(self, source: Source, stride: int) -> None:
-        self._variable = source.video is not None and source.video.variable_rate
-        self.fps = source.fps / stride
-        if source.video is not None and self._variable:
-            self.fps = min(1 / source.video.shortest_interval, _MAX_FPS)
-        self._stride, self._start, self._shown = stride, 0.0, 0
-
-    def repeats(self, frame: SourceFrame) -> int:
-        """Times to write the frame; 1 unless the source's rate varies."""
-        if not self._variable:
-            return 1
-        if self._shown == 0:
-            self._start = frame.seconds
-        until = frame.seconds + frame.duration * self._stride - self._start
-        count = max(1, round(until * self.fps) - self._shown)
-        self._shown += count
-        return count
 
 
 class OverlaySink(_VideoSink):
@@ -110,8 +94,7 @@ class OverlaySink(_VideoSink):
 
     @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        labels = {n: self._label(n, result) for n in result.masks} if self.context.labels else None
-        picture = draw_overlay(frame.image, result.masks, labels)
+        picture = self._draw(frame, result)
         if self.context.source.kind == "image":
             Image.fromarray(picture).save(self.context.folder / "overlay.png")
         else:
@@ -120,16 +103,43 @@ class OverlaySink(_VideoSink):
     @override
     def close(self) -> None:
         super().close()
-        source, first = self.context.source, self.context.first
-        if source.video is not None and first is not None and self._writer is not None:
-            problem = add_audio(self._writer.path, source.path, first.seconds)
-            if problem:
-                self.context.warn(f"{source.path}: its sound could not be kept ({problem})")
+        if self._writer is None or (problem := self._add_sound(self._writer.path)) is None:
+            return
+        self.context.warn(f"{self.context.source.path}: its sound could not be kept ({problem})")
+
+    def _add_sound(self, overlay: Path) -> str | None:
+        """Put the source's sound under the overlay; returns why it could not be."""
+        video, first = self.context.source.video, self.context.first
+        if not isinstance(video, VideoFile) or video.info.audio_codec is None or first is None:
+            return None
+        # sound that begins before the whole video's first frame is kept
+        start = -first.seconds if first.index == 0 else first.seconds
+        length = self._end - self._start
+        return add_audio(overlay, video.path, start, length, video.info.audio_codec, seek=video.indexed)
+
+    def _draw(self, frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:
+        labels = {n: self._label(n, result) for n in result.masks} if self.context.labels else None
+        return draw_overlay(frame.image, result.masks, labels)
 
     def _label(self, number: int, result: FrameResult) -> str:
         text = self.context.objects.texts.get(number, "")
         name = " ".join(text.split()) if text and drawable(text) else f"#{number} "
         return f"{name} {result.scores[number]:.2f}" if number in result.scores else name.rstrip()
+
+
+class GifSink(OverlaySink):
+    """`overlay.gif`: the overlay as an animation that plays anywhere."""
+
+    file_name = "overlay.gif"
+    options: ClassVar[dict[str, Any]] = {"codec": "gif"}
+
+    @override
+    def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        self._write_picture(frame, self._draw(frame, result))
+
+    @override
+    def _add_sound(self, overlay: Path) -> str | None:
+        return None
 
 
 class MaskSink(Sink):
@@ -228,6 +238,7 @@ class NpzSink(Sink):
 
 SINKS: dict[str, type[Sink]] = {
     "overlay": OverlaySink,
+    "gif": GifSink,
     "masks": MaskSink,
     "rle": RleSink,
     "npz": NpzSink,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,3 +24,7 @@ class SourceFrame:
     """How long it is shown, in seconds."""
     damaged: bool = False
     """The frame cannot be decoded; `image` repeats the one before it (black where there is none)."""
+
+    def lasting_until(self, seconds: float) -> SourceFrame:
+        """The same frame, shown until a time."""
+        return replace(self, duration=seconds - self.seconds)

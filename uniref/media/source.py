@@ -1,4 +1,4 @@
-"""What can be segmented: a picture, a video file, or a folder of frames, behind one interface."""
+"""What can be segmented: an image, a video, or a folder of frames, behind one interface."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from uniref.core.errors import MediaError, UsageError
 from uniref.media import image as pictures
 from uniref.media import video_read
+from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
 from uniref.media.video_read import VideoFile
 
@@ -65,7 +66,7 @@ def _to_index(option: str, value: str, index_at: Callable[[float], int]) -> int:
 
 
 class Source:
-    """A picture, video file or folder of frames.
+    """An image, a video (video file or animated image) or a folder of frames.
 
     Args:
         path: The file or folder.
@@ -78,7 +79,7 @@ class Source:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._video: VideoFile | None = None
+        self._video: VideoFile | AnimatedImage | None = None
         self._files: list[Path] = []
         if self.path.is_dir():
             self.kind, self._files = "frames", frame_files(self.path)
@@ -90,6 +91,9 @@ class Source:
     def _open_file(self) -> None:
         """By extension first, then by content: a wrong extension does not matter."""
         suffix = self.path.suffix.lower()
+        if is_animation(self.path):
+            self.kind, self._video = "video", AnimatedImage(self.path)
+            return
         if suffix in pictures.EXTENSIONS:
             try:
                 pictures.read_image(self.path)
@@ -112,17 +116,21 @@ class Source:
 
     @property
     def fps(self) -> float:
-        """Frames a second (25 for a folder of frames)."""
+        """Frames per second (25 for a folder of frames)."""
         return self._video.fps if self._video else _FOLDER_FPS
 
     @property
     def frame_count(self) -> int:
-        """Frames that the source announces."""
+        """Frames that the source announces; see `exact_frame_count`."""
         return self._video.frame_count if self._video else len(self._files)
 
+    def exact_frame_count(self) -> int:
+        """Frames that the source shows. Containers without an index are decoded for it."""
+        return self._video.exact_frame_count() if self._video else len(self._files)
+
     @property
-    def video(self) -> VideoFile | None:
-        """The video file, for a source of that kind."""
+    def video(self) -> VideoFile | AnimatedImage | None:
+        """The video, for a source of that kind."""
         return self._video
 
     def frame_names(self) -> list[str] | None:
@@ -148,8 +156,8 @@ class Source:
             MediaError: A frame cannot be read.
         """
         first, last = selection.bounds(self.index_at)
-        if first >= self.frame_count:
-            raise UsageError(f"{self.path}: --start {selection.start} is after its end ({self.frame_count} frames)")
+        if first and first >= self.frame_count and first >= (count := self.exact_frame_count()):
+            raise UsageError(f"{self.path}: --start {selection.start} is after its end ({count} frames)")
         if self._video:
             yield from self._video.frames(first, last, selection.stride)
             return

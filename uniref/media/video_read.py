@@ -1,12 +1,17 @@
-"""Videos frame by frame through decord; nothing but the current frame is held."""
+"""Videos frame by frame; nothing but the current frame is held.
+
+Which frames a video shows, and when, is what ffmpeg presents (`probe`). decord is the fast way to the same frames, for
+the files of which that is proved when they are opened (`why_not_decord`); every other file is decoded by ffmpeg.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import math
+import functools
 import os
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import decord
@@ -14,15 +19,62 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
+from uniref.media.clock import FrameClock, writing_base
+from uniref.media.decode import DecodedFrame, decode
 from uniref.media.frame import SourceFrame
+from uniref.media.probe import BT709, ColorTags, VideoInfo, probe
 from uniref.media.video_hdr import can_tone_map, tone_mapping
-from uniref.media.video_rescue import announced_seconds, breaks_off, decode_concealing, lacks_end
 
-EXTENSIONS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts")
+EXTENSIONS = (
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".flv", ".f4v"),
+    *(".ts", ".mts", ".m2ts", ".m2t", ".3gp", ".3g2", ".ogv", ".ogg", ".mxf", ".dv", ".y4m", ".m2v", ".mpv"),
+    *(".h264", ".264", ".avc", ".hevc", ".h265", ".265", ".ivf", ".obu", ".m3u8"),
+)
 
 _DEFAULT_FPS = 25.0
 _SEEK_MARGIN = 1.0  # seconds of decoding ahead of the first frame wanted
 _DECODE_ERRORS = (decord.DECORDError, RuntimeError, StopIteration, IndexError)
+_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_DECORD_CODECS = ("h264", "hevc", "av1")
+_HIDES_FRAMES = ("vp8",)  # packets of its alternate reference frames show nothing
+_RECENT = 10  # frames within which a fault of the decoder explains a missing one
+_ROUNDED = Fraction(1, 1000)  # seconds; Matroska's unit of time
+_SAME_TIME = 0.002  # seconds; decord keeps times in 32 bits
+
+
+def why_not_indexed(info: VideoInfo) -> str | None:
+    """Why the file's packets, in order of their times, are not known to be the frames that it shows.
+
+    Returns:
+        None where they are: frame i is shown at the i-th smallest time, and ffmpeg can seek to it.
+    """
+    packets = info.packets
+    if info.container not in _INDEXED:
+        return f"container {info.container}"
+    if info.codec in _HIDES_FRAMES:
+        return f"codec {info.codec}"
+    if packets.discarded:
+        return "edit list"
+    if not packets.starts_with_key:
+        return "does not start with a key frame"
+    if not packets.ordered:
+        return "timestamps that are missing, repeated, or before the first frame's"
+    return None
+
+
+def why_not_decord(info: VideoInfo) -> str | None:
+    """Why decord is not known to give the same frames and times as ffmpeg; None where it is."""
+    if reason := why_not_indexed(info):
+        return reason
+    if info.codec not in _DECORD_CODECS:
+        return f"codec {info.codec}"
+    if not info.packets.steady:
+        return "size or format changes inside the stream"
+    if info.packets.error:
+        return "damaged"
+    if info.video_streams > 1:
+        return "several video streams"
+    return "high dynamic range" if info.hdr else None
 
 
 class VideoFile:
@@ -32,7 +84,7 @@ class VideoFile:
         path: The file; its content counts, not its extension.
 
     Raises:
-        MediaError: Missing, no video, or without frames.
+        MediaError: Missing, not a video, or without frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,34 +93,34 @@ class VideoFile:
             raise MediaError(f"{path}: no such file")
         if self.path.stat().st_size == 0:
             raise MediaError(f"{path}: is empty")
-        decord.logging.set_level(decord.logging.QUIET)
-        try:
-            with _quiet_stderr():
-                self._reader = decord.VideoReader(str(self.path), num_threads=1)
-                self.frame_count: int = len(self._reader)
-                self.fps = float(self._reader.get_avg_fps())
-                self._times = self._read_times()
-        except (*_DECODE_ERRORS, OSError, ValueError):
-            raise MediaError(f"{path}: is not a video that can be read (damaged, or no video stream)") from None
-        if self.frame_count < 1:
-            raise MediaError(f"{path}: holds no video frames")
-        if not math.isfinite(self.fps) or self.fps <= 0:
-            self.fps = _DEFAULT_FPS
-        filters = tone_mapping(self.path)
-        self.hdr = filters is not None
-        """High dynamic range (PQ or HLG)."""
-        self._filters = filters if filters and can_tone_map() else None
-        self._position = 0  # of the decoder; -1 = unknown
+        stat = self.path.stat()
+        self.info = _probed(self.path, stat.st_mtime_ns, stat.st_size)
+        packets = self.info.packets
+        self.indexed = why_not_indexed(self.info) is None
+        """Which frames there are is known without decoding: `frame_count` is exact, and reading can start anywhere."""
+        self.frame_count = len(packets.times)
+        """Frames that the file announces; exact if `indexed`."""
+        self._times = np.sort(packets.times) * float(packets.time_base) if self.indexed else None
+        self.fps: float = self._rate()
+        self._reader = _open_decord(self.path, self._times) if self._times is not None and self._fast else None
+        self._position = 0  # of decord; -1 = unknown
+        self._filters = tone_mapping(self.info) if self.info.hdr and can_tone_map() else None
+        self._scanned: list[float] | None = None
         self.tail_lost = 0
         """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
         self.lacks_end = lacks_end(self.path)
         """It breaks off, and nothing says how many frames are lost."""
+        self.resized: str | None = None
+        """The first frame whose size differs from the first one's, for a message; known once `frames` has passed it."""
 
-    def _read_times(self) -> npt.NDArray[np.float64]:
-        """Start and end of every frame in seconds, [T, 2]."""
-        if self.frame_count < 1:
-            return np.zeros((0, 2))
-        return np.asarray(self._reader.get_frame_timestamp(list(range(self.frame_count))), np.float64)
+    @property
+    def _fast(self) -> bool:
+        return why_not_decord(self.info) is None
+
+    @property
+    def hdr(self) -> bool:
+        """High dynamic range (PQ or HLG)."""
+        return self.info.hdr
 
     @property
     def tone_mapped(self) -> bool:
@@ -76,21 +128,61 @@ class VideoFile:
         return self._filters is not None
 
     @property
-    def variable_rate(self) -> bool:
-        """Whether frames stand anywhere but on the grid of the average rate (by over half a frame)."""
-        starts = self._times[:, 0] - self._times[0, 0]
-        return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
-
-    def index_at(self, seconds: float) -> int:
-        """The first frame that is shown at a time (counted from the first frame) or later; else `frame_count`."""
-        return int(np.searchsorted(self._times[:, 0] - self._times[0, 0], seconds - 1e-3))
+    def colors(self) -> ColorTags:
+        """How a video of the same look has to be tagged."""
+        return BT709 if self.tone_mapped or self.info.colors.matrix == "gbr" else self.info.colors
 
     @property
-    def shortest_interval(self) -> float:
-        """Seconds between the two frames that follow each other fastest; the average where there is one frame."""
-        steps = np.diff(self._times[:, 0])
-        steps = steps[steps > 1e-4]
-        return float(steps.min()) if len(steps) else 1 / self.fps
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel as shown over its height."""
+        return self.info.pixel_aspect
+
+    @property
+    def time_base(self) -> Fraction:
+        """A unit of time in which the times of all frames are whole numbers."""
+        return writing_base(self.info.packets.time_base)
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is an audio stream."""
+        return self.info.audio_codec is not None
+
+    @property
+    def variable_rate(self) -> bool:
+        """Whether frames stand anywhere but on the grid of the average rate, by over half a frame."""
+        packets = self.info.packets
+        if not packets.ordered:
+            return False
+        starts = np.sort(packets.times - packets.times.min()) * float(packets.time_base)
+        return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
+
+    def _rate(self) -> float:
+        """Average frames per second: of the times, or what the file says where those are rounded or unknown."""
+        said, packets = self.info.fps, self.info.packets
+        if self._times is None or len(self._times) < 2:
+            return said or _DEFAULT_FPS
+        ticks = int(packets.times.max()) - int(packets.times.min())
+        measured = float((len(packets.times) - 1) / (ticks * packets.time_base))
+        rounded = said is not None and packets.time_base >= _ROUNDED and abs(said - measured) < 0.005 * said
+        return said if said is not None and rounded else measured
+
+    def exact_frame_count(self) -> int:
+        """Frames that the file shows; one that is not `indexed` is decoded for it."""
+        return self.frame_count if self.indexed else len(self._scan())
+
+    def index_at(self, seconds: float) -> int:
+        """The first frame that is shown at a time (from the file's start) or later; after the end, their number.
+
+        A file that is not `indexed` is decoded for it.
+        """
+        times = self._times if self._times is not None else np.array(self._scan())
+        return int(np.searchsorted(times, seconds - 1e-3))
+
+    def _scan(self) -> list[float]:
+        if self._scanned is None:
+            clock = FrameClock(1 / self.fps)
+            self._scanned = [clock.tick(frame.seconds) for frame in decode(self.path, times_only=True)]
+        return self._scanned
 
     def frames(self, first: int = 0, last: int | None = None, stride: int = 1) -> Iterator[SourceFrame]:
         """Every `stride`-th frame from `first` up to but not including `last`, in order.
@@ -100,75 +192,192 @@ class VideoFile:
         Raises:
             MediaError: No frame at all can be decoded.
         """
-        stop = self.frame_count if last is None else min(last, self.frame_count)
-        wanted = range(first, stop, stride)
-        picture: npt.NDArray[np.uint8] | None = None
+        if self._times is not None:
+            yield from self._indexed_frames(self._times, first, last, stride)
+        else:
+            yield from self._streamed_frames(first, last, stride)
+
+    # a file whose frames are known
+
+    def _indexed_frames(
+        self, times: npt.NDArray[np.float64], first: int, last: int | None, stride: int
+    ) -> Iterator[SourceFrame]:
+        stop = len(times) if last is None else min(last, len(times))
+        image: npt.NDArray[np.uint8] | None = None
         expected = first
-        for index, frame in self._decoded(wanted):
-            ground = picture if picture is not None else np.zeros_like(frame)
+        for index, decoded in self._decoded(range(first, stop, stride), times):
+            # frames in between could not be decoded
+            before = image if image is not None else np.zeros_like(decoded)
             for lost in range(expected, index, stride):
-                yield self._frame(lost, ground, damaged=True)
-            picture = frame
+                yield self._frame(lost, before, times, damaged=True)
+            image = decoded
             expected = index + stride
-            yield self._frame(index, frame)
-        if picture is None:
+            yield self._frame(index, decoded, times)
+        if image is None:
             raise MediaError(f"{self.path}: no frame can be decoded (damaged)")
-        if stop == self.frame_count:
+        if stop == len(times):
             self.tail_lost = len(range(expected, self._true_count(), stride))
 
-    def _decoded(self, wanted: range) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-        """Index and picture of the wanted frames that can be decoded: by decord, from a fault on by ffmpeg.
+    def _frame(
+        self, index: int, image: npt.NDArray[np.uint8], times: npt.NDArray[np.float64], damaged: bool = False
+    ) -> SourceFrame:
+        duration = times[index + 1] - times[index] if index + 1 < len(times) else 1 / self.fps
+        return SourceFrame(index, f"{index:05d}", image, float(times[index]), float(duration), damaged)
 
-        High dynamic range is for ffmpeg alone.
-        """
-        if self._filters is not None:
-            yield from self._rescued(wanted, self._filters)
-            return
+    def _decoded(
+        self, wanted: range, times: npt.NDArray[np.float64]
+    ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        """Index and image of the wanted frames that can be decoded."""
         for index in wanted:
-            try:
-                if index != self._position:
-                    self._seek(index)
-                frame = _rgb(self._reader.next().asnumpy())
-            except _DECODE_ERRORS:
-                self._position = -1
-                yield from self._rescued(range(index, wanted.stop, wanted.step))
+            if self._reader is None:
+                yield from self._decoded_by_ffmpeg(range(index, wanted.stop, wanted.step), times)
                 return
-            self._position = index + 1
-            yield index, frame
+            try:
+                image = self._next_of_decord(index)
+            except _DECODE_ERRORS:
+                # damage that only decoding shows: ffmpeg conceals it, and its times tell where it goes on
+                self._reader = None
+                yield from self._decoded_by_ffmpeg(range(index, wanted.stop, wanted.step), times, seek=False)
+                return
+            yield index, image
 
-    def _seek(self, index: int) -> None:
-        if 0 <= self._position < index:
-            self._reader.skip_frames(index - self._position)
-        else:
-            self._reader.seek_accurate(index)
+    def _next_of_decord(self, index: int) -> npt.NDArray[np.uint8]:
+        assert self._reader is not None
+        position, self._position = self._position, -1
+        if index != position:
+            if 0 <= position < index:
+                self._reader.skip_frames(index - position)
+            else:
+                self._reader.seek_accurate(index)
+        image = _rgb(self._reader.next().asnumpy())
+        self._position = index + 1
+        return image
 
-    def _rescued(self, wanted: range, filters: str | None = None) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    def _decoded_by_ffmpeg(
+        self, wanted: range, times: npt.NDArray[np.float64], seek: bool = True
+    ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
         if not wanted:
             return
-        starts = self._times[:, 0]
-        ahead = float(starts[wanted.start] - starts[0]) - _SEEK_MARGIN
-        for seconds, picture in decode_concealing(self.path, ahead if filters and ahead > 0 else None, filters):
-            index = int(np.abs(starts - seconds).argmin())
+        start = float(times[wanted.start]) - _SEEK_MARGIN
+        # a seek may lose frames of a damaged file
+        start = start if seek and start > 0 and self.info.packets.error is None else 0.0
+        for frame in decode(self.path, start or None, self._filters):
+            if frame.seconds is None:
+                continue
+            index = int(np.abs(times - frame.seconds).argmin())
             if index in wanted:
-                yield index, picture
+                self._note_size(index, frame)
+                yield index, frame.image
                 wanted = range(index + wanted.step, wanted.stop, wanted.step)
                 if not wanted:
                     return
 
-    def _frame(self, index: int, image: npt.NDArray[np.uint8], damaged: bool = False) -> SourceFrame:
-        start, end = self._times[index]
-        return SourceFrame(index, f"{index:05d}", image, float(start), max(float(end - start), 1e-3), damaged)
-
     def _true_count(self) -> int:
-        """Frames that the file should hold: more than its index lists where it was cut off."""
-        announced = round(announced_seconds(self.path) * self.fps)
-        if announced > self.frame_count + 2 and breaks_off(self.path):
-            return announced
-        return self.frame_count
+        """Frames that the file should hold: more than there are where it was cut off."""
+        announced = round(self.info.seconds * self.fps)
+        return announced if announced > self.frame_count + 2 and self.info.packets.error else self.frame_count
+
+    # a file whose frames show when they are decoded
+
+    def _streamed_frames(self, first: int, last: int | None, stride: int) -> Iterator[SourceFrame]:
+        """One frame is held back until the next one tells how long it is shown."""
+        held: SourceFrame | None = None
+        for index, seconds, image, damaged in self._stream():
+            if held is not None:
+                yield held.lasting_until(seconds)
+                held = None
+            if last is not None and index >= last:
+                return
+            if index >= first and (index - first) % stride == 0:
+                held = SourceFrame(index, f"{index:05d}", image, seconds, 1 / self.fps, damaged)
+        if held is not None:
+            yield held
+
+    def _stream(self) -> Iterator[tuple[int, float, npt.NDArray[np.uint8], bool]]:
+        """Index, time, image and damage of all frames."""
+        clock, index = FrameClock(1 / self.fps), 0
+        gaps = _Gaps(self.info, 1 / self.fps)
+        before: npt.NDArray[np.uint8] | None = None
+        for frame in decode(self.path, None, self._filters):
+            if before is not None:
+                for lost in gaps.lost_before(frame):
+                    yield index, clock.tick(lost), before, True
+                    index += 1
+            else:
+                gaps.lost_before(frame)
+            self._note_size(index, frame)
+            before = frame.image
+            yield index, clock.tick(frame.seconds), frame.image, False
+            index += 1
+        if before is None:
+            raise MediaError(f"{self.path}: no frame can be decoded (damaged)")
+
+    def _note_size(self, index: int, frame: DecodedFrame) -> None:
+        if self.resized is None and frame.size != frame.image.shape[:2]:
+            self.resized = f"{frame.size[1]} x {frame.size[0]} from frame {index} on"
+
+
+class _Gaps:
+    """Frames that a file which is not indexed holds, but whose damage left nothing to show.
+
+    Only where the decoder has just reported a fault: without one, a packet that gives no frame is not damaged (the
+    second field of a frame, a frame before the first key frame).
+    """
+
+    def __init__(self, info: VideoInfo, interval: float) -> None:
+        packets = info.packets
+        times = np.sort(packets.times) * float(packets.time_base)
+        usable = packets.ordered and len(times) > 1 and float(np.median(np.diff(times))) > 0.75 * interval
+        self._times = times if usable else times[:0]
+        self._margin = interval / 4
+        self._last: float | None = None
+        self._faults, self._since = 0, _RECENT
+
+    def lost_before(self, frame: DecodedFrame) -> list[float]:
+        """Times of the frames that are missing between the frame before and this one."""
+        self._since = 0 if frame.errors > self._faults else self._since + 1
+        self._faults = frame.errors
+        last, self._last = self._last, frame.seconds
+        if last is None or frame.seconds is None or self._since >= _RECENT:
+            return []
+        inside = (self._times > last + self._margin) & (self._times < frame.seconds - self._margin)
+        return [float(time) for time in self._times[inside]]
+
+
+@functools.lru_cache(maxsize=256)
+def _probed(path: Path, modified: int, size: int) -> VideoInfo:
+    """`probe`, once per file: loaders of training data open the same videos again and again."""
+    return probe(path)
+
+
+def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> decord.VideoReader | None:
+    """decord on a file, if it agrees about the frames' times."""
+    name = os.path.abspath(path)
+    try:
+        name.encode("utf-8")
+        decord.logging.set_level(decord.logging.QUIET)
+        with _quiet_stderr():
+            reader = decord.VideoReader(name, num_threads=0)
+            if len(reader) != len(times):
+                return None
+            found = np.asarray(reader.get_frame_timestamp(list(range(len(times)))), np.float64)[:, 0]
+    except (*_DECODE_ERRORS, OSError, ValueError):
+        return None
+    same = np.abs((found - found[0]) - (times - times[0])).max() < _SAME_TIME + 1e-6 * times[-1]
+    return reader if same else None
+
+
+def lacks_end(path: Path) -> bool:
+    """Whether a GIF, which announces no length, ends without its end mark."""
+    with path.open("rb") as file:
+        if file.read(6) not in (b"GIF87a", b"GIF89a"):
+            return False
+        file.seek(-min(64, path.stat().st_size), 2)
+        return not file.read().rstrip(b"\0").endswith(b";")
 
 
 def _rgb(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The picture without the bytes that pad its rows.
+    """The image without the bytes that pad its rows.
 
     decord takes the padding of narrow, turned frames for further channels: [H, W, 4] whose rows hold W * 3 values.
     """

@@ -1,4 +1,4 @@
-"""Videos written frame by frame by imageio's ffmpeg."""
+"""Videos written frame by frame by imageio's ffmpeg, each frame at its own time."""
 
 from __future__ import annotations
 
@@ -6,24 +6,58 @@ import contextlib
 import subprocess
 import threading
 from collections import deque
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
-from uniref.media.ffmpeg import first_line, run_ffmpeg
+from uniref.media.clock import writing_base
+from uniref.media.ffmpeg import (
+    first_line,
+    input_arguments,
+    output_argument,
+    run_ffmpeg,
+    start_ffmpeg,
+    widen_pipe,
+)
+from uniref.media.probe import BT709, ColorTags
+from uniref.media.raw_stream import frame_header, stream_header
 
 _CODECS: dict[str, list[str]] = {
     "libx264": ["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"],
     "libvpx-vp9": ["-crf", "24", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "6"],
     "prores_ks": ["-profile:v", "4444"],
+    "gif": ["-loop", "0"],
 }
-
-
+# a palette of its own for every frame: one for all would need all frames at once
+_PALETTE = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=4"
+# ffmpeg's names of a matrix as a tag and in its scale filter
+_MATRICES = {
+    "bt709": "bt709",
+    "fcc": "fcc",
+    "bt470bg": "bt470",
+    "smpte170m": "smpte170m",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+    "bt2020c": "bt2020",
+}
+_UNTAGGED = "bt601"  # what ffmpeg takes an untagged video for when it reads one
 _PATIENCE = 10  # seconds for a failed encoder to end
+# sound that players understand inside an mp4; anything else is encoded anew
+_MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What makes a video look as its source does, besides its pixels."""
+
+    colors: ColorTags = ColorTags()
+    """Tags to write, and the matrix to encode with."""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a pixel as shown over its height."""
 
 
 class VideoWriter:
@@ -32,47 +66,81 @@ class VideoWriter:
     Args:
         path: Where; overwritten. The extension chooses the container.
         size: (height, width) of the frames.
-        fps: Frames a second.
-        codec: "libx264", "libvpx-vp9" or "prores_ks".
+        fps: Frames per second, for frames that are written without a time.
+        codec: "libx264", "libvpx-vp9", "prores_ks" or "gif".
         alpha: Frames are RGBA and their transparency is kept (VP9 and ProRes only).
+        time_base: The unit in which times are kept exactly; by default that of `fps`.
+        look: Colour tags and shape of the pixels.
 
     Raises:
         MediaError: ffmpeg cannot be started.
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, ...], fps: float, codec: str = "libx264", alpha: bool = False
+        self,
+        path: Path,
+        size: tuple[int, ...],
+        fps: float,
+        codec: str = "libx264",
+        alpha: bool = False,
+        time_base: Fraction | None = None,
+        look: Look | None = None,
     ) -> None:
         self.path = Path(path)
         height, width = size
-        rate = Fraction(fps).limit_denominator(100_000)  # 29.97003 becomes 30000/1001
-        frames = ["-f", "rawvideo", "-pix_fmt", "rgba" if alpha else "rgb24", "-s", f"{width}x{height}"]
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *frames, "-r", str(rate), "-i", "-", "-an"]
-        command += ["-c:v", codec, "-pix_fmt", _pixel_format(codec, height, width), *_CODECS[codec], "-threads", "1"]
+        self._interval = 1 / Fraction(fps).limit_denominator(100_000)  # 29.97003 becomes 30000/1001
+        self._base = time_base or writing_base(self._interval)
+        self._tick, self._frames = -1, 0
+        # the encoder
+        arguments = ["-hide_banner", "-nostats", "-v", "error", "-y", "-f", "matroska", "-i", "pipe:0", "-an"]
+        arguments += ["-fps_mode", "passthrough", "-enc_time_base", f"{self._base.numerator}:{self._base.denominator}"]
+        arguments += ["-vf", _filters(codec, height, width, look or Look())]
+        arguments += ["-c:v", codec, *_CODECS[codec], "-threads", "1"]
         try:
-            # in a session of its own, Ctrl-C on the terminal reaches us alone
-            self._process = subprocess.Popen(  # noqa: S603 - our own ffmpeg, no shell
-                [*command, str(self.path)],
+            self._process = start_ffmpeg(
+                [*arguments, output_argument(self.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
             )
         except OSError as error:
             raise MediaError(f"{path}: cannot start the video encoder ({first_line(error)})") from None
+        assert self._process.stdin is not None
+        widen_pipe(self._process.stdin)
         self._said: deque[bytes] = deque(maxlen=20)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+        self._send(stream_header(height, width, alpha, float(1 / self._interval)))
 
     def _listen(self) -> None:
         assert self._process.stderr is not None
         self._said.extend(self._process.stderr)
 
-    def write(self, frame: npt.NDArray[np.uint8]) -> None:
-        """Append a frame, uint8 [H, W, 3 or 4]. Raises MediaError where the encoder fails (disk full, say)."""
+    def write(
+        self, frame: npt.NDArray[np.uint8], seconds: float | None = None, duration: float | None = None
+    ) -> None:
+        """Append a frame, uint8 [H, W, 3 or 4].
+
+        Args:
+            frame: Of the size that the writer was made for.
+            seconds: When it is shown, from the video's start; by default one frame of `fps` after the one before.
+                Times that do not grow are moved by the smallest step.
+            duration: How long it is shown; counts for the last frame only.
+
+        Raises:
+            MediaError: The encoder fails (disk full, say).
+        """
+        time = self._frames * self._interval if seconds is None else Fraction(seconds)
+        self._tick = max(round(time / self._base), self._tick + 1)
+        self._frames += 1
+        length = self._interval if duration is None or duration <= 0 else Fraction(duration)
+        self._send(frame_header(frame.nbytes, self._tick * self._base, length))
+        self._send(np.ascontiguousarray(frame).data)
+
+    def _send(self, data: bytes | memoryview) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(np.ascontiguousarray(frame).data)
+            self._process.stdin.write(data)
         except (OSError, ValueError):
             raise self._failure() from None
 
@@ -97,6 +165,24 @@ class VideoWriter:
         return MediaError(f"{self.path.name} cannot be written ({reasons[0] if reasons else 'the encoder stopped'})")
 
 
+def _filters(codec: str, height: int, width: int, look: Look) -> str:
+    """ffmpeg's filters from RGB to the colours, tags and shape that the video is to have."""
+    if codec == "gif":
+        return _PALETTE
+    colors = look.colors
+    # a matrix that cannot be encoded with is replaced by the usual one, and so are the tags beside it
+    if colors.matrix is not None and colors.matrix not in _MATRICES:
+        colors = BT709
+    full = colors.full_range and codec != "prores_ks"  # ProRes has no tag for it
+    matrix = _MATRICES[colors.matrix] if colors.matrix else _UNTAGGED
+    scale = f"scale=out_color_matrix={matrix}:out_range={'pc' if full else 'tv'}:flags=bicubic+accurate_rnd+full_chroma_int"
+    tags = [f"range={'pc' if full else 'tv'}", f"colorspace={colors.matrix or 'unknown'}"]
+    tags += [f"color_primaries={colors.primaries or 'unknown'}", f"color_trc={colors.transfer or 'unknown'}"]
+    aspect = look.pixel_aspect.limit_denominator(255)
+    pixels = f"format={_pixel_format(codec, height, width)}"
+    return ",".join([scale, pixels, f"setparams={':'.join(tags)}", f"setsar={aspect.numerator}/{aspect.denominator}"])
+
+
 def _pixel_format(codec: str, height: int, width: int) -> str:
     """4:2:0 needs even sides; an odd size is kept exactly by full-resolution colour instead of a resize."""
     if codec == "prores_ks":
@@ -106,22 +192,38 @@ def _pixel_format(codec: str, height: int, width: int) -> str:
     return "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
 
 
-def add_audio(video: Path, source: Path, start: float) -> str | None:
-    """Put the sound of `source`, from `start` seconds on, under a finished video, in place.
+def add_audio(video: Path, source: Path, start: float, length: float, audio_codec: str, seek: bool) -> str | None:
+    """Put the sound of a source under a finished video, in place, at the same distance from the picture as there.
 
-    The sound is copied where the container can hold it, else encoded as AAC. A source without sound changes nothing.
+    Whole sound is copied where players can read it inside an mp4, else encoded as AAC. It ends where the picture ends.
+
+    Args:
+        video: The video, whose first frame is at 0.
+        source: A file with sound.
+        start: When the video's first frame is shown in the source, in seconds from the source's start. Positive: the
+            sound from there on. Negative: the picture begins that much after the sound.
+        length: Seconds that the picture lasts.
+        audio_codec: ffmpeg's name of the source's first audio stream.
+        seek: The source's container lets ffmpeg find a time.
 
     Returns:
         None, or why the sound could not be kept (the video stays as it was).
     """
-    if "Audio:" not in run_ffmpeg(["-i", str(source)])[1]:
-        return None
     joined = video.with_name(f"{video.stem}.audio{video.suffix}")
+    delay, cut = max(0.0, -start), max(0.0, start)
+    filters = "aresample=async=1"  # gaps of a broken stream become silence
+    before: list[str] = []
+    if cut and seek:
+        before = ["-ss", f"{cut:.6f}"]
+    elif cut:
+        filters = f"atrim=start={cut:.6f},asetpts=PTS-{cut:.6f}/TB,{filters}"
+    encode = ["-af", filters, "-c:a", "aac", "-b:a", "160k"]
     reason = ""
-    for audio in (["-c:a", "copy"], ["-c:a", "aac", "-b:a", "160k"]):
-        inputs = ["-i", str(video), "-ss", f"{start:.6f}", "-i", str(source)]
-        maps = ["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", *audio, "-shortest", "-movflags", "+faststart"]
-        code, output = run_ffmpeg(["-v", "error", "-y", *inputs, *maps, str(joined)])
+    for audio in ([["-c:a", "copy"]] if not cut and audio_codec in _MP4_SOUND else []) + [encode]:
+        inputs = ["-itsoffset", f"{delay:.6f}", *input_arguments(video), *before, *input_arguments(source)]
+        maps = ["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", *audio, "-t", f"{delay + length:.6f}"]
+        end = ["-movflags", "+faststart", output_argument(joined)]
+        code, output = run_ffmpeg(["-v", "error", "-y", *inputs, *maps, *end])
         if code == 0 and joined.is_file() and joined.stat().st_size > 0:
             joined.replace(video)
             return None

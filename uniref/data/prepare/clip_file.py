@@ -28,4 +28,4 @@ def clip_file_size(path: Path) -> tuple[int, int, int]:
         first = next(video.frames(0, 1))
     except MediaError as error:
         raise BadRecord(str(error)) from None
-    return video.frame_count, first.image.shape[0], first.image.shape[1]
+    return video.exact_frame_count(), first.image.shape[0], first.image.shape[1]

@@ -1,0 +1,100 @@
+"""Animated pictures (WebP, PNG, AVIF) as videos, through imageio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from uniref.core.errors import MediaError
+from uniref.media.frame import SourceFrame
+from uniref.media.probe import BT709, ColorTags
+
+EXTENSIONS = (".webp", ".png", ".apng", ".avif")
+
+_FORMATS = ("WEBP", "PNG", "AVIF")
+_TOO_SHORT, _USUAL = 0.0101, 0.1  # seconds: browsers show a frame of 10 ms or less for 100 ms
+# what Pillow's decoders raise on damage
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError)
+
+
+def is_animation(path: Path) -> bool:
+    """Whether a file is a picture of several frames that follow each other in time."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            return int(getattr(image, "n_frames", 1)) > 1
+    except (*_DAMAGE, Image.DecompressionBombError):
+        return False
+
+
+class AnimatedImage:
+    """An animated picture, with the attributes of a `VideoFile`. Frames come as uint8 RGB [H, W, 3].
+
+    Args:
+        path: The file; its content counts, not its extension.
+
+    Raises:
+        MediaError: Missing, damaged from the first frame on, or not an animation.
+    """
+
+    indexed = True
+    hdr = tone_mapped = lacks_end = has_sound = False
+    colors: ColorTags = BT709
+    pixel_aspect = Fraction(1)
+    time_base = Fraction(1, 1000)
+    resized: str | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        if not is_animation(self.path):
+            raise MediaError(f"{path}: is not an animated picture that can be read")
+        with Image.open(self.path, formats=_FORMATS) as image:
+            announced = int(getattr(image, "n_frames", 1))
+        # durations come with the decoded frames
+        starts = [0.0]
+        with iio.imopen(self.path, "r", plugin="pillow") as file:
+            for index in range(announced):
+                try:
+                    file.read(index=index)
+                    duration = float(file.metadata(index=index).get("duration") or 0) / 1000
+                except _DAMAGE:
+                    break
+                starts.append(starts[-1] + (duration if duration > _TOO_SHORT else _USUAL))
+        if len(starts) == 1:
+            raise MediaError(f"{path}: damaged picture (no frame of its animation can be decoded)")
+        self._starts = np.array(starts)
+        self.frame_count = len(starts) - 1
+        self.fps = self.frame_count / starts[-1]
+        self._lost = announced - self.frame_count
+        self.tail_lost = 0
+        """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
+
+    @property
+    def variable_rate(self) -> bool:
+        """Whether frames stand anywhere but on the grid of the average rate, by over half a frame."""
+        starts = self._starts[:-1]
+        return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
+
+    def exact_frame_count(self) -> int:
+        """Frames that can be decoded."""
+        return self.frame_count
+
+    def index_at(self, seconds: float) -> int:
+        """The first frame that is shown at a time or later; after the end, their number."""
+        return int(np.searchsorted(self._starts[:-1], seconds - 1e-3))
+
+    def frames(self, first: int = 0, last: int | None = None, stride: int = 1) -> Iterator[SourceFrame]:
+        """Every `stride`-th frame from `first` up to but not including `last`, in order."""
+        stop = self.frame_count if last is None else min(last, self.frame_count)
+        with iio.imopen(self.path, "r", plugin="pillow") as file:
+            for index in range(first, stop, stride):
+                image: npt.NDArray[np.uint8] = file.read(index=index, mode="RGB")
+                start, end = self._starts[index], self._starts[index + 1]
+                yield SourceFrame(index, f"{index:05d}", image, float(start), float(end - start))
+        if stop == self.frame_count:
+            self.tail_lost = len(range(0, self._lost, stride))

@@ -1,0 +1,252 @@
+"""What a video file holds, as ffmpeg sees it, without decoding a frame.
+
+ffmpeg is the one source of truth for which frames a video shows and when: edit lists applied, times counted from the
+file's start (over all its streams), in presentation order.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from uniref.core.errors import MediaError
+from uniref.media.ffmpeg import input_arguments, run_ffmpeg, running_ffmpeg
+
+NO_TIME = np.iinfo(np.int64).min
+"""A packet's timestamp where the container gives none (AV_NOPTS_VALUE)."""
+
+_KEY, _DISCARD = 1, 4  # AV_PKT_FLAG_KEY, AV_PKT_FLAG_DISCARD
+_PICTURES = re.compile(r"_pipe$|^(image2|tty|concat|dash|imf|libgme)$")  # what ffmpeg calls video, but nobody else
+_INPUT = re.compile(r"^Input #0, (\S+), from ", re.M)
+_DURATION = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
+_STREAM = re.compile(r"^ *Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.M)
+_ROTATION = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
+_SIZE = re.compile(r"[ ,](\d+)x(\d+)(?=[ ,\[]|$)")
+_ASPECT = re.compile(r"SAR (\d+):(\d+)")
+_RATE = re.compile(r"([\d.]+k?) (fps|tbr)")
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How a video's colours are to be read, in ffmpeg's names; None where the file does not say."""
+
+    matrix: str | None = None
+    """From YCbCr to RGB: "bt709", "smpte170m", "bt2020nc", ...; "gbr" = the stream itself is RGB."""
+    primaries: str | None = None
+    transfer: str | None = None
+    full_range: bool = False
+    """Values use 0..255 instead of 16..235."""
+
+
+BT709 = ColorTags("bt709", "bt709", "bt709")
+"""HD video; also right for frames that were RGB before."""
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The compressed frames of a video stream, in the order of the file."""
+
+    times: npt.NDArray[np.int64]
+    """Presentation timestamps, [N], in units of `time_base`, from the file's start; `NO_TIME` where there is none."""
+    time_base: Fraction
+    starts_with_key: bool
+    discarded: bool
+    """An edit list hides some of them."""
+    steady: bool
+    """The decoder's parameters (size, pixel format) stay the same all through, as far as is known."""
+    error: str | None
+    """The first thing that was wrong with the file while its packets were read."""
+
+    @property
+    def ordered(self) -> bool:
+        """Every packet has a time of its own, and the first one is shown first."""
+        if not len(self.times) or (self.times == NO_TIME).any():
+            return False
+        return bool(self.times[0] == self.times.min() and len(np.unique(self.times)) == len(self.times))
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video file's first video stream (pictures of the cover are none)."""
+
+    container: str
+    """ffmpeg's names of the format: "mov,mp4,m4a,3gp,3g2,mj2"."""
+    codec: str
+    pixel_format: str
+    stored_size: tuple[int, int]
+    """(height, width) before the frame is turned upright."""
+    rotation: int
+    """Degrees that a player turns the frame by."""
+    pixel_aspect: Fraction
+    """Width of a pixel as shown (upright) over its height."""
+    colors: ColorTags
+    fps: float | None
+    seconds: float
+    """Duration that the file announces; 0 = none."""
+    video_streams: int
+    audio_codec: str | None
+    """Of the first audio stream; None = silent."""
+    packets: Packets = field(repr=False)
+
+    @property
+    def hdr(self) -> bool:
+        """High dynamic range: PQ or HLG."""
+        return self.colors.transfer in ("smpte2084", "arib-std-b67")
+
+
+def probe(path: Path) -> VideoInfo:
+    """Read a file's headers and the timestamps of its packets.
+
+    Raises:
+        MediaError: Not a video, or one without frames.
+    """
+    # the headers
+    _, text = run_ffmpeg(input_arguments(path))
+    container, streams = _INPUT.search(text), _streams(text)
+    videos = [s for s in streams if s.kind == "Video" and "(attached pic)" not in s.text]
+    if container is None or _PICTURES.search(container[1].split(",")[0]) or not videos:
+        raise MediaError(f"{path}: is not a video that can be read (damaged, or no video stream)")
+    video = min(videos, key=lambda stream: stream.index)
+    audio = [s.text for s in streams if s.kind == "Audio"]
+    # the packets
+    codec = video.text.split(" ")[0].rstrip(",")
+    packets = read_packets(path, codec)
+    if not len(packets.times):
+        raise MediaError(f"{path}: holds no video frames that can be read")
+    # what they mean
+    duration = _DURATION.search(text)
+    height, width = video.size
+    aspect = video.pixel_aspect
+    return VideoInfo(
+        container=container[1],
+        codec=codec,
+        pixel_format=video.pixel_format,
+        stored_size=(height, width),
+        rotation=video.rotation,
+        pixel_aspect=1 / aspect if video.rotation % 180 == 90 else aspect,
+        colors=video.colors,
+        fps=video.fps,
+        seconds=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0,
+        video_streams=len(videos),
+        audio_codec=audio[0].split(" ")[0].rstrip(",") if audio else None,
+        packets=packets,
+    )
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A line that ffmpeg prints about a stream, with the lines of its side data."""
+
+    index: int
+    kind: str
+    text: str
+    details: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        match = _SIZE.search(self.text)
+        return (int(match[2]), int(match[1])) if match else (0, 0)
+
+    @property
+    def rotation(self) -> int:
+        match = _ROTATION.search(self.details)
+        return round(float(match[1])) % 360 if match else 0
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        found = _ASPECT.findall(self.text)  # the container's, which counts, comes after the codec's
+        width, height = (int(number) for number in found[-1]) if found else (1, 1)
+        return Fraction(width, height) if width and height else Fraction(1)
+
+    @property
+    def fps(self) -> float | None:
+        rates = {unit: float(value.replace("k", "e3")) for value, unit in _RATE.findall(self.text)}
+        rate = rates.get("fps") or rates.get("tbr")
+        return rate if rate and rate < 1e4 else None
+
+    @property
+    def _pixels(self) -> tuple[str, list[str]]:
+        """Pixel format and what stands in brackets behind it: the part just before the size."""
+        match = re.search(r"(?:^|, )(\w+)(?:\(([^()]*)\))?, \d+x\d+", self.text)
+        return (match[1], (match[2] or "unknown").split(", ")) if match else ("", [])
+
+    @property
+    def pixel_format(self) -> str:
+        return self._pixels[0]
+
+    @property
+    def colors(self) -> ColorTags:
+        pixel_format, words = self._pixels
+        full = "pc" in words or pixel_format.startswith("yuvj")
+        known = [w for w in words if w not in ("tv", "pc") and not re.search(r"progressive|first|swapped|alpha", w)]
+        matrix, primaries, transfer = ((known[0].split("/") * 3)[:3] if known else ["unknown"] * 3)
+        if matrix == "unknown" and re.match(r"(rgb|bgr|gbr|argb|abgr|pal8|0rgb|0bgr|x2)", pixel_format):
+            matrix = "gbr"
+        return ColorTags(_known(matrix), _known(primaries), _known(transfer), full)
+
+
+def _known(name: str) -> str | None:
+    return None if name in ("", "unknown", "reserved", "unspecified") else name
+
+
+def _streams(text: str) -> list[_Stream]:
+    found = list(_STREAM.finditer(text))
+    ends = [*(match.start() for match in found[1:]), len(text)]
+    return [_Stream(int(m[1]), m[2], m[3], text[m.end() : end]) for m, end in zip(found, ends, strict=False)]
+
+
+# filters of packets that repeat the decoder's parameters beside every key frame
+_PARAMETERS = {
+    "h264": "h264_mp4toannexb,extract_extradata",
+    "hevc": "hevc_mp4toannexb,extract_extradata",
+    "av1": "extract_extradata",
+}
+
+
+def read_packets(path: Path, codec: str) -> Packets:
+    """The packets of a file's first video stream, read without decoding."""
+    if codec in _PARAMETERS:
+        packets = _read_packets(path, _PARAMETERS[codec])
+        if packets.error is None:
+            return packets
+    return _read_packets(path, None)  # such a filter drops what is damaged
+
+
+def _read_packets(path: Path, packet_filter: str | None) -> Packets:
+    arguments = ["-hide_banner", "-nostdin", "-v", "error", *input_arguments(path), "-map", "0:V:0", "-copyinkf"]
+    arguments += ["-c", "copy", *(["-bsf:v", packet_filter] if packet_filter else []), "-f", "framecrc", "-"]
+    times: list[int] = []
+    flags_seen, first_flags, base = 0, 0, Fraction(1, 1000)
+    parameters: set[str] = set()
+    # stderr goes to the same pipe: lines of packets begin with a number, those of the header with #
+    with running_ffmpeg(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+        assert child.stdout is not None
+        error: str | None = None
+        for raw in child.stdout:
+            line = raw.decode("utf-8", "replace")
+            if match := re.match(r"0, +-?\d+, +(-?\d+), ", line):
+                times.append(int(match[1]))
+                flag = re.search(r", F=0x([0-9A-Fa-f]+)", line)
+                flags = int(flag[1], 16) if flag else _KEY
+                first_flags = flags if len(times) == 1 else first_flags
+                flags_seen |= flags
+                if new := re.search(r"New Extradata, +\d+, (0x\w+)", line):
+                    parameters.add(new[1])
+            elif match := re.match(r"#tb 0: (\d+)/(\d+)", line):
+                base = Fraction(int(match[1]), int(match[2]))
+            elif not line.startswith("#") and line.strip() and error is None:
+                error = line.strip()
+    return Packets(
+        np.array(times, np.int64),
+        base,
+        bool(first_flags & _KEY),
+        bool(flags_seen & _DISCARD),
+        packet_filter is not None and len(parameters) <= 1,
+        error,
+    )
