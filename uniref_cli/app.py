@@ -25,6 +25,8 @@ from uniref_cli import console, convert, eval, predict, prepare, train
 _ClickUsageError: Any = typer.BadParameter.__bases__[0]
 _ClickError: type[Exception] = _ClickUsageError.__bases__[0]
 
+_READERS = ("predict", "eval", "prepare-data")
+
 app = typer.Typer(
     name="uniref",
     help="Segment the object you refer to by text, by a mask, or by example images, in images and videos.",
@@ -68,11 +70,16 @@ def _raise_signal(signum: int, frame: FrameType | None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are told on stderr in one line."""
     command = typer.main.get_command(app)
+    console.tolerate_names()
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _raise_signal)
         signal.signal(signal.SIGINT, _raise_signal)
     try:
-        code = command.main(args=_as_list(arguments), prog_name="uniref", standalone_mode=False)
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        # these read files of any origin, about which libraries have much to say
+        quiet = console.quiet_libraries() if given[:1] and given[0] in _READERS else contextlib.nullcontext()
+        with quiet:
+            code = command.main(args=given, prog_name="uniref", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UniRefError as error:
         console.error(str(error))
@@ -100,10 +107,6 @@ def _unexpected(error: Exception) -> str:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     message = str(error).splitlines()[0] if str(error) else ""
     return f"{type(error).__name__}: {message} (set UNIREF_DEBUG=1 for the traceback)"
-
-
-def _as_list(arguments: Sequence[str] | None) -> list[str] | None:
-    return None if arguments is None else list(arguments)
 
 
 def _tell_click_error(error: Any) -> int:

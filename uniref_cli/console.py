@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import sys
 import time
-from collections.abc import Generator, Iterable, Mapping
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -102,6 +106,46 @@ def _print(line: str) -> None:
         raise
     except OSError as problem:
         raise UniRefError(f"standard output: cannot be written ({problem.strerror or problem})") from None
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what libraries print off the terminal inside the block, unless UNIREF_DEBUG is set.
+
+    C libraries (libav, libtiff) write to file descriptor 2 itself. It goes nowhere meanwhile, and Python's own
+    messages, which include ours, go to a copy of it.
+    """
+    if os.environ.get("UNIREF_DEBUG") or not _is_descriptor(sys.stderr, 2):
+        yield
+        return
+    usual, copy = sys.stderr, os.dup(2)
+    with open(copy, "w", buffering=1, encoding=usual.encoding, errors=usual.errors) as ours:
+        usual.flush()
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        sys.stderr = ours
+        try:
+            with warnings.catch_warnings():
+                if not sys.warnoptions:
+                    warnings.simplefilter("ignore")
+                yield
+        finally:
+            sys.stderr = usual
+            ours.flush()
+            os.dup2(copy, 2)
+
+
+def _is_descriptor(stream: Any, number: int) -> bool:
+    try:
+        return bool(stream.fileno() == number)
+    except (OSError, ValueError, AttributeError):  # somebody put another object in its place
+        return False
+
+
+def tolerate_names() -> None:
+    """Let stdout print file names of any bytes: those that are not text in its encoding go out as they are."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def error(line: str) -> None:

@@ -112,8 +112,8 @@ def predict(
     save: Annotated[
         str,
         typer.Option(
-            help="What to write, separated by commas: overlay, masks (palette PNGs), rle (COCO JSON lines), npz, "
-            "cutout (RGBA PNGs), webm, prores (transparent videos).",
+            help="What to write, separated by commas: overlay, gif (the overlay as an animation), masks (palette "
+            "PNGs), rle (COCO JSON lines), npz, cutout (RGBA PNGs), webm, prores (transparent videos).",
             rich_help_panel=_OUTPUT,
         ),
     ] = "overlay,masks",

@@ -10,7 +10,7 @@ from uniref.core.errors import MediaError, UsageError
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.source import Selection, Source, parse_place
 from uniref.media.video_read import VideoFile
-from uniref.media.video_write import VideoWriter, add_audio
+from uniref.media.video_write import VideoWriter
 
 MakeVideo = Callable[..., Path]
 
@@ -206,17 +206,6 @@ def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError, match="holds no pictures"):
         Source(tmp_path / "empty")
-
-
-def test_sound_is_put_under_a_video(make_video: MakeVideo, tmp_path: Path) -> None:
-    silent, other = make_video("silent.mp4", frames=50), tmp_path / "sound.mkv"
-    sound = ["-f", "lavfi", "-i", "sine=d=2", "-map", "0:v", "-map", "1:a", "-c:a", "pcm_s16le", str(other)]
-    assert run_ffmpeg(["-y", "-i", str(silent), *sound])[0] == 0
-    assert add_audio(silent, silent, 0.0) is None  # nothing to add
-    assert "Audio:" not in run_ffmpeg(["-i", str(silent)])[1]
-    assert add_audio(silent, other, 0.5) is None
-    assert "Audio:" in run_ffmpeg(["-i", str(silent)])[1]
-    assert VideoFile(silent).frame_count > 30
 
 
 def test_an_unwritable_video_is_told(tmp_path: Path) -> None:

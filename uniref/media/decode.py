@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from uniref.media.ffmpeg import input_arguments, running_ffmpeg, widen_pipe
 
-_SHOWN = re.compile(rb"pts_time: *(\S+)(?: .*?duration_time: *(\S+))? .*?s:(\d+)x(\d+) ")
+# one message of the showinfo filter; another thread's may stand before or after it on the same line
+_SHOWN = re.compile(rb"n: *(\d+) pts: *\S+ +pts_time: *(\S+)(?: .*?duration_time: *(\S+))? .*?s:(\d+)x(\d+) ")
+_FAULTS = (b"[error]", b"[fatal]", b"corrupt decoded frame")
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,15 @@ class _Shown:
 
 def _listen(stream: IO[bytes], shown: queue.SimpleQueue[_Shown | None]) -> None:
     """Turn ffmpeg's messages into one item per frame, and None at the end."""
-    errors = 0
+    errors, expected = 0, 0
     for line in stream:
-        if b"showinfo" in line:
-            if match := _SHOWN.search(line):
-                size = (int(match[4]), int(match[3]))
-                shown.put(_Shown(_number(match[1]), _number(match[2]), size, errors))
-        elif b"[error]" in line or b"[fatal]" in line or b"corrupt decoded frame" in line:
-            errors += 1
+        errors += any(fault in line for fault in _FAULTS)
+        for match in _SHOWN.finditer(line):
+            number, size = int(match[1]), (int(match[5]), int(match[4]))
+            for _ in range(expected, number):  # a message got lost; the frame did not
+                shown.put(_Shown(None, None, size, errors))
+            shown.put(_Shown(_number(match[2]), _number(match[3]), size, errors))
+            expected = number + 1
     shown.put(None)
 
 
@@ -111,7 +114,7 @@ def _read_ppm(stream: IO[bytes]) -> npt.NDArray[np.uint8] | None:
     width, height = (int(number) for number in stream.readline().split())
     stream.readline()
     image = np.empty((height, width, 3), np.uint8)
-    rest = memoryview(image.reshape(-1))
+    rest = image.reshape(-1).data
     while rest:
         count = stream.readinto(rest)  # type: ignore[attr-defined]  # of the buffered reader of a pipe
         if not count:

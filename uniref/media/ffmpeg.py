@@ -43,8 +43,9 @@ def start_ffmpeg(arguments: Sequence[str], **pipes: Any) -> subprocess.Popen[byt
         OSError: It cannot be started.
     """
     pipes.setdefault("stdin", subprocess.DEVNULL)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), *arguments]
     # in a session of its own, Ctrl-C on the terminal reaches us alone
-    child = subprocess.Popen([imageio_ffmpeg.get_ffmpeg_exe(), *arguments], start_new_session=True, **pipes)  # noqa: S603 - no shell
+    child = subprocess.Popen(command, start_new_session=True, **pipes)  # noqa: S603 - no shell
     _children.add(child)
     return child
 

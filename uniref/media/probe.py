@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
-from uniref.media.ffmpeg import input_arguments, run_ffmpeg, running_ffmpeg
+from uniref.media.ffmpeg import first_line, input_arguments, run_ffmpeg, running_ffmpeg
 
 NO_TIME = np.iinfo(np.int64).min
 """A packet's timestamp where the container gives none (AV_NOPTS_VALUE)."""
 
+_ENOUGH = 1000  # bytes of messages
 _KEY, _DISCARD = 1, 4  # AV_PKT_FLAG_KEY, AV_PKT_FLAG_DISCARD
 _PICTURES = re.compile(r"_pipe$|^(image2|tty|concat|dash|imf|libgme)$")  # what ffmpeg calls video, but nobody else
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.M)
@@ -44,8 +46,13 @@ class ColorTags:
     """Values use 0..255 instead of 16..235."""
 
 
+UNTAGGED = ColorTags()
+"""Nothing is said."""
 BT709 = ColorTags("bt709", "bt709", "bt709")
 """HD video; also right for frames that were RGB before."""
+
+
+_VP8_COLORS = ColorTags("bt470bg")  # the format has no other (RFC 6386, section 9.2), and files need not say so
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ def probe(path: Path) -> VideoInfo:
         stored_size=(height, width),
         rotation=video.rotation,
         pixel_aspect=1 / aspect if video.rotation % 180 == 90 else aspect,
-        colors=video.colors,
+        colors=_VP8_COLORS if codec == "vp8" and video.colors.matrix is None else video.colors,
         fps=video.fps,
         seconds=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0,
         video_streams=len(videos),
@@ -185,7 +192,7 @@ class _Stream:
         pixel_format, words = self._pixels
         full = "pc" in words or pixel_format.startswith("yuvj")
         known = [w for w in words if w not in ("tv", "pc") and not re.search(r"progressive|first|swapped|alpha", w)]
-        matrix, primaries, transfer = ((known[0].split("/") * 3)[:3] if known else ["unknown"] * 3)
+        matrix, primaries, transfer = (known[0].split("/") * 3)[:3] if known else ["unknown"] * 3
         if matrix == "unknown" and re.match(r"(rgb|bgr|gbr|argb|abgr|pal8|0rgb|0bgr|x2)", pixel_format):
             matrix = "gbr"
         return ColorTags(_known(matrix), _known(primaries), _known(transfer), full)
@@ -224,10 +231,11 @@ def _read_packets(path: Path, packet_filter: str | None) -> Packets:
     times: list[int] = []
     flags_seen, first_flags, base = 0, 0, Fraction(1, 1000)
     parameters: set[str] = set()
-    # stderr goes to the same pipe: lines of packets begin with a number, those of the header with #
-    with running_ffmpeg(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+    with (
+        tempfile.TemporaryFile() as messages,
+        running_ffmpeg(arguments, stdout=subprocess.PIPE, stderr=messages) as child,
+    ):
         assert child.stdout is not None
-        error: str | None = None
         for raw in child.stdout:
             line = raw.decode("utf-8", "replace")
             if match := re.match(r"0, +-?\d+, +(-?\d+), ", line):
@@ -240,13 +248,14 @@ def _read_packets(path: Path, packet_filter: str | None) -> Packets:
                     parameters.add(new[1])
             elif match := re.match(r"#tb 0: (\d+)/(\d+)", line):
                 base = Fraction(int(match[1]), int(match[2]))
-            elif not line.startswith("#") and line.strip() and error is None:
-                error = line.strip()
+        child.wait()
+        messages.seek(0)
+        said = messages.read(_ENOUGH).decode("utf-8", "replace").strip()
     return Packets(
         np.array(times, np.int64),
         base,
         bool(first_flags & _KEY),
         bool(flags_seen & _DISCARD),
         packet_filter is not None and len(parameters) <= 1,
-        error,
+        first_line(said) if said else None,
     )

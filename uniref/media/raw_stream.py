@@ -13,15 +13,16 @@ _NANOSECONDS = 10**9
 _UNKNOWN_LENGTH = b"\x01" + b"\xff" * 7  # goes on until the stream ends
 
 # element ids of RFC 9559
-_EBML, _DOC_TYPE, _DOC_VERSION, _DOC_READ_VERSION = b"\x1a\x45\xdf\xa3", b"\x42\x82", b"\x42\x87", b"\x42\x85"
-_SEGMENT, _INFO, _TIMESTAMP_SCALE, _MUXING_APP, _WRITING_APP = (
-    *(b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66", b"\x2a\xd7\xb1"),
-    *(b"\x4d\x80", b"\x57\x41"),
-)
-_TRACKS, _TRACK_ENTRY, _TRACK_NUMBER, _TRACK_UID, _TRACK_TYPE = b"\x16\x54\xae\x6b", b"\xae", b"\xd7", b"\x73\xc5", b"\x83"
-_CODEC_ID, _DEFAULT_DURATION, _VIDEO, _WIDTH, _HEIGHT = b"\x86", b"\x23\xe3\x83", b"\xe0", b"\xb0", b"\xba"
-_COLOUR_SPACE = b"\x2e\xb5\x24"
-_CLUSTER, _TIMESTAMP, _BLOCK_GROUP, _BLOCK, _BLOCK_DURATION = b"\x1f\x43\xb6\x75", b"\xe7", b"\xa0", b"\xa1", b"\x9b"
+_EBML, _DOC_TYPE = b"\x1a\x45\xdf\xa3", b"\x42\x82"
+_DOC_VERSION, _DOC_READ_VERSION = b"\x42\x87", b"\x42\x85"
+_SEGMENT, _INFO, _TIMESTAMP_SCALE = b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66", b"\x2a\xd7\xb1"
+_MUXING_APP, _WRITING_APP = b"\x4d\x80", b"\x57\x41"
+_TRACKS, _TRACK_ENTRY = b"\x16\x54\xae\x6b", b"\xae"
+_TRACK_NUMBER, _TRACK_UID, _TRACK_TYPE = b"\xd7", b"\x73\xc5", b"\x83"
+_CODEC_ID, _DEFAULT_DURATION = b"\x86", b"\x23\xe3\x83"
+_VIDEO, _WIDTH, _HEIGHT, _COLOUR_SPACE = b"\xe0", b"\xb0", b"\xba", b"\x2e\xb5\x24"
+_CLUSTER, _TIMESTAMP = b"\x1f\x43\xb6\x75", b"\xe7"
+_BLOCK_GROUP, _BLOCK, _BLOCK_DURATION = b"\xa0", b"\xa1", b"\x9b"
 
 
 def stream_header(height: int, width: int, alpha: bool, fps: float) -> bytes:

@@ -100,7 +100,9 @@ class VideoFile:
         """Which frames there are is known without decoding: `frame_count` is exact, and reading can start anywhere."""
         self.frame_count = len(packets.times)
         """Frames that the file announces; exact if `indexed`."""
-        self._times = np.sort(packets.times) * float(packets.time_base) if self.indexed else None
+        self._times: npt.NDArray[np.float64] | None = None
+        if self.indexed:
+            self._times = np.asarray(np.sort(packets.times) * float(packets.time_base), np.float64)
         self.fps: float = self._rate()
         self._reader = _open_decord(self.path, self._times) if self._times is not None and self._fast else None
         self._position = 0  # of decord; -1 = unknown
@@ -224,9 +226,7 @@ class VideoFile:
         duration = times[index + 1] - times[index] if index + 1 < len(times) else 1 / self.fps
         return SourceFrame(index, f"{index:05d}", image, float(times[index]), float(duration), damaged)
 
-    def _decoded(
-        self, wanted: range, times: npt.NDArray[np.float64]
-    ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    def _decoded(self, wanted: range, times: npt.NDArray[np.float64]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
         """Index and image of the wanted frames that can be decoded."""
         for index in wanted:
             if self._reader is None:

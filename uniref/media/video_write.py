@@ -23,7 +23,7 @@ from uniref.media.ffmpeg import (
     start_ffmpeg,
     widen_pipe,
 )
-from uniref.media.probe import BT709, ColorTags
+from uniref.media.probe import BT709, UNTAGGED, ColorTags
 from uniref.media.raw_stream import frame_header, stream_header
 
 _CODECS: dict[str, list[str]] = {
@@ -44,7 +44,8 @@ _MATRICES = {
     "bt2020nc": "bt2020",
     "bt2020c": "bt2020",
 }
-_UNTAGGED = "bt601"  # what ffmpeg takes an untagged video for when it reads one
+_UNTAGGED_MATRIX = "bt601"  # what ffmpeg takes an untagged video for when it reads one
+_SAR_LIMIT = 65535  # H.264's 16 bits for each side of a pixel
 _PATIENCE = 10  # seconds for a failed encoder to end
 # sound that players understand inside an mp4; anything else is encoded anew
 _MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
@@ -54,7 +55,7 @@ _MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
 class Look:
     """What makes a video look as its source does, besides its pixels."""
 
-    colors: ColorTags = ColorTags()
+    colors: ColorTags = UNTAGGED
     """Tags to write, and the matrix to encode with."""
     pixel_aspect: Fraction = Fraction(1)
     """Width of a pixel as shown over its height."""
@@ -116,9 +117,7 @@ class VideoWriter:
         assert self._process.stderr is not None
         self._said.extend(self._process.stderr)
 
-    def write(
-        self, frame: npt.NDArray[np.uint8], seconds: float | None = None, duration: float | None = None
-    ) -> None:
+    def write(self, frame: npt.NDArray[np.uint8], seconds: float | None = None, duration: float | None = None) -> None:
         """Append a frame, uint8 [H, W, 3 or 4].
 
         Args:
@@ -174,13 +173,13 @@ def _filters(codec: str, height: int, width: int, look: Look) -> str:
     if colors.matrix is not None and colors.matrix not in _MATRICES:
         colors = BT709
     full = colors.full_range and codec != "prores_ks"  # ProRes has no tag for it
-    matrix = _MATRICES[colors.matrix] if colors.matrix else _UNTAGGED
-    scale = f"scale=out_color_matrix={matrix}:out_range={'pc' if full else 'tv'}:flags=bicubic+accurate_rnd+full_chroma_int"
-    tags = [f"range={'pc' if full else 'tv'}", f"colorspace={colors.matrix or 'unknown'}"]
-    tags += [f"color_primaries={colors.primaries or 'unknown'}", f"color_trc={colors.transfer or 'unknown'}"]
-    aspect = look.pixel_aspect.limit_denominator(255)
-    pixels = f"format={_pixel_format(codec, height, width)}"
-    return ",".join([scale, pixels, f"setparams={':'.join(tags)}", f"setsar={aspect.numerator}/{aspect.denominator}"])
+    matrix, values = _MATRICES[colors.matrix] if colors.matrix else _UNTAGGED_MATRIX, "pc" if full else "tv"
+    scale = f"scale=out_color_matrix={matrix}:out_range={values}:flags=bicubic+accurate_rnd+full_chroma_int"
+    tags = f"range={values}:colorspace={colors.matrix or 'unknown'}"
+    tags += f":color_primaries={colors.primaries or 'unknown'}:color_trc={colors.transfer or 'unknown'}"
+    aspect = look.pixel_aspect.limit_denominator(_SAR_LIMIT)
+    shape = f"setsar={aspect.numerator}/{aspect.denominator}:max={_SAR_LIMIT}"
+    return f"{scale},format={_pixel_format(codec, height, width)},setparams={tags},{shape}"
 
 
 def _pixel_format(codec: str, height: int, width: int) -> str:

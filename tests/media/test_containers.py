@@ -1,0 +1,260 @@
+"""Every container: the frames and times that ffmpeg presents, in and out again with sound, colours and shape."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.media.containers import NAMES, Presented, ffmpeg, make, make_master, present
+from uniref.core.errors import MediaError, UsageError
+from uniref.inference.prompts import Objects
+from uniref.inference.results import FrameResult
+from uniref.inference.sinks import SINKS, Context
+from uniref.media.source import Selection, Source
+from uniref.media.video_read import VideoFile, why_not_decord, why_not_indexed
+
+# read through decord; everything else through ffmpeg
+FAST = {"plain.mp4", "one-key-frame.mov", "no-edit-list.mp4", "hevc.mp4", "hevc-open-gop.mkv", "av1.mp4", "h264.mkv"}
+FAST |= {
+    "fragmented.mp4",
+    "short-sound.mp4",
+    "variable-rate.mp4",
+    "variable-rate.mkv",
+    "hd-colours.mp4",
+    "full-range.mp4",
+}
+FAST |= {
+    "wide-gamut.mkv",
+    "rgb.mkv",
+    "anamorphic.mp4",
+    "two-sounds.mkv",
+    "turned.mp4",
+    "upside-down.mov",
+    "trimmed.mkv",
+}
+FAST |= {"late-video.mp4", "late-video.mkv", "late-sound.mp4", "cover-first.mp4"}
+
+
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_master(tmp_path_factory.mktemp("master") / "master.mkv")
+
+
+def write(source: Source, folder: Path, kind: str, selection: Selection | None = None) -> list[str]:
+    """Write an output of frames in which nothing is found; returns the warnings."""
+    selection = selection or Selection()
+    warnings: list[str] = []
+    folder.mkdir(exist_ok=True)
+    context = Context(folder, source, Objects({}, {}, {}, [], None), selection.stride, True, warnings.append)
+    sink = SINKS[kind](context)
+    for frame in source.frames(selection):
+        context.first = context.first or frame
+        size = frame.image.shape[:2]
+        sink.write(frame, FrameResult(frame.index, np.zeros(size, np.uint8), {}, {}, {}))
+    sink.close()
+    return warnings
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_container(name: str, master: Path, tmp_path: Path) -> None:
+    path = make(name, tmp_path, master)
+    truth, source = present(path), Source(path)
+    # what is read
+    frames = list(source.frames(Selection()))
+    assert len(frames) == len(truth.times)
+    assert not any(frame.damaged for frame in frames)
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert source.exact_frame_count() == len(frames)
+    difference = np.abs(np.stack([frame.image for frame in frames]).astype(int) - truth.frames)
+    assert difference.max() <= 1
+    assert [frame.seconds for frame in frames] == pytest.approx(truth.times, abs=2e-3)
+    gaps = np.diff([*truth.times])
+    assert [frame.duration for frame in frames[:-1]] == pytest.approx(gaps, abs=3e-3)
+    # by which program
+    assert isinstance(source.video, VideoFile)
+    assert (why_not_decord(source.video.info) is None) == (name in FAST), why_not_decord(source.video.info)
+    # what is written
+    assert write(source, tmp_path / "out", "overlay") == []
+    check_overlay(present(tmp_path / "out" / "overlay.mp4"), truth)
+
+
+def check_overlay(overlay: Presented, truth: Presented) -> None:
+    """The overlay has the source's frames, times, distance of sound and picture, colours and shape."""
+    assert len(overlay.times) == len(truth.times)
+    between = [time - overlay.times[0] for time in overlay.times]
+    assert between == pytest.approx([time - truth.times[0] for time in truth.times], abs=2e-3)
+    assert (overlay.beep is None) == (truth.beep is None)
+    if overlay.beep is not None and truth.beep is not None:
+        assert overlay.beep - overlay.flash == pytest.approx(truth.beep - truth.flash, abs=0.03)
+    # H.264 at quality 18 of small saturated patterns; a wrong matrix or range shifts the mean
+    shift = (overlay.frames.astype(float) - truth.frames).mean((0, 1, 2))
+    assert np.abs(shift).max() < 2.5
+    assert np.abs(overlay.frames.astype(float) - truth.frames).mean() < 9
+    assert overlay.aspect == truth.aspect
+    if truth.tags["matrix"] == "gbr":  # frames that were RGB become BT.709, and say so
+        assert overlay.tags["matrix"] == "bt709"
+    else:
+        assert overlay.tags["matrix"] == truth.tags["matrix"]
+        assert overlay.tags["primaries"] == truth.tags["primaries"]
+        assert (overlay.tags["range"] == "pc") == (truth.tags["range"] == "pc")
+
+
+@pytest.mark.parametrize("name", ["webp", "apng", "png", "avif"])
+def test_animated_pictures_are_videos(name: str, master: Path, tmp_path: Path) -> None:
+    codec = {"webp": "libwebp_anim", "avif": "libaom-av1"}.get(name, "apng")
+    path, lossless = tmp_path / f"moving.{name}", ["-lossless", "1"] if name == "webp" else []
+    more = (
+        ["-crf", "0", "-cpu-used", "8", "-pix_fmt", "yuv444p"] if name == "avif" else ["-f", "apng"] * (codec == "apng")
+    )
+    ffmpeg("-i", master, "-an", "-c:v", codec, *lossless, *more, path)
+    source = Source(path)
+    assert source.kind == "video"
+    frames, truth = list(source.frames(Selection())), present(master)
+    assert len(frames) == source.frame_count == len(truth.times)
+    difference = np.abs(np.stack([f.image for f in frames]).astype(int) - truth.frames)
+    assert difference.mean() < 3
+    assert [f.seconds for f in frames] == pytest.approx(truth.times, abs=0.01)
+    assert [f.index for f in source.frames(Selection("0.5s", "1.0s"))] == list(range(6, 12))
+    assert write(source, tmp_path / "out", "overlay") == []
+    overlay = present(tmp_path / "out" / "overlay.mp4")
+    assert overlay.times == pytest.approx(truth.times, abs=0.01)
+    assert np.abs((overlay.frames.astype(float) - truth.frames).mean((0, 1, 2))).max() < 2.5
+
+
+def test_a_still_picture_of_those_kinds_is_an_image(picture: np.ndarray, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("a.webp", "a.png", "a.avif", "a.gif"):
+        Image.fromarray(picture).save(tmp_path / name)
+        assert Source(tmp_path / name).kind == "image"
+
+
+def test_an_animation_that_breaks_off(master: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.webp"
+    ffmpeg("-i", master, "-an", "-c:v", "libwebp_anim", path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    try:
+        source = Source(path)
+    except MediaError as error:
+        assert "cut.webp" in str(error)
+        assert "\n" not in str(error)
+    else:
+        frames = list(source.frames(Selection()))
+        assert 0 < len(frames) < 24
+        assert source.video is not None
+        assert len(frames) + source.video.tail_lost == 24
+
+
+@pytest.mark.parametrize(("kind", "file"), [("webm", "cutout.webm"), ("prores", "cutout.mov"), ("gif", "overlay.gif")])
+@pytest.mark.parametrize("name", ["hd-colours.mp4", "variable-rate.mp4", "anamorphic.mp4", "camera.mts", "rgb.mkv"])
+def test_other_outputs_keep_frames_times_colours_and_shape(
+    name: str, kind: str, file: str, master: Path, tmp_path: Path
+) -> None:
+    path = make(name, tmp_path, master)
+    truth = present(path)
+    assert write(Source(path), tmp_path / "out", kind) == []
+    written = present(tmp_path / "out" / file)
+    assert len(written.times) == len(truth.times)
+    between = [time - truth.times[0] for time in truth.times]
+    assert written.times == pytest.approx(between, abs=0.011 if kind == "gif" else 2e-3)
+    if kind == "gif":
+        assert np.abs(written.frames.astype(float) - truth.frames).mean() < 12  # 256 colours
+        return
+    assert written.aspect == truth.aspect
+    assert written.tags["matrix"] == ("bt709" if truth.tags["matrix"] == "gbr" else truth.tags["matrix"])
+    assert written.tags["range"] in ("tv", "unknown")
+    # nothing is found in these frames, but their colours stay under the transparency
+    assert np.abs((written.frames.astype(float) - truth.frames).mean((0, 1, 2))).max() < 3
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.mp4", "trimmed.mp4", "broadcast-h264.ts", "dvd.vob", "xvid-b-frames.avi", "h264.mkv"]
+)
+def test_sound_of_a_part_stays_with_its_picture(name: str, master: Path, tmp_path: Path) -> None:
+    path = make(name, tmp_path, master)
+    truth = present(path)
+    first = next(i for i, time in enumerate(truth.times) if time > 0.2)
+    assert write(Source(path), tmp_path / "out", "overlay", Selection(str(first), str(first + 20))) == []
+    overlay = present(tmp_path / "out" / "overlay.mp4")
+    assert truth.beep is not None
+    assert overlay.beep is not None
+    assert overlay.times[0] == 0
+    assert overlay.flash == pytest.approx(truth.flash - truth.times[first], abs=2e-3)
+    assert overlay.beep - overlay.flash == pytest.approx(truth.beep - truth.flash, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["broadcast-h264.ts", "xvid-b-frames.avi", "vp9.webm", "late-video.mp4"])
+def test_a_part_by_time_and_stride(name: str, master: Path, tmp_path: Path) -> None:
+    path = make(name, tmp_path, master)
+    truth, source = present(path), Source(path)
+    frames = list(source.frames(Selection("0.9s", None, 3)))
+    wanted = [i for i, time in enumerate(truth.times) if time > 0.899][::3]
+    assert [frame.index for frame in frames] == wanted
+    assert all(np.abs(f.image.astype(int) - truth.frames[f.index]).max() <= 1 for f in frames)
+    with pytest.raises(UsageError, match="after its end"):
+        list(source.frames(Selection("99")))
+
+
+@pytest.mark.parametrize("name", ["two-sizes.mp4", "two-sizes.ts"])
+def test_a_change_of_size_is_told(name: str, master: Path, tmp_path: Path) -> None:
+    source = Source(make(name, tmp_path, master))
+    assert {frame.image.shape for frame in source.frames(Selection())} == {(64, 96, 3)}
+    assert source.video is not None
+    assert source.video.resized == "48 x 32 from frame 24 on"
+
+
+@pytest.mark.parametrize(
+    "name", ["10:30.mp4", "http:clip.mp4", "-i.mp4", "100%d.mp4", "it's a [clip].mp4", "日本.mp4", b"caf\xe9.mp4"]
+)
+@pytest.mark.parametrize("origin", ["plain.mp4", "broadcast-h264.ts"])
+def test_any_file_name(name: str | bytes, origin: str, master: Path, tmp_path: Path, monkeypatch) -> None:
+    path = make(origin, tmp_path, master).rename(tmp_path / os.fsdecode(name))
+    monkeypatch.chdir(tmp_path)
+    source = Source(Path(path.name))
+    assert len(list(source.frames(Selection()))) == 24
+    assert write(source, Path("out"), "overlay") == []
+    assert present(tmp_path / "out" / "overlay.mp4").beep == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "broadcast-h264.ts", "xvid-b-frames.avi", "dvd.vob", "h264.mkv"])
+def test_damage_is_told_and_nothing_else(name: str, master: Path, tmp_path: Path) -> None:
+    path = make(name, tmp_path, master)
+    whole = len(present(path).times)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 800] = np.random.default_rng(0).bytes(800)
+    path.write_bytes(data)
+    left = len(present(path).times)
+    frames = list(Source(path).frames(Selection()))
+    assert sum(not frame.damaged for frame in frames) == left
+    assert len(frames) <= whole
+    seconds = [frame.seconds for frame in frames]
+    assert seconds == sorted(set(seconds))
+
+
+def test_pictures_and_texts_are_no_videos(tmp_path: Path, picture: np.ndarray) -> None:
+    """What ffmpeg would take for a video, but nobody else."""
+    from PIL import Image
+
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    (tmp_path / "notes.txt").write_text("some notes\n" * 100)
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile a.png\n")
+    for name in ("a.png", "notes.txt", "list.ffconcat"):
+        with pytest.raises(MediaError, match="not a video"):
+            VideoFile(tmp_path / name)
+
+
+def test_the_reasons(master: Path, tmp_path: Path) -> None:
+    """Why a file is left to ffmpeg."""
+
+    def why(name: str) -> tuple[str | None, str | None]:
+        info = VideoFile(make(name, tmp_path, master)).info
+        return why_not_indexed(info), why_not_decord(info)
+
+    assert why("plain.mp4") == (None, None)
+    assert why("trimmed.mp4") == ("edit list", "edit list")
+    assert why("two-sizes.mp4") == (None, "size or format changes inside the stream")
+    assert why("camera.mts") == ("container mpegts", "container mpegts")
+    assert why("vp9.webm") == (None, "codec vp9")
+    assert why("vp8-hidden-frames.webm") == ("codec vp8", "codec vp8")
