@@ -110,12 +110,13 @@ def test_animated_pictures_are_videos(name: str, master: Path, tmp_path: Path) -
     ffmpeg("-i", master, "-an", "-c:v", codec, *lossless, *more, path)
     source = Source(path)
     assert source.kind == "video"
-    frames, truth = list(source.frames(Selection())), present(master)
+    frames = list(source.frames(Selection()))
+    truth = present(master if name == "avif" else path)  # ffmpeg shows the first frame of an AVIF alone
     assert len(frames) == source.frame_count == len(truth.times)
     difference = np.abs(np.stack([f.image for f in frames]).astype(int) - truth.frames)
-    assert difference.mean() < 3
+    assert difference.mean() < (5 if name == "avif" else 1)
     assert [f.seconds for f in frames] == pytest.approx(truth.times, abs=0.01)
-    assert [f.index for f in source.frames(Selection("0.5s", "1.0s"))] == list(range(6, 12))
+    assert [f.index for f in source.frames(Selection("0.4s", "0.9s"))] == list(range(5, 11))
     assert write(source, tmp_path / "out", "overlay") == []
     overlay = present(tmp_path / "out" / "overlay.mp4")
     assert overlay.times == pytest.approx(truth.times, abs=0.01)
@@ -130,20 +131,16 @@ def test_a_still_picture_of_those_kinds_is_an_image(picture: np.ndarray, tmp_pat
         assert Source(tmp_path / name).kind == "image"
 
 
-def test_an_animation_that_breaks_off(master: Path, tmp_path: Path) -> None:
-    path = tmp_path / "cut.webp"
-    ffmpeg("-i", master, "-an", "-c:v", "libwebp_anim", path)
+@pytest.mark.parametrize("name", ["cut.webp", "cut.apng", "cut.gif"])
+def test_an_animation_that_breaks_off(name: str, master: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    ffmpeg("-i", master, "-an", *(["-c:v", "libwebp_anim"] if name == "cut.webp" else []), path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    try:
-        source = Source(path)
-    except MediaError as error:
-        assert "cut.webp" in str(error)
-        assert "\n" not in str(error)
-    else:
-        frames = list(source.frames(Selection()))
-        assert 0 < len(frames) < 24
-        assert source.video is not None
-        assert len(frames) + source.video.tail_lost == 24
+    source = Source(path)
+    frames = list(source.frames(Selection()))
+    assert 10 < len(frames) < 20
+    assert source.video is not None
+    assert source.video.lacks_end or len(frames) + source.video.tail_lost == 24
 
 
 @pytest.mark.parametrize(("kind", "file"), [("webm", "cutout.webm"), ("prores", "cutout.mov"), ("gif", "overlay.gif")])

@@ -368,12 +368,17 @@ def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> decord.VideoRead
 
 
 def lacks_end(path: Path) -> bool:
-    """Whether a GIF, which announces no length, ends without its end mark."""
+    """Whether an animated picture, which announces no length, ends before its end mark."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(6) not in (b"GIF87a", b"GIF89a"):
-            return False
-        file.seek(-min(64, path.stat().st_size), 2)
-        return not file.read().rstrip(b"\0").endswith(b";")
+        head = file.read(12)
+        file.seek(-min(64, size), 2)
+        tail = file.read()
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return not tail.rstrip(b"\0").endswith(b";")
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        return int.from_bytes(head[4:8], "little") + 8 > size
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in tail
 
 
 def _rgb(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
