@@ -207,10 +207,10 @@ class VideoFile:
         stop = len(times) if last is None else min(last, len(times))
         image: npt.NDArray[np.uint8] | None = None
         expected = first
-        for index, decoded in self._decoded(range(first, stop, stride), times):
-            # frames in between could not be decoded
+        for index, decoded, faults in self._decoded(range(first, stop, stride), times):
+            # frames in between could not be decoded, or, if nothing was wrong, are not meant to be shown
             before = image if image is not None else np.zeros_like(decoded)
-            for lost in range(expected, index, stride):
+            for lost in range(expected, index, stride) if faults else ():
                 yield self._frame(lost, before, times, damaged=True)
             image = decoded
             expected = index + stride
@@ -226,8 +226,10 @@ class VideoFile:
         duration = times[index + 1] - times[index] if index + 1 < len(times) else 1 / self.fps
         return SourceFrame(index, f"{index:05d}", image, float(times[index]), float(duration), damaged)
 
-    def _decoded(self, wanted: range, times: npt.NDArray[np.float64]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-        """Index and image of the wanted frames that can be decoded."""
+    def _decoded(
+        self, wanted: range, times: npt.NDArray[np.float64]
+    ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int]]:
+        """Index, image and number of faults so far, of the wanted frames that can be decoded."""
         for index in wanted:
             if self._reader is None:
                 yield from self._decoded_by_ffmpeg(range(index, wanted.stop, wanted.step), times)
@@ -239,7 +241,7 @@ class VideoFile:
                 self._reader = None
                 yield from self._decoded_by_ffmpeg(range(index, wanted.stop, wanted.step), times, seek=False)
                 return
-            yield index, image
+            yield index, image, 0
 
     def _next_of_decord(self, index: int) -> npt.NDArray[np.uint8]:
         assert self._reader is not None
@@ -255,7 +257,7 @@ class VideoFile:
 
     def _decoded_by_ffmpeg(
         self, wanted: range, times: npt.NDArray[np.float64], seek: bool = True
-    ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int]]:
         if not wanted:
             return
         start = float(times[wanted.start]) - _SEEK_MARGIN
@@ -267,7 +269,7 @@ class VideoFile:
             index = int(np.abs(times - frame.seconds).argmin())
             if index in wanted:
                 self._note_size(index, frame)
-                yield index, frame.image
+                yield index, frame.image, frame.errors + (self.info.packets.error is not None)
                 wanted = range(index + wanted.step, wanted.stop, wanted.step)
                 if not wanted:
                     return
@@ -299,12 +301,10 @@ class VideoFile:
         gaps = _Gaps(self.info, 1 / self.fps)
         before: npt.NDArray[np.uint8] | None = None
         for frame in decode(self.path, None, self._filters):
-            if before is not None:
-                for lost in gaps.lost_before(frame):
-                    yield index, clock.tick(lost), before, True
-                    index += 1
-            else:
-                gaps.lost_before(frame)
+            for lost in gaps.lost_before(frame):
+                assert before is not None  # there is no gap before the first frame
+                yield index, clock.tick(lost), before, True
+                index += 1
             self._note_size(index, frame)
             before = frame.image
             yield index, clock.tick(frame.seconds), frame.image, False
