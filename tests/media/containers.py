@@ -77,6 +77,7 @@ CONTAINERS: dict[str, list[str]] = {
     "bitstream.h264": [*B_FRAMES, "-an"],
     "bitstream.hevc": ["-c:v", "libx265", "-x265-params", "log-level=none", "-an"],
     "bitstream.m2v": ["-r", "25", "-c:v", "mpeg2video", "-q:v", "2", "-bf", "2", "-an"],
+    "bitstream.mjpeg": ["-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-an"],
     "frames.y4m": ["-an"],
     "frames.ivf": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-an"],
     "animation.gif": ["-an"],
@@ -97,6 +98,10 @@ CONTAINERS: dict[str, list[str]] = {
         *("-r", "25", "-vf", "setsar=64/45", "-c:v", "mpeg2video", "-q:v", "2", "-bf", "2"),
         *("-c:a", "ac3", "-f", "dvd"),
     ],
+    "slow.mp4": [*B_FRAMES, *AAC, "-r", "5"],
+    "ntsc.mp4": [*B_FRAMES, *AAC, "-r", "60000/1001"],
+    "fast.mkv": [*B_FRAMES, *AAC, "-r", "480"],
+    "camera-clock.mp4": [*B_FRAMES, *AAC, "-r", "30", "-video_track_timescale", "10000000"],
     "two-sounds.mkv": [*B_FRAMES, "-map", "0:v", "-map", "0:a", "-map", "0:a", "-c:a:0", "aac", "-c:a:1", "flac"],
 }
 
@@ -107,6 +112,8 @@ COPIES: dict[str, tuple[str, list[str], list[str]]] = {
     "trimmed.mkv": ("plain.mp4", ["-ss", "0.7"], []),
     "trimmed-negative.mkv": ("plain.mp4", ["-ss", "0.7"], ["-avoid_negative_ts", "disabled"]),
     "turned.mp4": ("anamorphic.mp4", ["-display_rotation", "90"], []),
+    "mirrored.mp4": ("plain.mp4", ["-display_rotation", "0", "-display_hflip"], []),
+    "askew.mp4": ("plain.mp4", ["-display_rotation", "37"], []),
     "upside-down.mov": ("plain.mp4", ["-display_rotation", "180"], []),
     "playlist.m3u8": ("broadcast-h264.ts", [], ["-f", "hls", "-hls_time", "1", "-hls_list_size", "0"]),
 }

@@ -15,25 +15,13 @@ from uniref.media.source import Selection, Source
 from uniref.media.video_read import VideoFile, why_not_decord, why_not_indexed
 
 # read through decord; everything else through ffmpeg
-FAST = {"plain.mp4", "one-key-frame.mov", "no-edit-list.mp4", "hevc.mp4", "hevc-open-gop.mkv", "av1.mp4", "h264.mkv"}
-FAST |= {
-    "fragmented.mp4",
-    "short-sound.mp4",
-    "variable-rate.mp4",
-    "variable-rate.mkv",
-    "hd-colours.mp4",
-    "full-range.mp4",
+FAST = {
+    *("plain.mp4", "one-key-frame.mov", "fragmented.mp4", "no-edit-list.mp4", "hevc.mp4", "hevc-open-gop.mkv"),
+    *("av1.mp4", "h264.mkv", "short-sound.mp4", "variable-rate.mp4", "variable-rate.mkv", "hd-colours.mp4"),
+    *("full-range.mp4", "wide-gamut.mkv", "rgb.mkv", "anamorphic.mp4", "two-sounds.mkv", "trimmed.mkv", "slow.mp4"),
+    *("ntsc.mp4", "fast.mkv", "camera-clock.mp4", "late-video.mp4", "late-video.mkv", "late-sound.mp4"),
+    "cover-first.mp4",
 }
-FAST |= {
-    "wide-gamut.mkv",
-    "rgb.mkv",
-    "anamorphic.mp4",
-    "two-sounds.mkv",
-    "turned.mp4",
-    "upside-down.mov",
-    "trimmed.mkv",
-}
-FAST |= {"late-video.mp4", "late-video.mkv", "late-sound.mp4", "cover-first.mp4"}
 
 
 @pytest.fixture(scope="session")

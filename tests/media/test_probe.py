@@ -46,4 +46,4 @@ def test_a_video_stream(line: str) -> None:
     assert (video.pixel_format, video.size, video.pixel_aspect, video.fps) == (pixel_format, size, aspect, fps)
     assert video.colors == ColorTags(*colors, full)
     assert video.rotation == 270
-    assert audio.rotation == 0
+    assert audio.rotation is None

@@ -25,6 +25,7 @@ NO_TIME = np.iinfo(np.int64).min
 _ENOUGH = 1000  # bytes of messages
 _KEY, _DISCARD = 1, 4  # AV_PKT_FLAG_KEY, AV_PKT_FLAG_DISCARD
 _PICTURES = re.compile(r"_pipe$|^(image2|tty|concat|dash|imf|libgme)$")  # what ffmpeg calls video, but nobody else
+_JPEGS = (".mjpeg", ".mjpg")  # one JPEG after the other; no picture is called so
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.M)
 _DURATION = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 _STREAM = re.compile(r"^ *Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.M)
@@ -88,8 +89,8 @@ class VideoInfo:
     pixel_format: str
     stored_size: tuple[int, int]
     """(height, width) before the frame is turned upright."""
-    rotation: int
-    """Degrees that a player turns the frame by."""
+    rotation: int | None
+    """Degrees that a player turns the frame by, as far as ffmpeg says: it may mirror it besides. None = as stored."""
     pixel_aspect: Fraction
     """Width of a pixel as shown (upright) over its height."""
     colors: ColorTags
@@ -117,7 +118,8 @@ def probe(path: Path) -> VideoInfo:
     _, text = run_ffmpeg(input_arguments(path))
     container, streams = _INPUT.search(text), _streams(text)
     videos = [s for s in streams if s.kind == "Video" and "(attached pic)" not in s.text]
-    if container is None or _PICTURES.search(container[1].split(",")[0]) or not videos:
+    odd = container is None or (_PICTURES.search(container[1].split(",")[0]) and path.suffix.lower() not in _JPEGS)
+    if container is None or odd or not videos:
         raise MediaError(f"{path}: is not a video that can be read (damaged, or no video stream)")
     video = min(videos, key=lambda stream: stream.index)
     audio = [s.text for s in streams if s.kind == "Audio"]
@@ -136,7 +138,7 @@ def probe(path: Path) -> VideoInfo:
         pixel_format=video.pixel_format,
         stored_size=(height, width),
         rotation=video.rotation,
-        pixel_aspect=1 / aspect if video.rotation % 180 == 90 else aspect,
+        pixel_aspect=1 / aspect if video.rotation in (90, 270) else aspect,
         colors=_VP8_COLORS if codec == "vp8" and video.colors.matrix is None else video.colors,
         fps=video.fps,
         seconds=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0,
@@ -161,9 +163,9 @@ class _Stream:
         return (int(match[2]), int(match[1])) if match else (0, 0)
 
     @property
-    def rotation(self) -> int:
+    def rotation(self) -> int | None:
         match = _ROTATION.search(self.details)
-        return round(float(match[1])) % 360 if match else 0
+        return round(float(match[1])) % 360 if match else None
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -28,7 +28,7 @@ from uniref.media.video_hdr import can_tone_map, tone_mapping
 EXTENSIONS = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".flv", ".f4v"),
     *(".ts", ".mts", ".m2ts", ".m2t", ".3gp", ".3g2", ".ogv", ".ogg", ".mxf", ".dv", ".y4m", ".m2v", ".mpv"),
-    *(".h264", ".264", ".avc", ".hevc", ".h265", ".265", ".ivf", ".obu", ".m3u8"),
+    *(".h264", ".264", ".avc", ".hevc", ".h265", ".265", ".ivf", ".obu", ".m3u8", ".mjpeg", ".mjpg"),
 )
 
 _DEFAULT_FPS = 25.0
@@ -72,6 +72,8 @@ def why_not_decord(info: VideoInfo) -> str | None:
         return "size or format changes inside the stream"
     if info.packets.error:
         return "damaged"
+    if info.rotation is not None:
+        return "display matrix"  # decord turns frames, but does not mirror them
     if info.video_streams > 1:
         return "several video streams"
     return "high dynamic range" if info.hdr else None
