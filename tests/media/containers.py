@@ -195,8 +195,10 @@ class Presented:
 
     @property
     def flash(self) -> float:
-        """When the first bright frame is shown."""
-        return next(t for t, frame in zip(self.times, self.frames, strict=True) if frame.mean() > 235)
+        """When the first frame is shown whose middle is white."""
+        rows, columns = (slice(size // 4, size - size // 4) for size in self.frames.shape[1:3])
+        middle = self.frames[:, rows, columns].mean((1, 2, 3))
+        return next(time for time, light in zip(self.times, middle, strict=True) if light > 235)
 
 
 def present(path: Path) -> Presented:

@@ -66,17 +66,15 @@ def why_not_decord(info: VideoInfo) -> str | None:
     """Why decord is not known to give the same frames and times as ffmpeg; None where it is."""
     if reason := why_not_indexed(info):
         return reason
-    if info.codec not in _DECORD_CODECS:
-        return f"codec {info.codec}"
-    if not info.packets.steady:
-        return "size or format changes inside the stream"
-    if info.packets.error:
-        return "damaged"
-    if info.rotation is not None:
-        return "display matrix"  # decord turns frames, but does not mirror them
-    if info.video_streams > 1:
-        return "several video streams"
-    return "high dynamic range" if info.hdr else None
+    reasons = {
+        f"codec {info.codec}": info.codec not in _DECORD_CODECS,
+        "size or format changes inside the stream": not info.packets.steady,
+        "damaged": info.packets.error is not None,
+        "several video streams": info.video_streams > 1,
+        "display matrix": info.rotation is not None,  # decord turns frames, but does not mirror them
+        "high dynamic range": info.hdr,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 class VideoFile:
