@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -33,10 +34,21 @@ TIE = 5e-6
 single bit apart); and a query's place decides its learnt content."""
 
 
-@pytest.mark.parametrize("name", ["ris", "detection", "fss", "vos", "rvos_lang", "rvos_lang_mask", "pretrain"])
+def _further() -> list[str]:
+    """Loss batches beside the further cases: "more/loss_fss_new.npz" is "more/fss_new"."""
+    folder = Path(os.environ.get("UNIREF_GOLDEN", "none")) / "more"
+    return [f"more/{path.stem.removeprefix('loss_')}" for path in sorted(folder.glob("loss_*.npz"))]
+
+
+@pytest.mark.parametrize(
+    "name", ["ris", "detection", "fss", "vos", "rvos_lang", "rvos_lang_mask", "pretrain", *_further()]
+)
 def test_losses(name: str, golden: Golden, golden_folder: Path, converted: Callable[[str], Path]) -> None:
-    arrays = golden(f"loss_{name}")
-    expected = json.loads((golden_folder / f"loss_{name}.json").read_text())
+    folder, _, name = name.rpartition("/")
+    stem = str(Path(folder) / f"loss_{name}")
+    arrays = golden(stem)
+    expected = json.loads((golden_folder / f"{stem}.json").read_text())
+    name = name.removesuffix("_new")
     bundle = load_bundle(converted("pre_r50" if name == "pretrain" else "r50"))
     batch = make_batch(name, arrays, bundle.tokenizer)
     learner = Learner(bundle.model, LossConfig(auxiliary_masks=name != "pretrain")).eval()

@@ -10,6 +10,15 @@ def test_worked_by_hand() -> None:
     assert merge_labels(p, [7, 200]).tolist() == [[0, 7, 200, 7, 7]]
 
 
+def test_ties_go_to_the_lowest_id_as_a_number() -> None:
+    """Whatever the order of the rows, which is that of the ids as text."""
+    p = torch.tensor([[[0.9, 0.2, 0.5]], [[0.9, 0.9, 0.5]], [[0.1, 0.9, 0.5]]])
+    assert merge_labels(p, [100, 20, 9]).tolist() == [[20, 9, 9]]
+    assert merge_labels(p, [9, 20, 100]).tolist() == [[9, 20, 9]]
+    # the background wins against objects that are as probable
+    assert merge_labels(torch.full((1, 1, 1), 0.5), [3]).tolist() == [[0]]
+
+
 def test_one_object_is_more_probable_than_not() -> None:
     p = torch.tensor([[[0.5, 0.50001, 0.49999]]])
     assert merge_labels(p, [1]).tolist() == [[0, 1, 0]]

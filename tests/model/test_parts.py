@@ -5,7 +5,7 @@ import torch
 
 from tests.tiny import TINY_BERT, tiny_config
 from uniref.core.errors import UsageError
-from uniref.model.backbone import Backbone, Projection, level_padding
+from uniref.model.backbone import Backbone, Projection, level_padding, level_paddings
 from uniref.model.mask_encoder import CBAM, MaskEncoder
 from uniref.model.mask_head import MaskHead
 from uniref.model.position import box_positions, pixel_positions
@@ -74,6 +74,18 @@ def test_level_padding_is_nearest() -> None:
     small = level_padding(padding, (8, 12))
     assert (~small[0, :, 0]).sum() == 5
     assert (~small[0, 0]).sum() == 7
+
+
+def test_further_levels_are_padded_like_the_stride_8_level() -> None:
+    """As in the released system: from the images' own padding, a row or column more would count as padded."""
+    padding = torch.ones(1, 160, 160, dtype=torch.bool)
+    padding[:, :150, :50] = False
+    maps = [torch.zeros(1, 1, -(-160 // s), -(-160 // s)) for s in (8, 16, 32, 64)]
+    found = level_paddings(padding, maps)
+    for level, paddings in zip(maps[:3], found[:3], strict=True):
+        assert torch.equal(paddings, level_padding(padding, (level.shape[-2], level.shape[-1])))
+    assert torch.equal(found[3], level_padding(found[0], (3, 3)))
+    assert not torch.equal(found[3], level_padding(padding, (3, 3)))
 
 
 def test_positions_are_normalised_over_the_unpadded_part() -> None:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from uniref.ops.matmul import fast_matmul, onednn_is_exact
@@ -15,8 +16,17 @@ def test_the_switch_is_put_back() -> None:
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     before = getattr(matmul, "fp32_precision", None)
     try:
-        with fast_matmul(torch.device("cpu"), bfloat16_is_fine=True):
+        with fast_matmul(torch.device("cpu")):
             raise RuntimeError
     except RuntimeError:
         pass
     assert getattr(matmul, "fp32_precision", None) == before
+
+
+def test_a_processor_that_would_round_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with matrix tiles do, where the switch is on."""
+    monkeypatch.setattr("uniref.ops.matmul.onednn_is_exact", lambda: False)
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    before = getattr(matmul, "fp32_precision", None)
+    with fast_matmul(torch.device("cpu")):
+        assert getattr(matmul, "fp32_precision", None) == before

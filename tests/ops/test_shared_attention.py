@@ -58,3 +58,57 @@ def test_bfloat16_errs_by_a_fraction_of_what_attention_adds(spread: float, limit
     plain_result = torch.einsum("qhk,nkc->nqhc", plain, values.bfloat16()).flatten(2).double()
     assert error < limit
     assert error < (plain_result - written_out(query, keys, values)).abs().max()
+
+
+@pytest.fixture
+def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU that multiplies bfloat16 in hardware; others do the same, slowly."""
+    monkeypatch.setattr(shared_attention, "cpu_has_bfloat16", lambda: True)
+
+
+def layer(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, torch.nn.Linear]:
+    """Of the sizes of the real ones: 8 heads, 256 channels, attention spread over all keys; and the projection."""
+    generator = torch.Generator().manual_seed(seed)
+    query, keys, values = (
+        torch.randn(shape, generator=generator) for shape in ((60, 8, 256), (900, 256), (1, 900, 256))
+    )
+    out = torch.nn.Linear(8 * 256, 256)
+    with torch.no_grad():
+        out.weight.copy_(torch.randn(256, 2048, generator=generator) * 2048**-0.5)
+    return query * 0.25, keys, values + 1, out
+
+
+@torch.no_grad()
+def relative_error(rounded: bool) -> float:
+    """Of the projected attention, against float64."""
+    query, keys, values, out = layer()
+    found = shared_key_attention(query, keys, values, SCALE, lambda x: out(x.flatten(2)), rounded)
+    exact = written_out(query, keys, values) @ out.weight.double().T + out.bias.double()
+    return float((found - exact).norm() / exact.norm())
+
+
+def test_the_error_of_a_whole_layer_in_float32() -> None:
+    assert relative_error(rounded=False) < 5e-6
+
+
+@pytest.mark.usefixtures("with_bfloat16")
+def test_the_error_of_a_whole_layer_with_bfloat16_products() -> None:
+    """Ten times as much where the products that are meant to be float32 are rounded as well."""
+    assert relative_error(rounded=True) < 5e-4
+
+
+@pytest.mark.usefixtures("with_bfloat16")
+@pytest.mark.parametrize("rounded", [False, True])
+def test_float32_products_are_never_permitted_to_round(rounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On processors whose oneDNN would round them (matrix tiles), the switch stays off around `finish`."""
+    monkeypatch.setattr("uniref.ops.matmul.onednn_is_exact", lambda: False)
+    switch = getattr(torch.backends.mkldnn, "matmul", None)
+    before, seen = getattr(switch, "fp32_precision", None), []
+
+    def finish(x: Tensor) -> Tensor:
+        seen.append(getattr(switch, "fp32_precision", None))
+        return x.flatten(2)
+
+    query, keys, values = sample()
+    shared_key_attention(query, keys, values, SCALE, finish, rounded)
+    assert set(seen) == {before}

@@ -143,17 +143,19 @@ def draw_image_transform(rng: np.random.Generator, size: Size, config: AugmentCo
 def draw_clip_transforms(
     rng: np.random.Generator, size: Size, config: AugmentConfig, frames: int, may_crop: bool = True
 ) -> list[Transform]:
-    """For the frames of one clip: perhaps a crop, each frame for itself; then one resize and one flip for all.
+    """For the frames of one clip: perhaps a crop, then one resize and one flip for all.
 
-    The short side is the same in all frames; after different crops their long sides differ.
+    Whether there is a crop is drawn once per clip, its region for each frame. The short side is the same in all frames;
+    after different crops their long sides differ.
     """
     flip = rng.random() < config.flip
     short_side = _one_of(rng, config.short_sides)
+    cropped = rng.random() < config.crop and may_crop
     transforms = []
     for _ in range(frames):
         steps: list[Step] = []
         seen = size
-        if rng.random() < config.crop and may_crop:
+        if cropped:
             crop = _draw_crop(rng, size, config)
             steps.append(crop)
             seen = crop.size

@@ -59,7 +59,10 @@ def _given(
     """Objects given by masks: a label map of their ids."""
     short, long = benchmark.protocol.sides
     trackers = [
-        predictor.track(score_threshold=benchmark.protocol.threshold, short_side=short, long_side=long) for _ in cases
+        predictor.track(
+            score_threshold=benchmark.protocol.threshold, short_side=short, long_side=long, exact_masks=False
+        )
+        for _ in cases
     ]
     masks = [given_masks(benchmark, case) for case in cases]
     for t, image in frames:

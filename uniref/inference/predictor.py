@@ -199,6 +199,7 @@ class Predictor:
         score_threshold: float = 0.3,
         short_side: Side = "default",
         long_side: Side = "default",
+        exact_masks: bool = True,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video, frame by frame; memory does not grow with its length (SPEC section 7).
 
@@ -213,6 +214,8 @@ class Predictor:
                 protocols use 0.3 (texts, DAVIS), 0.4 (YouTube-VOS, MOSE) and 0.5 (LVOS).
             short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps it. For
                 a SAM model as in `segment_image`.
+            exact_masks: In the frame where a mask is given, put out that mask itself. False: put out, as the released
+                system does and `uniref eval` with it, the mask after its way to the network's resolution and back.
 
         Yields:
             One result a frame, as soon as it is ready.
@@ -225,7 +228,7 @@ class Predictor:
         if not texts and not given:
             raise UsageError("segment_video: give at least one text or mask")
         numbered = number_texts(texts, {i for objects in given.values() for i in objects})
-        tracker = self.track(numbered, None, propagate, score_threshold, short_side, long_side)
+        tracker = self.track(numbered, None, propagate, score_threshold, short_side, long_side, exact_masks)
         return _track(tracker, frames, given)
 
     def track(
@@ -236,13 +239,14 @@ class Predictor:
         score_threshold: float = 0.3,
         short_side: Side = "default",
         long_side: Side = "default",
+        exact_masks: bool = True,
     ) -> VideoTracker:
         """A tracker whose `step(image, masks)` takes one frame at a time, for live sources.
 
         Args:
             texts: Object id -> text.
             support: Object id -> support images with masks; every frame is searched by itself.
-            propagate, score_threshold, short_side, long_side: As for `segment_video`.
+            propagate, score_threshold, short_side, long_side, exact_masks: As for `segment_video`.
 
         Raises:
             UsageError: An id is out of range, a text has no words, or an array has the wrong form.
@@ -256,6 +260,7 @@ class Predictor:
             score_threshold=score_threshold,
             short_side=sides[0],
             long_side=sides[1],
+            exact_masks=exact_masks,
         )
 
     def _sides(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:

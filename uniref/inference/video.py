@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from uniref.core.errors import UsageError
 from uniref.inference.merge import merge_labels
-from uniref.inference.preprocess import BoolMask, UInt8Image, check_image, check_mask
+from uniref.inference.preprocess import BoolMask, UInt8Image, check_image, check_mask, resize_mask
 from uniref.inference.results import FrameResult
 from uniref.inference.segmenter import Found, Frame, Segmenter
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
@@ -75,6 +76,9 @@ class VideoTracker:
     """A best score at or under it means that the object is not in the frame; unused by texts without propagation."""
     short_side: int | None = 480
     long_side: int | None = 1333
+    exact_masks: bool = True
+    """In the frame where a mask is given, put out that mask itself. Else put out what the released system does, which
+    its published scores come from: the mask after its way to the network's resolution and back."""
 
     def __post_init__(self) -> None:
         for number in (*self.texts, *self.supports):
@@ -98,7 +102,7 @@ class VideoTracker:
         Args:
             image: uint8 RGB [H, W, 3].
             masks: Objects given in this frame: id -> mask [H, W], non-zero = the object. A new id is followed from
-                here on; a known one starts again from this mask.
+                here on; a known one starts again from this mask. The result shows it as `exact_masks` says.
             frame: What `encode` made of the image, where several trackers look at the same frames.
 
         Returns:
@@ -116,9 +120,12 @@ class VideoTracker:
             return FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
         frame = frame or self.encode(image)
         if given:
-            stacked = torch.from_numpy(np.stack(list(given.values())))
+            at_input = {n: resize_mask(mask, frame.size) for n, mask in given.items()}
+            stacked = torch.from_numpy(np.stack(list(at_input.values())))
             for number, reference in zip(given, self.segmenter.mask_references(frame, stacked), strict=True):
                 self._objects[number].first = self._objects[number].previous = reference
+            if not self.exact_masks:
+                given = {n: _there_and_back(mask, frame.original) for n, mask in at_input.items()}
         sights = self._look(frame)
         return self._conclude(index, frame, sights, given)
 
@@ -135,7 +142,7 @@ class VideoTracker:
         return {n: check_mask(m, size, f"mask of object {n} in frame {self._index}") for n, m in masks.items()}
 
     def _order(self) -> list[int]:
-        """Objects in the order that the released system merges them: by id, as text."""
+        """Objects in the order in which the released system multiplies and adds them: by id, as text."""
         return sorted(self._objects, key=str)
 
     def _look(self, frame: Frame) -> dict[int, _Sight]:
@@ -197,6 +204,14 @@ class VideoTracker:
             scores={n: sights[n].score for n in numbers},
             boxes={n: sights[n].found.box(sights[n].row, masks[n]) for n in numbers},
         )
+
+
+def _there_and_back(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
+    """A mask at the network's resolution, resized to `size` (height, width) as the released system does."""
+    if mask.shape == size:
+        return mask
+    maps = torch.from_numpy(mask).float()[None, None]
+    return np.asarray(F.interpolate(maps, size=size, mode="bilinear", align_corners=False)[0, 0].numpy() > 0.5)
 
 
 def check_id(number: int) -> None:

@@ -15,6 +15,8 @@ from uniref.core.errors import UsageError
 from uniref.model.swin import pad_before_shift
 from uniref.recipe.model import BackboneConfig
 
+_BACKBONE_LEVELS = 3  # strides 8, 16 and 32
+
 STRIDES = (4, 8, 16, 32)
 
 
@@ -120,6 +122,22 @@ class Projection(nn.Module):
         return levels
 
 
+def level_paddings(padding: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
+    """The images' padding at the size of every level.
+
+    Args:
+        padding: Bool [B, H, W], True = padded.
+        levels: Feature maps [B, C, h, w] at strides 8, 16, 32, 64, ...
+
+    Returns:
+        One bool [B, h, w] per level. Those of the backbone's strides (8, 16, 32) come from the images' padding; further
+        ones (64, ...) come from the stride-8 level's, as in the released system, and differ from it for some sizes.
+    """
+    sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
+    paddings = [level_padding(padding, size) for size in sizes[:_BACKBONE_LEVELS]]
+    return paddings + [level_padding(paddings[0], size) for size in sizes[_BACKBONE_LEVELS:]]
+
+
 def level_padding(padding: Tensor, size: tuple[int, int]) -> Tensor:
-    """The images' padding, bool [B, H, W], at a level's size (nearest neighbour): bool [B, h, w]."""
+    """A padding mask, bool [B, H, W], at a level's size (nearest neighbour, floor): bool [B, h, w]."""
     return F.interpolate(padding[:, None].to(torch.uint8), size=size, mode="nearest")[:, 0].bool()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from uniref.model.backbone import Backbone, Projection, level_padding
+from uniref.model.backbone import Backbone, Projection, level_paddings
 from uniref.model.deformable.transformer import DeformableTransformer
 from uniref.model.mask_encoder import MaskEncoder
 from uniref.model.mask_head import MaskHead
@@ -62,7 +62,7 @@ class UniRef(ReferringModel):
         """
         stride4, *maps = self.backbone(images)
         levels = self.projection(maps)
-        paddings = [level_padding(padding, (x.shape[-2], x.shape[-1])) for x in levels]
+        paddings = level_paddings(padding, levels)
         valid = ~padding
         sizes = torch.stack([valid[:, :, 0].sum(1), valid[:, 0, :].sum(1)], dim=-1).float()
         return Features(tuple(levels), tuple(paddings), sizes, stride4)

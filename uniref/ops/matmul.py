@@ -2,8 +2,7 @@
 
 PyTorch multiplies float32 matrices with MKL, which is slow on processors of other makers; its other library, oneDNN,
 is reached through a switch that also permits bfloat16 inside. Where oneDNN turns out to compute in full float32 all
-the same, the switch is free speed; where it does not (processors with matrix tiles), it is used only for
-what the released system computes in bfloat16 itself.
+the same, the switch is free speed; where it does not (processors with matrix tiles), it is left alone.
 """
 
 from __future__ import annotations
@@ -51,14 +50,13 @@ def onednn_is_exact() -> bool:
 
 
 @contextlib.contextmanager
-def fast_matmul(device: torch.device, bfloat16_is_fine: bool = False) -> Iterator[None]:
-    """Use oneDNN for float32 products on a CPU inside the block.
+def fast_matmul(device: torch.device) -> Iterator[None]:
+    """Use oneDNN for float32 products on a CPU inside the block, where it does not round their factors.
 
     Args:
         device: Elsewhere than on a CPU, nothing happens.
-        bfloat16_is_fine: Also where oneDNN rounds the factors to bfloat16 (sums stay float32).
     """
-    if device.type == "cpu" and (bfloat16_is_fine or onednn_is_exact()):
+    if device.type == "cpu" and onednn_is_exact():
         with _permitted():
             yield
     else:

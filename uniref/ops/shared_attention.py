@@ -52,7 +52,9 @@ def shared_key_attention(
     heads = query.shape[1]
     memory = _Memory.of(keys * (scale * math.log2(math.e)), values, rounded and cpu_has_bfloat16())
     finished = []
-    with fast_matmul(query.device, bfloat16_is_fine=memory.rounded):
+    # products of bfloat16 factors say so by their type; those meant to be float32 (`finish`, the heads' mean query)
+    # must stay so on processors that would round them, too
+    with fast_matmul(query.device):
         for part in query.split(max(1, _ROWS // heads)):
             finished.append(finish(memory.attend(part).view(-1, heads, count, dim).permute(2, 0, 1, 3)))
     return torch.cat(finished, dim=1)
