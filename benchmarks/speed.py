@@ -20,6 +20,7 @@ from benchmarks.weights import bundle
 from uniref import Predictor
 from uniref.inference.video import VideoTracker
 from uniref.model.uniref import UniRef
+from uniref.ops.matmul import cpu_has_bfloat16, onednn_is_exact
 
 TEXT = "the red disk on the left"
 
@@ -42,6 +43,18 @@ def found_before(predictor: Predictor, frame: np.ndarray, mask: np.ndarray) -> V
     (known.first,) = tracker.segmenter.mask_references(tracker.encode(frame), torch.from_numpy(mask)[None])
     known.previous = known.first
     return tracker
+
+
+def processor() -> str:
+    """What decides the speed and the rounding of matrix products on this machine's CPU."""
+    features = {
+        torch.backends.cpu.get_cpu_capability(): True,
+        "bfloat16": cpu_has_bfloat16(),
+        "AMX": bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()),
+    }
+    rounding = "exact" if onednn_is_exact() else "rounded, so not used"
+    names = ", ".join(name for name, there in features.items() if there)
+    return f"CPU with {names}; oneDNN's float32 products {rounding}; {torch.get_num_threads()} threads"
 
 
 def main() -> None:
@@ -85,6 +98,7 @@ def main() -> None:
     }
     clock, unit = (time.process_time, "processor s") if options.cpu_time else (time.perf_counter, "s")
     print(f"{options.height} x {options.width}, {torch.get_num_threads()} threads, {unit} a frame")
+    print(processor())
     print(f"uniref in {new.precision}, its attention to masks in {new.attention_precision}")
     print(f"{'task':<22} {'released way':>12} {'uniref':>8} {'ratio':>7}  equal pixels, frame by frame")
     for chosen in options.tasks.split(","):
