@@ -1,9 +1,12 @@
-"""A tiny model's frozen answers (see `tests.golden.tiny`): these run everywhere, without the released system's files."""
+"""A tiny model's frozen answers (see `tests.golden.tiny`): they are compared everywhere, also without `../shared`."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
 
 from tests.golden import tiny
 from uniref.inference.predictor import Predictor
@@ -58,3 +61,19 @@ def test_objects_are_merged_in_the_order_of_their_ids_as_text(predictor: Predict
     """The background's probability is a product, whose rounding depends on the order."""
     tracker = predictor.track({9: "a disk", 20: "a disk", 100: "a disk"})
     assert tracker._order() == [100, 20, 9]
+
+
+@pytest.mark.parametrize("side", [24, 47, 96])
+def test_what_is_put_out_where_a_mask_is_given(side: int, predictor: Predictor) -> None:
+    """The mask itself, or what the released system makes of it: nearest pixel centres to the network, bilinear back."""
+    image, masks = tiny.scene(0)
+    given = {0: {1: masks[0]}}
+    exact = next(predictor.segment_video([image], masks=given, short_side=side))
+    assert np.array_equal(exact.labels == 1, masks[0])
+    released = next(predictor.segment_video([image], masks=given, short_side=side, exact_masks=False))
+    height, width = masks[0].shape
+    size = (round(width * side / height), side)
+    small = np.asarray(Image.fromarray(masks[0].astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
+    back = F.interpolate(torch.tensor(small)[None, None].float(), (height, width), mode="bilinear")[0, 0] > 0.5
+    assert np.array_equal(released.labels == 1, back.numpy())
+    assert (side == 96) == np.array_equal(back.numpy(), masks[0])

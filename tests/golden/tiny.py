@@ -94,7 +94,7 @@ def answers(bundle: Bundle) -> dict[str, np.ndarray]:
     """Everything that is frozen. The model is trained on nothing, but may be rewritten for inference at the end."""
     found = {f"loss_{name}": np.array([terms[k] for k in sorted(terms)]) for name, terms in losses(bundle).items()}
     predictor = Predictor(bundle, "cpu", own=True)
-    image, masks = scene(0)
+    image, _ = scene(0)
     ris = predictor.segment_image(image, TEXT, short_side=None)
     support = [(scene(3, 50, 70)[0], scene(3, 50, 70)[1][1]), (scene(1, 80, 64)[0], scene(1, 80, 64)[1][1])]
     fss = predictor.segment_image(image, support=support, short_side=None)
@@ -147,4 +147,4 @@ def _batch(name: str, bundle: Bundle) -> Batch:
 
 if __name__ == "__main__":
     np.savez_compressed(FILE, **answers(tiny_bundle()))
-    print(f"{FILE}: {FILE.stat().st_size} bytes")
+    print(f"{FILE}: {FILE.stat().st_size} bytes")  # noqa: T201 - run by hand

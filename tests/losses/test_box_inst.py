@@ -95,3 +95,17 @@ def test_similar_neighbours_stop_at_colours_padding_and_bottom() -> None:
     assert found[0, right, 4].tolist() == [True] * 6 + [False] * 2 + [True] * 4 + [False] * 4
     # rows 54 and later are ignored: mask row 13 stands for pixel row 54, so nobody looks down to it
     assert found[0, below, :, 4].tolist() == [True] * 11 + [False] * 5
+
+
+def test_colours_are_compared_with_red_and_blue_exchanged() -> None:
+    """As the released system does. The similarity of the first pair is 0.53 so and 0.11 otherwise, of the second 0.11
+    and 0.53."""
+    for first, second, alike in [
+        ((29, 5, 222), (39, 11, 224), False),
+        ((222, 5, 29), (224, 11, 39), True),
+    ]:
+        images = torch.tensor([first, second], dtype=torch.float32).T.reshape(1, 3, 1, 2)
+        images = images.repeat_interleave(4, 2).repeat_interleave(4, 3)  # one mask pixel each
+        config = BoxInstConfig(dilation=1, bottom_rows=0)
+        found = similar_neighbours(images, torch.zeros(1, 4, 8, dtype=torch.bool), 4, config)
+        assert bool(found[0, 4, 0, 0]) is alike  # the right neighbour of the left pixel
