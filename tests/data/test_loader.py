@@ -193,7 +193,7 @@ def test_a_query_is_not_its_own_support(make: Make) -> None:
 
 def test_clips_follow_one_object_of_both_frames(make: Make) -> None:
     colours = set()
-    for batch in flat(make({"index": "vos/train"}, end_step=8)):
+    for batch in flat(make({"index": "vos/train"}, end_step=16)):
         assert batch.task is Task.VOS and batch.text is None and batch.references is not None
         check_targets(batch)
         assert batch.references.images.shape[:2] == (2, 1)

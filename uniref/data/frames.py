@@ -44,10 +44,15 @@ def _read_video(media: Media, frames: list[int]) -> dict[int, UInt8Image]:
     from uniref.media.video_read import VideoFile  # decord takes a while to import
 
     video = VideoFile(media.path)
-    images = {}
-    for frame in frames:
-        found = next(video.frames(frame, frame + 1), None)
-        if found is None or found.damaged:
-            raise MediaError(f"{media.path}: frame {frame} cannot be decoded")
-        images[frame] = found.image
+    # reading can start anywhere in a file whose frames are known; others are decoded from their beginning, once
+    spans = [(frame, frame + 1) for frame in frames] if video.indexed else [(frames[0], frames[-1] + 1)]
+    wanted = set(frames)
+    images: dict[int, UInt8Image] = {}
+    for first, stop in spans:
+        found = {
+            each.index: each.image for each in video.frames(first, stop) if each.index in wanted and not each.damaged
+        }
+        images |= found
+    if missing := sorted(wanted - set(images)):
+        raise MediaError(f"{media.path}: frame {missing[0]} cannot be decoded")
     return images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -25,11 +26,20 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, Ru
 
 def is_animation(path: Path) -> bool:
     """Whether a file is a picture of several frames that follow each other in time."""
+    return _frame_count(path) > 1
+
+
+def _frame_count(path: Path) -> int:
+    """Frames that the header of an animated picture announces; 0 for anything else."""
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]  # Pillow reads AVIF since 11.3
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            return int(getattr(image, "n_frames", 1)) > 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whoever reads the picture says what is wrong with it
+            with Image.open(path, formats=formats) as image:
+                return int(getattr(image, "n_frames", 1))
     except (*_DAMAGE, Image.DecompressionBombError):
-        return False
+        return 0
 
 
 class AnimatedImage:
@@ -51,10 +61,9 @@ class AnimatedImage:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        if not is_animation(self.path):
+        announced = _frame_count(self.path)
+        if announced < 2:
             raise MediaError(f"{path}: is not an animated picture that can be read")
-        with Image.open(self.path, formats=_FORMATS) as image:
-            announced = int(getattr(image, "n_frames", 1))
         # durations come with the decoded frames
         starts = [0.0]
         with iio.imopen(self.path, "r", plugin="pillow") as file:

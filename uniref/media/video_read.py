@@ -216,7 +216,7 @@ class VideoFile:
             expected = index + stride
             yield self._frame(index, decoded, times)
         if image is None:
-            raise MediaError(f"{self.path}: no frame can be decoded (damaged)")
+            raise self._nothing()
         if stop == len(times):
             self.tail_lost = len(range(expected, self._true_count(), stride))
 
@@ -310,7 +310,11 @@ class VideoFile:
             yield index, clock.tick(frame.seconds), frame.image, False
             index += 1
         if before is None:
-            raise MediaError(f"{self.path}: no frame can be decoded (damaged)")
+            raise self._nothing()
+
+    def _nothing(self) -> MediaError:
+        reason = "its edit list shows none" if self.info.packets.discarded else "damaged"
+        return MediaError(f"{self.path}: no frame can be decoded ({reason})")
 
     def _note_size(self, index: int, frame: DecodedFrame) -> None:
         if self.resized is None and frame.size != frame.image.shape[:2]:
