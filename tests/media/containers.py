@@ -150,6 +150,12 @@ def _one_after_the_other(path: Path, master: Path) -> None:
     path.write_bytes(data + make("broadcast-h264.ts", path.parent, master).read_bytes())
 
 
+def _with_a_leap(path: Path, master: Path) -> None:
+    """A clock that is ten years ahead from the second half on."""
+    leap = f"setts=ts=TS+gte(N\\,{FPS})*315576000000"
+    ffmpeg("-i", master, "-an", *X264, "-bf", "0", "-bsf:v", leap, path)
+
+
 def _of_two_sizes(path: Path, master: Path) -> None:
     pieces = []
     for size in ("96:64", "48:32", "64:96"):
@@ -173,6 +179,7 @@ _STEPS = {
     "late-sound.mp4": lambda path, master: _delayed(path, master, 0.0, 0.7),
     "late-sound.ts": lambda path, master: _delayed(path, master, 0.0, 0.3),
     "from-the-middle.ts": _beginning_in_the_middle,
+    "clock-leaps.mkv": _with_a_leap,
     "two-recordings.ts": _one_after_the_other,
     "two-sizes.mp4": _of_two_sizes,
     "two-sizes.ts": _of_two_sizes,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-_LONGEST = 86400.0  # seconds between two frames; more is a broken clock
+LONGEST = 3600.0
+"""Seconds between two frames; more is a broken clock, and more than MP4 can hold in the finest unit of time."""
 _BACKWARDS = 1.0  # seconds that a clock may go back before it counts as another clock
-_COARSEST, _FINEST = Fraction(1, 1000), 10_000_000
+_COARSEST, _FINEST = Fraction(1, 1000), 1_000_000
 
 
 class FrameClock:
     """Makes the times of frames strictly increasing, as they come.
 
     A missing time follows from the frame rate. A frame that is not after the one before it is put between it and the
-    next one. Where the clock jumps back (two recordings in one file) or by more than a day, time goes on from there.
+    next one. Where the clock jumps back (two recordings in one file) or by more than an hour, time goes on from there.
 
     Args:
         interval: Seconds between two frames at the nominal rate.
@@ -27,13 +28,13 @@ class FrameClock:
     def tick(self, seconds: float | None) -> float:
         """When the next frame is shown, given what the container says (None = nothing)."""
         if self._last is None:
-            time = seconds if seconds is not None and abs(seconds) < _LONGEST else 0.0
+            time = seconds if seconds is not None and abs(seconds) < LONGEST else 0.0
             self._shift = 0.0 if seconds is None else time - seconds
         elif seconds is None:
             time = self._last + self._interval
         else:
             time = seconds + self._shift
-            if not self._last - _BACKWARDS < time < self._last + _LONGEST:
+            if not self._last - _BACKWARDS < time < self._last + LONGEST:
                 time = self._last + self._interval
                 self._shift = time - seconds
             elif time <= self._last:
@@ -45,5 +46,5 @@ class FrameClock:
 def writing_base(base: Fraction) -> Fraction:
     """A time base for writing in which every time of `base` is exact and others are off by a millisecond at most."""
     if base.denominator > _FINEST:
-        return Fraction(1, 1_000_000)
+        return Fraction(1, _FINEST)
     return base / max(1, -(-base // _COARSEST))

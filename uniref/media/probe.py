@@ -78,6 +78,17 @@ class Packets:
             return False
         return bool(self.times[0] == self.times.min() and len(np.unique(self.times)) == len(self.times))
 
+    @property
+    def span(self) -> float:
+        """Seconds from the file's start to the last time."""
+        return float(int(self.times.max()) * self.time_base) if len(self.times) else 0.0
+
+    @property
+    def longest_step(self) -> float:
+        """Seconds between the two times that are furthest apart, of those that follow each other."""
+        steps = np.diff(np.sort(self.times))
+        return float(steps.max() * self.time_base) if len(steps) else 0.0
+
 
 @dataclass(frozen=True)
 class VideoInfo:

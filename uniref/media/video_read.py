@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
-from uniref.media.clock import FrameClock, writing_base
+from uniref.media.clock import LONGEST, FrameClock, writing_base
 from uniref.media.decode import DecodedFrame, decode
 from uniref.media.frame import SourceFrame
 from uniref.media.probe import BT709, ColorTags, VideoInfo, probe
@@ -59,7 +59,7 @@ def why_not_indexed(info: VideoInfo) -> str | None:
         return "does not start with a key frame"
     if not packets.ordered:
         return "timestamps that are missing, repeated, or before the first frame's"
-    return None
+    return "timestamps that leap" if packets.longest_step > LONGEST else None
 
 
 def why_not_decord(info: VideoInfo) -> str | None:
@@ -70,6 +70,8 @@ def why_not_decord(info: VideoInfo) -> str | None:
         f"codec {info.codec}": info.codec not in _DECORD_CODECS,
         "size or format changes inside the stream": not info.packets.steady,
         "damaged": info.packets.error is not None,
+        # decord makes room for what is announced, and ends the process where there is not enough
+        "announces hours more than it holds": info.seconds > info.packets.span + LONGEST,
         "several video streams": info.video_streams > 1,
         "display matrix": info.rotation is not None,  # decord turns frames, but does not mirror them
         "high dynamic range": info.hdr,
