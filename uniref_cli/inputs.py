@@ -63,7 +63,7 @@ def expand(arguments: Sequence[str]) -> list[Job]:
             raise UsageError(f"{argument}: is an address; download it first, nothing is fetched here")
         if argument == "-":
             jobs += _listed(sys.stdin, "-")
-        elif argument.startswith("@"):
+        elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
             try:
                 lines = Path(argument[1:]).read_text("utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:

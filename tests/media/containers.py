@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
@@ -233,3 +234,43 @@ def _beep(source: list[str], messages: str) -> float | None:
     whole = ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", "8000", "-f", "s16le", "-"]
     sound = np.frombuffer(ffmpeg(*source, *whole).stdout, np.int16)
     return float(np.flatnonzero(np.abs(sound.astype(int)) > 3000)[0]) / 8000
+
+
+def with_edits(data: bytes, edits: list[tuple[float, float]]) -> bytes:
+    """An MP4 whose tracks all show these pieces, (seconds, from where) each, one after the other.
+
+    The boxes of ISO 14496-12: `moov` has a `trak` per track, its `edts` holds the edit list `elst`, and the times in it
+    are in units of the `mdhd` of the track, durations in those of the `mvhd` of the file.
+    """
+    moov = next(box for box in _boxes(data) if box[0] == b"moov")
+    movie_scale = struct.unpack(">I", next(b for n, b in _boxes(moov[1]) if n == b"mvhd")[12:16])[0]
+    inside = b""
+    for name, body in _boxes(moov[1]):
+        inside += _box(name, _edited(body, movie_scale, edits) if name == b"trak" else body)
+    # the index stands behind the frames, whose places must not move
+    assert data.index(b"moov") > data.index(b"mdat")
+    return b"".join(_box(name, inside if name == b"moov" else body) for name, body in _boxes(data))
+
+
+def _edited(trak: bytes, movie_scale: int, edits: list[tuple[float, float]]) -> bytes:
+    parts = dict(_boxes(trak))
+    scale = struct.unpack(">I", dict(_boxes(parts[b"mdia"]))[b"mdhd"][12:16])[0]
+    # what the encoder's delay takes off the beginning stays taken off
+    delay = struct.unpack(">i", dict(_boxes(parts[b"edts"]))[b"elst"][12:16])[0] if b"edts" in parts else 0
+    rows = [struct.pack(">IiI", round(d * movie_scale), delay + round(at * scale), 1 << 16) for d, at in edits]
+    elst = _box(b"elst", struct.pack(">II", 0, len(rows)) + b"".join(rows))
+    rest = [_box(name, body) for name, body in _boxes(trak) if name not in (b"edts", b"tkhd")]
+    return _box(b"tkhd", parts[b"tkhd"]) + _box(b"edts", elst) + b"".join(rest)
+
+
+def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
+    found, at = [], 0
+    while at < len(data):
+        size = struct.unpack(">I", data[at : at + 4])[0]
+        found.append((data[at + 4 : at + 8], data[at + 8 : at + size]))
+        at += size
+    return found
+
+
+def _box(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body) + 8) + name + body

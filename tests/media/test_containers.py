@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.media.containers import NAMES, Presented, ffmpeg, make, make_master, present
+from tests.media.containers import AAC, NAMES, X264, Presented, ffmpeg, make, make_master, present, with_edits
 from uniref.core.errors import MediaError, UsageError
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
@@ -243,3 +243,112 @@ def test_the_reasons(master: Path, tmp_path: Path) -> None:
     assert why("camera.mts") == ("container mpegts", "container mpegts")
     assert why("vp9.webm") == (None, "codec vp9")
     assert why("vp8-hidden-frames.webm") == ("codec vp8", "codec vp8")
+
+
+OPEN_GOP = "log-level=none:keyint=8:min-keyint=8:open-gop=1:bframes=3:scenecut=0"
+HARD_TO_SEEK = {
+    "closed.mp4": [*X264, "-x264-params", "keyint=6:bframes=3:b-adapt=0"],
+    "fragments.mp4": [*X264, "-bf", "3", "-g", "6", "-movflags", "frag_keyframe+empty_moov+default_base_moof"],
+    "open-gop.mp4": [*X264, "-x264-params", "open-gop=1:keyint=6:bframes=3:b-adapt=0"],
+    "open-gop.mkv": ["-c:v", "libx265", "-x265-params", OPEN_GOP, "-pix_fmt", "yuv420p"],
+    "refresh.mp4": [*X264, "-x264-params", "intra-refresh=1:bframes=0:keyint=8"],
+    "vp9.webm": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-g", "6"],
+    "open-mpeg4.mp4": ["-c:v", "mpeg4", "-q:v", "2", "-bf", "2", "-g", "6"],
+}
+
+
+@pytest.mark.parametrize("far", [0, 1000], ids=["by seeking", "by decoding"])
+@pytest.mark.parametrize("name", HARD_TO_SEEK)
+def test_every_frame_can_be_the_first(name: str, far: int, master: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("uniref.media.video_read._FAR", far)
+    monkeypatch.setattr("uniref.media.video_read._SEEK_MARGIN", 0.2)
+    path = tmp_path / name
+    ffmpeg("-i", master, "-an", *HARD_TO_SEEK[name], path)
+    truth = present(path)
+    assert VideoFile(path).info.packets.closed == (not name.startswith(("open", "refresh")))
+    for first in range(1, len(truth.times), 3):
+        frames = list(VideoFile(path).frames(first, first + 3))
+        assert [frame.index for frame in frames] == list(range(first, min(first + 3, len(truth.times))))
+        assert all(np.abs(f.image.astype(int) - truth.frames[f.index]).max() <= 1 for f in frames)
+    # going back and forth in one open file
+    video = VideoFile(path)
+    for first in (12, 3, 4, 20, 0):
+        assert np.abs(next(video.frames(first)).image.astype(int) - truth.frames[first]).max() <= 1
+
+
+def test_a_playlist_of_an_interrupted_recording(master: Path, tmp_path: Path) -> None:
+    """Without its end mark: all that is there, at once."""
+    path = make("playlist.m3u8", tmp_path, master)
+    path.write_text(path.read_text().replace("#EXT-X-ENDLIST", ""))
+    assert len(list(Source(path).frames(Selection()))) == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("cut.flv", ["-c:v", "flv1", "-q:v", "2", "-c:a", "libmp3lame", "-ar", "44100"]),
+        ("cut.mxf", ["-r", "25", "-c:v", "mpeg2video", "-q:v", "2", "-g", "5", "-c:a", "pcm_s16le"]),
+        ("cut.mkv", [*X264, "-g", "4", "-c:a", "pcm_s16le"]),
+    ],
+)
+def test_a_file_that_breaks_off_says_how_much_is_lost(
+    name: str, arguments: list[str], master: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    ffmpeg("-i", master, *arguments, path)
+    whole = len(present(path).times)
+    video = VideoFile(path)
+    assert len(list(video.frames())) == whole
+    assert video.tail_lost == 0
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    cut = VideoFile(path)
+    there = len(list(cut.frames()))
+    assert 3 < there < whole - 3
+    assert there + cut.tail_lost == pytest.approx(whole, abs=2)
+
+
+@pytest.mark.parametrize("matrix", ["ycgco", "bt2020c", "ictcp", "smpte2085", "chroma-derived-nc"])
+def test_rare_matrices_are_readable(matrix: str, master: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rare.mkv"
+    tags = f"format=yuv420p,setparams=colorspace={matrix}:range=tv"
+    ffmpeg("-i", master, "-an", "-vf", tags, *X264, "-bf", "0", path)
+    source = Source(path)
+    assert len(list(source.frames(Selection()))) == 24
+    assert write(source, tmp_path / "out", "overlay") == []
+    assert present(tmp_path / "out" / "overlay.mp4").tags["matrix"] == "bt709"
+
+
+@pytest.mark.parametrize(
+    "tags", ["color_trc=smpte2084", "color_trc=arib-std-b67:colorspace=bt2020c", "color_trc=log100"]
+)
+def test_transfers_without_primaries_are_readable(tags: str, master: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tagged.mkv"
+    x265 = ["-c:v", "libx265", "-x265-params", "log-level=none"]
+    ffmpeg("-i", master, "-an", "-vf", f"format=yuv420p10le,setparams={tags}", *x265, path)
+    assert len(list(Source(path).frames(Selection()))) == 24
+
+
+def test_content_decides_among_pictures_and_videos(master: Path, picture: np.ndarray, tmp_path: Path) -> None:
+    from PIL import Image
+
+    ffmpeg("-i", master, "-an", tmp_path / "a.gif")
+    assert Source((tmp_path / "a.gif").rename(tmp_path / "a.webp")).kind == "video"
+    Image.fromarray(picture).save(tmp_path / "still.jpg")
+    assert Source((tmp_path / "still.jpg").rename(tmp_path / "still.mp4")).kind == "image"
+
+
+def test_sound_that_an_edit_list_cuts_in_the_middle(master: Path, tmp_path: Path) -> None:
+    """Half a second of picture and sound, then from one second on: the flash comes half a second earlier."""
+    plain = tmp_path / "plain.mp4"
+    ffmpeg("-i", master, *X264, "-bf", "0", "-g", "6", *AAC, plain)
+    path = tmp_path / "edited.mp4"
+    path.write_bytes(with_edits(plain.read_bytes(), [(0.5, 0.0), (1.0, 1.0)]))
+    truth, source = present(path), Source(path)
+    assert isinstance(source.video, VideoFile)
+    assert why_not_indexed(source.video.info) == "edit list"
+    assert len(list(source.frames(Selection()))) == len(truth.times) == 18
+    assert write(source, tmp_path / "out", "overlay") == []
+    overlay = present(tmp_path / "out" / "overlay.mp4")
+    assert truth.beep is not None
+    assert overlay.beep is not None
+    assert overlay.beep - overlay.flash == pytest.approx(truth.beep - truth.flash, abs=0.03)

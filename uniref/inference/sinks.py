@@ -110,12 +110,12 @@ class OverlaySink(_VideoSink):
     def _add_sound(self, overlay: Path) -> str | None:
         """Put the source's sound under the overlay; returns why it could not be."""
         video, first = self.context.source.video, self.context.first
-        if not isinstance(video, VideoFile) or video.info.audio_codec is None or first is None:
+        if not isinstance(video, VideoFile) or first is None:
             return None
         # sound that begins before the whole video's first frame is kept
         start = -first.seconds if first.index == 0 else first.seconds
         length = self._end - self._start
-        return add_audio(overlay, video.path, start, length, video.info.audio_codec, seek=video.indexed)
+        return add_audio(overlay, video.path, video.info, start, length, seek=video.indexed)
 
     def _draw(self, frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:
         labels = {n: self._label(n, result) for n in result.masks} if self.context.labels else None

@@ -16,6 +16,9 @@ _LONGEST = 600  # seconds for a task that only copies packets
 _PIPE = 1 << 20  # bytes
 _LOCAL = ["-protocol_whitelist", "file,crypto,data"]  # a playlist from a stranger must not reach the network
 
+# a playlist without an end mark is one whose recording was interrupted: all of it, and no waiting for more
+_ENDED = ["-live_start_index", "0", "-max_reload", "3", "-m3u8_hold_counters", "3"]
+
 _children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 
@@ -24,7 +27,15 @@ def input_arguments(path: Path) -> list[str]:
 
     An absolute path is neither an option (`-clip.mp4`) nor a protocol (`10:30.mp4`).
     """
-    return [*_LOCAL, "-i", os.path.abspath(path)]
+    return [*_LOCAL, *(_ENDED if _is_playlist(path) else []), "-i", os.path.abspath(path)]
+
+
+def _is_playlist(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(7) == b"#EXTM3U"
+    except OSError:
+        return False
 
 
 def output_argument(path: Path) -> str:

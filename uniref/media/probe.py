@@ -68,6 +68,9 @@ class Packets:
     """An edit list hides some of them."""
     steady: bool
     """The decoder's parameters (size, pixel format) stay the same all through, as far as is known."""
+    closed: bool
+    """Decoding can begin at every key frame: each is a real one (no recovery point), and no frame after it in the file
+    is shown before it (open GOP)."""
     error: str | None
     """The first thing that was wrong with the file while its packets were read."""
 
@@ -111,6 +114,8 @@ class VideoInfo:
     video_streams: int
     audio_codec: str | None
     """Of the first audio stream; None = silent."""
+    other_streams: bool
+    """There is more than picture and sound: subtitles, data."""
     packets: Packets = field(repr=False)
 
     @property
@@ -154,6 +159,7 @@ def probe(path: Path) -> VideoInfo:
         fps=video.fps,
         seconds=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0,
         video_streams=len(videos),
+        other_streams=re.search(r"^ *Stream #0:\d+\S*: (?!Video|Audio)", text, re.M) is not None,
         audio_codec=audio[0].split(" ")[0].rstrip(",") if audio else None,
         packets=packets,
     )
@@ -232,17 +238,27 @@ _PARAMETERS = {
 def read_packets(path: Path, codec: str) -> Packets:
     """The packets of a file's first video stream, read without decoding."""
     if codec in _PARAMETERS:
-        packets = _read_packets(path, _PARAMETERS[codec])
+        packets = _read_packets(path, codec, _PARAMETERS[codec])
         if packets.error is None:
             return packets
-    return _read_packets(path, None)  # such a filter drops what is damaged
+    return _read_packets(path, codec, None)  # such a filter drops what is damaged
 
 
-def _read_packets(path: Path, packet_filter: str | None) -> Packets:
+def sound_ends(path: Path) -> float:
+    """When the last packet of a file's first audio stream begins, in seconds from the file's start; 0 without sound."""
+    arguments = ["-v", "error", *input_arguments(path), "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "-"]
+    _, output = run_ffmpeg(arguments)
+    base = re.search(r"^#tb 0: (\d+)/(\d+)", output, re.M)
+    times = re.findall(r"^0, +-?\d+, +(\d+), ", output, re.M)
+    return max(map(int, times)) * int(base[1]) / int(base[2]) if base and times else 0.0
+
+
+def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
     arguments = ["-hide_banner", "-nostdin", "-v", "error", *input_arguments(path), "-map", "0:V:0", "-copyinkf"]
     arguments += ["-c", "copy", *(["-bsf:v", packet_filter] if packet_filter else []), "-f", "framecrc", "-"]
     times: list[int] = []
     flags_seen, first_flags, base = 0, 0, Fraction(1, 1000)
+    key_time, closed = NO_TIME, True
     parameters: set[str] = set()
     with (
         tempfile.TemporaryFile() as messages,
@@ -259,6 +275,10 @@ def _read_packets(path: Path, packet_filter: str | None) -> Packets:
                 flags_seen |= flags
                 if new := re.search(r"New Extradata, +\d+, (0x\w+)", line):
                     parameters.add(new[1])
+                if flags & _KEY:
+                    # the filters put parameters before real key frames only
+                    key_time, closed = times[-1], closed and (new is not None or packet_filter is None)
+                closed = closed and times[-1] >= key_time
             elif match := re.match(r"#tb 0: (\d+)/(\d+)", line):
                 base = Fraction(int(match[1]), int(match[2]))
         child.wait()
@@ -270,5 +290,6 @@ def _read_packets(path: Path, packet_filter: str | None) -> Packets:
         bool(first_flags & _KEY),
         bool(flags_seen & _DISCARD),
         packet_filter is not None and len(parameters) <= 1,
+        closed and (packet_filter is not None or codec not in _PARAMETERS),
         first_line(said) if said else None,
     )

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.media import image as pictures
-from uniref.media import video_read
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
 from uniref.media.video_read import VideoFile
@@ -90,9 +89,9 @@ class Source:
 
     def _open_file(self) -> None:
         """By extension first, then by content: a wrong extension does not matter."""
-        suffix = self.path.suffix.lower()
+        suffix = ".gif" if _begins_like_gif(self.path) else self.path.suffix.lower()
         if is_animation(self.path):
-            self.kind, self._video = "video", AnimatedImage(self.path)
+            self.kind, self._video = "video", _open_animation(self.path)
             return
         if suffix in pictures.EXTENSIONS:
             try:
@@ -106,7 +105,7 @@ class Source:
         try:
             self._video = VideoFile(self.path)
         except MediaError:
-            if (suffix in video_read.EXTENSIONS and suffix != ".gif") or not _is_picture(self.path):
+            if not _is_picture(self.path):
                 raise
             self.kind, self._files = "image", [self.path]
             return
@@ -195,6 +194,24 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
     """Sorts numbers inside names by value."""
     parts = re.split(r"(\d+)", path.name)
     return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+
+
+def _open_animation(path: Path) -> AnimatedImage | VideoFile:
+    """An animated picture; one that is too damaged for Pillow is left to ffmpeg, which goes on after damage."""
+    try:
+        return AnimatedImage(path)
+    except MediaError:
+        if not _is_video(path):
+            raise
+        return VideoFile(path)
+
+
+def _begins_like_gif(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GIF8"
+    except OSError:
+        return False
 
 
 def _is_video(path: Path) -> bool:

@@ -5,21 +5,51 @@ from __future__ import annotations
 import functools
 
 from uniref.media.ffmpeg import run_ffmpeg
-from uniref.media.probe import VideoInfo
+from uniref.media.probe import ColorTags, VideoInfo
 
+_MATRICES = ("bt2020nc", "bt709", "smpte170m", "bt470bg", "gbr")
+_PRIMARIES = ("bt2020", "bt709", "smpte170m", "bt470bg", "smpte432", "smpte431")
+# of ffmpeg's scaler
+_REFUSED_TRANSFERS = ("log100", "log316")
+_CONVERTED_MATRICES = ("ycgco",)
+_REFUSED_MATRICES = (
+    *("bt2020c", "ictcp", "ycgco-re", "ycgco-ro", "ipt-c2", "smpte2085"),
+    *("chroma-derived-nc", "chroma-derived-c"),
+)
 _WHITE = 203  # nits of diffuse white in HDR (ITU-R BT.2408): becomes about the white of the result
 
 
 def tone_mapping(info: VideoInfo) -> str:
     """The filters that bring a video of high dynamic range to BT.709."""
-    # what a file leaves open is what HDR nearly always has
-    matrix = "" if info.colors.matrix else ":min=2020_ncl"
-    primaries = "" if info.colors.primaries else ":pin=bt2020"
+    # what a file leaves open, or says in a way that zscale cannot convert, is what HDR nearly always has
+    tags = []
+    if info.colors.matrix not in _MATRICES:
+        tags.append("colorspace=bt2020nc")
+    if info.colors.primaries not in _PRIMARIES:
+        tags.append("color_primaries=bt2020")
+    known = f"setparams={':'.join(tags)}," if tags else ""
     # mobius leaves all but the highlights as they are
     return (
-        f"zscale=t=linear:npl={_WHITE}{matrix}{primaries},format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,"
+        f"{known}zscale=t=linear:npl={_WHITE},format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,"
         "zscale=t=bt709:m=bt709:r=tv,format=yuv444p"
     )
+
+
+def readable_colors(colors: ColorTags) -> str | None:
+    """The filters that make a video readable whose tags ffmpeg's scaler refuses; None where it takes them.
+
+    Transfer curves are not applied on the way to RGB, so that a refused one is left out. Matrices that zscale knows are
+    converted, others are taken for BT.709.
+    """
+    filters = []
+    if colors.transfer in _REFUSED_TRANSFERS:
+        filters.append("setparams=color_trc=bt709")
+    if colors.matrix in _CONVERTED_MATRICES:
+        primaries = "" if colors.primaries in _PRIMARIES else ":color_primaries=bt709"
+        filters.append(f"setparams=color_trc=bt709{primaries},zscale=m=709:r=tv,format=yuv444p")
+    elif colors.matrix in _REFUSED_MATRICES:
+        filters.append("setparams=colorspace=bt709")
+    return ",".join(filters) or None
 
 
 @functools.cache

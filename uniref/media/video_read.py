@@ -22,8 +22,8 @@ from uniref.core.errors import MediaError
 from uniref.media.clock import LONGEST, FrameClock, writing_base
 from uniref.media.decode import DecodedFrame, decode
 from uniref.media.frame import SourceFrame
-from uniref.media.probe import BT709, ColorTags, VideoInfo, probe
-from uniref.media.video_hdr import can_tone_map, tone_mapping
+from uniref.media.probe import BT709, ColorTags, VideoInfo, probe, sound_ends
+from uniref.media.video_hdr import can_tone_map, readable_colors, tone_mapping
 
 EXTENSIONS = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".flv", ".f4v"),
@@ -39,6 +39,8 @@ _DECORD_CODECS = ("h264", "hevc", "av1")
 _HIDES_FRAMES = ("vp8",)  # packets of its alternate reference frames show nothing
 _RECENT = 10  # frames within which a fault of the decoder explains a missing one
 _ROUNDED = Fraction(1, 1000)  # seconds; Matroska's unit of time
+_FAR = 50  # frames from which on a seek by ffmpeg is faster than decoding up to there
+_TOLERATED = 0.5  # seconds that a container may announce too much
 _SAME_TIME = 0.002  # seconds; decord keeps times in 32 bits
 
 
@@ -75,6 +77,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         "several video streams": info.video_streams > 1,
         "display matrix": info.rotation is not None,  # decord turns frames, but does not mirror them
         "high dynamic range": info.hdr,
+        "colour tags": readable_colors(info.colors) is not None,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -108,8 +111,11 @@ class VideoFile:
         self.fps: float = self._rate()
         self._reader = _open_decord(self.path, self._times) if self._times is not None and self._fast else None
         self._position = 0  # of decord; -1 = unknown
-        self._filters = tone_mapping(self.info) if self.info.hdr and can_tone_map() else None
+        self.tone_mapped = self.info.hdr and can_tone_map()
+        """Whether frames come converted from high dynamic range."""
+        self._filters = tone_mapping(self.info) if self.tone_mapped else readable_colors(self.info.colors)
         self._scanned: list[float] | None = None
+        self._end = 0.0  # of the last frame that was streamed
         self.tail_lost = 0
         """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
         self.lacks_end = lacks_end(self.path)
@@ -127,14 +133,9 @@ class VideoFile:
         return self.info.hdr
 
     @property
-    def tone_mapped(self) -> bool:
-        """Whether frames come converted from high dynamic range."""
-        return self._filters is not None
-
-    @property
     def colors(self) -> ColorTags:
         """How a video of the same look has to be tagged."""
-        return BT709 if self.tone_mapped or self.info.colors.matrix == "gbr" else self.info.colors
+        return BT709 if self._filters or self.info.colors.matrix == "gbr" else self.info.colors
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -220,7 +221,8 @@ class VideoFile:
         if image is None:
             raise self._nothing()
         if stop == len(times):
-            self.tail_lost = len(range(expected, self._true_count(), stride))
+            end = float(times[-1]) + 1 / self.fps
+            self.tail_lost = len(range(expected, len(times) + self._lost_at_end(end), stride))
 
     def _frame(
         self, index: int, image: npt.NDArray[np.uint8], times: npt.NDArray[np.float64], damaged: bool = False
@@ -232,10 +234,10 @@ class VideoFile:
         self, wanted: range, times: npt.NDArray[np.float64]
     ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int]]:
         """Index, image and number of faults so far, of the wanted frames that can be decoded."""
+        if not self._within_reach(wanted.start):
+            yield from self._decoded_by_ffmpeg(wanted, times)
+            return
         for index in wanted:
-            if self._reader is None:
-                yield from self._decoded_by_ffmpeg(range(index, wanted.stop, wanted.step), times)
-                return
             try:
                 image = self._next_of_decord(index)
             except _DECODE_ERRORS:
@@ -245,14 +247,22 @@ class VideoFile:
                 return
             yield index, image, 0
 
+    def _within_reach(self, index: int) -> bool:
+        """Whether decord can go on to a frame from where it is. It is never told to seek or to skip: in open GOPs,
+        fragments and streams with few key frames it arrives elsewhere."""
+        if self._reader is None:
+            return False
+        if not 0 <= self._position <= index:
+            self._reader = _open_decord(self.path, self._times) if self._times is not None else None
+            self._position = 0
+        far = index - self._position > _FAR and self.info.packets.closed
+        return self._reader is not None and not far
+
     def _next_of_decord(self, index: int) -> npt.NDArray[np.uint8]:
         assert self._reader is not None
         position, self._position = self._position, -1
-        if index != position:
-            if 0 <= position < index:
-                self._reader.skip_frames(index - position)
-            else:
-                self._reader.seek_accurate(index)
+        for _ in range(index - position):
+            self._reader.next()
         image = _rgb(self._reader.next().asnumpy())
         self._position = index + 1
         return image
@@ -263,8 +273,8 @@ class VideoFile:
         if not wanted:
             return
         start = float(times[wanted.start]) - _SEEK_MARGIN
-        # a seek may lose frames of a damaged file
-        start = start if seek and start > 0 and self.info.packets.error is None else 0.0
+        seekable = seek and self.info.packets.closed and self.info.packets.error is None
+        start = start if seekable and start > 0 else 0.0
         for frame in decode(self.path, start or None, self._filters):
             if frame.seconds is None:
                 continue
@@ -276,10 +286,13 @@ class VideoFile:
                 if not wanted:
                     return
 
-    def _true_count(self) -> int:
-        """Frames that the file should hold: more than there are where it was cut off."""
-        announced = round(self.info.seconds * self.fps)
-        return announced if announced > self.frame_count + 2 and self.info.packets.error else self.frame_count
+    def _lost_at_end(self, until: float) -> int:
+        """Frames after a time, at which the last one ends, that the file announces but does not hold."""
+        tolerated = max(_TOLERATED, 2 / self.fps)
+        missing = self.info.seconds - until
+        if missing > tolerated and self.has_sound:  # it may go on, and is what the file announces then
+            missing = min(missing, self.info.seconds - sound_ends(self.path))
+        return round(missing * self.fps) if missing > tolerated and not self.info.other_streams else 0
 
     # a file whose frames show when they are decoded
 
@@ -296,6 +309,7 @@ class VideoFile:
                 held = SourceFrame(index, f"{index:05d}", image, seconds, 1 / self.fps, damaged)
         if held is not None:
             yield held
+        self.tail_lost = self._lost_at_end(self._end) // stride
 
     def _stream(self) -> Iterator[tuple[int, float, npt.NDArray[np.uint8], bool]]:
         """Index, time, image and damage of all frames."""
@@ -309,7 +323,9 @@ class VideoFile:
                 index += 1
             self._note_size(index, frame)
             before = frame.image
-            yield index, clock.tick(frame.seconds), frame.image, False
+            seconds = clock.tick(frame.seconds)
+            self._end = seconds + 1 / self.fps
+            yield index, seconds, frame.image, False
             index += 1
         if before is None:
             raise self._nothing()

@@ -23,7 +23,7 @@ from uniref.media.ffmpeg import (
     start_ffmpeg,
     widen_pipe,
 )
-from uniref.media.probe import BT709, UNTAGGED, ColorTags
+from uniref.media.probe import BT709, UNTAGGED, ColorTags, VideoInfo
 from uniref.media.raw_stream import frame_header, stream_header
 
 _CODECS: dict[str, list[str]] = {
@@ -191,23 +191,25 @@ def _pixel_format(codec: str, height: int, width: int) -> str:
     return "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
 
 
-def add_audio(video: Path, source: Path, start: float, length: float, audio_codec: str, seek: bool) -> str | None:
+def add_audio(video: Path, source: Path, info: VideoInfo, start: float, length: float, seek: bool) -> str | None:
     """Put the sound of a source under a finished video, in place, at the same distance from the picture as there.
 
     Whole sound is copied where players can read it inside an mp4, else encoded as AAC. It ends where the picture ends.
 
     Args:
         video: The video, whose first frame is at 0.
-        source: A file with sound.
+        source: A file.
+        info: What it holds; a silent one changes nothing.
         start: When the video's first frame is shown in the source, in seconds from the source's start. Positive: the
             sound from there on. Negative: the picture begins that much after the sound.
         length: Seconds that the picture lasts.
-        audio_codec: ffmpeg's name of the source's first audio stream.
         seek: The source's container lets ffmpeg find a time.
 
     Returns:
         None, or why the sound could not be kept (the video stays as it was).
     """
+    if info.audio_codec is None:
+        return None
     joined = video.with_name(f"{video.stem}.audio{video.suffix}")
     delay, cut = max(0.0, -start), max(0.0, start)
     filters = "aresample=async=1"  # gaps of a broken stream become silence
@@ -217,15 +219,16 @@ def add_audio(video: Path, source: Path, start: float, length: float, audio_code
     elif cut:
         filters = f"atrim=start={cut:.6f},asetpts=PTS-{cut:.6f}/TB,{filters}"
     encode = ["-af", filters, "-c:a", "aac", "-b:a", "160k"]
-    reason = ""
-    for audio in ([["-c:a", "copy"]] if not cut and audio_codec in _MP4_SOUND else []) + [encode]:
+    # an edit list may take something out of the sound as well, which a copy would bring back
+    copies = not cut and not info.packets.discarded and info.audio_codec in _MP4_SOUND
+    for audio in ([["-c:a", "copy"]] if copies else []) + [encode]:
         inputs = ["-itsoffset", f"{delay:.6f}", *input_arguments(video), *before, *input_arguments(source)]
         maps = ["-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", *audio, "-t", f"{delay + length:.6f}"]
         end = ["-movflags", "+faststart", output_argument(joined)]
-        code, output = run_ffmpeg(["-v", "error", "-y", *inputs, *maps, *end])
+        code, _ = run_ffmpeg(["-v", "error", "-y", *inputs, *maps, *end])
         if code == 0 and joined.is_file() and joined.stat().st_size > 0:
             joined.replace(video)
             return None
-        reason = first_line(output)
         joined.unlink(missing_ok=True)
-    return reason
+    known = info.audio_codec != "none"
+    return f"ffmpeg cannot decode its {info.audio_codec} stream" if known else "its format is not known"
