@@ -1,6 +1,7 @@
 """Every container: the frames and times that ffmpeg presents, in and out again with sound, colours and shape."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from uniref.inference.results import FrameResult
 from uniref.inference.sinks import SINKS, Context
 from uniref.media.source import Selection, Source
 from uniref.media.video_read import VideoFile, why_not_decord, why_not_indexed
+from uniref.media.video_write import VideoWriter
 
 # read through decord; everything else through ffmpeg
 FAST = {
@@ -352,3 +354,35 @@ def test_sound_that_an_edit_list_cuts_in_the_middle(master: Path, tmp_path: Path
     assert truth.beep is not None
     assert overlay.beep is not None
     assert overlay.beep - overlay.flash == pytest.approx(truth.beep - truth.flash, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["still.mp4", "still.mkv", "still.mov"])
+def test_a_last_frame_that_stays(name: str, master: Path, tmp_path: Path) -> None:
+    """As screen recorders leave it: nothing is lost, and the overlay lasts as long."""
+    path = tmp_path / name
+    writer = VideoWriter(path, (48, 64), 25, time_base=Fraction(1, 1000))
+    for index in range(10):
+        writer.write(np.full((48, 64, 3), 20 * index, np.uint8), index / 25, 3.0 if index == 9 else None)
+    writer.close()
+    video = VideoFile(path)
+    frames = list(video.frames())
+    assert len(frames) == 10
+    assert video.tail_lost == 0
+    assert video.info.seconds > 3
+    if name != "still.mkv":  # whose last block need not say how long it stays
+        assert frames[-1].duration == pytest.approx(3.0, abs=0.05)
+        assert write(Source(path), tmp_path / "out", "overlay") == []
+        assert VideoFile(tmp_path / "out" / "overlay.mp4").info.seconds == pytest.approx(video.info.seconds, abs=0.05)
+
+
+def test_damage_counts_in_the_times_of_a_scan(master: Path, tmp_path: Path) -> None:
+    """A frame has the same index by its time as in reading, damaged ones before it or not."""
+    path = make("raw.avi", tmp_path, master).with_name("damaged.ts")
+    ffmpeg("-i", master, *X264, "-bf", "0", "-g", "6", "-an", path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 1500] = bytes(1500)
+    path.write_bytes(data)
+    video = VideoFile(path)
+    frames = list(video.frames())
+    assert video.exact_frame_count() == len(frames)
+    assert [video.index_at(frame.seconds) for frame in frames] == [frame.index for frame in frames]

@@ -63,6 +63,8 @@ class Packets:
     times: npt.NDArray[np.int64]
     """Presentation timestamps, [N], in units of `time_base`, from the file's start; `NO_TIME` where there is none."""
     time_base: Fraction
+    last_duration: int
+    """How long the frame that is shown last stays, in units of `time_base`; 0 = not said."""
     starts_with_key: bool
     discarded: bool
     """An edit list hides some of them."""
@@ -259,6 +261,7 @@ def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
     times: list[int] = []
     flags_seen, first_flags, base = 0, 0, Fraction(1, 1000)
     key_time, closed = NO_TIME, True
+    last_time, last_duration = NO_TIME, 0
     parameters: set[str] = set()
     with (
         tempfile.TemporaryFile() as messages,
@@ -267,8 +270,10 @@ def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
         assert child.stdout is not None
         for raw in child.stdout:
             line = raw.decode("utf-8", "replace")
-            if match := re.match(r"0, +-?\d+, +(-?\d+), ", line):
+            if match := re.match(r"0, +-?\d+, +(-?\d+), +(\d+), ", line):
                 times.append(int(match[1]))
+                if times[-1] >= last_time:
+                    last_time, last_duration = times[-1], int(match[2])
                 flag = re.search(r", F=0x([0-9A-Fa-f]+)", line)
                 flags = int(flag[1], 16) if flag else _KEY
                 first_flags = flags if len(times) == 1 else first_flags
@@ -287,6 +292,7 @@ def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
     return Packets(
         np.array(times, np.int64),
         base,
+        last_duration,
         bool(first_flags & _KEY),
         bool(flags_seen & _DISCARD),
         packet_filter is not None and len(parameters) <= 1,

@@ -185,8 +185,7 @@ class VideoFile:
 
     def _scan(self) -> list[float]:
         if self._scanned is None:
-            clock = FrameClock(1 / self.fps)
-            self._scanned = [clock.tick(frame.seconds) for frame in decode(self.path, times_only=True)]
+            self._scanned = [seconds for _, seconds, _, _ in self._stream(times_only=True)]
         return self._scanned
 
     def frames(self, first: int = 0, last: int | None = None, stride: int = 1) -> Iterator[SourceFrame]:
@@ -221,14 +220,20 @@ class VideoFile:
         if image is None:
             raise self._nothing()
         if stop == len(times):
-            end = float(times[-1]) + 1 / self.fps
+            end = float(times[-1]) + self._last_duration
             self.tail_lost = len(range(expected, len(times) + self._lost_at_end(end), stride))
 
     def _frame(
         self, index: int, image: npt.NDArray[np.uint8], times: npt.NDArray[np.float64], damaged: bool = False
     ) -> SourceFrame:
-        duration = times[index + 1] - times[index] if index + 1 < len(times) else 1 / self.fps
+        duration = times[index + 1] - times[index] if index + 1 < len(times) else self._last_duration
         return SourceFrame(index, f"{index:05d}", image, float(times[index]), float(duration), damaged)
+
+    @property
+    def _last_duration(self) -> float:
+        """Seconds that the last frame of an indexed file is shown."""
+        said = float(self.info.packets.last_duration * self.info.packets.time_base)
+        return said if 0 < said < LONGEST else 1 / self.fps
 
     def _decoded(
         self, wanted: range, times: npt.NDArray[np.float64]
@@ -288,6 +293,8 @@ class VideoFile:
 
     def _lost_at_end(self, until: float) -> int:
         """Frames after a time, at which the last one ends, that the file announces but does not hold."""
+        if self.info.container in _INDEXED and self.info.packets.error is None:
+            return 0  # every frame of the index is there
         tolerated = max(_TOLERATED, 2 / self.fps)
         missing = self.info.seconds - until
         if missing > tolerated and self.has_sound:  # it may go on, and is what the file announces then
@@ -311,17 +318,18 @@ class VideoFile:
             yield held
         self.tail_lost = self._lost_at_end(self._end) // stride
 
-    def _stream(self) -> Iterator[tuple[int, float, npt.NDArray[np.uint8], bool]]:
-        """Index, time, image and damage of all frames."""
+    def _stream(self, times_only: bool = False) -> Iterator[tuple[int, float, npt.NDArray[np.uint8], bool]]:
+        """Index, time, image (empty if `times_only`) and damage of all frames."""
         clock, index = FrameClock(1 / self.fps), 0
         gaps = _Gaps(self.info, 1 / self.fps)
         before: npt.NDArray[np.uint8] | None = None
-        for frame in decode(self.path, None, self._filters):
+        for frame in decode(self.path, None, None if times_only else self._filters, times_only):
             for lost in gaps.lost_before(frame):
                 assert before is not None  # there is no gap before the first frame
                 yield index, clock.tick(lost), before, True
                 index += 1
-            self._note_size(index, frame)
+            if not times_only:
+                self._note_size(index, frame)
             before = frame.image
             seconds = clock.tick(frame.seconds)
             self._end = seconds + 1 / self.fps

@@ -27,7 +27,8 @@ from uniref.media.probe import BT709, UNTAGGED, ColorTags, VideoInfo
 from uniref.media.raw_stream import frame_header, stream_header
 
 _CODECS: dict[str, list[str]] = {
-    "libx264": ["-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"],
+    # without B-frames: MP4 keeps durations in the order of decoding, so that a last frame that stays would be cut short
+    "libx264": ["-crf", "18", "-preset", "veryfast", "-bf", "0", "-movflags", "+faststart"],
     "libvpx-vp9": ["-crf", "24", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "6"],
     "prores_ks": ["-profile:v", "4444"],
     "gif": ["-loop", "0"],
