@@ -7,7 +7,8 @@ from fractions import Fraction
 LONGEST = 3600.0
 """Seconds between two frames; more is a broken clock, and more than MP4 can hold in the finest unit of time."""
 _BACKWARDS = 1.0  # seconds that a clock may go back before it counts as another clock
-_COARSEST, _FINEST = Fraction(1, 1000), 1_000_000
+_COARSEST = Fraction(1, 1000)
+_FINEST = 1_190_000  # units per second: an hour of them is less than 2^32, the most that MP4 can say
 
 
 class FrameClock:
@@ -46,5 +47,5 @@ class FrameClock:
 def writing_base(base: Fraction) -> Fraction:
     """A time base for writing in which every time of `base` is exact and others are off by a millisecond at most."""
     if base.denominator > _FINEST:
-        return Fraction(1, _FINEST)
+        return Fraction(1, 1_000_000)
     return base / max(1, -(-base // _COARSEST))
