@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ import numpy.typing as npt
 from uniref.core.errors import MediaError
 from uniref.data.index import Media
 from uniref.media.image import read_image
+
+_NEAR = 20  # frames that are decoded in one go, with those between them
 
 UInt8Image = npt.NDArray[np.uint8]
 
@@ -28,12 +30,39 @@ def read_frames(media: Media, frames: Sequence[int]) -> list[UInt8Image]:
     read = _read_video if media.kind == "video" else _read_pictures
     images = read(media, sorted(set(frames)))
     for frame, image in images.items():
-        if image.shape[:2] != (media.height, media.width):
-            raise MediaError(
-                f"{media.path}: frame {frame} is {image.shape[1]} x {image.shape[0]}, the index says "
-                f"{media.width} x {media.height}; prepare the data set again"
-            )
+        _check_size(media, frame, image)
     return [images[frame] for frame in frames]
+
+
+def frames_in_order(media: Media, first: int = 0) -> Iterator[tuple[int, UInt8Image]]:
+    """Index and image of every frame from `first` on; a video file is opened once.
+
+    Raises:
+        MediaError: As `read_frames`.
+    """
+    if media.kind != "video":
+        for frame in range(first, media.length):
+            yield frame, read_frame(media, frame)
+        return
+    from uniref.media.video_read import VideoFile  # decord takes a while to import
+
+    expected = first
+    for found in VideoFile(media.path).frames(first, media.length):
+        if found.damaged or found.index != expected:
+            break
+        _check_size(media, found.index, found.image)
+        yield found.index, found.image
+        expected += 1
+    if expected < media.length:
+        raise MediaError(f"{media.path}: frame {expected} cannot be decoded")
+
+
+def _check_size(media: Media, frame: int, image: UInt8Image) -> None:
+    if image.shape[:2] != (media.height, media.width):
+        raise MediaError(
+            f"{media.path}: frame {frame} is {image.shape[1]} x {image.shape[0]}, the index says "
+            f"{media.width} x {media.height}; prepare the data set again"
+        )
 
 
 def _read_pictures(media: Media, frames: list[int]) -> dict[int, UInt8Image]:
@@ -45,7 +74,8 @@ def _read_video(media: Media, frames: list[int]) -> dict[int, UInt8Image]:
 
     video = VideoFile(media.path)
     # reading can start anywhere in a file whose frames are known; others are decoded from their beginning, once
-    spans = [(frame, frame + 1) for frame in frames] if video.indexed else [(frames[0], frames[-1] + 1)]
+    near = not video.indexed or frames[-1] - frames[0] <= _NEAR
+    spans = [(frames[0], frames[-1] + 1)] if near else [(frame, frame + 1) for frame in frames]
     wanted = set(frames)
     images: dict[int, UInt8Image] = {}
     for first, stop in spans:

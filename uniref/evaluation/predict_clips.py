@@ -12,7 +12,7 @@ import numpy.typing as npt
 from uniref.core.atomic import atomic_folder
 from uniref.core.tasks import Task
 from uniref.core.threads import prefetch
-from uniref.data.frames import read_frame
+from uniref.data.frames import frames_in_order
 from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.masks_on_disk import write_png
 from uniref.evaluation.metrics.masks import LabelMap, Mask
@@ -36,8 +36,8 @@ def predict_clip(predictor: Predictor, benchmark: Benchmark, unit: int, root: Pa
     first = min(benchmark.first_frame(case.sample) for case in cases)
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(atomic_folder(root / case.name, overwrite=True)) for case in cases]
-        frames = ((t, read_frame(media, t)) for t in range(first, media.length))
-        for t, results in _results(predictor, benchmark, cases, prefetch(frames)):
+        frames = prefetch(frames_in_order(media, first))
+        for t, results in _results(predictor, benchmark, cases, frames):
             for folder, result in zip(folders, results, strict=True):
                 write_png(folder / f"{frame_name(media, t)}.png", result)
 
