@@ -40,13 +40,17 @@ def make_predictor(request: pytest.FixtureRequest, converted: Callable[[str], Pa
     if request.param == "auto" and not cpu_has_bfloat16():
         pytest.skip("this CPU has no bfloat16 products: 'auto' computes in float32")
 
+    made: dict[tuple[str, float], Predictor] = {}
+
     def make(settings: Mapping[str, Any]) -> Predictor:
-        bundle = load_bundle(converted(settings["variant"]))
-        if shift := settings.get("class_bias_shift"):
+        key = settings["variant"], settings.get("class_bias_shift") or 0.0
+        if key not in made:
+            bundle = load_bundle(converted(key[0]))
             with torch.no_grad():
                 last = len(bundle.model.transformer.decoder) - 1  # the head after it is that of the proposals
-                bundle.model.transformer.class_heads[last].bias += shift
-        return Predictor(bundle, "cpu", request.param, own=True)
+                bundle.model.transformer.class_heads[last].bias += key[1]
+            made[key] = Predictor(bundle, "cpu", request.param, own=True)
+        return made[key]
 
     return make
 
