@@ -7,7 +7,6 @@ next step depends on, and `manifest.json` with the checksums of both.
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,6 +19,8 @@ import torch
 from uniref.core.atomic import atomic_folder
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.files import sha256
+from uniref.core.json_files import read_json
+from uniref.weights.safe_load import read_pickled
 
 MANIFEST, TRAINING = "manifest.json", "training.pt"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -92,9 +93,9 @@ def check(folder: Path) -> Saved:
     if not path.is_file():
         raise CheckpointError(f"{folder}: not a checkpoint of a training (no {MANIFEST})")
     try:
-        facts = json.loads(path.read_text("utf-8"))
+        facts = read_json(path, CheckpointError)
         step, files = int(facts.pop("step")), dict(facts.pop("files"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
     for name, digest in files.items():
         if not (folder / name).is_file():
@@ -125,10 +126,7 @@ def load(saved: Saved) -> dict[str, Any]:
         CheckpointError: It cannot be read.
     """
     path = saved.folder / TRAINING
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    state = read_pickled(path)
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds no training state")
     return state
