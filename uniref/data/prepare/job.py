@@ -39,7 +39,7 @@ class FilesMissing(UniRefError):
     """None of the places that a file may lie in has it."""
 
 
-class BadRecord(Exception):
+class BadRecord(UniRefError):
     """A record of the published files that cannot be used; `Job.bad` decides what happens."""
 
 
