@@ -161,7 +161,7 @@ class _Download:
     def _judge(self, error: urllib.error.HTTPError, have: int) -> None:
         if error.code == 416 and have:
             total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
-            if total.isdigit() and int(total) == have:
+            if total.isdecimal() and int(total) == have:
                 return  # already complete
             self._restart()
             raise _Retry("the server has another file by now")
@@ -180,7 +180,7 @@ class _Download:
                 raise _Retry("the server sends another part than was asked for")
             have = 0
         self.joined |= have > 0
-        total = have + int(length) if length and length.isdigit() else None
+        total = have + int(length) if length and length.isdecimal() else None
         etag = response.headers.get("ETag") or ""
         # a weak tag may not be used with ranges
         validator = response.headers.get("Last-Modified") or "" if not etag or etag.startswith("W/") else etag
