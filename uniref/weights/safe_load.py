@@ -147,6 +147,8 @@ def read_header(path: Path) -> dict[str, Any]:
         if not isinstance(about, dict) or not {"dtype", "shape", "data_offsets"} <= about.keys():
             raise problem
         shape, offsets = about["shape"], about["data_offsets"]
+        if not isinstance(about["dtype"], str):
+            raise problem
         whole = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= 16
         if not whole or not all(type(x) is int and 0 <= x < 1 << 48 for x in (*shape, *offsets)):
             raise problem
