@@ -25,6 +25,7 @@ from uniref_cli import console, convert, eval, predict, prepare, train
 _ClickUsageError: Any = typer.BadParameter.__bases__[0]
 _ClickError: type[Exception] = _ClickUsageError.__bases__[0]
 
+_OPEN_FILES = 4096
 _READERS = ("predict", "eval", "prepare-data")
 
 app = typer.Typer(
@@ -118,8 +119,21 @@ def _tell_click_error(error: Any) -> int:
     return int(error.exit_code)
 
 
+def _allow_open_files() -> None:
+    """Raise the number of files that may be open to what the system allows, up to what anybody needs: on macOS a
+    process starts with 256."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def main() -> None:
     """Entry point of the `uniref` script."""
+    _allow_open_files()
     code = run()
     if "RANK" in os.environ:
         _leave(code)

@@ -16,7 +16,7 @@ from typing import Any
 
 from uniref.core.atomic import atomic_folder, foreign_files, remove_written, replace_folder
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.files import sha256
+from uniref.core.files import is_folder, sha256
 from uniref.core.json_files import read_json
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
@@ -314,7 +314,7 @@ def written_files(folder: Path) -> set[str]:
             for path in (folder / name).glob("*.png")
             if path.stem.isdecimal()
         }
-    return {SUMMARY, *pictures, *(name for name in listed if not (folder / name).is_dir())}
+    return {SUMMARY, *pictures, *(name for name in listed if not is_folder(folder / name))}
 
 
 def _describe(about: dict[str, Any]) -> str:

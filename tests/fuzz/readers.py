@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from tests.data.prepare import build
 from tests.tiny import TINY_BERT, tiny_config
 from uniref.core.errors import UniRefError
+from uniref.core.files import exists
 from uniref.core.tasks import Task
 from uniref.data.fetch.refs import read_refs
 from uniref.data.fetch.unpack import Limits, unpack
@@ -220,7 +221,7 @@ def _read_index(folder: Path, out: Path) -> None:
     index = Index.open(folder / "i")
     for sample in index:
         media = index.media(sample.media)
-        media.path.exists()
+        exists(media.path)
         for row in (*sample.objects, *media.objects):
             track = index.annotations(index.object(row).row)
             for place in range(len(track)):

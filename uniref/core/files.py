@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
@@ -23,3 +24,18 @@ def file_digest(path: Path, algorithm: str) -> str:
     except OSError as problem:
         raise UniRefError(f"{path}: cannot be read ({problem.strerror})") from None
     return digest.hexdigest()
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder; False also where none can be called so (too long a name, a NUL)."""
+    return os.path.exists(path)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False also where none can be called so."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; False also where none can be called so."""
+    return os.path.isdir(path)

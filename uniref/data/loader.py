@@ -21,6 +21,13 @@ from uniref.data.sources import TrainSource, make_plan, open_sources
 from uniref.data.units import Made, UnitMaker
 from uniref.recipe.data import DataConfig
 
+try:
+    import resource
+except ImportError:  # Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
+_FILES_TO_SHARE = 512
+
 
 class TrainLoader:
     """Iterates over the optimiser steps of one process: `for batches in loader` gives a list[Batch] a step.
@@ -81,6 +88,7 @@ class TrainLoader:
         self._per_step = len(self.plan.step(start_step, rank, world_size))
         self._running: Iterator[Made] | None = None
         workers = min(config.workers, _cores())
+        _share_in_few_files()
         options: dict[str, Any] = {"prefetch_factor": config.prefetch} if workers else {}
         self._loader: DataLoader[Made] = DataLoader(
             UnitMaker(self.sources, seed, tokenizer),  # type: ignore[arg-type]  # a data set whose keys are units
@@ -154,6 +162,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _share_in_few_files() -> None:
+    """Where few files may be open, let workers hand over tensors by name: by default each is an open file for a time,
+    and a worker that cannot open one more would leave the training waiting."""
+    if resource is not None and resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _FILES_TO_SHARE:
+        torch.multiprocessing.set_sharing_strategy("file_system")
+
+
 def _begin_worker(worker: int) -> None:
     """A worker uses one core, and leaves signals to the process that trains: clusters and terminals send them to all.
 
@@ -164,6 +179,7 @@ def _begin_worker(worker: int) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _share_in_few_files()
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 

@@ -96,7 +96,7 @@ def _coco_results(benchmark: Benchmark, place: Path) -> dict[str, dict[str, Any]
             image, category = int(result["image_id"]), int(result["category_id"])
             x, y, width, height = (float(value) for value in result["bbox"])
             score = float(result["score"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             needs = "image_id, category_id, bbox of four numbers, and score"
             raise UniRefError(f"{path}: result {place_in_list}: needs {needs}") from None
         if category not in categories:

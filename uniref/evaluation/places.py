@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
+from uniref.core.files import is_folder
 from uniref.evaluation.benchmark import Benchmark, Case
 
 _ANNOTATORS = ("valid_", "refdavis-val-", "")
@@ -26,7 +27,7 @@ def spellings(case: Case) -> Iterator[str]:
 def find_folder(case: Case, root: Path) -> Path:
     """The folder of a case's masks below `root`; the published place where there is none."""
     for spelling in spellings(case):
-        if (root / spelling).is_dir():
+        if is_folder(root / spelling):
             return root / spelling
     return root / case.name
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from uniref.core.errors import MediaError, UsageError
+from uniref.core.files import is_folder
 from uniref.inference.video import MAX_ID
 from uniref.media.image import read_image, read_mask
 from uniref.media.source import Selection, Source, frame_files
@@ -202,7 +203,7 @@ def _read_masks(entries: Sequence[str], source: Source, selection: Selection) ->
         match = re.fullmatch(r"(\d{1,18}):(.+)", entry)
         if match:
             table.add_file(int(match[1]), Path(match[2]))
-        elif Path(entry).is_dir():
+        elif is_folder(Path(entry)):
             table.add_folder(Path(entry), source)
         else:
             table.add_file(first, Path(entry))

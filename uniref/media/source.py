@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UsageError
+from uniref.core.files import is_file, is_folder
 from uniref.media import image as pictures
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
@@ -80,9 +81,9 @@ class Source:
         self.path = Path(path)
         self._video: VideoFile | AnimatedImage | None = None
         self._files: list[Path] = []
-        if self.path.is_dir():
+        if is_folder(self.path):
             self.kind, self._files = "frames", frame_files(self.path)
-        elif self.path.is_file():
+        elif is_file(self.path):
             self._open_file()
         else:
             raise MediaError(f"{path}: no such file or folder")

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from uniref.core.errors import UsageError
+from uniref.core.files import is_file
 from uniref.recipe.recipe import Recipe
 from uniref.recipe.sam import FAMILIES, written_path
 from uniref.recipe.tree import Node, merge, parse, parse_file, place_of, plain, with_value
@@ -57,8 +58,8 @@ def _extended(path: Path, chain: tuple[Path, ...]) -> Node:
         if not isinstance(name.value, str):
             raise UsageError(f"{name.place}: extends: name a file, or a list of files")
         file = path.parent / name.value
-        if not file.is_file():
-            raise UsageError(f"{name.place}: extends: no such file: {file}")
+        if not is_file(file):
+            raise UsageError(f"{name.place}: extends: no such file: {str(file)[:255]}")
         base = merge(base, _extended(file, (*chain, real)))
     return merge(base, Node(content, tree.place))
 

@@ -133,7 +133,7 @@ class Index:
         with reading(self.folder, advice=_ADVICE):
             start, count = table.number("object_start", row), table.number("object_count", row)
             height, width = table.number("height", row), table.number("width", row)
-            if count < 0 or start + count > self._tables["objects"].rows:
+            if start < 0 or count < 0 or start + count > self._tables["objects"].rows:
                 raise ValueError(f"media {row} has objects that are not there")
             if not (0 <= height < _LARGEST_SIDE and 0 <= width < _LARGEST_SIDE and height * width <= _MOST_PIXELS):
                 raise ValueError(f"media {row} is {width} x {height} pixels")

@@ -178,7 +178,10 @@ def _add_samples(job: Job, writer: IndexWriter, task: Task, file: str, rows: Map
     if task.needs_text:
         for number, texts in what.phrases.get(file, {}).items():
             if number not in rows:
-                job.bad(file, f"a phrase names object {number}, which its masks do not show")
+                job.bad(
+                    f"{job.bases[0]}: phrases.csv: {file}",
+                    f"a phrase names object {number}, which its masks do not show",
+                )
                 continue
             added = [writer.add_expression(text, source_id=str(n)) for n, text in enumerate(texts)]
             writer.add_sample(objects=[rows[number]], expressions=added)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from uniref.core.errors import UniRefError
-from uniref.core.files import sha256
+from uniref.core.files import exists, sha256
 from uniref.core.json_files import read_json
 from uniref.core.pool import ordered_map
 from uniref.core.reading import read_text
@@ -24,6 +24,7 @@ R = TypeVar("R")
 BAD = "bad record"
 """What `Job.dropped` calls those that --skip-bad leaves out."""
 _LARGEST_JSON = 1 << 33  # bytes; what is read at once is far smaller than what is streamed
+_LONGEST_NAME = 255  # of a file that is looked for
 _FEW = 16  # items for which starting processes does not pay
 
 
@@ -73,7 +74,8 @@ class Job:
     bad_records: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     """Records left out, by reason; the index's manifest gets it."""
-    _last_used: Path | None = None
+    last_used: Path | None = None
+    """The published file that was opened last."""
 
     def find(self, *candidates: str) -> Path | None:
         """The first of several relative paths that exists in one of the bases, or one folder below it.
@@ -84,7 +86,7 @@ class Job:
         for base in self.bases:
             for start in (base, *self._below(base)):
                 for candidate in candidates:
-                    if (start / candidate).exists():
+                    if exists(start / candidate):
                         return start / candidate
         return None
 
@@ -105,7 +107,7 @@ class Job:
         if found is None:
             where = ", ".join(str(base) for base in self.bases)
             raise FilesMissing(
-                f"{self.dataset.name}/{self.split}: found no {' or '.join(dict.fromkeys(candidates))} in {where}; "
+                f"{self.dataset.name}/{self.split}: found no {_some(candidates)} in {where}; "
                 f"it is part of {self.dataset.files}"
             )
         return found
@@ -128,13 +130,13 @@ class Job:
 
     def used(self, path: Path) -> None:
         """Name a file in the manifest, with its checksum."""
-        self._last_used = path
+        self.last_used = path
         name = f"{path.parent.name}/{path.name}"
         self.sources.append(Source(name=name, size=path.stat().st_size, sha256=sha256(path)))
 
     def video(self, name: str) -> str:
         """What to call a video in messages: after the file that listed it, or the folder that it lies in."""
-        origin = self._last_used or (self.bases[0] if self.bases else self.dataset.name)
+        origin = self.last_used or (self.bases[0] if self.bases else self.dataset.name)
         return f"{origin}: video {name}"
 
     def bad(self, where: str | Path, problem: str) -> None:
@@ -200,6 +202,11 @@ class Job:
         # filled while files are read
         writer.sources, writer.dropped, writer.notes = self.sources, self.dropped, self.notes
         return writer
+
+
+def _some(candidates: Sequence[str]) -> str:
+    """What was looked for, on one line."""
+    return " or ".join(name[:_LONGEST_NAME] for name in dict.fromkeys(candidates))
 
 
 def image_size(path: Path) -> tuple[int, int]:

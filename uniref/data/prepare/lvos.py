@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from uniref.core.files import exists
 from uniref.data.prepare import ytvis
 from uniref.data.prepare.clips import Clip, ClipFiles, add_clip, add_track, read_clips
 from uniref.data.prepare.job import BadRecord, Job
@@ -82,7 +83,7 @@ def prepare(job: Job) -> None:
 
 def _read_meta(job: Job, base: Path) -> Mapping[str, Mapping[str, Any]]:
     names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
-    inside = [path for name in names if (path := base / name).exists()]
+    inside = [path for name in names if exists(path := base / name)]
     path = inside[0] if inside else job.need(*_outside(names))
     return {name: video["objects"] for name, video in read_videos(job, path, "objects").items()}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from uniref.core import rle
 from uniref.core.errors import UniRefError
+from uniref.core.files import exists
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.meta import read_videos, text_of
@@ -52,7 +53,7 @@ def _add_video(
     folder = base / "JPEGImages" / name
     frames = [f"{frame}.jpg" for frame in sorted(video["frames"])]
     for frame in frames:
-        if not (folder / frame).exists():
+        if not exists(folder / frame):
             raise BadRecord(f"{folder / frame}: no such file")
     texts = {str(number): text_of(expression["exp"]) for number, expression in video["expressions"].items()}
     height, width = image_size(folder / frames[0])

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from uniref.core.files import exists
 from uniref.data.prepare.coco_json import (
     ImageRecord,
     add_image,
@@ -181,8 +182,8 @@ def _relative(image: ImageRecord, depth: int, folder: str, root: Path) -> str:
     path = PurePosixPath(image.file_name)
     forms = (path, PurePosixPath(path.parent.name) / path.name, PurePosixPath(path.name))
     place = PurePosixPath(folder) / forms[depth]
-    if not (root / place).exists():  # the re-split has images of both published splits in one
+    if not exists(root / place):  # the re-split has images of both published splits in one
         for other in ("train", "val"):
-            if (root / other / forms[depth]).exists():
+            if exists(root / other / forms[depth]):
                 return str(PurePosixPath(other) / forms[depth])
     return str(place)

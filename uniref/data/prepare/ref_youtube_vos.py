@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from uniref.core.files import exists, is_folder
 from uniref.data.index import IndexWriter
 from uniref.data.prepare import ytvis
 from uniref.data.prepare.clips import ClipFiles, add_clip, read_clips
@@ -79,7 +80,7 @@ def _prepare_val(job: Job) -> None:
     if job.find("meta_expressions/test/meta_expressions.json") is not None:
         names = sorted(set(videos) - set(_expressions(job, "test")))
     else:
-        names = sorted(name for name in videos if (base / "JPEGImages" / name).is_dir())
+        names = sorted(name for name in videos if is_folder(base / "JPEGImages" / name))
     names = list(job.first(names))
     with job.writer({"youtube-vos": base}) as writer:
         for name in job.progress(names, f"ref-youtube-vos/{job.split}", len(names), "video"):
@@ -91,7 +92,7 @@ def _add_val_video(writer: IndexWriter, base: Path, name: str, video: dict[str, 
     folder = base / "JPEGImages" / name
     frames = [f"{frame}.jpg" for frame in video["frames"]]
     for frame in frames:
-        if not (folder / frame).exists():
+        if not exists(folder / frame):
             raise BadRecord(f"{folder / frame}: no such file")
     height, width = image_size(folder / frames[0])
     texts = {number: text_of(expression["exp"]) for number, expression in video["expressions"].items()}

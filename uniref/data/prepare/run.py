@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from uniref.core.atomic import foreign_files, replace_folder, tell_final_name
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.lock import exclusive
 from uniref.core.progress import Progress
+from uniref.core.reading import first_line
 from uniref.core.text import printable
 from uniref.data.index import Index
 from uniref.data.index.manifest import NAME
@@ -204,7 +206,7 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
         notes=list(files.notes),
     )
     try:
-        importlib.import_module(f"uniref.data.prepare.{entry.module}").prepare(job)
+        _convert(entry, job)
         index = Index.open(staged)
         if not len(index):
             raise UniRefError(_nothing(job, index))
@@ -225,6 +227,17 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
     terms = f"{entry.licence} ({entry.page})" if entry.page.startswith("http") else ""
     notes += leaks(index, job.root)
     return Prepared(folder, index, fresh=True, bad=tuple(job.bad_records), notes=tuple(notes), terms=terms)
+
+
+def _convert(entry: DataSet, job: Job) -> None:
+    """Run the converter. Raises UniRefError, also where the published files are of another form than anybody checks."""
+    try:
+        importlib.import_module(f"uniref.data.prepare.{entry.module}").prepare(job)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        if os.environ.get("UNIREF_DEBUG"):
+            raise
+        where = job.last_used or (job.bases[0] if job.bases else job.folder)
+        raise UniRefError(f"{where}: is not in the form that {entry.name} has ({first_line(error)})") from None
 
 
 def _nothing(job: Job, index: Index) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uniref.core import rle
+from uniref.core.files import exists
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.clip_file import clip_file_size, is_clip_file
 from uniref.data.prepare.coco_json import read_box, read_categories, relative_name, whole
@@ -110,7 +111,11 @@ class YoutubeVis:
     def _records(self, data: Mapping[str, Any], kind: str, field: str) -> Sequence[Mapping[str, Any]]:
         """The usable entries of a list (OVIS has null for splits without truth), with unique ids."""
         found: dict[int, Mapping[str, Any]] = {}
-        for place, record in enumerate(data.get(f"{kind}s") or ()):
+        entries = data.get(f"{kind}s") or []
+        if not isinstance(entries, list):
+            self.job.bad(self.path, f"its `{kind}s` are not a list")
+            entries = []
+        for place, record in enumerate(entries):
             where = f"{kind} {record.get('id')}" if isinstance(record, dict) else f"{kind} {record}"
             with self.job.record(f"{self.path}: {where} (at {place})"):
                 wanted = list if field == "file_names" else int
@@ -165,7 +170,7 @@ class YoutubeVis:
         if len(folders) != 1:
             raise BadRecord(f"its frames lie in {len(folders)} folders")
         for name in names:
-            if not (self.root / name).exists():
+            if not exists(self.root / name):
                 raise BadRecord(f"{self.root / name}: no such file")
         return folders.pop(), tuple(name.name for name in names)
 
