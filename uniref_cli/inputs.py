@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,10 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from uniref.core.addresses import is_address, shown
 from uniref.core.errors import UniRefError, UsageError
 
 _GLOB = frozenset("*?[")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Job(BaseModel):
@@ -59,8 +58,8 @@ def expand(arguments: Sequence[str]) -> list[Job]:
     """
     jobs: list[Job] = []
     for argument in arguments:
-        if _ADDRESS.match(argument):
-            raise UsageError(f"{argument}: is an address; download it first, nothing is fetched here")
+        if is_address(argument):
+            raise UsageError(f"{shown(argument)}: is an address; download it first, nothing is fetched here")
         if argument == "-":
             jobs += _listed(sys.stdin, "-")
         elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
