@@ -6,24 +6,25 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from uniref.core.atomic import atomic_folder
+from uniref.core.atomic import atomic_folder, foreign_files, remove_written, replace_folder
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import sha256
+from uniref.core.json_files import read_json
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.inference.run import RunOptions, run
 from uniref.media.ffmpeg import kill_children
 from uniref.media.source import Selection, Source
 from uniref.weights.bundle import read_config, weights_of
+from uniref.weights.rename import listing
 from uniref_cli.console import Console, error
 from uniref_cli.inputs import Job, name_outputs
 from uniref_cli.shards import Shard, local_device
@@ -150,14 +151,15 @@ class Batch:
             self.console.say(f"{job.input}: done already ({final})")
             self.console.result({"input": job.input, "output": str(final), "status": "skipped"})
             return
+        self._name_foreign(final)
         objects = resolve(prompt, source, options.selection)
         predictor = self._load()
-        with contextlib.suppress(_StoppedError), atomic_folder(final, overwrite=True) as work:
+        with contextlib.suppress(_StoppedError), atomic_folder(final, True, written_files) as work:
             summary = run(
                 predictor, source, objects, options, work, self.console.progress, self.console.warn, self.stop
             )
             summary |= {"checkpoint": self._checkpoint(), "request": request}
-            (work / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+            _write_summary(work, summary)
             if not summary["complete"]:
                 self._set_aside(work, final)
                 raise _StoppedError  # so that the folder does not get its final name
@@ -177,17 +179,23 @@ class Batch:
                 raise UsageError(f"{final}: results would go there, but it is or holds an input; choose another --out")
         for folder in (final, _partial(final)):
             if folder.is_dir() and any(folder.iterdir()) and _summary(folder) is None:
-                raise UsageError(f"{folder}: holds files that are no results of uniref; choose another --out")
+                raise UsageError(f"{folder}: holds files that are not results of uniref; choose another --out")
+
+    def _name_foreign(self, folder: Path) -> None:
+        """Tell which files in a folder of results are somebody else's."""
+        if folder.is_dir() and (left := foreign_files(folder, written_files(folder))):
+            self.console.warn(f"{folder}: keeps {listing(left)}, which uniref did not write")
 
     def _set_aside(self, work: Path, final: Path) -> None:
         """Keep what an interrupted run wrote, under a name that nobody takes for a result."""
         partial = _partial(final)
-        shutil.rmtree(partial, ignore_errors=True)
-        work.rename(partial)
+        self._name_foreign(partial)
+        replace_folder(work, partial, foreign_files(partial, written_files(partial)) if partial.is_dir() else ())
         self.console.say(f"{final}: interrupted; what there is so far is in {partial}")
 
     def _tell(self, job: Job, final: Path, summary: dict[str, Any]) -> None:
-        shutil.rmtree(_partial(final), ignore_errors=True)
+        if left := remove_written(_partial(final), written_files(_partial(final))):
+            self.console.warn(f"{_partial(final)}: keeps {listing(left)}, which uniref did not write")
         frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
         seen = ", ".join(
             f"{n} ({_describe(about)}): {about['frames_present']} of {frames}"
@@ -275,10 +283,38 @@ def _partial(final: Path) -> Path:
 def _summary(folder: Path) -> dict[str, Any] | None:
     """The request that a folder of results answers; None where it holds no results of this command."""
     try:
-        found = json.loads((folder / SUMMARY).read_text("utf-8"))["request"]
-    except (OSError, ValueError, KeyError, TypeError):
+        content = read_json(folder / SUMMARY)
+    except UniRefError:
         return None
+    found = content.get("request") if isinstance(content, dict) else None
     return found if isinstance(found, dict) else None
+
+
+def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """`summary.json`, with the names of all files in folders of pictures on one line at its end."""
+    files = {
+        path.name: sorted(file.name for file in path.iterdir()) for path in sorted(folder.iterdir()) if path.is_dir()
+    }
+    head = json.dumps(summary, indent=2).removesuffix("\n}")
+    (folder / SUMMARY).write_text(f'{head},\n  "files": {json.dumps(files)}\n}}\n', "utf-8")
+
+
+def written_files(folder: Path) -> set[str]:
+    """The files that a folder's summary lists as outputs, relative, with `/`; none where it has no summary."""
+    try:
+        content = read_json(folder / SUMMARY)
+        listed = {str(name) for name in content["outputs"]}
+        pictures = {f"{place}/{name}" for place, names in content.get("files", {}).items() for name in names}
+    except (UniRefError, KeyError, TypeError, AttributeError):
+        return set()
+    if "files" not in content:  # of an older version: the masks of a video are called by their numbers
+        pictures = {
+            path.relative_to(folder).as_posix()
+            for name in listed
+            for path in (folder / name).glob("*.png")
+            if path.stem.isdigit()
+        }
+    return {SUMMARY, *pictures, *(name for name in listed if not (folder / name).is_dir())}
 
 
 def _describe(about: dict[str, Any]) -> str:

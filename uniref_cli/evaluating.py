@@ -168,7 +168,8 @@ class Evaluation:
                 given = foreign_predictions(benchmark, settings.predictions)
         model = {} if settings.predictions is not None else self._model_request
         request = request_of(store, **model)
-        store.claim(request, settings.overwrite)
+        for name in store.claim(request, settings.overwrite):
+            self.console.warn(f"{store.folder / name}: is kept; it is not a file of an evaluation")
         return Work(store, request, given)
 
     @cached_property

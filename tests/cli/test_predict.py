@@ -173,9 +173,9 @@ def test_nothing_is_replaced_but_results(predict, png: Path, picture, mask_png: 
             job | {"name": "frames", "text": [], "support": f"{png}={frames / 'mask.png'}"},
             "holds an input",
         ),
-        ((png, "--text", "dog"), job, "no results of uniref"),
-        (("--prompts", prompts), job | {"name": "other"}, "no results of uniref"),
-        (("--prompts", prompts), job | {"name": "free"}, "free.partial: holds files that are no results of uniref"),
+        ((png, "--text", "dog"), job, "not results of uniref"),
+        (("--prompts", prompts), job | {"name": "other"}, "not results of uniref"),
+        (("--prompts", prompts), job | {"name": "free"}, "free.partial: holds files that are not results of uniref"),
     ]
     before = sorted(out.rglob("*"))
     for arguments, record, message in cases:

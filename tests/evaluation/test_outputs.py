@@ -173,7 +173,7 @@ def test_bad_masks_are_named(evaluated: Eval, root: Path, tmp_path: Path) -> Non
         "3/notes.txt: belongs to nothing, not used",
         "0/00005.png: is 9 x 9, the frame 64 x 48",
         "1/00005.png: shows object 200; the objects here are",
-        "2/00005.png: is no picture",
+        "2/00005.png: is not a picture",
     ):
         assert f"uniref: warning: {DATA[Task.VOS]}: {line}" in err
     assert err.splitlines()[-1].startswith("uniref: error: 3 predictions are missing or cannot be used")
@@ -194,7 +194,7 @@ def test_many_bad_masks_go_to_a_file(evaluated: Eval, root: Path, tmp_path: Path
     ("text", "message"),
     [
         ('{"key": "a"}', "line 1: needs key, size and counts"),
-        ('\n{"key"', "line 2: is no JSON"),
+        ('\n{"key"', "line 2: is not valid JSON"),
         ("[]", "line 1: must be a JSON object"),
         ('{"key": "a", "size": 3, "counts": "0"}', "line 1: size is"),
         ('{"key": "a", "size": [3, 3], "counts": [9]}', "line 1: size is"),

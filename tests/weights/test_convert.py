@@ -229,7 +229,7 @@ def test_other_models_are_named(content: object, message: str, tmp_path: Path) -
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="No such file"):
+    with pytest.raises(CheckpointError, match="no such file"):
         convert(tmp_path / "none.pth", tmp_path / "out")
     with pytest.raises(CheckpointError, match="is a folder, but not one with a model"):
         convert(tmp_path, tmp_path / "out")

@@ -7,22 +7,29 @@ import glob
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
 from uniref.core.errors import UniRefError, UsageError
 
+_REPLACED = ".replaced"
+"""End of the name of a folder whose successor is about to take its place."""
+
 
 @contextlib.contextmanager
-def atomic_folder(final: Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(
+    final: Path, overwrite: bool = False, written: Callable[[Path], Set[str]] | None = None
+) -> Iterator[Path]:
     """A hidden folder beside `final` that takes its name when the block ends without an error.
 
     Args:
         final: The folder to make. An empty one may exist.
         overwrite: Replace an existing folder; it stays in place until the new one is complete.
+        written: Called with the existing folder, gives the files in it (relative, with `/`) that may be replaced; any
+            other file in it is a user's and stays. None: there are no other files.
 
     Raises:
-        UsageError: `final` exists and `overwrite` is off, or it is a file.
+        UsageError: `final` exists and `overwrite` is off, or it is a file; or a file that stays is in the way.
         UniRefError: The file system refuses (read-only, full).
     """
     final = Path(final)
@@ -39,7 +46,7 @@ def atomic_folder(final: Path, overwrite: bool = False) -> Iterator[Path]:
         raise UniRefError(f"{final}: cannot be written ({error.strerror})") from None
     try:
         yield work
-        replace_folder(work, final)
+        replace_folder(work, final, foreign_files(final, written(final)) if written and final.is_dir() else ())
     except OSError as error:
         raise UniRefError(f"{final}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -48,9 +55,14 @@ def atomic_folder(final: Path, overwrite: bool = False) -> Iterator[Path]:
 
 def _clear_leftovers(folder: Path, stem: str) -> None:
     """Remove what processes of this machine left behind that were killed outright."""
-    for leftover in folder.glob(f"{glob.escape(stem)}*"):
-        number = leftover.name.removeprefix(stem)
-        if number.isdigit() and not _alive(int(number)):
+    final = folder / stem.removeprefix(".").rpartition(f".partial-{platform.node()}-")[0]
+    for leftover in sorted(folder.glob(f"{glob.escape(stem)}*")):
+        number = leftover.name.removeprefix(stem).removesuffix(_REPLACED)
+        if not number.isdigit() or _alive(int(number)):
+            continue
+        if leftover.name.endswith(_REPLACED) and not final.exists():
+            leftover.rename(final)  # it was killed between two renamings
+        else:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -70,9 +82,23 @@ def _alive(process: int) -> bool:
     return True
 
 
-def replace_folder(work: Path, final: Path) -> None:
-    """Give folder `work` the name `final` beside it; what was there moves aside first and is deleted last."""
-    old = work.with_name(f"{work.name}.replaced")
+def replace_folder(work: Path, final: Path, keep: Sequence[str] = ()) -> None:
+    """Give folder `work` the name `final` beside it; what was there moves aside first and is deleted last.
+
+    Args:
+        work: The new folder.
+        final: Its name.
+        keep: Files and empty folders of the old one (relative, with `/`) that the new one gets too.
+
+    Raises:
+        UsageError: The new folder has a file of its own under such a name; nothing is replaced.
+    """
+    for name in keep:
+        if os.path.lexists(work / name):
+            raise UsageError(f"{final / name}: would be replaced, but uniref did not write it; move it elsewhere")
+    for name in keep:
+        _link(final / name, work / name)
+    old = work.with_name(f"{work.name}{_REPLACED}")
     if final.is_dir():
         shutil.rmtree(old, ignore_errors=True)  # of a process that was killed just here
         final.rename(old)
@@ -83,3 +109,52 @@ def replace_folder(work: Path, final: Path) -> None:
             old.rename(final)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name, or a copy where the file system has no such names."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir() and not source.is_symlink():
+        target.mkdir()
+        return
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def foreign_files(folder: Path, written: Set[str]) -> list[str]:
+    """Files below a folder that are not among `written`, relative, with `/`, sorted; empty folders end with `/`."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        here = Path(place).relative_to(folder)
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        found += [(here / name).as_posix() for name in (*files, *links)]
+        if not files and not folders and here.parts:
+            found.append(f"{here.as_posix()}/")
+    return sorted(set(found) - written)
+
+
+def remove_written(folder: Path, written: Set[str]) -> list[str]:
+    """Delete files that this package wrote, and the folder where nothing else is in it.
+
+    Args:
+        folder: It need not exist.
+        written: Their names, relative, with `/`.
+
+    Returns:
+        What stays, as of `foreign_files`.
+    """
+    if not folder.is_dir():
+        return []
+    left = foreign_files(folder, written)
+    if not left:
+        shutil.rmtree(folder, ignore_errors=True)
+        return []
+    for name in set(foreign_files(folder, set())) & written:  # never what a list says to lie elsewhere
+        path = folder / name
+        with contextlib.suppress(OSError):
+            path.rmdir() if name.endswith("/") else path.unlink()
+            for parent in path.relative_to(folder).parents:  # those that are empty now
+                (folder / parent).rmdir()
+    return left

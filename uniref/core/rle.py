@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
+_LARGEST_SIDE, _MOST_PIXELS = 1 << 17, 1 << 28
+_FARTHEST, _LONGEST_OUTLINE = 1e6, 1e7  # pixels
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -23,6 +26,7 @@ def decode(counts: bytes, height: int, width: int) -> Mask:
     Raises:
         ValueError: The counts do not describe a mask of this size.
     """
+    check(counts, height, width)
     return coco.decode({"size": [height, width], "counts": counts}).astype(bool)
 
 
@@ -38,9 +42,11 @@ def box(counts: bytes, height: int, width: int) -> tuple[float, float, float, fl
 
 
 def merge(parts: Sequence[bytes], height: int, width: int) -> bytes:
-    """Union of several masks of one size."""
+    """Union of several masks of one size. Raises ValueError where one is of another size."""
     if len(parts) == 1:
         return parts[0]
+    for part in parts:
+        check(part, height, width)
     return bytes(coco.merge([{"size": [height, width], "counts": part} for part in parts])["counts"])
 
 
@@ -59,6 +65,7 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | Non
         return _from_runs(segmentation, height, width)
     if not isinstance(segmentation, list):
         raise ValueError(f"segmentation is a {type(segmentation).__name__}, not polygons or run lengths")
+    check_size(height, width)
     polygons = [p for p in segmentation if isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0]
     if not polygons:
         return None
@@ -66,26 +73,47 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | Non
         coordinates = [[float(value) for value in polygon] for polygon in polygons]
     except (TypeError, ValueError):
         raise ValueError("a polygon holds something that is not a number") from None
-    if not np.isfinite(np.concatenate(coordinates)).all():
+    everything = np.concatenate(coordinates)
+    if not np.isfinite(everything).all():
         raise ValueError("a polygon holds a coordinate that is not finite")
+    # pycocotools walks along every edge, wherever it leads
+    around = sum(float(np.abs(np.diff(np.reshape(polygon, (-1, 2)), axis=0)).sum()) for polygon in coordinates)
+    if np.abs(everything).max() > _FARTHEST or around > _LONGEST_OUTLINE:
+        raise ValueError("a polygon leads far outside of the image")
     return merge([bytes(part["counts"]) for part in coco.frPyObjects(coordinates, height, width)], height, width)
 
 
 def _from_runs(runs: dict[str, Any], height: int, width: int) -> bytes:
     size, counts = runs.get("size"), runs.get("counts")
-    if size is None or [int(x) for x in size] != [height, width]:
-        raise ValueError(f"run lengths are of size {size}, the image is {[height, width]}")
+    check_size(height, width)
+    if not isinstance(size, list | tuple) or [int(x) for x in size] != [height, width]:
+        raise ValueError(f"run lengths are of size {size!r:.40}, the image is {[height, width]}")
     if isinstance(counts, list):
-        if sum(int(x) for x in counts) != height * width:
+        counts = [int(x) for x in counts]
+        if min(counts, default=0) < 0:
+            raise ValueError("run lengths hold a negative run")
+        if sum(counts) != height * width:
             raise ValueError(f"run lengths cover {sum(counts)} pixels of {height * width}")
         return bytes(coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"])
     if isinstance(counts, str):
         counts = counts.encode("ascii")
     if not isinstance(counts, bytes):
         raise ValueError("run lengths have no counts")
-    if covered(counts) != height * width:
-        raise ValueError(f"run lengths cover {covered(counts)} pixels of {height * width}")
+    check(counts, height, width)
     return counts
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise ValueError where an image of this size is larger than any that is read."""
+    if not (0 < height < _LARGEST_SIDE and 0 < width < _LARGEST_SIDE and height * width <= _MOST_PIXELS):
+        raise ValueError(f"an image of {width} x {height} pixels is not possible here")
+
+
+def check(counts: bytes, height: int, width: int) -> None:
+    """Raise ValueError where compressed counts are not those of a mask of this size."""
+    check_size(height, width)
+    if (pixels := covered(counts)) != height * width:
+        raise ValueError(f"run lengths cover {pixels} pixels of {height * width}")
 
 
 def covered(counts: bytes) -> int:

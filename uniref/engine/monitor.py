@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.json_files import parse_json
 from uniref.engine.listener import Listener
 from uniref.engine.optim import factor
 from uniref.engine.step import StepResult
@@ -212,11 +213,11 @@ def _forget_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8", "replace").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if parse_json(line, str(path))["step"] <= step:
                 kept.append(line)
-        except (ValueError, KeyError, TypeError):  # cut off by a kill
+        except (UniRefError, KeyError, TypeError):  # cut off by a kill
             continue
     work = path.with_suffix(".partial")
     work.write_text("".join(f"{line}\n" for line in kept), "utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from PIL import Image
 
 from uniref.core import html
+from uniref.core.json_files import read_json_lines
 from uniref.engine.monitor import METRICS
+from uniref.media.open_image import open_image
 from uniref.recipe.recipe import Recipe
 
 _PACKAGES = ("uniref", "torch", "timm", "transformers", "numpy")
@@ -38,8 +38,8 @@ def write_report(out: Path, recipe: Recipe) -> Path:
 
 
 def _stage(folder: Path, name: str) -> Iterator[str]:
-    records = [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
-    training = _thinned([record for record in records if record["kind"] == "train"])
+    records = [record for _, record in read_json_lines(folder / METRICS) if isinstance(record, dict)]
+    training = _thinned([record for record in records if record.get("kind") == "train"])
     yield html.heading(f"Stage {name}")
     if not training:
         return
@@ -95,7 +95,7 @@ def _pictures(folder: Path) -> Iterator[str]:
         return
     yield html.heading(f"Predictions at step {int(steps[-1].name.removeprefix('step-'))}", 3)
     for path in sorted(steps[-1].glob("*.png")):
-        with Image.open(path) as image:
+        with open_image(path) as image:
             yield html.picture(np.asarray(image.convert("RGB")), image.info.get("Description", path.stem))
 
 

@@ -11,13 +11,13 @@ OUT/stopped              while a run that was asked to stop waits to be continue
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
+from uniref.core.json_files import read_json
 from uniref.core.lock import exclusive
 from uniref.engine import state as states
 from uniref.engine.listener import Listener
@@ -150,9 +150,10 @@ def _stages(request: TrainRequest) -> tuple[str, ...]:
 
 def _stage_of(checkpoint: Path) -> str | None:
     try:
-        stage = json.loads((checkpoint / states.MANIFEST).read_text("utf-8")).get("stage")
-    except (OSError, ValueError, AttributeError):
+        facts = read_json(checkpoint / states.MANIFEST)
+    except UniRefError:
         return None
+    stage = facts.get("stage") if isinstance(facts, dict) else None
     return stage if isinstance(stage, str) else None
 
 

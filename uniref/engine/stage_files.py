@@ -142,7 +142,7 @@ class StageFiles:
         tensors = tensors if tensors is not None else self._stepper.averaged()
         with self._world.main_first():
             if self._world.main:
-                with atomic_folder(self._job.folder / name, overwrite=True) as work:
+                with atomic_folder(self._job.folder / name, True, lambda folder: states.WRITTEN) as work:
                     self._write(work, tensors, facts)
 
     def open_adapter_base(self) -> None:

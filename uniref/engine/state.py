@@ -7,9 +7,7 @@ next step depends on, and `manifest.json` with the checksums of both.
 from __future__ import annotations
 
 import json
-import pickle
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,16 @@ from typing import Any
 
 import torch
 
-from uniref.core.atomic import atomic_folder
+from uniref.core.atomic import atomic_folder, remove_written
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.files import sha256
+from uniref.core.json_files import read_json
+from uniref.weights.bundle import ADAPTER, CONFIG, TOKENIZER, WEIGHTS
+from uniref.weights.safe_load import read_pickled
 
 MANIFEST, TRAINING = "manifest.json", "training.pt"
+WRITTEN = frozenset((WEIGHTS, ADAPTER, CONFIG, TOKENIZER, MANIFEST, TRAINING))
+"""Every file that a checkpoint may hold; others in its folder are a user's."""
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -53,7 +56,7 @@ def save(
         write_model: Writes the model's files into the folder that it is given.
     """
     target = folder / f"step-{step:08d}"
-    with atomic_folder(target, overwrite=True) as work:
+    with atomic_folder(target, True, lambda folder: WRITTEN) as work:
         write_model(work)
         torch.save(dict(state), work / TRAINING)
         files = {path.name: sha256(path) for path in sorted(work.iterdir())}
@@ -75,7 +78,7 @@ def keep_last(folder: Path, count: int, step: int) -> None:
     kept = [path for path in found if _step_of(path) <= step][-count:]
     for path in found:
         if path not in kept:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_written(path, WRITTEN)
 
 
 def _step_of(path: Path) -> int:
@@ -92,9 +95,9 @@ def check(folder: Path) -> Saved:
     if not path.is_file():
         raise CheckpointError(f"{folder}: not a checkpoint of a training (no {MANIFEST})")
     try:
-        facts = json.loads(path.read_text("utf-8"))
+        facts = read_json(path, CheckpointError)
         step, files = int(facts.pop("step")), dict(facts.pop("files"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
     for name, digest in files.items():
         if not (folder / name).is_file():
@@ -125,10 +128,7 @@ def load(saved: Saved) -> dict[str, Any]:
         CheckpointError: It cannot be read.
     """
     path = saved.folder / TRAINING
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    state = read_pickled(path)
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds no training state")
     return state

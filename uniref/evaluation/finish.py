@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from filelock import FileLock
 
 from uniref.core.atomic import remove_leftovers
 from uniref.core.errors import UniRefError
+from uniref.core.json_files import read_json
 from uniref.core.progress import Progress
 from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.outcome import Outcome, gather
@@ -84,11 +84,12 @@ class Ending:
         if not all((self.out / name).exists() for name in (SEQUENCES, REPORT)):
             return None
         try:
-            results = json.loads((self.out / RESULTS).read_text("utf-8"))
-        except (OSError, ValueError):
+            results = read_json(self.out / RESULTS)
+        except UniRefError:
             return None
         wanted = [dict(each.request) for each in works]
-        return list(results["benchmarks"]) if results.get("requests") == wanted else None
+        same = isinstance(results, dict) and results.get("requests") == wanted
+        return list(results["benchmarks"]) if same and isinstance(results.get("benchmarks"), list) else None
 
     def _write(self, works: Sequence[Work], progress: Progress) -> list[dict[str, Any]]:
         outcomes = [gather(each.store, _strangers(each)) for each in works]
@@ -110,7 +111,8 @@ class Ending:
         write_atomic(self.out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         for each in works:
             if each.store.foreign is None and not each.store.keep and each.store.benchmark.has_truth:
-                shutil.rmtree(each.store.predictions, ignore_errors=True)
+                for name in each.store.remove_predictions():
+                    self.warn(f"{each.store.predictions / name}: is kept; it is not a prediction of uniref")
         return records
 
     def _check(self, outcomes: Sequence[Outcome]) -> None:

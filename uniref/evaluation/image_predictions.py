@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from uniref.core.errors import UniRefError
+from uniref.core.json_files import read_json, read_json_lines
 from uniref.core.tasks import Task
 from uniref.evaluation.benchmark import Benchmark
 
+_LARGEST = 1 << 33  # bytes of a COCO results file
 Prediction = dict[str, Any] | Path | None
 """A record (see predict_images.py), a PNG mask, or nothing."""
 
@@ -74,17 +75,7 @@ def _is_size(value: Any) -> bool:
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The records of a file with the numbers of their lines. Raises UniRefError."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise UniRefError(f"{path}: cannot be read ({error})") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise UniRefError(f"{path}: line {number}: is no JSON ({error})") from None
+    for number, record in read_json_lines(path):
         if not isinstance(record, dict):
             raise UniRefError(f"{path}: line {number}: must be a JSON object")
         yield number, record
@@ -97,12 +88,7 @@ def _coco_results(benchmark: Benchmark, place: Path) -> dict[str, dict[str, Any]
     cases = [case for unit in range(len(benchmark.units)) for case in benchmark.cases(unit)]
     names = {benchmark.index.media(case.sample.media).source_id: case.name for case in cases}
     found: dict[str, dict[str, Any] | Path] = {}
-    try:
-        results = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UniRefError(f"{path}: cannot be read ({error.strerror}); it is a COCO results file") from None
-    except ValueError as error:
-        raise UniRefError(f"{path}: is no JSON ({error})") from None
+    results = read_json(path, largest=_LARGEST)
     if not isinstance(results, list):
         raise UniRefError(f"{path}: is no COCO results file, which is a list of boxes")
     for place_in_list, result in enumerate(results):

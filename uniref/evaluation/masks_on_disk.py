@@ -8,10 +8,11 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from uniref.core.errors import UniRefError
 from uniref.evaluation.metrics.masks import LabelMap, Mask
+from uniref.media.open_image import PictureProblem, open_image
 from uniref.media.palette import write_labels
 
 VOID = 255
@@ -43,7 +44,7 @@ def read_values(
         BadMask: Damaged, of another kind or of another size.
     """
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             if image.format != "PNG":
                 raise BadMask(f"is a {image.format} file, not a PNG")
             if image.mode not in modes:
@@ -51,12 +52,8 @@ def read_values(
             if image.size != (size[1], size[0]):
                 raise BadMask(f"is {image.width} x {image.height}, the frame {size[1]} x {size[0]}")
             return np.asarray(image).astype(np.uint8)
-    except FileNotFoundError:
-        raise BadMask("is missing") from None
-    except UnidentifiedImageError:
-        raise BadMask("is no picture") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadMask(f"is damaged ({error})") from None
+    except PictureProblem as problem:
+        raise BadMask(str(problem)) from None
 
 
 _KINDS = {"P": "a palette PNG", "L": "an 8-bit grey PNG", "1": "a black and white PNG"}

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uniref.core.atomic import foreign_files, remove_written
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.json_files import read_json
+from uniref.core.reading import read_text
 from uniref.evaluation.benchmark import Benchmark
 from uniref.evaluation.image_predictions import block_path
 from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import find_folder
+
+_WRITTEN = re.compile(
+    r"predictions/.+\.(png|jsonl|json)|scores/\d+\.json|submission\.zip"  # what an evaluation writes
+    r"|(predictions|scores)/(.+/)?"  # folders without files
+    r"|(.*/)?\.[^/]+(/.*)?",  # hidden: left by killed writers
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,11 @@ class Store:
         """Where predictions lie."""
         return self.foreign or self.folder / "predictions"
 
-    def claim(self, request: Mapping[str, Any], overwrite: bool = False) -> None:
+    def claim(self, request: Mapping[str, Any], overwrite: bool = False) -> list[str]:
         """Begin, or go on with, the evaluation that `request` describes.
+
+        Returns:
+            Files that stay although `overwrite` is on, because an evaluation writes no such files; relative, with `/`.
 
         Raises:
             UsageError: The folder belongs to another one, and `overwrite` is off; or it may not be replaced, because it
@@ -53,19 +66,28 @@ class Store:
             raise UsageError(f"{self.folder}: holds files that are no evaluation of uniref; choose another --out")
         if overwrite:
             # all but the request: a folder whose clearing was killed on the way is still known for an evaluation
-            for each in self.folder.iterdir() if self.folder.is_dir() else ():
-                if each.is_dir() and not each.is_symlink():
-                    shutil.rmtree(each, ignore_errors=True)
-                elif each != path:
-                    each.unlink()
-        elif path.exists():
-            if path.read_text("utf-8") != text:
+            left = remove_written(self.folder, self._written()) if path.exists() else []
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text)
+            return [name for name in left if name != path.name]
+        if path.exists():
+            if read_text(path) != text:
                 raise UsageError(
                     f"{self.folder}: holds another evaluation (see request.json); choose another --out or pass "
                     "--overwrite"
                 )
-            return
+            return []
         write_atomic(path, text)
+        return []
+
+    def _written(self) -> set[str]:
+        """The files in the folder that are of an evaluation's kinds, but for the request."""
+        return {name for name in foreign_files(self.folder, set()) if _WRITTEN.fullmatch(name)}
+
+    def remove_predictions(self) -> list[str]:
+        """Delete the model's predictions; returns files in their folder that are not predictions."""
+        written = {name.removeprefix("predictions/") for name in self._written() if name.startswith("predictions/")}
+        return remove_written(self.predictions, written)
 
     def is_predicted(self, unit: int) -> bool:
         """Whether the model's predictions of a unit are complete."""
@@ -97,10 +119,10 @@ class Store:
     def read_scores(self, unit: int) -> dict[str, Any]:
         """What scoring a unit gave. Raises UniRefError."""
         path = self.score_path(unit)
-        try:
-            return dict(json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError) as error:
-            raise UniRefError(f"{path}: cannot be read ({error}); delete it and run again") from None
+        scores = read_json(path)
+        if not isinstance(scores, dict):
+            raise UniRefError(f"{path}: holds no scores; delete it and run again")
+        return scores
 
     def is_done(self, unit: int) -> bool:
         """Whether nothing is left to do for a unit."""

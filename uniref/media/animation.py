@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,18 +9,17 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from uniref.core.errors import MediaError
+from uniref.core.reading import reading
 from uniref.media.frame import SourceFrame
+from uniref.media.open_image import PictureProblem, open_image
 from uniref.media.probe import BT709, ColorTags
 
 EXTENSIONS = (".webp", ".png", ".apng", ".avif")
 
 _FORMATS = ("WEBP", "PNG", "AVIF")
 _TOO_SHORT, _USUAL = 0.0101, 0.1  # seconds: browsers show a frame of 10 ms or less for 100 ms
-# what Pillow's decoders raise on damage
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError)
 
 
 def is_animation(path: Path) -> bool:
@@ -31,14 +29,10 @@ def is_animation(path: Path) -> bool:
 
 def _frame_count(path: Path) -> int:
     """Frames that the header of an animated picture announces; 0 for anything else."""
-    Image.init()
-    formats = [name for name in _FORMATS if name in Image.OPEN]  # Pillow reads AVIF since 11.3
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whoever reads the picture says what is wrong with it
-            with Image.open(path, formats=formats) as image:
-                return int(getattr(image, "n_frames", 1))
-    except (*_DAMAGE, Image.DecompressionBombError):
+        with open_image(path, _FORMATS) as image:
+            return int(getattr(image, "n_frames", 1))
+    except PictureProblem:  # whoever reads the picture says what is wrong with it
         return 0
 
 
@@ -66,12 +60,12 @@ class AnimatedImage:
             raise MediaError(f"{path}: is not an animated picture that can be read")
         # durations come with the decoded frames
         starts = [0.0]
-        with iio.imopen(self.path, "r", plugin="pillow") as file:
+        with reading(self.path, MediaError), iio.imopen(self.path, "r", plugin="pillow") as file:
             for index in range(announced):
                 try:
                     file.read(index=index)
                     duration = float(file.metadata(index=index).get("duration") or 0) / 1000
-                except _DAMAGE:
+                except Exception:  # noqa: BLE001 - decoders report damage with exceptions of any type
                     break
                 starts.append(starts[-1] + (duration if duration > _TOO_SHORT else _USUAL))
         if len(starts) == 1:
@@ -100,7 +94,7 @@ class AnimatedImage:
     def frames(self, first: int = 0, last: int | None = None, stride: int = 1) -> Iterator[SourceFrame]:
         """Every `stride`-th frame from `first` up to but not including `last`, in order."""
         stop = self.frame_count if last is None else min(last, self.frame_count)
-        with iio.imopen(self.path, "r", plugin="pillow") as file:
+        with reading(self.path, MediaError), iio.imopen(self.path, "r", plugin="pillow") as file:
             for index in range(first, stop, stride):
                 image: npt.NDArray[np.uint8] = file.read(index=index, mode="RGB")
                 start, end = self._starts[index], self._starts[index + 1]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from uniref.core.errors import MediaError
+from uniref.media.open_image import PictureProblem, open_image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 _BINARY = 255
@@ -24,17 +24,21 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     an animation, the first frame.
 
     Raises:
-        MediaError: Missing, damaged, or no picture.
+        MediaError: Missing, damaged, too large, or not a picture.
     """
-    return np.asarray(_rgb(_open(path)))
+    try:
+        with open_image(path) as image:
+            return np.asarray(_rgb(_upright(image)))
+    except PictureProblem as problem:
+        raise MediaError(f"{path}: {problem}") from None
 
 
 def is_picture(path: Path) -> bool:
     """Whether a file begins like a picture, damaged further on or not."""
     try:
-        with Image.open(path):
+        with open_image(path):
             return True
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except PictureProblem:
         return False
 
 
@@ -47,7 +51,14 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         MediaError: Missing, damaged, or not a mask.
     """
-    image = _open(path)
+    try:
+        with open_image(path) as image:
+            return _labels(path, _upright(image))
+    except PictureProblem as problem:
+        raise MediaError(f"{path}: {problem}") from None
+
+
+def _labels(path: Path, image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr"):
         rgb = np.asarray(image.convert("RGB"))
         if not (rgb == rgb[..., :1]).all():
@@ -77,23 +88,10 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
     return labels
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except UnidentifiedImageError:
-        raise MediaError(f"{path}: is not a picture that can be read") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise MediaError(f"{path}: is too large a picture (more than {Image.MAX_IMAGE_PIXELS:,} pixels)") from None
-    except FileNotFoundError:
-        raise MediaError(f"{path}: no such file") from None
-    # Pillow's decoders report damage with any of these
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise MediaError(f"{path}: damaged picture ({reason})") from None
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation says."""
+    image.load()
+    return ImageOps.exif_transpose(image)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from uniref.recipe.limits import Heads, Hidden, Layers, Width, check_backbone, check_text_encoder
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,26 +33,36 @@ class BackboneConfig(_Strict):
     drop_path: float = Field(0.0, ge=0, lt=1)
     """Stochastic depth rate of the last block (linear from 0), training only."""
 
+    @model_validator(mode="after")
+    def _check(self) -> BackboneConfig:
+        check_backbone(self.name, self.options)
+        return self
+
 
 class TextConfig(_Strict):
     """A BERT-like encoder from transformers and its projection to the model's width."""
 
     encoder: dict[str, Any] = Field(default_factory=lambda: {"model_type": "bert"})
     """A transformers configuration; `model_type` ("bert", "roberta", ...) chooses the class."""
-    max_tokens: int = Field(77, ge=3)
+    max_tokens: int = Field(77, ge=3, le=4096)
     """Longer texts are truncated to this many tokens, special tokens included."""
     dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> TextConfig:
+        check_text_encoder(self.encoder)
+        return self
 
 
 class MaskEncoderConfig(_Strict):
     """The residual network that turns image + mask into reference values."""
 
-    stem_width: int = Field(64, ge=1)
-    widths: tuple[int, ...] = Field((64, 128, 256, 512), min_length=3, max_length=4)
+    stem_width: Width = 64
+    widths: tuple[Width, ...] = Field((64, 128, 256, 512), min_length=3, max_length=4)
     """Channels of the stages at strides 4, 8, 16 and (not in SAM) 32."""
-    depths: tuple[int, ...] = Field((2, 2, 2, 2), min_length=3, max_length=4)
+    depths: tuple[Layers, ...] = Field((2, 2, 2, 2), min_length=3, max_length=4)
     """Basic blocks in each stage; the default is ResNet-18."""
-    gate_reduction: int = Field(16, ge=1)
+    gate_reduction: Width = 16
     """Channel reduction in CBAM's channel gate."""
 
     @model_validator(mode="after")
@@ -63,10 +75,10 @@ class MaskEncoderConfig(_Strict):
 class FusionConfig(_Strict):
     """UniFusion: cross attention to the reference with a gated, modulated residual."""
 
-    heads: int = Field(8, ge=1)
-    head_dim: int = Field(256, ge=1)
+    heads: Heads = 8
+    head_dim: Width = 256
     dropout: float = Field(0.1, ge=0, lt=1)
-    gate: float = 0.0
+    gate: float = Field(0.0, ge=-10, le=10)
     """How far the gate is open before training; 0 = closed, as released: the fusion starts as the identity."""
     same_projections: bool = False
     """Queries and keys start with one projection: features attend to what they are like before anything is learnt, as
@@ -76,35 +88,35 @@ class FusionConfig(_Strict):
 class TransformerConfig(_Strict):
     """Deformable DETR: two-stage, box refinement, look forward twice, mixed selection."""
 
-    heads: int = Field(8, ge=1)
-    points: int = Field(4, ge=1)
-    encoder_layers: int = Field(6, ge=1)
-    decoder_layers: int = Field(6, ge=1)
-    ffn_dim: int = Field(2048, ge=1)
-    queries: int = Field(300, ge=1)
+    heads: Heads = 8
+    points: int = Field(4, ge=1, le=64)
+    encoder_layers: Layers = 6
+    decoder_layers: Layers = 6
+    ffn_dim: Hidden = 2048
+    queries: int = Field(300, ge=1, le=100_000)
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
 class MaskHeadConfig(_Strict):
     """Mask features and the per-query dynamic convolutions that read them."""
 
-    widths: tuple[int, int] = (64, 8)
+    widths: tuple[Width, Width] = (64, 8)
     """Channels after the two last convolutions at stride 8; the second is the mask features' width."""
-    dynamic_width: int = Field(8, ge=1)
+    dynamic_width: Width = 8
     """Channels between the dynamic convolutions."""
-    dynamic_layers: int = Field(3, ge=2)
+    dynamic_layers: int = Field(3, ge=2, le=16)
 
 
 class ModelConfig(_Strict):
     """A UniRef++ model. `None` for a part means that the model does not have it."""
 
     family: Literal["uniref"] = "uniref"
-    hidden_dim: int = Field(256, ge=8)
+    hidden_dim: int = Field(256, ge=8, le=16_384)
     levels: int = Field(4, ge=3, le=6)
     """Feature levels: strides 8, 16, 32 from the backbone, then 64, ... by stride-2 convolutions."""
-    groups: int = Field(32, ge=1)
+    groups: Width = 32
     """Groups of the projections' GroupNorm."""
-    classes: int = Field(1, ge=1)
+    classes: int = Field(1, ge=1, le=100_000)
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
     text: TextConfig | None = Field(default_factory=TextConfig)
     mask_encoder: MaskEncoderConfig | None = Field(default_factory=MaskEncoderConfig)

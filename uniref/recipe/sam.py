@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from uniref.recipe.limits import Heads, Hidden, Layers, Width
 from uniref.recipe.model import FusionConfig, MaskEncoderConfig, ModelConfig, TextConfig
 from uniref.recipe.strict import Strict
 
@@ -14,15 +15,15 @@ from uniref.recipe.strict import Strict
 class SamImageConfig(Strict):
     """SAM's image encoder: a ViT with 16 x 16 patches over a square. `vit_h`, `vit_l` and `vit_b` stand for sizes."""
 
-    width: int = Field(1280, ge=1)
-    depth: int = Field(32, ge=1)
-    heads: int = Field(16, ge=1)
+    width: Width = 1280
+    depth: Layers = 32
+    heads: Heads = 16
     global_layers: list[int] = Field(default_factory=lambda: [7, 15, 23, 31])  # a tuple is none to strict validators
     """Layers that attend to the whole image; the others attend inside windows."""
-    window: int = Field(14, ge=1)
+    window: int = Field(14, ge=1, le=256)
     """Side of a window in patches."""
-    mlp_dim: int = Field(5120, ge=1)
-    image_size: int = Field(1024, ge=32, multiple_of=16)
+    mlp_dim: Hidden = 5120
+    image_size: int = Field(1024, ge=32, le=4096, multiple_of=16)
     """Side of the square input in pixels."""
 
     @model_validator(mode="before")
@@ -53,12 +54,12 @@ SAM_SIZES = {"vit_b": (768, 12, 12), "vit_l": (1024, 24, 16), "vit_h": (1280, 32
 class SamDecoderConfig(Strict):
     """SAM's mask decoder."""
 
-    layers: int = Field(2, ge=1)
-    heads: int = Field(8, ge=1)
-    mlp_dim: int = Field(2048, ge=1)
-    iou_dim: int = Field(256, ge=1)
+    layers: Layers = 2
+    heads: Heads = 8
+    mlp_dim: Hidden = 2048
+    iou_dim: Hidden = 256
     """Hidden width of the head that estimates a mask's IoU."""
-    norm_eps: float = Field(1e-5, gt=0)
+    norm_eps: float = Field(1e-5, gt=0, lt=1)
     """Of the transformer's layer norms: 1e-5 in the released SAM, 1e-6 in transformers' conversions of it."""
 
 
@@ -70,7 +71,7 @@ class SamModelConfig(Strict):
     """UniFusion in SAM (SPEC section 10)."""
 
     family: Literal["sam"] = "sam"
-    hidden_dim: int = Field(256, ge=8)
+    hidden_dim: int = Field(256, ge=8, le=16_384)
     """Width of SAM's image embedding and prompts, and of references."""
     image_encoder: SamImageConfig = Field(default_factory=SamImageConfig)
     mask_decoder: SamDecoderConfig = Field(default_factory=SamDecoderConfig)

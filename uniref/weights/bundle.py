@@ -7,16 +7,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from uniref.core.errors import CheckpointError
+from uniref.core.errors import CheckpointError, UsageError
+from uniref.core.json_files import read_json
+from uniref.core.reading import reading
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.tokenizer import TextTokenizer
@@ -24,10 +25,14 @@ from uniref.recipe.model import BackboneConfig
 from uniref.recipe.sam import AnyModelConfig, written_path
 from uniref.version import __version__
 from uniref.weights.adapter import AdapterConfig, over_base
-from uniref.weights.rename import check_fit
+from uniref.weights.rename import check_finite, check_fit
+from uniref.weights.safe_load import read_safetensors
 
+Side = Annotated[int, Field(ge=32, le=16_384)]
+"""A side of a network input in pixels."""
 M = TypeVar("M", bound=torch.nn.Module)
 FORMAT_VERSION = 1
+_SMALL = 1 << 26  # values; buffers that are computed and not stored
 WEIGHTS, ADAPTER, CONFIG, TOKENIZER = "model.safetensors", "adapter.safetensors", "config.json", "tokenizer.json"
 
 
@@ -37,7 +42,7 @@ class BundleConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model_type: Literal["uniref"] = "uniref"
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(FORMAT_VERSION, ge=1)
     uniref_version: str = __version__
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Floating-point type on disk; computation does not depend on it."""
@@ -46,7 +51,7 @@ class BundleConfig(BaseModel):
     """Set instead of `model` where the folder holds an initial backbone only."""
     adapter: AdapterConfig | None = None
     """Set where the folder holds the trained tensors only (`adapter.safetensors`), to be loaded over another folder."""
-    sides: tuple[int, int] | None = None
+    sides: tuple[Side, Side] | None = None
     """Short side and largest long side of the network input, in pixels, that the model is made for; None = what the
     published protocols use."""
     source: dict[str, Any] = {}
@@ -110,9 +115,15 @@ def load_bundle(folder: Path, base: Path | None = None) -> Bundle:
         raise CheckpointError(
             f"{folder}: holds an initial backbone, not a trained model; it is a starting point for training"
         )
-    sizes = config.model
-    model = uninitialised(lambda: build_model(sizes))
-    load_tensors(model, read_tensors(folder, base), str(folder))
+    sizes, tensors = config.model, read_tensors(folder, base)
+    # settings that describe a far larger model than the weights are must not cost the memory of one
+    most = 2 * sum(tensor.numel() for tensor in tensors.values()) + _SMALL
+    with reading(folder / CONFIG, CheckpointError):
+        try:
+            model = uninitialised(lambda: build_model(sizes, most))
+        except UsageError as error:
+            raise CheckpointError(f"{folder / CONFIG}: does not fit the weights beside it ({error})") from None
+    load_tensors(model, tensors, str(folder))
     tokenizer = None
     if config.model.text is not None:
         tokenizer = TextTokenizer.from_file(folder / TOKENIZER, config.model.text.max_tokens)
@@ -128,10 +139,7 @@ def read_config(folder: Path) -> BundleConfig:
     path = folder / CONFIG
     if not path.is_file():
         raise CheckpointError(f"{folder}: not a uniref checkpoint (no {CONFIG}); make one with 'uniref convert'")
-    try:
-        raw = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from None
+    raw = read_json(path, CheckpointError)
     if not isinstance(raw, dict) or raw.get("model_type") != "uniref":
         raise CheckpointError(f"{path}: not a uniref checkpoint (model_type is not 'uniref')")
     if isinstance(version := raw.get("format_version"), int) and version > FORMAT_VERSION:
@@ -143,7 +151,7 @@ def read_config(folder: Path) -> BundleConfig:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in written_path(first["loc"]))
-        raise CheckpointError(f"{path}: {place}: {first['msg']}") from None
+        raise CheckpointError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
@@ -156,11 +164,15 @@ def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
     if config.adapter is None:
         return own
     base = base or folder / config.adapter.base
-    if not base.is_dir():
+    with reading(folder / CONFIG, CheckpointError):
+        found = base.is_dir()
+    if not found:
         raise CheckpointError(
             f"{base}: no such folder, but the adapter {folder} belongs over it; "
             f"'uniref convert {folder} FOLDER --base SAM' makes a whole checkpoint"
         )
+    if read_config(base).adapter is not None:
+        raise CheckpointError(f"{base}: is an adapter itself; an adapter goes over a whole checkpoint")
     return over_base(own, read_tensors(base), config.adapter, base)
 
 
@@ -172,11 +184,9 @@ def weights_of(folder: Path, config: BundleConfig) -> Path:
 def _stored(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path.parent}: not a uniref checkpoint (no {path.name}); convert it again")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged ({error}); convert or download it again") from None
-    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    tensors = {name: t.float() if t.is_floating_point() else t for name, t in read_safetensors(path).items()}
+    check_finite(tensors, str(path))
+    return tensors
 
 
 def load_tensors(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

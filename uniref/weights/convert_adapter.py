@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from uniref.core.errors import CheckpointError
+from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.json_files import read_json
 from uniref.weights.adapter_base import AdapterBase
 from uniref.weights.bundle import CONFIG, BundleConfig, load_bundle
 from uniref.weights.convert_common import Converted, DType, report, save
@@ -14,8 +14,8 @@ from uniref.weights.convert_common import Converted, DType, report, save
 def is_checkpoint(folder: Path) -> bool:
     """Whether this is a checkpoint folder of this package."""
     try:
-        content = json.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError):
+        content = read_json(folder / CONFIG)
+    except UniRefError:
         return False
     return isinstance(content, dict) and content.get("model_type") == "uniref"
 

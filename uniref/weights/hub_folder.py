@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from uniref.core.errors import CheckpointError
+from uniref.core.json_files import read_json
 
 
 def weights_file(folder: Path) -> Path:
@@ -24,11 +24,10 @@ def read_settings(folder: Path) -> dict[str, Any]:
         CheckpointError: It is missing, damaged, or of another model.
     """
     path = folder / "config.json"
-    try:
-        settings = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: is a folder, but not one with a model (config.json: {error})") from None
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: is a folder, but not one with a model (it has no config.json)")
+    settings = read_json(path, CheckpointError)
     kind = settings.get("model_type") if isinstance(settings, dict) else None
     if kind != "sam":
-        raise CheckpointError(f"{path}: is a {kind!r} model; of such folders only SAM ('sam') can be converted")
+        raise CheckpointError(f"{path}: is a {kind!r:.40} model; of such folders only SAM ('sam') can be converted")
     return dict(settings)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uniref.core.errors import UniRefError, UsageError
+from uniref.core.errors import UsageError
+from uniref.core.reading import read_text
 from uniref.weights.bundle import BundleConfig, load_bundle
 from uniref.weights.convert_common import Converted, DType, report, save
 from uniref.weights.vocabulary import trim_vocabulary
@@ -31,10 +32,7 @@ def rewrite(source: Path, work: Path, dtype: DType, words: Path | None) -> Conve
     if words is not None:
         if model.text is None or tokenizer is None:
             raise UsageError(f"--words {words}: {source} has no text encoder")
-        try:
-            lines = words.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UniRefError(f"--words {words}: cannot be read ({error})") from None
+        lines = read_text(words).splitlines()
         before = tokenizer.size
         tensors, text, tokenizer = trim_vocabulary(tensors, model.text, tokenizer, lines)
         model = model.model_copy(update={"text": text})

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
+import math
+import mmap
+import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from uniref.core.errors import CheckpointError
+from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.json_files import parse_json
+from uniref.core.pickles import ForbiddenName, PickleProblem, load_plain
+from uniref.core.reading import reading
+from uniref.weights.stand_ins import NUMPY_CALLS
+from uniref.weights.torch_files import STREAM_MAGIC, TorchScriptProblem, plain_array, read_archive, read_stream
 
-_PICKLE_GLOBALS = {
-    ("collections", "OrderedDict"),
-    ("_codecs", "encode"),  # how protocol 2 spells bytes
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-}
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state")
 _PREFIX = "module."
+_LARGEST_HEADER = 100 << 20  # bytes; safetensors' own limit
+_SAFETENSORS_TYPES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], int | None]:
     """Named tensors of a checkpoint file.
 
-    Understands PyTorch files (`weights_only`), detectron2 pickles of NumPy arrays, and safetensors, by content.
+    Understands PyTorch files, detectron2 pickles of NumPy arrays, and safetensors, by content.
 
     Args:
         path: The file.
@@ -44,91 +54,104 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int | None]:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; name the checkpoint file inside it")
-    try:
+    with reading(path, CheckpointError, "download it again"):
         with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-    if not head:
-        raise CheckpointError(f"{path}: is empty")
-    if head[8:9] == b"{":
-        return _named_tensors(path, _read_safetensors(path))
-    content = _read_pickle(path) if _is_plain_pickle(path, head) else _read_torch(path)
-    return _named_tensors(path, content)
+            head = file.read(32)
+        if not head:
+            raise CheckpointError(f"{path}: is empty")
+        content = read_safetensors(path) if _is_safetensors(head) else read_pickled(path)
+        return _named_tensors(path, content)
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged safetensors file ({error})") from None
+def read_pickled(path: Path) -> Any:
+    """The content of a PyTorch file or a pickle: containers, texts, numbers, tensors (CPU) and NumPy arrays.
 
-
-def _read_torch(path: Path) -> Any:
-    """A PyTorch file; memory-mapped where its format allows."""
-    errors: list[str] = []
-    for mmap in (True, False):
-        try:
-            with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_globals()):
-                warnings.simplefilter("ignore")
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-        except pickle.UnpicklingError as error:
-            found = re.search(r"GLOBAL ([\w.]+)", str(error))
-            if found is None:
-                errors.append("it is not a PyTorch file")
-                continue
-            raise _refusal(path, found[1]) from None
-        # torch reports damage with whatever its readers raise
-        except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError) as error:
-            if "TorchScript" in str(error):
-                raise _refusal(path, "a TorchScript program") from None
-            errors.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
-    raise CheckpointError(f"{path}: damaged or not a checkpoint ({errors[-1]}); download it again")
-
-
-def _numpy_scalar_globals() -> list[Any]:
-    """What a NumPy number in a training log needs to be read; none of it runs code of the file."""
-    scalar = np.float64(0).__reduce__()[0]
-    kinds = [type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)]
-    return [np.dtype, scalar, (scalar, "numpy.core.multiarray.scalar"), *kinds]
-
-
-class _DataUnpickler(pickle._Unpickler):
-    """Rebuilds containers, numbers, strings and NumPy arrays; refuses every other global.
-
-    The pure Python unpickler is used because a hostile stream can at worst raise in it.
+    Raises:
+        CheckpointError: Missing, damaged, or holding anything but data.
     """
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _PICKLE_GLOBALS:
-            raise _ForbiddenGlobalError(f"{module}.{name}")
-        return super().find_class(module, name)
-
-
-class _ForbiddenGlobalError(Exception):
-    """A pickle names something that is not data."""
-
-
-def _is_plain_pickle(path: Path, head: bytes) -> bool:
-    """A pickle that is neither a PyTorch archive (a zip) nor PyTorch's older stream of pickles."""
-    if head[:2] == b"PK":
-        return False
-    old_torch_magic = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-    return head[:1] in (b"\x80", b"(", b"}", b"]", b"c") and old_torch_magic not in head
-
-
-def _read_pickle(path: Path) -> Any:
-    with path.open("rb") as file:
-        return _load_data(path, file)
+    with reading(path, CheckpointError, "download it again"):
+        with path.open("rb") as file:
+            head = file.read(32)
+        try:
+            if head[:2] == b"PK":
+                return read_archive(path)
+            if STREAM_MAGIC in head:
+                return read_stream(path)
+            if head[:1] not in (b"\x80", b"(", b"}", b"]", b"c"):
+                raise CheckpointError(f"{path}: is not a checkpoint (neither a PyTorch file, a pickle nor safetensors)")
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                value, _ = load_plain(data, 0, NUMPY_CALLS)
+            return _with_arrays(value)
+        except ForbiddenName as name:
+            raise _refusal(path, str(name)) from None
+        except TorchScriptProblem as problem:
+            raise _refusal(path, str(problem)) from None
+        except PickleProblem as problem:
+            raise CheckpointError(f"{path}: damaged or not a checkpoint ({problem}); download it again") from None
 
 
-def _load_data(path: Path, file: BinaryIO) -> Any:
-    try:
-        return _DataUnpickler(file, encoding="latin1").load()
-    except _ForbiddenGlobalError as error:
-        raise _refusal(path, str(error)) from None
-    except Exception as error:  # noqa: BLE001 - a damaged stream can raise anything
-        raise CheckpointError(f"{path}: damaged pickle ({type(error).__name__})") from None
+def _with_arrays(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _with_arrays(part) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_with_arrays(part) for part in value)
+    return plain_array(value)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """By its first bytes: the length of a header, which begins with a brace."""
+    if head[8:9] == b"{":
+        return True
+    return len(head) == 8 and head[:2] != b"PK" and head[:1] not in (b"\x80", b"(", b"}", b"]", b"c")
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        CheckpointError: Missing, damaged, or of a number type that models do not have (float8).
+    """
+    with reading(path, CheckpointError, "download it again"):
+        for name, about in read_header(path).items():
+            dtype, shape, (first, last) = about["dtype"], about["shape"], about["data_offsets"]
+            if dtype not in _SAFETENSORS_TYPES:
+                raise CheckpointError(
+                    f"{path}: {name!r:.80} is stored as {dtype!s:.20}; weights are float32, float16 or bfloat16"
+                )
+            if math.prod(shape) * _SAFETENSORS_TYPES[dtype] != last - first:
+                raise CheckpointError(f"{path}: damaged safetensors file (the size of {name!r:.80})")
+        return load_file(path)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Name -> `dtype`, `shape` and `data_offsets` of the tensors of a safetensors file, checked against its size.
+
+    Raises:
+        CheckpointError: Missing or damaged.
+    """
+    problem = CheckpointError(f"{path}: damaged safetensors file (its header); download it again")
+    with reading(path, CheckpointError), path.open("rb") as file:
+        size, start = path.stat().st_size, file.read(8)
+        if len(start) < 8 or not 2 <= struct.unpack("<Q", start)[0] <= min(_LARGEST_HEADER, size - 8):
+            raise problem
+        length = struct.unpack("<Q", start)[0]
+        try:
+            header = parse_json(file.read(length).decode("utf-8"), str(path), CheckpointError)
+        except (UnicodeDecodeError, UniRefError):
+            raise problem from None
+    if not isinstance(header, dict):
+        raise problem
+    header.pop("__metadata__", None)
+    for about in header.values():
+        if not isinstance(about, dict) or not {"dtype", "shape", "data_offsets"} <= about.keys():
+            raise problem
+        shape, offsets = about["shape"], about["data_offsets"]
+        whole = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= 16
+        if not whole or not all(type(x) is int and 0 <= x < 1 << 48 for x in (*shape, *offsets)):
+            raise problem
+        if not offsets[0] <= offsets[1] <= size - 8 - length:
+            raise problem
+    return header
 
 
 def _refusal(path: Path, name: str) -> CheckpointError:
@@ -155,7 +178,7 @@ def _named_tensors(path: Path, content: Any) -> tuple[dict[str, Tensor], int | N
     for name, value in content.items():
         tensor = _as_tensor(value)
         if tensor is None or not isinstance(name, str):
-            raise CheckpointError(f"{path}: entry {name!r} is a {type(value).__name__}, not a tensor")
+            raise CheckpointError(f"{path}: entry {name!r:.80} is a {type(value).__name__}, not a tensor")
         tensors[name] = tensor
     if all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name[len(_PREFIX) :]: tensor for name, tensor in tensors.items()}
@@ -167,6 +190,8 @@ def _as_tensor(value: Any) -> Tensor | None:
         return value
     if isinstance(value, np.generic | int | float):
         value = np.asarray(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fib":
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(value))
     return None

@@ -181,7 +181,7 @@ def test_paths_stay_within_their_root(tmp_path: Path, path: str) -> None:
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UniRefError, match=r"is no index .*prepare-data"):
+    with pytest.raises(UniRefError, match=r"is not an index .*prepare-data"):
         Index.open(tmp_path)
     write(tmp_path / "i", tmp_path)
     table = tmp_path / "i/objects.arrow"

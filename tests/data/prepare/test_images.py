@@ -257,7 +257,7 @@ COCO = "annotations/instances_train2017.json"
             lambda r: change(r / COCO, lambda d: d["annotations"][1]["segmentation"].update(counts=[1, 2])),
             r"annotation 2: malformed \(run lengths cover 3 pixels of 768\)",
         ),
-        (lambda r: (r / COCO).write_text((r / COCO).read_text()[:400]), "no valid JSON"),
+        (lambda r: (r / COCO).write_text((r / COCO).read_text()[:400]), "not valid JSON"),
         (lambda r: (r / COCO).unlink(), "found no annotations/instances_train2017.json"),
     ],
 )
@@ -312,14 +312,14 @@ def test_broken_objects365(tmp_path: Path, refused: Refused) -> None:
     change(path, lambda d: d["annotations"][2].update(image_id=3, id=11))
     assert "annotation 11: its id occurs twice" in refused("objects365", tmp_path / "o", "train")
     path.write_text(path.read_text()[:-30])
-    assert "no valid JSON" in refused("objects365", tmp_path / "o", "train")
+    assert "not valid JSON" in refused("objects365", tmp_path / "o", "train")
 
 
 def test_broken_fss1000(tmp_path: Path, refused: Refused, few_classes: list[str]) -> None:
     build.fss1000(tmp_path / "f", few_classes)
     lists = ("--splits", str(tmp_path / "lists"), "--accept-counts")
     (tmp_path / "f/fewshot_data/band-aid/3.png").unlink()
-    assert "3.jpg: has no mask 3.png" in refused("fss-1000", tmp_path / "f", "test", *lists)
+    assert "3.jpg: its mask 3.png: no such file" in refused("fss-1000", tmp_path / "f", "test", *lists)
     build.grey(tmp_path / "f/fewshot_data/band-aid/3.png", np.zeros((build.H, build.W), np.uint8))
     assert "its mask is empty" in refused("fss-1000", tmp_path / "f", "test", *lists)
 

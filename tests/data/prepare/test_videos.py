@@ -202,7 +202,7 @@ def rgb(path: Path) -> None:
         (lambda b: (b / "Annotations/480p/bear/00001.png").unlink(), r"bear: 00001\.jpg has no label map"),
         (lambda b: (b / "JPEGImages/480p/bear/00001.jpg").unlink(), r"00001\.png: there is no frame of this name"),
         (lambda b: build.picture(b / "JPEGImages/480p/bear/00002.jpg", 10, 10), r"00002\.jpg: is 10 x 10"),
-        (lambda b: (b / "JPEGImages/480p/bear/00000.jpg").write_bytes(b"no"), r"00000\.jpg: is no picture"),
+        (lambda b: (b / "JPEGImages/480p/bear/00000.jpg").write_bytes(b"no"), r"00000\.jpg: is not a picture"),
         (lambda b: build.label_map(b / "Annotations/480p/bear/00000.png", {}), "first label map shows no object"),
         (lambda b: build.write_text(b / "ImageSets/2017/val.txt", "elk\n"), "elk: .*no such folder"),
         (lambda b: (b / "ImageSets/2017/val.txt").unlink(), r"found no ImageSets/2017/val\.txt"),
@@ -292,7 +292,7 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
             build.youtube_vos,
             "train",
             lambda r: (r / "train/meta.json").write_text("{"),
-            "no valid JSON",
+            "not valid JSON",
         ),
         (
             "lvos",

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 from uniref.core.errors import UniRefError
+from uniref.core.pickles import ForbiddenName, PickleProblem, load_plain
+from uniref.core.reading import reading
 
-
-class _NoGlobals(pickle.Unpickler):
-    """Lists, dictionaries, strings and numbers need no global; anything else is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it wants to load {module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it holds a persistent reference")
+_LARGEST = 1 << 29  # bytes; the published files have up to 40 MB
 
 
 def read_refs(path: Path) -> list[dict[str, Any]]:
@@ -25,16 +18,16 @@ def read_refs(path: Path) -> list[dict[str, Any]]:
     Raises:
         UniRefError: Missing, damaged, not such a list, or asking for code.
     """
-    try:
-        with path.open("rb") as file:
-            refs = _NoGlobals(file, encoding="latin1").load()
-    except OSError as error:
-        raise UniRefError(f"{path}: cannot be read ({error.strerror})") from None
-    except pickle.UnpicklingError as error:
-        raise UniRefError(f"{path}: is not a plain list of references ({error}); fetch it again") from None
-    # a damaged pickle makes its reader fail with whatever it happens to meet
-    except (EOFError, ValueError, IndexError, KeyError, TypeError, AttributeError, MemoryError, OverflowError) as error:
-        raise UniRefError(f"{path}: is damaged ({type(error).__name__}: {error}); fetch it again") from None
+    with reading(path, advice="fetch it again"):
+        if (size := path.stat().st_size) > _LARGEST:
+            raise UniRefError(f"{path}: has {size:,} bytes; files of references have at most {_LARGEST:,}")
+        data = path.read_bytes()
+        try:
+            refs, _ = load_plain(data)
+        except ForbiddenName as name:
+            raise UniRefError(f"{path}: is not a plain list of references (it wants to load {name})") from None
+        except PickleProblem as problem:
+            raise UniRefError(f"{path}: is damaged ({problem}); fetch it again") from None
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
         raise UniRefError(f"{path}: holds no list of references; fetch it again")
     return refs

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uniref.core.errors import UniRefError
+from uniref.core.json_files import read_json
 from uniref.core.tasks import Task
 from uniref.data.index.schema import FORMAT
 
@@ -32,8 +33,8 @@ class Source(_Strict):
 class TableFile(_Strict):
     """One Arrow file of the index."""
 
-    rows: int
-    size: int
+    rows: int = Field(ge=0, le=1 << 48)
+    size: int = Field(ge=0)
     """Bytes."""
     sha256: str
 
@@ -78,15 +79,12 @@ def read_manifest(folder: Path) -> Manifest:
         UniRefError: Missing, damaged, or of another format.
     """
     path = folder / NAME
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UniRefError(f"{folder}: is no index (no {NAME}); make it with: uniref prepare-data") from None
-    except (OSError, ValueError) as error:
-        raise UniRefError(f"{path}: cannot be read ({error}); prepare the data set again") from None
+    if not path.is_file():
+        raise UniRefError(f"{folder}: is not an index (no {NAME}); make it with: uniref prepare-data")
+    raw = read_json(path)
     found = raw.get("format") if isinstance(raw, dict) else None
     if found != FORMAT:
-        raise UniRefError(f"{path}: index format {found}, this version of uniref reads {FORMAT}; prepare it again")
+        raise UniRefError(f"{path}: index format {found!r:.20}, this uniref reads {FORMAT}; prepare it again")
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:

@@ -12,9 +12,13 @@ import pyarrow as pa
 
 from uniref.core.errors import UniRefError
 from uniref.core.files import sha256
+from uniref.core.reading import reading
 from uniref.data.index.manifest import Manifest, read_manifest
 from uniref.data.index.rows import Annotations, Expression, Media, Object, Sample
 from uniref.data.index.schema import KINDS, ROWS, TABLES
+
+_ADVICE = "prepare the data set again"
+_LARGEST_SIDE, _MOST_PIXELS = 1 << 17, 1 << 28
 
 
 class _Table:
@@ -23,10 +27,8 @@ class _Table:
     def __init__(self, path: Path, rows: int) -> None:
         self.path = path
         self.rows = rows
-        try:
+        with reading(path, advice=_ADVICE):
             self._file = pa.ipc.open_file(pa.memory_map(str(path), "r"))
-        except (OSError, pa.ArrowException) as error:
-            raise UniRefError(f"{path}: cannot be read ({_line(error)}); prepare the data set again") from None
         if not self._file.schema.equals(TABLES[path.stem]) or self._file.num_record_batches != -(-rows // ROWS):
             raise UniRefError(f"{path}: does not fit its manifest; prepare the data set again")
         self._columns: dict[tuple[str, int], Any] = {}
@@ -35,16 +37,18 @@ class _Table:
         """A numpy view of a column of numbers, an Arrow array of any other."""
         key = (name, batch)
         if key not in self._columns:
-            try:
+            with reading(self.path, advice=_ADVICE):
                 rows = self._file.get_batch(batch)
-            except (OSError, pa.ArrowException) as error:
-                raise UniRefError(f"{self.path}: damaged ({_line(error)}); prepare the data set again") from None
+                rows.validate(full=True)  # Arrow itself follows offsets wherever they lead
             for field, array in zip(rows.schema, rows.columns, strict=True):
                 numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
                 self._columns[field.name, batch] = array.to_numpy(zero_copy_only=True) if numeric else array
         return self._columns[key]
 
     def number(self, name: str, row: int) -> int:
+        """One entry of a column of numbers."""
+        if row < 0:
+            raise UniRefError(f"{self.path.parent}: refers to row {row} of {self.path.stem}; {_ADVICE}")
         batch, offset = divmod(row, ROWS)
         return int(self.column(name, batch)[offset])
 
@@ -106,75 +110,91 @@ class Index:
         """A sample. Raises IndexError."""
         table = self._tables["samples"]
         table.check(row, "sample")
-        return Sample(
-            id=f"{self.manifest.name}:{row}",
-            row=row,
-            media=table.number("media", row),
-            objects=tuple(table.value("objects", row)),
-            expressions=tuple(table.value("expressions", row)),
-            category=table.number("category", row),
-            group=table.number("group", row),
-        )
+        with reading(self.folder, advice=_ADVICE):
+            media, objects = table.number("media", row), tuple(table.value("objects", row))
+            expressions = tuple(table.value("expressions", row))
+            for kind, rows in (("media", (media,)), ("objects", objects), ("expressions", expressions)):
+                if not all(0 <= each < self._tables[kind].rows for each in rows):
+                    raise ValueError(f"sample {row} has {kind} that are not there")
+            return Sample(
+                id=f"{self.manifest.name}:{row}",
+                row=row,
+                media=media,
+                objects=objects,
+                expressions=expressions,
+                category=table.number("category", row),
+                group=table.number("group", row),
+            )
 
     def media(self, row: int) -> Media:
         """An image or clip. Raises IndexError."""
         table = self._tables["media"]
         table.check(row, "media")
-        start = table.number("object_start", row)
-        return Media(
-            row=row,
-            name=table.value("name", row),
-            kind=KINDS[table.number("kind", row)],  # type: ignore[arg-type]
-            path=self.roots[table.number("root", row)] / table.value("path", row),
-            frames=tuple(table.value("frames", row)),
-            width=table.number("width", row),
-            height=table.number("height", row),
-            length=table.number("length", row),
-            source_id=table.number("source_id", row),
-            complete=bool(table.number("complete", row)),
-            objects=range(start, start + table.number("object_count", row)),
-        )
+        with reading(self.folder, advice=_ADVICE):
+            start, count = table.number("object_start", row), table.number("object_count", row)
+            height, width = table.number("height", row), table.number("width", row)
+            if count < 0 or start + count > self._tables["objects"].rows:
+                raise ValueError(f"media {row} has objects that are not there")
+            if not (0 <= height < _LARGEST_SIDE and 0 <= width < _LARGEST_SIDE and height * width <= _MOST_PIXELS):
+                raise ValueError(f"media {row} is {width} x {height} pixels")
+            return Media(
+                row=row,
+                name=table.value("name", row),
+                kind=KINDS[table.number("kind", row)],  # type: ignore[arg-type]
+                path=self.roots[table.number("root", row)] / table.value("path", row),
+                frames=tuple(table.value("frames", row)),
+                width=width,
+                height=height,
+                length=table.number("length", row),
+                source_id=table.number("source_id", row),
+                complete=bool(table.number("complete", row)),
+                objects=range(start, start + count),
+            )
 
     def object(self, row: int) -> Object:
         """An object. Raises IndexError."""
         table = self._tables["objects"]
         table.check(row, "object")
-        first, seen = table.number("score_first", row), table.number("seen", row)
-        return Object(
-            row=row,
-            media=table.number("media", row),
-            source_id=table.number("source_id", row),
-            category=table.number("category", row),
-            crowd=bool(table.number("crowd", row)),
-            given_frame=table.number("given_frame", row),
-            score_range=None if first < 0 else (first, table.number("score_last", row)),
-            seen=None if seen < 0 else bool(seen),
-        )
+        with reading(self.folder, advice=_ADVICE):
+            first, seen = table.number("score_first", row), table.number("seen", row)
+            return Object(
+                row=row,
+                media=table.number("media", row),
+                source_id=table.number("source_id", row),
+                category=table.number("category", row),
+                crowd=bool(table.number("crowd", row)),
+                given_frame=table.number("given_frame", row),
+                score_range=None if first < 0 else (first, table.number("score_last", row)),
+                seen=None if seen < 0 else bool(seen),
+            )
 
     def annotations(self, row: int) -> Annotations:
         """Every annotation of an object. Raises IndexError."""
         objects, table = self._tables["objects"], self._tables["annotations"]
         objects.check(row, "object")
-        media = objects.number("media", row)
-        start = objects.number("annotation_start", row)
-        rows = range(start, start + objects.number("annotation_count", row))
-        pieces = [_piece(table, batch, first, last) for batch, first, last in _batches(rows)]
-        frames, boxes, areas, roles, counts = zip(*pieces, strict=True) if pieces else ((),) * 5
-        return Annotations(
-            frames=np.concatenate(frames) if frames else np.zeros(0, np.int32),
-            boxes=np.concatenate(boxes) if boxes else np.zeros((0, 4), np.float32),
-            areas=np.concatenate(areas) if areas else np.zeros(0),
-            roles=np.concatenate(roles) if roles else np.zeros(0, np.uint8),
-            counts=tuple(value for part in counts for value in part),
-            height=self._tables["media"].number("height", media),
-            width=self._tables["media"].number("width", media),
-        )
+        with reading(self.folder, advice=_ADVICE):
+            media = objects.number("media", row)
+            start = objects.number("annotation_start", row)
+            rows = range(start, start + objects.number("annotation_count", row))
+            pieces = [_piece(table, batch, first, last) for batch, first, last in _batches(rows)]
+            frames, boxes, areas, roles, counts = zip(*pieces, strict=True) if pieces else ((),) * 5
+            return Annotations(
+                frames=np.concatenate(frames) if frames else np.zeros(0, np.int32),
+                boxes=np.concatenate(boxes) if boxes else np.zeros((0, 4), np.float32),
+                areas=np.concatenate(areas) if areas else np.zeros(0),
+                roles=np.concatenate(roles) if roles else np.zeros(0, np.uint8),
+                counts=tuple(value for part in counts for value in part),
+                height=self._tables["media"].number("height", media),
+                width=self._tables["media"].number("width", media),
+            )
 
     def expression(self, row: int) -> Expression:
         """An expression. Raises IndexError."""
         table = self._tables["expressions"]
         table.check(row, "expression")
-        return Expression(row, table.value("text", row), table.value("source_id", row), table.number("annotator", row))
+        with reading(self.folder, advice=_ADVICE):
+            text, source = table.value("text", row), table.value("source_id", row)
+            return Expression(row, text, source, table.number("annotator", row))
 
     def sample_column(self, name: str) -> npt.NDArray[Any]:
         """`media`, `category` or `group` of every sample: a copy, [samples]."""
@@ -223,7 +243,3 @@ def _piece(table: _Table, batch: int, first: int, last: int) -> tuple[Any, ...]:
         table.column("role", batch)[first:last],
         table.column("mask", batch).slice(first, last - first).to_pylist(),
     )
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

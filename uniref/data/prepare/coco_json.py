@@ -9,10 +9,9 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import ijson
-
 from uniref.core import rle
 from uniref.core.errors import UniRefError
+from uniref.core.json_files import stream_json
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.reasons import DEGENERATE
@@ -35,14 +34,7 @@ class ImageRecord:
 
 def read_section(path: Path, section: str) -> Iterator[dict[str, Any]]:
     """The entries of one list of a JSON object, one at a time. Raises UniRefError for damage."""
-    try:
-        with path.open("rb") as file:
-            yield from ijson.items(file, f"{section}.item", use_float=True)
-    except OSError as error:
-        raise UniRefError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        reason = (str(error).splitlines() or ["incomplete"])[0]
-        raise UniRefError(f"{path}: is no valid JSON ({reason})") from None
+    return stream_json(path, section)
 
 
 def read_images(job: Job, path: Path) -> dict[int, ImageRecord]:

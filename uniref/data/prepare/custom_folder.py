@@ -83,7 +83,7 @@ def _read_table(job: Job, path: Path, column: str) -> Table:
     table: Table = defaultdict(lambda: defaultdict(list))
     if not path.exists():
         return table
-    lines = job.read_lines(path, "utf-8-sig")
+    lines = job.read_lines(path)
     reader = csv.DictReader(lines, skipinitialspace=True)
     wanted = ["file", "object", column]
     if reader.fieldnames is None or [name.strip() for name in reader.fieldnames[:3]] != wanted:

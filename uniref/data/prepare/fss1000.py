@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from uniref.core import rle
 from uniref.core.errors import UniRefError, UsageError
@@ -28,6 +28,7 @@ from uniref.data.prepare.coco_json import (
 )
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.reasons import EMPTY_MASK, OTHER_SIZE
+from uniref.media.open_image import PictureProblem, open_image
 
 _LISTS = {"train": "trn.txt", "val": "val.txt", "test": "test.txt"}
 _DIGESTS = {
@@ -182,9 +183,7 @@ def _read_shot(item: _Item) -> _Shot:
 
 def _read_grey(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return np.asarray(image.convert("L"))
-    except FileNotFoundError:
-        raise BadRecord(f"has no mask {path.name}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadRecord(f"its mask {path.name} is damaged ({error})") from None
+    except PictureProblem as problem:
+        raise BadRecord(f"its mask {path.name}: {problem}") from None

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from PIL import Image, UnidentifiedImageError
-
 from uniref.core.errors import UniRefError
 from uniref.core.files import sha256
+from uniref.core.json_files import read_json
 from uniref.core.pool import ordered_map
+from uniref.core.reading import read_text
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter, Source
 from uniref.data.prepare.entry import DataSet
+from uniref.media.open_image import PictureProblem, open_image
 
 T = TypeVar("T")
 R = TypeVar("R")
 BAD = "bad record"
 """What `Job.dropped` calls those that --skip-bad leaves out."""
+_LARGEST_JSON = 1 << 33  # bytes; what is read at once is far smaller than what is streamed
 _FEW = 16  # items for which starting processes does not pay
 
 
@@ -38,7 +39,7 @@ class FilesMissing(UniRefError):
     """None of the places that a file may lie in has it."""
 
 
-class BadRecord(Exception):
+class BadRecord(UniRefError):
     """A record of the published files that cannot be used; `Job.bad` decides what happens."""
 
 
@@ -114,21 +115,13 @@ class Job:
         Raises:
             UniRefError: Cannot be read, or is no JSON.
         """
-        try:
-            data = json.loads(path.read_bytes())
-        except OSError as error:
-            raise UniRefError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, RecursionError) as error:
-            raise UniRefError(f"{path}: is no valid JSON ({error})") from None
+        data = read_json(path, largest=_LARGEST_JSON)
         self.used(path)
         return data
 
-    def read_lines(self, path: Path, encoding: str = "utf-8") -> list[str]:
+    def read_lines(self, path: Path, encoding: str = "utf-8-sig") -> list[str]:
         """Non-empty lines of a text file, stripped. Raises UniRefError."""
-        try:
-            text = path.read_text(encoding=encoding)
-        except (OSError, UnicodeDecodeError) as error:
-            raise UniRefError(f"{path}: cannot be read ({error})") from None
+        text = read_text(path, encoding=encoding)
         self.used(path)
         return [line.strip() for line in text.splitlines() if line.strip()]
 
@@ -209,10 +202,8 @@ def image_size(path: Path) -> tuple[int, int]:
         BadRecord: Missing, or no picture.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if turned else (image.height, image.width)
-    except FileNotFoundError:
-        raise BadRecord("no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadRecord(f"is no picture ({error})") from None
+    except PictureProblem as problem:
+        raise BadRecord(str(problem)) from None

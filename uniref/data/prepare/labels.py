@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco
 
 from uniref.core import rle
 from uniref.data.prepare.job import BadRecord
+from uniref.media.open_image import PictureProblem, open_image
 
 VOID = 255
 
@@ -33,14 +33,12 @@ def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
         BadRecord: Missing, damaged, or a colour picture (its colours say nothing about ids).
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode not in ("P", "L", "1"):
                 raise BadRecord(f"is a {image.mode} picture; a label map is a palette or 8-bit grey PNG")
             return np.asarray(image).astype(np.uint8)
-    except FileNotFoundError:
-        raise BadRecord("no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadRecord(f"damaged picture ({error})") from None
+    except PictureProblem as problem:
+        raise BadRecord(str(problem)) from None
 
 
 def regions(labels: npt.NDArray[np.uint8], void: bool = False) -> dict[int, Region]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from uniref.core.atomic import replace_folder
+from uniref.core.atomic import foreign_files, replace_folder
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.lock import exclusive
 from uniref.core.progress import Progress
 from uniref.data.index import Index
+from uniref.data.index.manifest import NAME
+from uniref.data.index.schema import TABLES
 from uniref.data.prepare.catalog import CATALOG, other_folders
 from uniref.data.prepare.check import check_media, count_problems, leaks
 from uniref.data.prepare.entry import DataSet
@@ -209,7 +211,8 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
         if job.bad_records:
             lines = "".join(f"{line}\n" for line in job.bad_records)
             (staged / SKIPPED).write_text(lines, encoding="utf-8", errors="replace")
-        replace_folder(staged, folder)
+        written = {NAME, SKIPPED, *(f"{table}.arrow" for table in TABLES)}
+        replace_folder(staged, folder, foreign_files(folder, written) if folder.is_dir() else ())
     except OSError as error:
         raise UniRefError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:

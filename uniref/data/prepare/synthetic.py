@@ -18,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from uniref.core.json_files import read_json
 from uniref.core.tasks import Task
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.job import Job
@@ -111,7 +112,7 @@ def _scene(item: _Item) -> _Scene:
     description = item.folder / "scenes" / f"{item.name}.json"
     if not description.exists():
         _draw(item, description)
-    return _read(item, json.loads(description.read_text(encoding="utf-8")))
+    return _read(item, read_json(description))
 
 
 def _draw(item: _Item, description: Path) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from uniref.core.errors import UniRefError
 from uniref.data.synthetic.backgrounds import Background
@@ -21,6 +21,7 @@ from uniref.data.synthetic.named.recolour import Body, body_of, coloured, recolo
 from uniref.data.synthetic.nouns import NOUNS, Noun
 from uniref.data.synthetic.sets import NAMED_SETS, SceneSet
 from uniref.data.synthetic.sprite import Look, Sprite, visible_box, with_margin
+from uniref.media.open_image import PictureProblem, open_image
 
 Rng = np.random.Generator
 
@@ -182,11 +183,11 @@ def load_picture(path: Path, glazed: bool, side: int) -> tuple[Image.Image, Body
         UniRefError: Cannot be read, or shows nothing.
     """
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             image = file.convert("RGBA")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise UniRefError(f"{path}: cannot be used as an object ({error})") from None
-    if image.getchannel("A").getextrema()[1] < 8:
+    except PictureProblem as problem:
+        raise UniRefError(f"{path}: cannot be used as an object ({problem})") from None
+    if np.asarray(image.getchannel("A")).max(initial=0) < 8:
         raise UniRefError(f"{path}: cannot be used as an object (nothing of it is visible)")
     image = image.crop(visible_box(image))
     image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from uniref.core.errors import UniRefError
+from uniref.core.json_files import read_json
+from uniref.core.reading import reading
 from uniref.data.synthetic.named.bank import NamedBank, Picture
 from uniref.data.synthetic.named.photos import Photo
 from uniref.data.synthetic.nouns import Noun
@@ -46,8 +47,8 @@ def read_bank(path: Path) -> NamedBank:
         UniRefError: Missing or damaged.
     """
     folder = path.parent
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, advice="delete it and prepare anew"):
+        data = read_json(path)
         named = [_noun(**noun) for noun in data["nouns"]]
         pictures = {
             kind: {
@@ -57,8 +58,6 @@ def read_bank(path: Path) -> NamedBank:
             for kind, by_noun in data["pictures"].items()
         }
         photos = [Photo(folder / place, division, tuple(words)) for place, division, *words in data["photos"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UniRefError(f"{path}: is no bank of objects ({error}); delete it and prepare anew") from None
     return NamedBank(named, pictures, photos)
 
 

@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from uniref.core.errors import UniRefError
 from uniref.data.synthetic.backgrounds import Background
 from uniref.data.synthetic.layout import Frame
+from uniref.media.open_image import PictureProblem, open_image
 
 Rng = np.random.Generator
 _SIDE = 1280  # pixels of the longer side that are kept of a large photograph
@@ -137,11 +138,11 @@ def _division(name: str) -> str:
 @lru_cache(maxsize=64)
 def _load(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             image.draft("RGB", (_SIDE, _SIDE))
             picture = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise UniRefError(f"{path}: cannot be used as a background ({error})") from None
+    except PictureProblem as problem:
+        raise UniRefError(f"{path}: cannot be used as a background ({problem})") from None
     picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
     return picture
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from uniref.core.errors import UniRefError
+from uniref.core.json_files import read_json
 from uniref.data.synthetic.named.subgroups import SUBGROUPS
 from uniref.data.synthetic.nouns import NOUNS, Noun
 
@@ -89,12 +89,7 @@ def read_emojibase(folder: Path) -> list[Emoji]:
 
 
 def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UniRefError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise UniRefError(f"{path}: is no valid JSON ({error})") from None
+    return read_json(path)
 
 
 _LINE = re.compile(
