@@ -19,6 +19,7 @@ from filelock import FileLock
 from uniref.core.addresses import Address, parse_address, plain
 from uniref.core.errors import UniRefError
 from uniref.core.files import file_digest
+from uniref.core.json_files import read_json
 from uniref.data.fetch.request import Browser, StatusError, UnreachableError
 from uniref.data.fetch.structure import PAGE, is_page, structure_problem
 
@@ -31,6 +32,7 @@ _LIMIT = 100 * 10**9  # bytes; the largest published archive has 60 GB, and decl
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 _MOST_PAGES = 3
 _PAGE_SIZE = 1 << 20  # bytes of a web page that are read
+_NOTE = 1 << 16  # bytes of our own notes
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BY_HAND = "fetch the file by hand and name it with --source"
 
@@ -174,8 +176,8 @@ def _state(target: Path) -> tuple[int, int] | None:
 
 def _fetched(target: Path) -> tuple[int, int] | None:
     """Size and time of the file that a download left; None where none did."""
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        note = json.loads(_fetched_note(target).read_text(encoding="utf-8"))
+    with contextlib.suppress(UniRefError, ValueError, LookupError, TypeError):
+        note = read_json(_fetched_note(target), largest=_NOTE)
         return int(note["size"]), int(note["modified"])
     return None
 
@@ -271,6 +273,8 @@ class _Download:
             self._judge(error, have)
             return
         except UnreachableError as error:
+            if error.hopeless and not have:  # in the middle of a long download a network may come back
+                raise UniRefError(f"{self.address}: {error}; check the network and the address") from None
             raise _Retry(str(error)) from None
         with response:
             self._receive(response, have, progress)
@@ -364,8 +368,8 @@ class _Download:
 
     def _noted(self) -> tuple[str, int | None]:
         """What an earlier answer said: a validator for ranges (or nothing), and the size of the whole file."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            note = json.loads(self.note.read_text(encoding="utf-8"))
+        with contextlib.suppress(UniRefError, AttributeError):
+            note = read_json(self.note, largest=_NOTE)
             if note.get("url") == str(self.address):
                 total = note.get("total")
                 return str(note.get("validator") or ""), total if isinstance(total, int) else None

@@ -21,7 +21,16 @@ _AGENT = "uniref (https data set preparation)"
 
 
 class UnreachableError(Exception):
-    """No answer: another attempt may get one."""
+    """No answer.
+
+    Args:
+        reason: Why, in words.
+        hopeless: Another attempt would not get one either: no network, no such host, a certificate that is not trusted.
+    """
+
+    def __init__(self, reason: str, hopeless: bool = False) -> None:
+        super().__init__(reason)
+        self.hopeless = hopeless
 
 
 class StatusError(Exception):
@@ -100,7 +109,8 @@ class Browser:
         except urllib.error.URLError as error:
             if isinstance(error.reason, UniRefError):
                 raise error.reason from None
-            raise UnreachableError(f"cannot be reached ({_why(error.reason)})") from None
+            hopeless = isinstance(error.reason, socket.gaierror | ssl.SSLCertVerificationError)
+            raise UnreachableError(f"cannot be reached ({_why(error.reason)})", hopeless) from None
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise UnreachableError(f"cannot be reached ({_why(error)})") from None
 

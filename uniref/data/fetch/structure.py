@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+
+from uniref.core.errors import UniRefError
+from uniref.core.json_files import parse_json
 
 PAGE = "is a web page, not the file"
 _PAGE_STARTS = (b"<!doctype", b"<html", b"<head", b"<script")
@@ -123,9 +125,10 @@ def _safetensors(path: Path, start: bytes) -> str:
         file.seek(8)
         header = file.read(length)
     try:
-        ends = [entry["data_offsets"][1] for name, entry in json.loads(header).items() if name != "__metadata__"]
+        entries = parse_json(header.decode("utf-8"), "header")
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
         whole = 8 + length + max(ends, default=0) <= size
-    except (ValueError, RecursionError, TypeError, LookupError, AttributeError):
+    except (UniRefError, ValueError, TypeError, LookupError, AttributeError):
         return "is a safetensors file that is damaged"
     return "" if whole else "is a safetensors file that is cut"
 
