@@ -121,7 +121,7 @@ def test_resumed(drive: Behaviour, home: Path, content: bytes) -> None:
 @pytest.mark.parametrize("status", [200, 403])
 def test_too_many_users(drive: Behaviour, home: Path, status: int) -> None:
     drive.pages["/uc"] = Page(QUOTA, status=status)
-    with pytest.raises(UniRefError, match="too many users have fetched it lately.*hand it over: uniref convert FILE"):
+    with pytest.raises(UniRefError, match=r"too many users have fetched it lately.*hand it over: uniref convert FILE"):
         find_checkpoint(NAME, YES)
     assert not list((home / "downloads" / NAME).glob("[!.]*"))
 
@@ -155,7 +155,7 @@ def test_no_checkpoint_at_all(drive: Behaviour, home: Path, content: bytes) -> N
 def test_published_checksums(monkeypatch: pytest.MonkeyPatch, home: Path, content: bytes) -> None:
     with serve(Behaviour(content)) as url:
         at(monkeypatch, url, sha256="0" * 64)
-        with pytest.raises(UniRefError, match="has sha256 .* expected is 0000"):
+        with pytest.raises(UniRefError, match=r"has sha256 .* expected is 0000"):
             find_checkpoint(NAME, YES)
         at(monkeypatch, url, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
         assert find_checkpoint(NAME, YES).is_dir()
