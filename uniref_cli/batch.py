@@ -30,7 +30,7 @@ from uniref_cli.inputs import Job, name_outputs
 from uniref_cli.shards import Shard, local_device
 
 SUMMARY = "summary.json"
-_NUMBERED = re.compile(r"\d+:")  # a mask of a later frame
+_NUMBERED = re.compile(r"\d{1,18}:")  # a mask of a later frame
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ def written_files(folder: Path) -> set[str]:
             path.relative_to(folder).as_posix()
             for name in listed
             for path in (folder / name).glob("*.png")
-            if path.stem.isdigit()
+            if path.stem.isdecimal()
         }
     return {SUMMARY, *pictures, *(name for name in listed if not (folder / name).is_dir())}
 

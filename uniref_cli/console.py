@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from uniref.core.errors import UniRefError
+from uniref.core.text import printable
 
 T = TypeVar("T")
 _PLAIN_INTERVAL = 10.0  # seconds between progress lines where stderr is not a terminal
@@ -27,9 +28,9 @@ class Console:
     json_lines: bool = False
 
     def say(self, line: str) -> None:
-        """A line for people; not with --quiet or --json."""
+        """A line for people, made printable; not with --quiet or --json."""
         if not self.quiet and not self.json_lines:
-            _print(line)
+            _print(printable(line))
 
     def result(self, record: dict[str, Any]) -> None:
         """A machine-readable line, with --json only."""
@@ -38,10 +39,11 @@ class Console:
 
     def warn(self, line: str) -> None:
         """A warning on stderr; shown always."""
-        print(f"uniref: warning: {line}", file=sys.stderr, flush=True)
+        print(f"uniref: warning: {printable(line)}", file=sys.stderr, flush=True)
 
     def progress(self, items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Generator[T]:
         """Pass items through, showing how far they are: a bar on a terminal, else a line now and then."""
+        what = printable(what)
         if self.quiet:
             yield from items
         elif sys.stderr.isatty():
@@ -70,7 +72,7 @@ class Meter:
 
 class _Lines(Meter):
     def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 class _Bar(Meter):
@@ -150,4 +152,4 @@ def tolerate_names() -> None:
 
 def error(line: str) -> None:
     """The one line that says why a command failed."""
-    print(f"uniref: error: {line}", file=sys.stderr, flush=True)
+    print(f"uniref: error: {printable(line)}", file=sys.stderr, flush=True)

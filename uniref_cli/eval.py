@@ -199,6 +199,6 @@ def evaluate(
 
 def _numbers(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdigit() and int(part) >= 1 for part in parts):
+    if not parts or not all(part.isdecimal() and int(part) >= 1 for part in parts):
         raise UsageError(f"--shots {text!r}: use whole numbers from 1, for example 1,5")
     return tuple(dict.fromkeys(int(part) for part in parts))

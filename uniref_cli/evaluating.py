@@ -14,6 +14,7 @@ from uniref.core.errors import UsageError
 from uniref.core.files import sha256
 from uniref.core.pool import default_workers
 from uniref.core.tasks import Task
+from uniref.core.text import printable
 from uniref.evaluation.benchmark import Benchmark, open_benchmark
 from uniref.evaluation.finish import REPORT, RESULTS, SEQUENCES, SUBMISSION, Ending, Incomplete, Work, request_of
 from uniref.evaluation.image_predictions import foreign_predictions
@@ -257,7 +258,7 @@ class Evaluation:
         if len(lines) <= _TOLD:
             return
         if whole is not None:
-            write_atomic(whole, "".join(f"{line}\n" for line in lines))
+            write_atomic(whole, "".join(f"{printable(line)}\n" for line in lines))
         self.console.warn(f"and {len(lines) - _TOLD} more; {whole or '--json'} has all of them")
 
     def _tell(self, works: Sequence[Work], records: Sequence[dict[str, Any]]) -> None:

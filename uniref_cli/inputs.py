@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import glob
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from uniref.core.addresses import is_address, shown
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.json_files import read_json, read_json_lines
+from uniref.core.reading import read_text, reading
+from uniref.recipe.tree import parse_file, plain
 
 _GLOB = frozenset("*?[")
 
@@ -31,9 +33,9 @@ class Job(BaseModel):
     support: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
-    stride: int | None = None
+    stride: int | None = Field(None, ge=1, le=1 << 40)
     propagate: bool | None = None
-    score_threshold: float | None = None
+    score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
     @field_validator("text", "mask", "support", mode="before")
     @classmethod
@@ -44,6 +46,13 @@ class Job(BaseModel):
     @classmethod
     def _number_or_time(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("input", "name", "text", "mask", "support")
+    @classmethod
+    def _no_nul(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if any("\0" in each for each in ((value,) if isinstance(value, str) else value)):
+            raise ValueError("holds a NUL character")
+        return value
 
 
 def expand(arguments: Sequence[str]) -> list[Job]:
@@ -58,16 +67,11 @@ def expand(arguments: Sequence[str]) -> list[Job]:
     """
     jobs: list[Job] = []
     for argument in arguments:
-        if is_address(argument):
-            raise UsageError(f"{shown(argument)}: is an address; download it first, nothing is fetched here")
+        _refuse_address(argument)
         if argument == "-":
             jobs += _listed(sys.stdin, "-")
         elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
-            try:
-                lines = Path(argument[1:]).read_text("utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise UniRefError(f"{argument[1:]}: cannot be read ({_reason(error)})") from None
-            jobs += _listed(lines, argument[1:])
+            jobs += _listed(read_text(Path(argument[1:])).splitlines(), argument[1:])
         elif _GLOB & set(argument) and not Path(argument).exists():
             found = sorted(glob.glob(argument, recursive=True))
             if not found:
@@ -78,8 +82,19 @@ def expand(arguments: Sequence[str]) -> list[Job]:
     return list(dict.fromkeys(jobs))  # each input once
 
 
+def _refuse_address(text: str, place: str = "") -> None:
+    """Raise UsageError for what is an address and no path; it may hold a password."""
+    if is_address(text):
+        raise UsageError(f"{place}{shown(text)}: is an address; download it first, nothing is fetched here")
+
+
 def _listed(lines: Iterable[str], name: str) -> list[Job]:
-    paths = [line.strip() for line in lines]
+    with reading(name):
+        paths = [line.strip() for line in lines]
+    if any("\0" in path for path in paths):
+        raise UniRefError(f"{name}: holds NUL characters; it is not a list of paths")
+    for path in paths:
+        _refuse_address(path, f"{name}: ")
     jobs = [Job(input=path) for path in paths if path and not path.startswith("#")]
     if not jobs:
         raise UsageError(f"{name}: lists no inputs")
@@ -94,11 +109,7 @@ def read_prompts(path: Path) -> list[Job]:
     Raises:
         UniRefError: The file cannot be read, or a record is wrong; names the record and the key.
     """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UniRefError(f"{path}: cannot be read ({_reason(error)})") from None
-    records = _parse(path, text)
+    records = _parse(path)
     if not records:
         raise UniRefError(f"{path}: holds no records")
     jobs = []
@@ -109,29 +120,21 @@ def read_prompts(path: Path) -> list[Job]:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "record"
             if first["type"] == "extra_forbidden":
-                raise UniRefError(f"{path}: {place}: {key}: is no key; use {', '.join(Job.model_fields)}") from None
+                keys = ", ".join(Job.model_fields)
+                raise UniRefError(f"{path}: {place}: {key:.80}: is not a key of a record; use {keys}") from None
             raise UniRefError(f"{path}: {place}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+        for text in (job.input, *job.mask, *job.support):
+            _refuse_address(text, f"{path}: {place}: ")
         jobs.append(_relative_to(job, path.parent))
     return jobs
 
 
-def _parse(path: Path, text: str) -> list[tuple[str, Any]]:
+def _parse(path: Path) -> list[tuple[str, Any]]:
     """(where, record) for every record."""
-    if path.suffix.lower() == ".jsonl":
-        records = []
-        for number, line in enumerate(text.splitlines(), start=1):
-            if line.strip():
-                try:
-                    records.append((f"line {number}", json.loads(line)))
-                except ValueError as error:
-                    raise UniRefError(f"{path}: line {number}: not JSON ({error})") from None
-        return records
-    import yaml
-
-    try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise UniRefError(f"{path}: cannot be parsed ({' '.join(str(error).split())})") from None
+    kind = path.suffix.lower()
+    if kind == ".jsonl":
+        return [(f"line {number}", record) for number, record in read_json_lines(path)]
+    content = read_json(path) if kind == ".json" else plain(parse_file(path))
     if not isinstance(content, list):
         raise UniRefError(f"{path}: expected a list of records, each with 'input' and 'text', 'mask' or 'support'")
     return [(f"record {number}", record) for number, record in enumerate(content, start=1)]
@@ -143,7 +146,7 @@ def _relative_to(job: Job, folder: Path) -> Job:
 
     def mask(entry: str) -> str:
         frame, separator, file = entry.partition(":")
-        return f"{frame}:{place(file)}" if separator and frame.isdigit() else place(entry)
+        return f"{frame}:{place(file)}" if separator and frame.isdecimal() else place(entry)
 
     return job.model_copy(
         update={
@@ -186,7 +189,3 @@ def _fresh_name(path: Path, taken: set[str]) -> str:
     while f"{stem}-{number}" in taken:
         number += 1
     return f"{stem}-{number}"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "not UTF-8 text"

@@ -23,7 +23,7 @@ class Shard:
 
 def parse_shard(text: str) -> Shard:
     """`i/n` with i from 1 to n. Raises UsageError."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--shard {text!r}: use i/n with i from 1 to n, for example 1/4")
     return Shard(int(match[1]) - 1, int(match[2]))
@@ -58,7 +58,7 @@ def shard_of_environment(environment: Mapping[str, str], inputs: int) -> Shard:
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     value = environment.get(name, str(default))
-    if not value.isdigit():
+    if not value.isdecimal():
         raise UsageError(f"{name}={value}: is not a number; pass --shard i/n")
     return int(value)
 
@@ -71,7 +71,7 @@ def _checked(environment: Mapping[str, str], name: str, index: int, count: int) 
 
 def local_device(asked: str, environment: Mapping[str, str]) -> str:
     """The device of this process: torchrun's take a GPU each."""
-    if asked not in ("auto", "cuda") or not environment.get("LOCAL_RANK", "").isdigit():
+    if asked not in ("auto", "cuda") or not environment.get("LOCAL_RANK", "").isdecimal():
         return asked
     import torch
 

@@ -1,7 +1,8 @@
 import pytest
 
-from uniref.core.addresses import is_address, is_private, parse_address, plain, shown
+from uniref.core.addresses import hide_passwords, is_address, is_private, parse_address, plain, shown
 from uniref.core.errors import UniRefError
+from uniref.core.text import printable
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,13 @@ def test_redirects() -> None:
 )
 def test_private_addresses(ip: str, private: bool) -> None:
     assert is_private(ip) is private
+
+
+def test_passwords_anywhere_in_a_line() -> None:
+    line = "x: https://me:geheim@h/a and ftp://me:ge@heim@h; https:/me:geheim@h/b: no such file; me@example.com"
+    assert hide_passwords(line) == ("x: https://***@h/a and ftp://***@h; https:/***@h/b: no such file; me@example.com")
+    assert printable(line) == hide_passwords(line)
+    assert hide_passwords("a" * 10**6 + "://") == "a" * 10**6 + "://"
 
 
 def test_words() -> None:

@@ -14,6 +14,8 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _LABELS = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _PORTS = {"http": 80, "https": 443}
 _USER = re.compile(r"^([^/?#]*//)[^/?#]*@")
+_ANY_USER = re.compile(r"([a-z][a-z0-9+.-]{1,20}://|https?:/)[^\s/?#]*@", re.IGNORECASE)
+"""Also in an address that was taken for a path, which leaves it a single slash."""
 _SECRET = re.compile(
     r"([?&](?:[\w.-]*(?:token|secret|password|passwd|signature|credential|api-?_?key)|key|sig|auth)=)[^&#]*",
     re.IGNORECASE,
@@ -160,6 +162,11 @@ def shown(text: str) -> str:
     """An address as messages and files may show it: on one line, without user, password and what signs a request."""
     hidden = _SECRET.sub(r"\1***", _USER.sub(r"\1***@", text))
     return plain(hidden)
+
+
+def hide_passwords(text: str) -> str:
+    """A line with the user and password of every address in it hidden, wherever it came from."""
+    return _ANY_USER.sub(r"\1***@", text)
 
 
 def plain(text: str, most: int = 2000) -> str:

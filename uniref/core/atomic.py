@@ -58,7 +58,7 @@ def _clear_leftovers(folder: Path, stem: str) -> None:
     final = folder / stem.removeprefix(".").rpartition(f".partial-{platform.node()}-")[0]
     for leftover in sorted(folder.glob(f"{glob.escape(stem)}*")):
         number = leftover.name.removeprefix(stem).removesuffix(_REPLACED)
-        if not number.isdigit() or _alive(int(number)):
+        if not number.isdecimal() or _alive(int(number)):
             continue
         if leftover.name.endswith(_REPLACED) and not final.exists():
             leftover.rename(final)  # it was killed between two renamings

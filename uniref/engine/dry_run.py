@@ -42,7 +42,7 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
         if name not in recipe.stages:
             raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(recipe.stages)})")
     place = resolve_device(device)
-    yield yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip()
+    yield from yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip().splitlines()
     for name in names or tuple(recipe.stages):
         stage = recipe.stages[name]
         with torch.device("meta"):

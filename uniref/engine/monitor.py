@@ -195,7 +195,7 @@ def _sums(pending: list[tuple[StepResult, float]]) -> dict[str, tuple[float, int
 
 def _without_layer(name: str) -> str:
     head, _, tail = name.rpartition("_")
-    return head if head and (tail.isdigit() or tail == "enc") else name
+    return head if head and (tail.isdecimal() or tail == "enc") else name
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -15,6 +15,7 @@ from uniref.evaluation.score_clips import Track
 from uniref.evaluation.score_images import Item
 from uniref.evaluation.summaries import size_of
 
+_FORMULA, _BLANKS = ("=", "+", "-", "@", "|"), ("\t", "\r", "\n")
 _LISTED = 1000  # names of bad files kept in results.json
 
 COLUMNS = (
@@ -74,8 +75,15 @@ def sequences(outcomes: Sequence[Outcome]) -> str:
     writer.writeheader()
     for outcome in outcomes:
         for row in _rows(outcome):
-            writer.writerow({"data": outcome.benchmark.name, **row})
+            writer.writerow({key: _cell(value) for key, value in {"data": outcome.benchmark.name, **row}.items()})
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A text that spreadsheets would take for a formula, behind the apostrophe that says it is a text."""
+    if isinstance(value, str) and (value[:1] in _BLANKS or value.lstrip()[:1] in _FORMULA):
+        return f"'{value}"
+    return value
 
 
 def _rows(outcome: Outcome) -> Iterator[dict[str, Any]]:

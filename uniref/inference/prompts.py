@@ -20,6 +20,7 @@ from uniref.inference.video import MAX_ID
 from uniref.media.image import read_image, read_mask
 from uniref.media.source import Selection, Source, frame_files
 
+_LONGEST_TEXT = 10_000  # characters; the text encoder reads 77 word pieces
 UInt8Image = npt.NDArray[np.uint8]
 
 
@@ -115,12 +116,16 @@ def _number_texts(texts: Sequence[str], taken: set[int]) -> dict[int, str]:
 
 
 def _parse_text(text: str) -> tuple[int | None, str]:
-    match = re.fullmatch(r"\s*(\d+)\s*=(.*)", text, re.DOTALL)
+    match = re.fullmatch(r"\s*(\d{1,18})\s*=(.*)", text, re.DOTALL)
     number, words = (int(match[1]), match[2]) if match else (None, text)
     if number is not None and not 1 <= number <= MAX_ID:
         raise UsageError(f"--text {text!r}: object ids go from 1 to {MAX_ID}")
     if not words.strip():
         raise UsageError("--text: is empty; describe the object to segment")
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in words):  # bytes of the command line that are no characters
+        raise UsageError(f"--text {words!r:.80}: is not text in UTF-8")
+    if len(words) > _LONGEST_TEXT:
+        raise UsageError(f"--text '{words[:40]}...': has {len(words):,} characters; at most {_LONGEST_TEXT:,} are read")
     return number, words.strip()
 
 
@@ -168,7 +173,7 @@ class _MaskTable:
         for file in frame_files(folder):
             if names is not None and file.stem in names:
                 frame = names.index(file.stem)
-            elif names is None and file.stem.isdigit():
+            elif names is None and file.stem.isdecimal():
                 frame = int(file.stem)
             else:
                 raise MediaError(f"{file}: is named like no frame of {source.path}")
@@ -194,7 +199,7 @@ def _read_masks(entries: Sequence[str], source: Source, selection: Selection) ->
     table = _MaskTable()
     first, _ = selection.bounds(source.index_at)
     for entry in entries:
-        match = re.fullmatch(r"(\d+):(.+)", entry)
+        match = re.fullmatch(r"(\d{1,18}):(.+)", entry)
         if match:
             table.add_file(int(match[1]), Path(match[2]))
         elif Path(entry).is_dir():

@@ -50,13 +50,13 @@ class Selection:
 
 def parse_place(option: str, value: str) -> int | float:
     """A place in a video: an int is a frame index, a float seconds. Raises UsageError that names `option`."""
-    if re.fullmatch(r"\d+", value):
+    if re.fullmatch(r"\d{1,15}", value):
         return int(value)
-    if match := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)s", value):
+    if match := re.fullmatch(r"(\d{1,15}(?:\.\d*)?|\.\d+)s", value):
         return float(match[1])
-    if match := re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)", value):
+    if match := re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)", value):
         return int(match[1] or 0) * 3600 + int(match[2]) * 60 + float(match[3])
-    raise UsageError(f"{option} {value!r}: use a frame index (120) or a time (3.5s, 1:02.5, 0:01:02)")
+    raise UsageError(f"{option} {value!r:.80}: use a frame index (120) or a time (3.5s, 1:02.5, 0:01:02)")
 
 
 def _to_index(option: str, value: str, index_at: Callable[[float], int]) -> int:
@@ -193,7 +193,7 @@ def frame_files(folder: Path) -> list[Path]:
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
     """Sorts numbers inside names by value."""
     parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
 def _open_animation(path: Path) -> AnimatedImage | VideoFile:

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from uniref.core.errors import UsageError
+from uniref.core.json_files import MAX_DEPTH
+from uniref.core.reading import first_line, read_text
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,24 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as in the class it replaces
 
+    depth = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As YAML's, without aliases: sharing is what `extends` is for."""
+        """As YAML's, without aliases (sharing is what `extends` is for), and nested as deep as anybody writes."""
         if self.check_event(yaml.events.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, "aliases are not supported; share with `extends`", mark)
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, f"it is nested more than {MAX_DEPTH} deep", mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
+_LARGEST = 1 << 22  # bytes
+_LONGEST_NUMBER = 40  # digits
 _NUMBER_STARTS = list("-+.0123456789")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
@@ -62,19 +74,16 @@ def parse(text: str, source: str) -> Node:
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"{source}{line}: not readable as YAML: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{source}: not readable as YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise UsageError(f"{source}: not readable as YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"{source}: not readable as YAML: {first_line(error)}") from None
     return Node({}, f"{source}:1") if root is None else _node(root, source)
 
 
 def parse_file(path: Path) -> Node:
     """`parse` of a file's content."""
-    try:
-        return parse(path.read_text("utf-8"), str(path))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is not a text file in UTF-8") from None
+    return parse(read_text(path, UsageError, _LARGEST), str(path))
 
 
 def _node(node: yaml.Node, source: str) -> Node:
@@ -104,6 +113,8 @@ def _scalar(node: yaml.Node, place: str) -> Any:
     if kind == "bool":
         return text.lower() == "true"
     if kind == "int":
+        if len(text) > _LONGEST_NUMBER:
+            raise UsageError(f"{place}: a number of {len(text):,} digits is not read")
         return int(text.replace("_", ""))
     if kind == "float":
         return float(text.replace("_", ""))
@@ -142,7 +153,7 @@ def place_of(node: Node, path: Sequence[str | int]) -> str:
 def _child(node: Node, part: str | int) -> Node | None:
     if isinstance(node.value, dict):
         return node.value.get(str(part))
-    if isinstance(node.value, list) and str(part).isdigit() and int(part) < len(node.value):
+    if isinstance(node.value, list) and str(part).isdecimal() and int(part) < len(node.value):
         return node.value[int(part)]
     return None
 
@@ -176,6 +187,6 @@ def _matching(mapping: dict[str, Node], name: str) -> Iterator[str]:
 
 
 def _entry(node: Node, text: str, value: Node) -> int:
-    if not text.isdigit() or int(text) >= len(node.value):
+    if not text.isdecimal() or int(text) >= len(node.value):
         raise UsageError(f"{value.place}: {text!r} is no entry of the list at {node.place} (0..{len(node.value) - 1})")
     return int(text)

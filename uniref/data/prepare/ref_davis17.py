@@ -87,7 +87,7 @@ def _read(job: Job, path: Path, encoding: str) -> Texts:
     texts: Texts = defaultdict(dict)
     for number, line in enumerate(job.read_lines(path, encoding), start=1):
         parts = line.split(maxsplit=2)
-        if len(parts) != 3 or not parts[1].isdigit():
+        if len(parts) != 3 or not parts[1].isdecimal():
             job.bad(f"{path}: line {number}", 'is not `<sequence> <object> "<expression>"`')
             continue
         sequence, thing, text = parts

@@ -13,6 +13,7 @@ from uniref.core.atomic import foreign_files, replace_folder
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.lock import exclusive
 from uniref.core.progress import Progress
+from uniref.core.text import printable
 from uniref.data.index import Index
 from uniref.data.index.manifest import NAME
 from uniref.data.index.schema import TABLES
@@ -209,7 +210,7 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
             raise UniRefError(_nothing(job, index))
         notes = [*index.manifest.notes, *_judge_counts(index, entry, split, request)]
         if job.bad_records:
-            lines = "".join(f"{line}\n" for line in job.bad_records)
+            lines = "".join(f"{printable(line)}\n" for line in job.bad_records)
             (staged / SKIPPED).write_text(lines, encoding="utf-8", errors="replace")
         written = {NAME, SKIPPED, *(f"{table}.arrow" for table in TABLES)}
         replace_folder(staged, folder, foreign_files(folder, written) if folder.is_dir() else ())
