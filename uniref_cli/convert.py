@@ -184,6 +184,8 @@ def _make(
     from uniref.weights.catalog import CATALOG
     from uniref.weights.locate import find_source
 
+    if not overwrite and target.is_dir() and any(target.iterdir()):  # told before gigabytes are fetched
+        raise UsageError(f"{target}: already exists and is not empty; choose another folder or pass --overwrite")
     entry = CATALOG.get(source) if not Path(source).exists() else None
     if entry is not None and entry.kind in ("text", "file"):
         from uniref.weights.starting import install

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uniref.core.addresses import hide_passwords, is_address, is_private, parse_address, plain, shown
 from uniref.core.errors import UniRefError
@@ -118,3 +120,18 @@ def test_words() -> None:
     assert plain("a" * 30, 10) == "a" * 10 + "..."
     assert is_address("HTTP://x")
     assert not is_address("C:/x")
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.text(max_size=60), st.sampled_from(["", "http://", "https://", "https://a:b@", "http://h:", "http://h/", "//"])
+)
+def test_any_text_is_an_address_or_told_in_one_line(text: str, start: str) -> None:
+    try:
+        address = parse_address(start + text)
+    except UniRefError as problem:
+        assert str(problem).isprintable()
+        return
+    assert address.request.isascii()
+    assert str(address).isprintable()
+    assert parse_address(address.request).request == address.request

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uniref.core.addresses import parse_address
 from uniref.core.errors import UniRefError
@@ -97,3 +99,26 @@ def test_other_pages(page: str, message: str) -> None:
 def test_a_login() -> None:
     with pytest.raises(UniRefError, match="wants a login"):
         drive_page(parse_address("https://accounts.google.com/signin?continue=x"), "<html></html>")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=40), st.integers(0, len(CONFIRM)), st.integers(0, 30))
+def test_any_page_leads_to_google_or_is_told_in_one_line(text: str, place: int, cut: int) -> None:
+    page = CONFIRM[:place] + text + CONFIRM[place + cut :]
+    try:
+        way = ASKED.follow(drive_page(ASKED, page))
+    except UniRefError as problem:
+        assert str(problem).isprintable()
+        return
+    assert way.host.endswith(".google.com")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=60), st.sampled_from(["", "https://drive.google.com/", "https://huggingface.co/", "me/"]))
+def test_any_source_is_told_in_one_line(text: str, start: str) -> None:
+    repository = hub_repository(start + text)
+    assert repository is None or str(repository).isprintable()
+    try:
+        assert source_of(start + text).file
+    except UniRefError as problem:
+        assert str(problem).isprintable()

@@ -8,6 +8,7 @@ limits, nothing under its final name before it is whole) is what `uniref.data.fe
 
 from __future__ import annotations
 
+import contextlib
 import re
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -111,7 +112,8 @@ def drive_page(address: Address, text: str) -> str:
     if address.host == _LOGIN:
         raise UniRefError(f"{view}: Google Drive wants a login for this file; {by_browser}")
     form = _Form()
-    form.feed(text)
+    with contextlib.suppress(AssertionError):  # how the parser takes some kinds of broken pages
+        form.feed(text)
     if form.action is None:
         if _QUOTA.search(text):
             raise UniRefError(

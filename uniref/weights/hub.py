@@ -174,7 +174,10 @@ def _told(repository: HubRepository, download: bool, login: str = "") -> Iterato
         login: What to do against a refusal; nothing: accept the terms on the repository's page.
     """
     import huggingface_hub.errors as hub
+    from huggingface_hub.utils import logging
 
+    if not os.environ.get("UNIREF_DEBUG"):
+        logging.set_verbosity_error()  # its advice (accounts, faster transfers) is no message of ours
     page = f"https://huggingface.co/{repository.name}"
     terms = login or f"open {page}, accept its terms, and log in with 'hf auth login' (or set HF_TOKEN)"
     try:

@@ -23,6 +23,7 @@ from tests.data.fetch.server import Behaviour, Page, serve
 from uniref.core.errors import UniRefError
 from uniref.data.fetch import request
 from uniref.data.fetch.download import Policy, discard, download, was_fetched
+from uniref.data.fetch.structure import structure_problem
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 QUICK = Policy(retries=1, timeout=0.5, backoff=0.01)
@@ -288,3 +289,32 @@ def test_damaged_gzip_passes_and_is_found_when_unpacked(tmp_path: Path) -> None:
         download(url, tmp_path / "x.tar.gz", policy=QUICK)
     assert discard(tmp_path / "x.tar.gz")
     assert visible(tmp_path) == []
+
+
+def test_through_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It resolves the names, so that what can be seen of a redirect is judged: numbers and names of this machine."""
+    behaviour = Behaviour(CONTENT)
+    with serve(behaviour) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.removesuffix("/set.zip"))
+        monkeypatch.setenv("no_proxy", "")
+        download("http://me:geheim@files.example/x.dat", tmp_path / "x.dat", policy=QUICK)
+        assert behaviour.paths == ["http://files.example/x.dat"]
+        for location in ("http://10.0.0.1/x", "http://[::1]/x", "http://localhost/x", "http://169.254.169.254/x"):
+            behaviour.redirect = location
+            assert "to a private network" in refused("http://files.example/x.dat", tmp_path / "y.dat")
+
+
+def test_any_file_is_looked_at_without_an_error(tmp_path: Path) -> None:
+    """Damaged files of every kind: a problem is found, or none, and nothing is raised."""
+    random = np.random.default_rng(1)
+    path = tmp_path / "x"
+    for name, make in {**KINDS, "x.tar.gz": lambda: _tar("w:gz")}.items():
+        content = make()
+        for _ in range(150):
+            damaged = bytearray(content)
+            for place in random.integers(0, len(damaged), 20):
+                damaged[place] = random.integers(256)
+            for place in random.integers(0, min(600, len(damaged)), 4):
+                damaged[place] = random.integers(256)
+            path.write_bytes(damaged[: random.integers(len(damaged))] if random.random() < 0.3 else damaged)
+            assert isinstance(structure_problem(path, name), str)
