@@ -193,10 +193,10 @@ def _make(
         console.say(install(entry, target, allowed, overwrite=overwrite))
         console.result({"source": source, "target": str(target), "kind": entry.kind})
         return
-    from uniref.weights.convert import convert as convert_weights
-
     words = find_source(text, allowed) if text is not None else None
     file = find_source(source, allowed)
+    from uniref.weights.convert import convert as convert_weights
+
     done = convert_weights(file, target, text=words, overwrite=overwrite, **options)
     redundant = f" ({done.redundant} redundant ones left out)" if done.redundant else ""
     console.say(f"{file.name}: {done.kind}")

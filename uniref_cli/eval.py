@@ -158,6 +158,8 @@ def evaluate(
     alone. If machines do not share a disk, copy their folders together and run once more without --shard.
     """
     console = Console(quiet=quiet, json_lines=as_json)
+    # what is not here is told at once; what is to be fetched waits until all other options are checked
+    folder = named_checkpoint(console, checkpoint, False) if checkpoint is not None and not download else None
     from uniref_cli.eval_data import named_data, trained_checkpoint
     from uniref_cli.evaluating import Evaluation, Settings
     from uniref_cli.shards import parse_shard, shard_of_environment
@@ -173,7 +175,7 @@ def evaluate(
         shots=_numbers(shots),
         limit=limit,
         sides=(short_side, long_side),
-        checkpoint=named_checkpoint(console, checkpoint, download) if checkpoint is not None else None,
+        checkpoint=folder or (named_checkpoint(console, checkpoint, download) if checkpoint is not None else None),
         predictions=predictions,
         truth=truth,
         allow_missing=allow_missing,

@@ -156,13 +156,8 @@ def predict(
     stop the others, and the exit code is 1.
     """
     console = Console(quiet=quiet, json_lines=as_json)
-    from uniref.inference.prompts import Prompt
-    from uniref.inference.run import RunOptions
-    from uniref.media.source import Selection
     from uniref.weights.bundled import SMALL
-    from uniref_cli.batch import Batch, Settings
     from uniref_cli.inputs import expand, read_prompts
-    from uniref_cli.shards import parse_shard, shard_of_environment
 
     jobs = expand(inputs or []) + (read_prompts(prompts) if prompts else [])
     if not jobs:
@@ -173,6 +168,14 @@ def predict(
             "no --checkpoint: using the bundled model 'small', trained on synthetic scenes; "
             "results on real footage are not reliable"
         )
+    # what is not here is told at once; what is to be fetched waits until all other options are checked
+    folder = None if download else named_checkpoint(console, checkpoint, False)
+    from uniref.inference.prompts import Prompt
+    from uniref.inference.run import RunOptions
+    from uniref.media.source import Selection
+    from uniref_cli.batch import Batch, Settings
+    from uniref_cli.shards import parse_shard, shard_of_environment
+
     settings = Settings(
         prompt=Prompt(text=tuple(text or ()), mask=tuple(mask or ()), support=tuple(support or ())),
         options=RunOptions(
@@ -184,7 +187,7 @@ def predict(
             long_side=_side(long_side),
             labels=labels,
         ),
-        checkpoint=named_checkpoint(console, checkpoint, download),
+        checkpoint=folder or named_checkpoint(console, checkpoint, download),
         out=out,
         overwrite=overwrite,
         device=device,
