@@ -35,7 +35,7 @@ def test_empty_and_missing_lists_are_told(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\n")
     with pytest.raises(UsageError, match="lists no inputs"):
         expand([f"@{tmp_path}/list.txt"])
-    with pytest.raises(UniRefError, match="cannot be read"):
+    with pytest.raises(UniRefError, match="no such file"):
         expand(["@none.txt"])
 
 
@@ -56,11 +56,11 @@ def test_prompt_files(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.jsonl", '{"input": "a"}\nnope', "line 2: not JSON"),
-        ("a.jsonl", '{"input": "a", "txt": "b"}', "line 1: txt: is no key; use input, name, text"),
+        ("a.jsonl", '{"input": "a"}\nnope', "line 2: is not valid JSON"),
+        ("a.jsonl", '{"input": "a", "txt": "b"}', "line 1: txt: is not a key of a record; use input, name, text"),
         ("a.yaml", "- text: dog", "record 1: input: Field required"),
         ("a.yaml", "input: dog", "expected a list"),
-        ("a.yaml", "- [", "cannot be parsed"),
+        ("a.yaml", "- [", "not readable as YAML"),
         ("a.json", "[1]", "record 1"),
         ("a.json", "[]", "no records"),
     ],

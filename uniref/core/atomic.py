@@ -49,8 +49,16 @@ def atomic_folder(
         replace_folder(work, final, foreign_files(final, written(final)) if written and final.is_dir() else ())
     except OSError as error:
         raise UniRefError(f"{final}: cannot be written ({error.strerror or error})") from error
+    except UniRefError as error:
+        tell_final_name(error, work, final)
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def tell_final_name(error: UniRefError, work: Path, final: Path) -> None:
+    """Name the folder that was to be made, where an error names the hidden one that nobody knows."""
+    error.args = tuple(each.replace(str(work), str(final)) if isinstance(each, str) else each for each in error.args)
 
 
 def _clear_leftovers(folder: Path, stem: str) -> None:

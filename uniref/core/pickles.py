@@ -176,6 +176,8 @@ class _Machine:
     def name(self, module: str, name: str) -> None:
         """Mention a class or function."""
         full = f"{module}.{name}"
+        if not all(part.isidentifier() for part in full.split(".")):
+            raise PickleProblem("it mentions a class whose name is not one")
         if full not in self.calls:
             raise ForbiddenName(full)
         self.stack.append(Name(full))

@@ -19,6 +19,7 @@ from uniref.core.atomic import atomic_folder, remove_written
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.files import sha256
 from uniref.core.json_files import read_json
+from uniref.core.writing import writing
 from uniref.weights.bundle import ADAPTER, CONFIG, TOKENIZER, WEIGHTS
 from uniref.weights.safe_load import read_pickled
 
@@ -58,7 +59,8 @@ def save(
     target = folder / f"step-{step:08d}"
     with atomic_folder(target, True, lambda folder: WRITTEN) as work:
         write_model(work)
-        torch.save(dict(state), work / TRAINING)
+        with writing(work / TRAINING):
+            torch.save(dict(state), work / TRAINING)
         files = {path.name: sha256(path) for path in sorted(work.iterdir())}
         content = {"step": step, "files": files, **facts}
         (work / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", "utf-8")

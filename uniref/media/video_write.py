@@ -162,7 +162,7 @@ class VideoWriter:
             self._listener.join(_PATIENCE)
         said = b"".join(self._said).decode("utf-8", "replace").splitlines()
         reasons = [line.rpartition(": ")[2] for line in said if "rror" in line]
-        return MediaError(f"{self.path.name} cannot be written ({reasons[0] if reasons else 'the encoder stopped'})")
+        return MediaError(f"{self.path}: cannot be written ({reasons[0] if reasons else 'the encoder stopped'})")
 
 
 def _filters(codec: str, height: int, width: int, look: Look) -> str:

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.core.json_files import read_json
 from uniref.core.reading import reading
+from uniref.core.writing import writing
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.tokenizer import TextTokenizer
@@ -87,7 +88,8 @@ def save_bundle(
         plain = (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
         stored[name] = plain.clone() if plain.data_ptr() in seen else plain  # the format knows no shared tensors
         seen.add(plain.data_ptr())
-    save_file(stored, weights_of(folder, config), metadata={"format": "pt"})
+    with writing(weights_of(folder, config)):
+        save_file(stored, weights_of(folder, config), metadata={"format": "pt"})
     mask = os.umask(0)
     os.umask(mask)
     weights_of(folder, config).chmod(0o666 & ~mask)  # safetensors' own files are for their owner alone
@@ -95,7 +97,8 @@ def save_bundle(
     content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
     (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     if tokenizer is not None:
-        tokenizer.save(folder)
+        with writing(folder / TOKENIZER):
+            tokenizer.save(folder)
 
 
 def load_bundle(folder: Path, base: Path | None = None) -> Bundle:

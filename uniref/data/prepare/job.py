@@ -73,6 +73,7 @@ class Job:
     bad_records: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     """Records left out, by reason; the index's manifest gets it."""
+    _last_used: Path | None = None
 
     def find(self, *candidates: str) -> Path | None:
         """The first of several relative paths that exists in one of the bases, or one folder below it.
@@ -127,8 +128,14 @@ class Job:
 
     def used(self, path: Path) -> None:
         """Name a file in the manifest, with its checksum."""
+        self._last_used = path
         name = f"{path.parent.name}/{path.name}"
         self.sources.append(Source(name=name, size=path.stat().st_size, sha256=sha256(path)))
+
+    def video(self, name: str) -> str:
+        """What to call a video in messages: after the file that listed it, or the folder that it lies in."""
+        origin = self._last_used or (self.bases[0] if self.bases else self.dataset.name)
+        return f"{origin}: video {name}"
 
     def bad(self, where: str | Path, problem: str) -> None:
         """A record cannot be used: stop, or with --skip-bad leave it out and list it.

@@ -66,7 +66,7 @@ def prepare(job: Job) -> None:
     with job.writer({"lvos": base}) as writer:
         for clip in read_clips(job, files, every_frame=not hidden):
             ranges = None
-            with job.record(clip.name):
+            with job.record(job.video(clip.name)):
                 ranges = _ranges(clip, meta[clip.name], scored=job.split != "train")
             if ranges is None:
                 continue

@@ -22,7 +22,7 @@ def prepare(job: Job) -> None:
     with job.writer({"mose": base}) as writer:
         for clip in read_clips(job, files, every_frame=train):
             if not train and clip.labelled != (0,):
-                job.bad(clip.name, "must have one label map, for its first frame")
+                job.bad(job.video(clip.name), "must have one label map, for its first frame")
                 continue
             single += len(clip.frames) == 1
             add_clip(writer, clip, "mose", f"JPEGImages/{clip.name}", complete=train)

@@ -39,10 +39,10 @@ def prepare(job: Job) -> None:
             described = [annotator.get(clip.name, {}) for annotator in texts]
             numbers = sorted(described[0])
             if not numbers or any(sorted(d) != numbers for d in described):
-                job.bad(clip.name, "the four annotators do not describe the same objects")
+                job.bad(job.video(clip.name), "the four annotators do not describe the same objects")
                 continue
             if missing := sorted(set(numbers) - set(clip.tracks)):
-                job.bad(clip.name, f"object {missing[0]} is described but has no mask")
+                job.bad(job.video(clip.name), f"object {missing[0]} is described but has no mask")
                 continue
             undescribed += len(set(clip.tracks) - set(numbers))
             add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)

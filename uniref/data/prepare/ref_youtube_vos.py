@@ -42,13 +42,13 @@ def _prepare_train(job: Job) -> None:
     with job.writer({"youtube-vos": base}, categories={i: n for n, i in categories.items()}) as writer:
         for clip in read_clips(job, files):
             if meta is not None and clip.name not in meta:
-                job.bad(clip.name, "has expressions but is not in meta.json")
+                job.bad(job.video(clip.name), "has expressions but is not in meta.json")
                 continue
             objects = clip_objects(job, clip, meta)
             if objects is None:
                 continue
             texts: dict[int, list[tuple[str, str]]] | None = None
-            with job.record(clip.name):
+            with job.record(job.video(clip.name)):
                 texts = _by_object(videos[clip.name]["expressions"], objects)
             if texts is None:
                 continue
@@ -83,7 +83,7 @@ def _prepare_val(job: Job) -> None:
     names = list(job.first(names))
     with job.writer({"youtube-vos": base}) as writer:
         for name in job.progress(names, f"ref-youtube-vos/{job.split}", len(names), "video"):
-            with job.record(name):
+            with job.record(job.video(name)):
                 _add_val_video(writer, base, name, videos[name])
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from uniref.core.atomic import foreign_files, replace_folder
+from uniref.core.atomic import foreign_files, replace_folder, tell_final_name
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.lock import exclusive
 from uniref.core.progress import Progress
@@ -216,6 +216,9 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
         replace_folder(staged, folder, foreign_files(folder, written) if folder.is_dir() else ())
     except OSError as error:
         raise UniRefError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    except UniRefError as error:
+        tell_final_name(error, staged, folder)
+        raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     index = Index.open(folder)

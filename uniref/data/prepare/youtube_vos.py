@@ -78,7 +78,7 @@ def clip_objects(
     if meta is None:
         return {number: {} for number in clip.tracks}
     objects: dict[int, Mapping[str, Any]] | None = None
-    with job.record(clip.name):
+    with job.record(job.video(clip.name)):
         listed = {int(number): dict(info) for number, info in meta[clip.name].items()}
         for number, info in listed.items():
             if not all(isinstance(frame, str) for frame in info.get("frames", ())):

@@ -243,7 +243,7 @@ def add_all(job: Job, writer: IndexWriter, video: Video, given: bool) -> list[in
     """Every object of a video; unusable ones are reported. Returns the rows of those that are no crowd."""
     rows = []
     for annotation in video.annotations:
-        with job.record(f"{job.dataset.name}/{job.split}: video {video.name}"):
+        with job.record(job.video(video.name)):
             row = add_annotation(writer, video, annotation, given)
             if not annotation.get("iscrowd"):
                 rows.append(row)
