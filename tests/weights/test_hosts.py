@@ -37,7 +37,8 @@ QUOTA = """<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</titl
 def test_addresses_of_google_drive(address: str) -> None:
     source = source_of(address)
     assert source.address == f"https://drive.google.com/uc?export=download&id={ID}"
-    assert source.page is drive_page
+    assert source.page is not None
+    assert source.page(ASKED, CONFIRM).startswith("https://drive.usercontent.google.com/download?")
 
 
 def test_other_addresses() -> None:
@@ -72,7 +73,7 @@ def test_repositories_of_the_hub(text: str, repository: tuple[str, str | None] |
 
 
 def test_the_confirmation_page() -> None:
-    way = drive_page(ASKED, CONFIRM)
+    way = drive_page(ID, ASKED, CONFIRM)
     assert way == f"https://drive.usercontent.google.com/download?id={ID}&export=download&confirm=t&uuid=a%26b"
 
 
@@ -89,7 +90,7 @@ def test_the_confirmation_page() -> None:
 )
 def test_other_pages(page: str, message: str) -> None:
     with pytest.raises(UniRefError, match=message) as caught:
-        drive_page(ASKED, page)
+        drive_page(ID, ASKED, page)
     line = str(caught.value)
     assert f"https://drive.google.com/file/d/{ID}/view" in line  # the way with a browser
     assert "uniref convert FILE FOLDER" in line
@@ -98,7 +99,7 @@ def test_other_pages(page: str, message: str) -> None:
 
 def test_a_login() -> None:
     with pytest.raises(UniRefError, match="wants a login"):
-        drive_page(parse_address("https://accounts.google.com/signin?continue=x"), "<html></html>")
+        drive_page(ID, parse_address("https://accounts.google.com/signin?continue=x"), "<html></html>")
 
 
 @settings(max_examples=300, deadline=None)
@@ -106,7 +107,7 @@ def test_a_login() -> None:
 def test_any_page_leads_to_google_or_is_told_in_one_line(text: str, place: int, cut: int) -> None:
     page = CONFIRM[:place] + text + CONFIRM[place + cut :]
     try:
-        way = ASKED.follow(drive_page(ASKED, page))
+        way = ASKED.follow(drive_page(ID, ASKED, page))
     except UniRefError as problem:
         assert str(problem).isprintable()
         return

@@ -9,6 +9,7 @@ limits, nothing under its final name before it is whole) is what `uniref.data.fe
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -60,7 +61,11 @@ def source_of(text: str) -> Source:
         number = drive_id(text)
         if number is None:
             raise UniRefError(f"{address}: names no file of Google Drive; share the file itself, not its folder")
-        return Source(f"{DRIVE}/uc?{urlencode({'export': 'download', 'id': number})}", f"{number}.pth", drive_page)
+        return Source(
+            f"{DRIVE}/uc?{urlencode({'export': 'download', 'id': number})}",
+            f"{number}.pth",
+            functools.partial(drive_page, number),
+        )
     if address.host in _HUB_HOSTS:  # the page of a file leads to the file
         text = re.sub(r"^(https?://[^/]+/[^/]+/[^/]+)/blob/", r"\1/resolve/", text)
     name = parse_address(text).path.rpartition("/")[2]
@@ -100,14 +105,18 @@ def hub_repository(text: str) -> HubRepository | None:
     return HubRepository(name, revision)
 
 
-def drive_page(address: Address, text: str) -> str:
+def drive_page(number: str, address: Address, text: str) -> str:
     """The way on from a page of Google Drive that comes instead of a file: its form's answer.
+
+    Args:
+        number: Of the file that was asked for.
+        address: Of the page.
+        text: HTML.
 
     Raises:
         UniRefError: The page refuses (too many have fetched the file, a login is wanted), or is an unknown one.
     """
-    number = drive_id(address.request) or ""
-    view = f"{DRIVE}/file/d/{number}/view" if number else str(address)
+    view = f"https://drive.google.com/file/d/{number}/view"
     by_browser = f"open {view} in a browser, download the file, and hand it over: uniref convert FILE FOLDER"
     if address.host == _LOGIN:
         raise UniRefError(f"{view}: Google Drive wants a login for this file; {by_browser}")
@@ -125,7 +134,7 @@ def drive_page(address: Address, text: str) -> str:
     # the form must lead to the same file and stay with Google: nothing else is confirmed
     target = parse_address(urljoin(address.request, form.action))
     within = target.host == address.host or (target.scheme == "https" and target.host.endswith(_GOOGLE))
-    if not within or (number and form.fields.get("id", number) != number):
+    if not within or form.fields.get("id", number) != number:
         raise UniRefError(f"{view}: Google Drive's page leads elsewhere ({target}); {by_browser}")
     return f"{target.request.partition('?')[0]}?{urlencode(form.fields)}"
 

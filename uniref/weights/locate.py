@@ -22,6 +22,7 @@ from uniref.weights.catalog import CATALOG, Weights, similar
 from uniref.weights.hosts import HubRepository, hub_repository, source_of
 
 T = TypeVar("T")
+_MOST_STATE = 8  # times its tensors that a file may have: AdamW's state is twice them
 
 
 def terminal_progress(items: Iterable[T], what: str, total: int | None, unit: str = "") -> Generator[T]:
@@ -146,7 +147,7 @@ def fetch(entry: Weights, access: Access) -> Path:
     """
     if entry.kind == "text":
         return _fetch_text(entry, access)
-    from uniref.data.fetch.download import discard, download, was_fetched
+    from uniref.data.fetch.download import Policy, discard, download, was_fetched
 
     target = downloads(entry.name) / entry.file
     if target.exists() and was_fetched(target):
@@ -162,6 +163,7 @@ def fetch(entry: Weights, access: Access) -> Path:
             size=entry.size,
             sha256=(entry.sha256,) if entry.sha256 else (),
             progress=access.progress,
+            policy=Policy(limit=_MOST_STATE * (entry.size or entry.about)),
             by_hand=f"download it from {entry.page} with a browser and hand it over: uniref convert FILE FOLDER",
             page=source.page,
         )
