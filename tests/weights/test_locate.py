@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import io
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,8 +242,16 @@ def test_convert_an_address(content: bytes, tmp_path: Path, capsys: pytest.Captu
         assert run(["convert", f"{secret}.missing", str(tmp_path / "b")]) == 0  # the server gives it for any path
         behaviour.status = [404]
         assert run(["convert", f"{secret}?other", str(tmp_path / "c")]) == 1
+        behaviour.content = b"Sorry, try again later"
+        for _ in range(2):
+            assert run(["convert", f"{secret}?more", str(tmp_path / "c")]) == 1
+        behaviour.paths.clear()
+        assert run(["convert", secret, str(tmp_path / "r50"), "--overwrite"]) == 0
+        assert behaviour.paths == []
     output = capsys.readouterr()
     assert "geheim" not in output.out + output.err
+    assert output.err.count("gives no weights") == 2
+    assert "was fetched before; to fetch it anew, delete" in output.out
     assert "video-joint.pth: UniRef++ joint model" in output.out
     assert "geheim" not in (tmp_path / "r50/config.json").read_text()
     for address in ("https://a.example/", "http://x:y/z.pth", "ftp://a/b.pth"):
@@ -284,3 +293,14 @@ def test_predict_by_name(drive: Behaviour, tmp_path: Path, capsys: pytest.Captur
     drive.paths.clear()
     assert run([*command, "--checkpoint", NAME, "--overwrite"]) == 0
     assert drive.paths == []
+
+
+def test_two_at_once_fetch_and_convert_once(drive: Behaviour) -> None:
+    found: list[Path] = []
+    threads = [threading.Thread(target=lambda: found.append(find_checkpoint(NAME, YES))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
+    assert len(found) == len(drive.paths) == 2  # one page, one file

@@ -267,15 +267,25 @@ def _converted(entry: Weights, access: Access) -> Path:
 
 def _fetch_address(text: str, access: Access) -> Path:
     """The file at any address, each in a place of its own."""
-    from uniref.data.fetch.download import download
+    from uniref.data.fetch.download import discard, download
 
     source = source_of(text)
     address = parse_address(source.address)
     place = hashlib.sha256(address.request.encode()).hexdigest()[:16]
-    return download(
+    target = home() / "downloads" / "addresses" / place / source.file
+    if target.exists():
+        access.tell(f"{address}: was fetched before; to fetch it anew, delete {target}")
+        return target
+    download(
         source.address,
-        home() / "downloads" / "addresses" / place / source.file,
+        target,
         progress=access.progress,
         by_hand="fetch it by hand and name the file",
         page=source.page,
     )
+    try:
+        _check_readable(target)
+    except CheckpointError as problem:
+        discard(target)
+        raise CheckpointError(f"{address}: gives no weights ({problem}). The fetched file was deleted") from None
+    return target
