@@ -7,9 +7,11 @@ import hashlib
 import importlib
 import io
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,6 +127,19 @@ def test_too_many_users(drive: Behaviour, home: Path, status: int) -> None:
     with pytest.raises(UniRefError, match=r"too many users have fetched it lately.*hand it over: uniref convert FILE"):
         find_checkpoint(NAME, YES)
     assert not list((home / "downloads" / NAME).glob("[!.]*"))
+
+
+def test_redirects_before_the_page(drive: Behaviour) -> None:
+    drive.pages["/page"] = drive.pages["/uc"]
+    drive.pages["/uc"] = Page(status=303, headers={"Location": f"/page?id={ID}"})
+    assert find_checkpoint(NAME, YES).is_dir()
+    assert [path.partition("?")[0] for path in drive.paths] == ["/uc", "/page", "/download"]
+
+
+def test_a_disk_with_too_little_room(drive: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UniRefError, match=r"bytes are to be fetched, but the disk has 1,000 left"):
+        find_checkpoint(NAME, YES)
 
 
 def test_pages_without_end(drive: Behaviour) -> None:

@@ -36,6 +36,11 @@ def converted(name: str) -> Path:
     return home() / "checkpoints" / name
 
 
+def is_known(name: str) -> bool:
+    """Whether the digest of an entry's file was written down before."""
+    return name in _read(home() / _SEEN)
+
+
 def remember(name: str, digest: str) -> str:
     """Compare a file with what was fetched under its name before; the first one is written down.
 

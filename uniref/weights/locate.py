@@ -17,7 +17,7 @@ from uniref.core.errors import CheckpointError, UsageError
 from uniref.core.files import sha256
 from uniref.core.progress import Progress, silent
 from uniref.weights.bundled import checkpoint_folder, is_bundled
-from uniref.weights.cache import converted, downloads, home, remember
+from uniref.weights.cache import converted, downloads, home, is_known, remember
 from uniref.weights.catalog import CATALOG, Weights, similar
 from uniref.weights.hosts import HubRepository, hub_repository, source_of
 
@@ -150,7 +150,7 @@ def fetch(entry: Weights, access: Access) -> Path:
     from uniref.data.fetch.download import Policy, discard, download, was_fetched
 
     target = downloads(entry.name) / entry.file
-    if target.exists() and was_fetched(target):
+    if was_fetched(target) and (entry.sha256 or is_known(entry.name)):
         return target
     if not target.exists() and not access.download:
         raise UsageError(_ask(entry, access))

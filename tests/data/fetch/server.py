@@ -133,6 +133,7 @@ def serve(behaviour: Behaviour, host: str = "127.0.0.1", name: str = "set.zip") 
                 self.wfile.write(body)
 
     server = ThreadingHTTPServer((host, 0), Handler)
+    server.handle_error = lambda *_: None  # clients that hang up are what is tested
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
