@@ -66,6 +66,9 @@ def test_other_addresses() -> None:
         ("me/mo del", None),
         ("C:/model", None),
         ("me/.hidden", None),
+        ("me/model@../../x", None),
+        ("me/model@a b", None),
+        ("https://[/me/model", None),
     ],
 )
 def test_repositories_of_the_hub(text: str, repository: tuple[str, str | None] | None) -> None:

@@ -89,7 +89,10 @@ def hub_repository(text: str) -> HubRepository | None:
     """
     revision = None
     if is_address(text):
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # told where the address is asked for
+            return None
         steps = [step for step in parts.path.split("/") if step]
         if parts.scheme != "https" or parts.hostname not in _HUB_HOSTS or len(steps) not in (2, 4):
             return None
@@ -100,7 +103,9 @@ def hub_repository(text: str) -> HubRepository | None:
         name, _, after = text.partition("@")
         revision = after or None
     word = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-    if not re.fullmatch(f"{word}/{word}", name) or (revision and not re.fullmatch(r"[\w./-]{1,200}", revision)):
+    if not re.fullmatch(f"{word}/{word}", name) or ".." in text:
+        return None
+    if revision and not re.fullmatch(r"[\w./-]{1,200}", revision):
         return None
     return HubRepository(name, revision)
 
