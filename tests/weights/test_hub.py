@@ -11,6 +11,7 @@ import huggingface_hub.constants as hub_constants
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 
 from tests.tiny import tiny_config
 from tests.weights.hub_server import COMMIT, Hub, serve_hub
@@ -149,7 +150,12 @@ def test_converting_from_the_hub(hub: Hub, tmp_path: Path, capsys: pytest.Captur
 def test_pushing(hub: Hub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "good")
     results = tmp_path / "results.json"
-    record = {"name": "davis17/val", "data": "davis17/val", "protocol": {"task": "vos"}, "numbers": {"J&F": 0.815}}
+    record = {
+        "name": "davis17/val",
+        "data": "davis17/val",
+        "protocol": {"task": "vos"},
+        "numbers": {"J&F": 0.815, "V": None},
+    }
     results.write_text(json.dumps({"benchmarks": [record]}))
     command = ["convert", str(folder), "--push", "me/new", "--licence", "mit", "--results", str(results), "--private"]
     assert run(command) == 0
@@ -159,7 +165,7 @@ def test_pushing(hub: Hub, folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted(files) == ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     card = files["README.md"].decode()
     metadata = yaml.safe_load(card.split("---")[1])
-    assert metadata["license"] == "mit"
+    assert ModelCard(card).data.license == "mit"
     assert metadata["library_name"] == "uniref"
     assert {"referring-expression-segmentation", "video-object-segmentation"} <= set(metadata["tags"])
     assert metadata["model-index"][0]["results"][0]["metrics"][0]["value"] == 81.5

@@ -154,6 +154,7 @@ def fetch(entry: Weights, access: Access) -> Path:
         return target
     if not target.exists() and not access.download:
         raise UsageError(_ask(entry, access))
+    # fetch it; with a published checksum that is all
     source = source_of(entry.address)
     if not target.exists():
         access.tell(f"{entry.name}: {entry.describe()}")
@@ -169,7 +170,7 @@ def fetch(entry: Weights, access: Access) -> Path:
         )
         if entry.sha256:
             return target
-    # nobody published what it should be, or a person put it there
+    # check what nobody published a checksum of, or what a person put there
     digest = sha256(target)
     try:
         if entry.sha256 and digest != entry.sha256:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def model_card(
     """
     if not licence.replace("-", "").replace(".", "").isalnum():
         raise UsageError(f"--licence {licence!r}: give the hub's name of it, for example apache-2.0, mit or other")
+    # what the hub reads
     name = repository.rpartition("/")[2]
     metadata: dict[str, Any] = {
         "license": licence.lower(),
@@ -61,32 +63,19 @@ def model_card(
         "pipeline_tag": "image-segmentation",
         "tags": ["uniref", "segmentation", *(_TASKS[task][0] for task in tasks)],
     }
-    if scored := [_scores(record) for record in results if record["numbers"]]:
+    if scored := [_scores(record) for record in results if _numbers(record)]:
         metadata["model-index"] = [{"name": name, "results": scored}]
+    front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).rstrip()
+    # what people read
     lines = [
-        "---",
-        yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).rstrip(),
-        "---",
-        MARK,
-        "",
-        f"# {name}",
-        "",
+        *("---", front, "---", MARK, "", f"# {name}", ""),
         f"{title}, for uniref: segments the object that a text, a mask or examples refer to, in pictures and videos "
         "([UniRef++](https://arxiv.org/abs/2312.15715)).",
-        "",
-        "Refer to it by:",
-        "",
+        *("", "Refer to it by:", ""),
         *(f"- {_TASKS[task][1]}" for task in tasks),
-        "",
-        "```sh",
-        f'uniref predict clip.mp4 --text "the red car" --checkpoint {repository} --download',
-        "```",
-        "",
-        "```python",
-        "from uniref import Predictor",
-        "",
-        f'predictor = Predictor.from_pretrained("{repository}", download=True)',
-        "```",
+        *("", "```sh", f'uniref predict clip.mp4 --text "the red car" --checkpoint {repository} --download', "```"),
+        *("", "```python", "from uniref import Predictor", ""),
+        *(f'predictor = Predictor.from_pretrained("{repository}", download=True)', "```"),
     ]
     if results:
         lines += [
@@ -98,16 +87,22 @@ def model_card(
             "| data | measure | % |",
             "| --- | --- | --- |",
         ]
-        lines += [
-            f"| {_cell(record.get('name', ''))} | {_cell(measure)} | {100 * value:.1f} |"
-            for record in results
-            for measure, value in record["numbers"].items()
-            if isinstance(value, int | float)
-        ]
+        lines += [row for record in results for row in _rows(record)]
     if source:
         lines += ["", "## Where the weights come from", ""]
         lines += [f"- {_cell(key)}: `{_cell(value)}`" for key, value in source.items()]
     return "\n".join(lines) + "\n"
+
+
+def _rows(record: Record) -> list[str]:
+    whole = "" if record.get("complete", True) else " (incomplete)"
+    data = f"{_cell(record.get('name', ''))}{whole}"
+    return [f"| {data} | {_cell(measure)} | {100 * value:.1f} |" for measure, value in _numbers(record)]
+
+
+def _numbers(record: Record) -> list[tuple[str, float]]:
+    """Measures and fractions of a record, as far as they are numbers."""
+    return [(k, float(v)) for k, v in record["numbers"].items() if isinstance(v, int | float) and math.isfinite(v)]
 
 
 def _scores(record: Record) -> dict[str, Any]:
@@ -118,9 +113,7 @@ def _scores(record: Record) -> dict[str, Any]:
         "task": {"type": "image-segmentation", "name": task or "segmentation"},
         "dataset": {"name": data, "type": data.partition("/")[0] or data, "split": data.partition("/")[2] or "val"},
         "metrics": [
-            {"type": measure, "name": measure, "value": round(100 * float(value), 2)}
-            for measure, value in record["numbers"].items()
-            if isinstance(value, int | float)
+            {"type": measure, "name": measure, "value": round(100 * value, 2)} for measure, value in _numbers(record)
         ],
     }
 

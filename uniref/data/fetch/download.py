@@ -313,6 +313,7 @@ class _Download:
         raise UniRefError(f"{self.address}: {error}; the address may be out of date: {self.by_hand}")
 
     def _receive(self, response: Any, have: int, progress: Progress | None) -> None:
+        # where the answer begins
         if have and not _continues(response, have, self._noted()[1]):
             self._restart()
             if response.status == 206:
@@ -321,6 +322,7 @@ class _Download:
         if response.status not in (200, 206):
             raise UniRefError(f"{self.address}: HTTP {response.status} brings no file; {self.by_hand}")
         self.joined |= have > 0
+        # how much there is to be
         total = _length(response, have)
         self._write_note(response, total)
         size = self.wanted.size
@@ -330,6 +332,7 @@ class _Download:
             )
         goal = total if total is not None else size
         self._check_room(goal, have)
+        # write it
         try:
             with self.partial.open("ab") as file:
                 megabytes: Iterable[None] = _copy(response, file, (goal or self.policy.limit) - have)
