@@ -367,3 +367,60 @@ def test_no_more_room_for_files_is_one_line(
     assert errors.startswith("uniref: error: ")
     assert errors.count("\n") == 1, errors
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_overwriting_keeps_what_somebody_put_there(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    clip = make_video(frames=3)
+    assert predict(clip, "--text", "dog", "--save", "masks,rle") == 0
+    out = tmp_path / "out" / "clip"
+    notes = [out / "note.txt", out / "masks" / "note.txt", out / "masks" / "extra.png"]
+    for note in notes:
+        note.write_text("precious")
+    (out / "masks" / "00001.png").write_bytes(b"damaged by hand")
+    before = (out / "masks.jsonl").stat().st_mtime_ns
+    capsys.readouterr()
+    assert predict(clip, "--text", "cat", "--save", "masks", "--overwrite") == 0
+    errors = capsys.readouterr().err
+    assert all(note.read_text() == "precious" for note in notes)
+    assert all(name in errors for name in ("note.txt", "masks/note.txt", "masks/extra.png"))
+    assert not (out / "masks.jsonl").exists() or (out / "masks.jsonl").stat().st_mtime_ns != before
+    assert read_mask(out / "masks" / "00001.png").shape == (48, 64)
+    assert sorted(path.name for path in out.iterdir()) == ["masks", "note.txt", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip"]
+
+
+def test_a_result_never_takes_the_place_of_a_file(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    clip = make_video(frames=3)
+    assert predict(clip, "--text", "dog", "--save", "masks") == 0
+    out = tmp_path / "out" / "clip"
+    (out / "overlay.mp4").write_text("precious")
+    assert predict(clip, "--text", "dog", "--save", "overlay", "--overwrite") == 2
+    assert "overlay.mp4: would be replaced, but uniref did not write it" in capsys.readouterr().err
+    assert (out / "overlay.mp4").read_text() == "precious"
+    assert len(list((out / "masks").iterdir())) == 3
+
+
+def test_an_interrupted_run_keeps_notes_in_its_folder(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    clip = make_video(frames=3)
+    assert predict(clip, "--text", "dog", "--save", "masks") == 0
+    out = tmp_path / "out"
+    (out / "clip").rename(out / "clip.partial")
+    (out / "clip.partial" / "note.txt").write_text("precious")
+    capsys.readouterr()
+    assert predict(clip, "--text", "dog", "--save", "masks") == 0
+    assert "clip.partial: keeps note.txt, which uniref did not write" in capsys.readouterr().err
+    assert [path.name for path in (out / "clip.partial").iterdir()] == ["note.txt"]
+    assert len(list((out / "clip" / "masks").iterdir())) == 3
+
+
+def test_names_cannot_forge_output(predict, png: Path, tmp_path: Path, capsys) -> None:
+    forged = tmp_path / "a\nuniref: error: forged\x1b[2J.png"
+    png.rename(forged)
+    assert predict(forged, "--text", "dog") == 0
+    forged.write_bytes(b"no picture")
+    assert predict(forged, "--text", "cat", "--overwrite") == 1
+    said = capsys.readouterr()
+    for stream in (said.out, said.err):
+        assert "\x1b" not in stream
+        assert not any(line.startswith("uniref: error: forged") for line in stream.splitlines())
+    assert "a\\nuniref: error: forged\\x1b[2J.png" in said.err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uniref.core.atomic import atomic_folder
+from uniref.core.atomic import atomic_folder, remove_written
 from uniref.core.errors import UniRefError, UsageError
 
 
@@ -63,3 +63,58 @@ def test_leftovers_of_killed_processes_are_cleared(tmp_path: Path) -> None:
         pass
     left = {p.name for p in tmp_path.iterdir()}
     assert left == {"result", f"{stem}{os.getppid()}", ".result.partial-elsewhere-1"}
+
+
+def test_what_somebody_else_put_there_stays(tmp_path: Path) -> None:
+    final = tmp_path / "result"
+    (final / "masks").mkdir(parents=True)
+    (final / "empty").mkdir()
+    for name in ("old", "note.txt", "masks/0.png", "masks/note.txt"):
+        (final / name).write_text(name)
+    (final / "link").symlink_to("note.txt")
+
+    def written(folder: Path) -> set[str]:
+        assert folder == final
+        return {"old", "masks/0.png"}
+
+    with atomic_folder(final, True, written) as work:
+        (work / "masks").mkdir()
+        (work / "masks/1.png").write_text("new")
+    files = sorted(path.relative_to(final).as_posix() for path in final.rglob("*"))
+    assert files == ["empty", "link", "masks", "masks/1.png", "masks/note.txt", "note.txt"]
+    assert (final / "masks/note.txt").read_text() == "masks/note.txt"
+    assert (final / "link").is_symlink()
+    with (
+        pytest.raises(UsageError, match=r"note\.txt: would be replaced, but uniref did not write it"),
+        atomic_folder(final, True, written) as work,
+    ):
+        (work / "note.txt").write_text("new")
+    assert (final / "note.txt").read_text() == "note.txt"
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_only_written_files_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    folder = tmp_path / "a"
+    (folder / "masks").mkdir(parents=True)
+    (folder / "masks/0.png").write_text("x")
+    (folder / "note").write_text("x")
+    assert remove_written(folder, {"masks/0.png", "../precious"}) == ["note"]
+    assert sorted(path.name for path in folder.rglob("*")) == ["note"]
+    assert remove_written(folder, {"note", "../precious"}) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious"]
+    assert remove_written(tmp_path / "none", set()) == []
+
+
+def test_a_folder_between_two_names_comes_back(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    stem = f".result.partial-{platform.node()}-{dead.pid}"
+    (tmp_path / stem).mkdir()
+    (tmp_path / f"{stem}.replaced").mkdir()
+    (tmp_path / f"{stem}.replaced/note").write_text("x")
+    with pytest.raises(UsageError, match="not empty"), atomic_folder(tmp_path / "result"):
+        pass
+    with atomic_folder(tmp_path / "result", True, lambda folder: set()):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["result", "note"]

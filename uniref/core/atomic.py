@@ -33,14 +33,15 @@ def atomic_folder(
         UniRefError: The file system refuses (read-only, full).
     """
     final = Path(final)
+    stem = f".{final.name}.partial-{platform.node()}-"
+    with contextlib.suppress(OSError):  # a folder that cannot be written is told below
+        _clear_leftovers(final.parent, stem)
     if final.exists() and not final.is_dir():
         raise UsageError(f"{final}: is a file; name a folder that does not exist yet")
     if final.is_dir() and any(final.iterdir()) and not overwrite:
         raise UsageError(f"{final}: already exists and is not empty; choose another folder or pass --overwrite")
-    stem = f".{final.name}.partial-{platform.node()}-"
     work = final.parent / f"{stem}{os.getpid()}"
     try:
-        _clear_leftovers(final.parent, stem)
         work.mkdir(parents=True)
     except OSError as error:
         raise UniRefError(f"{final}: cannot be written ({error.strerror})") from None

@@ -77,8 +77,8 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | Non
     if not np.isfinite(everything).all():
         raise ValueError("a polygon holds a coordinate that is not finite")
     # pycocotools walks along every edge, wherever it leads
-    around = sum(float(np.abs(np.diff(np.reshape(polygon, (-1, 2)), axis=0)).sum()) for polygon in coordinates)
-    if np.abs(everything).max() > _FARTHEST or around > _LONGEST_OUTLINE:
+    edges = (np.diff(np.reshape(polygon, (-1, 2)), axis=0) for polygon in coordinates)
+    if np.abs(everything).max() > _FARTHEST or sum(float(np.abs(edge).sum()) for edge in edges) > _LONGEST_OUTLINE:
         raise ValueError("a polygon leads far outside of the image")
     return merge([bytes(part["counts"]) for part in coco.frPyObjects(coordinates, height, width)], height, width)
 

@@ -48,7 +48,10 @@ def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, l
         UsageError: The tokenizer does not fit the text encoder, or a pattern of `frozen` matches nothing.
     """
     torch.manual_seed(seed)
-    model = build_model(stage.model)
+    try:
+        model = build_model(stage.model)
+    except UsageError as error:
+        raise UsageError(f"stages.{name}.model: {error}") from None
     where = f"stages.{name}.init"
     notes = []
     folder = start if stage.init.stage is not None else stage.init.model

@@ -23,7 +23,7 @@ from uniref.weights.convert_common import Converted, DType, fitted, fitting_toke
 from uniref.weights.efficientnet import IMAGENET_LITE0, LITE0, adapt_input
 from uniref.weights.hub_folder import read_settings, weights_file
 from uniref.weights.infer import infer_backbone, infer_model
-from uniref.weights.rename import Rule, check_finite, check_fit, listing, rename
+from uniref.weights.rename import Rule, check_fit, listing, rename
 from uniref.weights.rewrite import rewrite
 from uniref.weights.safe_load import read_weights
 from uniref.weights.sam_tables import is_sam
@@ -92,7 +92,6 @@ def _convert_foreign(source: Path, work: Path, dtype: DType, tokenizer: Path | N
     settings = read_settings(source) if source.is_dir() else None
     file = weights_file(source) if source.is_dir() else source
     tensors, iteration = read_weights(file)
-    check_finite(tensors, str(file))
     origin: dict[str, Any] = {"file": file.name, "sha256": sha256(file)}
     if iteration is not None:
         origin["iteration"] = iteration

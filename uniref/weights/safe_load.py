@@ -17,6 +17,7 @@ from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.json_files import parse_json
 from uniref.core.pickles import ForbiddenName, PickleProblem, load_plain
 from uniref.core.reading import reading
+from uniref.weights.rename import check_finite
 from uniref.weights.stand_ins import NUMPY_CALLS
 from uniref.weights.torch_files import STREAM_MAGIC, TorchScriptProblem, plain_array, read_archive, read_stream
 
@@ -49,7 +50,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int | None]:
         Name -> CPU tensor, and the training iteration where the file names one.
 
     Raises:
-        CheckpointError: Missing, damaged, holding anything but data, or without named tensors.
+        CheckpointError: Missing, damaged, holding anything but data, without named tensors, or with infinities or NaN.
     """
     path = Path(path)
     if path.is_dir():
@@ -146,6 +147,8 @@ def read_header(path: Path) -> dict[str, Any]:
         if not isinstance(about, dict) or not {"dtype", "shape", "data_offsets"} <= about.keys():
             raise problem
         shape, offsets = about["shape"], about["data_offsets"]
+        if not isinstance(about["dtype"], str):
+            raise problem
         whole = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and len(shape) <= 16
         if not whole or not all(type(x) is int and 0 <= x < 1 << 48 for x in (*shape, *offsets)):
             raise problem
@@ -180,6 +183,7 @@ def _named_tensors(path: Path, content: Any) -> tuple[dict[str, Tensor], int | N
         if tensor is None or not isinstance(name, str):
             raise CheckpointError(f"{path}: entry {name!r:.80} is a {type(value).__name__}, not a tensor")
         tensors[name] = tensor
+    check_finite(tensors, str(path))
     if all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name[len(_PREFIX) :]: tensor for name, tensor in tensors.items()}
     return tensors, iteration

@@ -117,6 +117,11 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """`bytes()`: how old protocols spell none."""
+    return b""
+
+
 def _items(pairs: Any = ()) -> dict[Any, Any]:
     """`OrderedDict(...)`, `Counter(...)`."""
     pairs = pairs.items() if type(pairs) is dict else pairs
@@ -135,6 +140,8 @@ NUMPY_CALLS: Calls = {
     "collections.OrderedDict": _items,
     "collections.Counter": _items,
     "_codecs.encode": _encode,
+    "builtins.bytes": _no_bytes,
+    "__builtin__.bytes": _no_bytes,
     "numpy.ndarray": None,
     "numpy.dtype": _dtype,
     **{f"numpy.{core}.multiarray.{name}": call for core in ("core", "_core") for name, call in _MULTIARRAY.items()},

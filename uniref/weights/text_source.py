@@ -13,7 +13,6 @@ from uniref.recipe.model import TextConfig
 from uniref.weights.convert_common import fitting_tokenizer, inferred
 from uniref.weights.hub_folder import weights_file
 from uniref.weights.infer import infer_text
-from uniref.weights.rename import check_finite
 from uniref.weights.safe_load import read_weights
 
 _BODY = "text_encoder.body."
@@ -36,7 +35,6 @@ def read_text_source(folder: Path) -> TextSource:
         CheckpointError: A file is missing or damaged, or it is not a BERT or RoBERTa.
     """
     tensors = {_BODY + name: tensor for name, tensor in read_text_tensors(folder).items()}
-    check_finite(tensors, str(folder))
     config = inferred(infer_text, tensors, str(folder))
     file = folder / "tokenizer.json"
     tokenizer = fitting_tokenizer(config, file if file.is_file() else None)

@@ -1,0 +1,91 @@
+"""Pictures of strangers: a fixed list of formats, a bound on pixels, and no program is ever started for one."""
+
+import io
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uniref.core.errors import MediaError, UniRefError
+from uniref.data.prepare.job import BadRecord, image_size
+from uniref.data.prepare.labels import read_label_map
+from uniref.evaluation.masks_on_disk import BadMask, read_values
+from uniref.media.animation import is_animation
+from uniref.media.image import is_picture, read_image, read_mask
+from uniref.media.source import Source
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n0 0 20 20 rectfill\nshowpage\n%%EOF\n"
+
+
+@pytest.fixture
+def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `gs` that leaves a file behind when it is run."""
+    tools, ran = tmp_path / "tools", tmp_path / "ran"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (tools / "gs").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    return ran
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.eps", "a.tif", "a"])
+@pytest.mark.parametrize(
+    "read", [read_image, read_mask, image_size, read_label_map, Source, lambda path: read_values(path, (20, 20))]
+)
+def test_a_picture_starts_no_ghostscript(
+    name: str, read: Callable[[Path], Any], ghostscript: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(EPS)
+    with pytest.raises(UniRefError):
+        read(tmp_path / name)
+    assert not is_picture(tmp_path / name)
+    assert not is_animation(tmp_path / name)
+    assert not ghostscript.exists()
+
+
+@pytest.mark.parametrize("kind", ["DDS", "SPIDER", "TGA", "PCX", "SGI", "ICO"])
+def test_other_formats_are_not_opened(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    image = Image.new("F" if kind == "SPIDER" else "RGB", (16, 16))
+    image.save(tmp_path / f"a.{kind}", format=kind)  # Pillow takes the extension for this format from now on
+    (tmp_path / f"a.{kind}").rename(path)
+    with pytest.raises(MediaError, match=r"a\.png: is not a picture that can be read"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF"])
+def test_the_content_counts_and_not_the_name(kind: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.jpg", format=kind)
+    assert read_image(tmp_path / "a.jpg").shape == (16, 24, 3)
+
+
+def _bomb(width: int, height: int) -> bytes:
+    """A PNG whose header announces a size that its few bytes do not have."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (10_000, 9_000), (1 << 20, 100), (65_535, 65_535)])
+def test_too_many_pixels_are_told_before_they_are_made(width: int, height: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(_bomb(width, height))
+    for read in (read_image, read_mask):
+        with pytest.raises(MediaError, match=r"a\.png: is too large a picture .*pixels\)"):
+            read(path)
+    for read, kind in ((image_size, BadRecord), (read_label_map, BadRecord)):
+        with pytest.raises(kind, match="too large a picture"):
+            read(path)
+    with pytest.raises(BadMask, match="too large a picture"):
+        read_values(path, (height, width))
