@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.weights.hub_server import Hub, serve_hub
 from tests.weights.official_sam import original_sam
 from tests.weights.test_convert_sam import TEXT, bert_folder
 from uniref.core.errors import UniRefError, UsageError
+from uniref.model.build import build_model
 from uniref.model.sam import UniRefSam
 from uniref.recipe.load import load_recipe
 from uniref.weights import catalog
@@ -183,3 +185,27 @@ def test_the_command(
         serve_entry(monkeypatch, "resnet50", url, content)
         assert run([*command, "--download"]) == 1
         assert "download it from https://docs.pytorch.org" in capsys.readouterr().err
+
+
+def test_a_training_from_an_empty_machine(
+    make_recipe: Callable[..., Path],  # noqa: F811
+    root: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = make_recipe(steps=1)
+    encoder = build_model(load_recipe(recipe).stages["only"].model).get_submodule("mask_encoder")
+    tensors = {
+        re.sub(r"^stages\.(\d)", lambda m: f"layer{int(m[1]) + 1}", k): v for k, v in encoder.state_dict().items()
+    }
+    tensors["conv1.weight"] = tensors["conv1.weight"][:, :3].clone()  # a picture's channels, without the mask's
+    content = saved(tensors)
+    command = ["train", str(recipe), "--root", str(root), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    command += ["--set", "stages.only.init.mask_encoder=weights/resnet18.pth"]
+    with serve(Behaviour(content)) as url:
+        serve_entry(monkeypatch, "resnet18", url, content)
+        assert run(command) == 1
+        assert run([*command, "--download", "--resume", "auto"]) == 0
+    assert Path("weights/resnet18.pth").read_bytes() == content
+    assert (tmp_path / "run/only/final/config.json").exists()
