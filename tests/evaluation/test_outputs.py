@@ -250,3 +250,31 @@ def test_published_numbers_stand_beside_a_released_checkpoint(
     refcoco, davis = json.loads((out / "results.json").read_text())["benchmarks"]
     assert (refcoco["published"]["percent"], davis["published"]["measure"]) == (75.6, "J&F")
     assert "81.5 (video-joint R50, model zoo of the official repository)" in Page(out / "report.html").text
+
+
+def test_names_and_texts_of_strangers_run_nowhere(tmp_path: Path, evaluated: Eval) -> None:
+    own, name = tmp_path / "own", "=1+1<script>alert(1)<"
+    texts = ["=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(1)", "\t=1", "<img src=x onerror=alert(2)>", 'a "quoted" dog']
+    build.picture(own / f"images/{name}.jpg")
+    build.label_map(own / f"masks/{name}.png", {1: (2, 3, 8, 9)})
+    with (own / "phrases.csv").open("w") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "object", "phrase"])
+        writer.writerows([name, 1, text] for text in texts)
+    request = ["prepare-data", "custom", "--root", str(tmp_path / "data"), "--source", str(own), "--quiet"]
+    assert app.run([*request, "--split", "train"]) == 0
+    root = tmp_path / "data"
+    (data,) = [path.parent.relative_to(root / "index").as_posix() for path in root.rglob("manifest.json")]
+    benchmark = open_benchmark(root, data)
+    code, out, _, err = evaluated(data, write_masks(benchmark, tmp_path / "p"), root=root)
+    assert code == 0, err
+    html = (out / "report.html").read_text("utf-8")
+    page = Page(out / "report.html")
+    assert "script" not in page.tags
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert "<script" not in html
+    assert "onerror=alert" not in html.replace("&lt;img src=x onerror=alert(2)&gt;", "")
+    for row in lines(out):
+        for cell in row.values():
+            assert not cell.lstrip().startswith(("=", "+", "@")), row
+        assert not row["text"].startswith("-")

@@ -15,6 +15,7 @@ import yaml
 
 from uniref.core import html
 from uniref.core.json_files import read_json_lines
+from uniref.core.reading import reading
 from uniref.engine.monitor import METRICS
 from uniref.media.open_image import open_image
 from uniref.recipe.recipe import Recipe
@@ -29,7 +30,8 @@ def write_report(out: Path, recipe: Recipe) -> Path:
     parts = [html.paragraph(recipe.description)] if recipe.description else []
     for name in recipe.stages:
         if (out / name / METRICS).is_file():
-            parts += _stage(out / name, name)
+            with reading(out / name / METRICS):
+                parts += _stage(out / name, name)
     parts += [html.heading("Environment"), html.table(("", ""), _environment())]
     content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     parts += [html.heading("Recipe"), html.preformatted(content)]
