@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from uniref.model.uniref import UniRef
     from uniref.recipe.model import ModelConfig
     from uniref.recipe.sam import SamModelConfig
+    from uniref.weights.available import CheckpointInfo, available_checkpoints
     from uniref.weights.convert import convert
 
 _HOMES = {
+    "CheckpointInfo": "uniref.weights.available",
+    "available_checkpoints": "uniref.weights.available",
     "CheckpointError": "uniref.core.errors",
     "FrameResult": "uniref.inference.results",
     "ImageResult": "uniref.inference.results",
@@ -41,6 +44,7 @@ _HOMES = {
 
 __all__ = [
     "CheckpointError",
+    "CheckpointInfo",
     "FrameResult",
     "ImageResult",
     "MediaError",
@@ -54,6 +58,7 @@ __all__ = [
     "UsageError",
     "VideoTracker",
     "__version__",
+    "available_checkpoints",
     "convert",
 ]
 

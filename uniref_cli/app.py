@@ -54,7 +54,7 @@ def _root(
 
 
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
-app.command("convert")(convert.convert)
+app.command("convert", epilog=convert.EPILOG)(convert.convert)
 app.command("prepare-data", epilog=prepare.EPILOG)(prepare.prepare_data)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("eval", epilog=eval.EPILOG)(eval.evaluate)

@@ -10,6 +10,8 @@ import typer
 
 from uniref.core.errors import UsageError
 from uniref_cli.console import Console
+from uniref_cli.weights import CHECKPOINT_HELP, DOWNLOAD_HELP
+from uniref_cli.weights import checkpoint as named_checkpoint
 
 _WHAT, _HOW, _OTHER, _OUTPUT, _MACHINE = (
     "What to evaluate",
@@ -35,12 +37,9 @@ EPILOG = """
 def evaluate(
     checkpoint: Annotated[
         str | None,
-        typer.Option(
-            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'; or small, the bundled model.",
-            show_default=False,
-            rich_help_panel=_WHAT,
-        ),
+        typer.Option(help=f"{CHECKPOINT_HELP} Or small, the bundled model.", show_default=False, rich_help_panel=_WHAT),
     ] = None,
+    download: Annotated[bool, typer.Option("--download", help=DOWNLOAD_HELP, rich_help_panel=_WHAT)] = False,
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -159,7 +158,8 @@ def evaluate(
     alone. If machines do not share a disk, copy their folders together and run once more without --shard.
     """
     console = Console(quiet=quiet, json_lines=as_json)
-    from uniref.weights.bundled import checkpoint_folder
+    # what is not here is told at once; what is to be fetched waits until all other options are checked
+    folder = named_checkpoint(console, checkpoint, False) if checkpoint is not None and not download else None
     from uniref_cli.eval_data import named_data, trained_checkpoint
     from uniref_cli.evaluating import Evaluation, Settings
     from uniref_cli.shards import parse_shard, shard_of_environment
@@ -175,7 +175,7 @@ def evaluate(
         shots=_numbers(shots),
         limit=limit,
         sides=(short_side, long_side),
-        checkpoint=checkpoint_folder(checkpoint) if checkpoint is not None else None,
+        checkpoint=folder or (named_checkpoint(console, checkpoint, download) if checkpoint is not None else None),
         predictions=predictions,
         truth=truth,
         allow_missing=allow_missing,

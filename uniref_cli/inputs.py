@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from uniref.core.addresses import is_address, shown
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.json_files import read_json, read_json_lines
 from uniref.core.reading import read_text, reading
 from uniref.recipe.tree import parse_file, plain
 
 _GLOB = frozenset("*?[")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Job(BaseModel):
@@ -68,8 +67,7 @@ def expand(arguments: Sequence[str]) -> list[Job]:
     """
     jobs: list[Job] = []
     for argument in arguments:
-        if _ADDRESS.match(argument):
-            raise UsageError(f"{argument}: is an address; download it first, nothing is fetched here")
+        _refuse_address(argument)
         if argument == "-":
             jobs += _listed(sys.stdin, "-")
         elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
@@ -84,11 +82,19 @@ def expand(arguments: Sequence[str]) -> list[Job]:
     return list(dict.fromkeys(jobs))  # each input once
 
 
+def _refuse_address(text: str, place: str = "") -> None:
+    """Raise UsageError for what is an address and no path; it may hold a password."""
+    if is_address(text):
+        raise UsageError(f"{place}{shown(text)}: is an address; download it first, nothing is fetched here")
+
+
 def _listed(lines: Iterable[str], name: str) -> list[Job]:
     with reading(name):
         paths = [line.strip() for line in lines]
     if any("\0" in path for path in paths):
         raise UniRefError(f"{name}: holds NUL characters; it is not a list of paths")
+    for path in paths:
+        _refuse_address(path, f"{name}: ")
     jobs = [Job(input=path) for path in paths if path and not path.startswith("#")]
     if not jobs:
         raise UsageError(f"{name}: lists no inputs")
@@ -117,6 +123,8 @@ def read_prompts(path: Path) -> list[Job]:
                 keys = ", ".join(Job.model_fields)
                 raise UniRefError(f"{path}: {place}: {key:.80}: is not a key of a record; use {keys}") from None
             raise UniRefError(f"{path}: {place}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+        for text in (job.input, *job.mask, *job.support):
+            _refuse_address(text, f"{path}: {place}: ")
         jobs.append(_relative_to(job, path.parent))
     return jobs
 

@@ -10,6 +10,8 @@ import typer
 
 from uniref.core.errors import UsageError
 from uniref_cli.console import Console
+from uniref_cli.weights import CHECKPOINT_HELP, DOWNLOAD_HELP
+from uniref_cli.weights import checkpoint as named_checkpoint
 
 _INPUT, _WHAT, _HOW, _OUTPUT, _MACHINE = "What to look at", "What to look for", "How", "Output", "Machine and batch"
 
@@ -101,11 +103,12 @@ def predict(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help="Checkpoint folder, made by 'uniref convert' or 'uniref train'. [default: small, the bundled model]",
+            help=f"{CHECKPOINT_HELP} [default: small, the bundled model]",
             show_default=False,
             rich_help_panel=_HOW,
         ),
     ] = None,
+    download: Annotated[bool, typer.Option("--download", help=DOWNLOAD_HELP, rich_help_panel=_HOW)] = False,
     out: Annotated[
         Path, typer.Option(help="Folder for the results; one folder an input.", rich_help_panel=_OUTPUT)
     ] = Path("out"),
@@ -153,13 +156,8 @@ def predict(
     stop the others, and the exit code is 1.
     """
     console = Console(quiet=quiet, json_lines=as_json)
-    from uniref.inference.prompts import Prompt
-    from uniref.inference.run import RunOptions
-    from uniref.media.source import Selection
-    from uniref.weights.bundled import SMALL, checkpoint_folder
-    from uniref_cli.batch import Batch, Settings
+    from uniref.weights.bundled import SMALL
     from uniref_cli.inputs import expand, read_prompts
-    from uniref_cli.shards import parse_shard, shard_of_environment
 
     jobs = expand(inputs or []) + (read_prompts(prompts) if prompts else [])
     if not jobs:
@@ -170,6 +168,14 @@ def predict(
             "no --checkpoint: using the bundled model 'small', trained on synthetic scenes; "
             "results on real footage are not reliable"
         )
+    # what is not here is told at once; what is to be fetched waits until all other options are checked
+    folder = None if download else named_checkpoint(console, checkpoint, False)
+    from uniref.inference.prompts import Prompt
+    from uniref.inference.run import RunOptions
+    from uniref.media.source import Selection
+    from uniref_cli.batch import Batch, Settings
+    from uniref_cli.shards import parse_shard, shard_of_environment
+
     settings = Settings(
         prompt=Prompt(text=tuple(text or ()), mask=tuple(mask or ()), support=tuple(support or ())),
         options=RunOptions(
@@ -181,7 +187,7 @@ def predict(
             long_side=_side(long_side),
             labels=labels,
         ),
-        checkpoint=checkpoint_folder(checkpoint),
+        checkpoint=folder or named_checkpoint(console, checkpoint, download),
         out=out,
         overwrite=overwrite,
         device=device,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from uniref.core.errors import CheckpointError
 from uniref_cli.console import Console
 
 _WHAT, _STATE, _MACHINE, _OUTPUT = "What to train", "State", "Machine", "Output"
@@ -18,6 +19,8 @@ EPILOG = """
     uniref train recipes/debug.yaml --root data
 
     uniref train recipes/r50.yaml --dry-run
+
+    uniref train recipes/r50.yaml --root data --download
 
     uniref train recipes/r50.yaml --stage video --set stages.video.optim.lr=5e-5 --out runs/video
 
@@ -65,6 +68,15 @@ def train(
             rich_help_panel=_MACHINE,
         ),
     ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download",
+            help="Fetch initial weights that the recipe names and that are not there, as far as 'uniref convert "
+            "--list' has them.",
+            rich_help_panel=_STATE,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -93,6 +105,7 @@ def train(
     """
     console = Console(quiet=quiet, json_lines=as_json)
     from uniref.recipe.load import load_recipe
+    from uniref.weights.starting import missing_weights, put_missing
 
     loaded = load_recipe(recipe, overrides or ())
     folder = out if out is not None else Path("runs") / recipe.stem
@@ -103,7 +116,13 @@ def train(
         processes = gpus or int(os.environ.get("WORLD_SIZE", "1"))
         for line in describe(loaded, stages, root, device, processes):
             console.say(line)
+        for each in missing_weights(loaded, stages):
+            console.say(f"not there, --download fetches it: {each}")
         return
+    if download:
+        from uniref_cli.weights import access
+
+        put_missing(missing_weights(loaded, stages), access(console, download))
     if preview:
         from uniref.engine.preview import preview_stage
 
@@ -117,6 +136,12 @@ def train(
         raise typer.Exit(launch(gpus, device, loaded, stages))
     from uniref.engine.run import TrainRequest, train
 
-    done = train(TrainRequest(loaded, root, folder, stages, resume, device), console)
+    try:
+        done = train(TrainRequest(loaded, root, folder, stages, resume, device), console)
+    except CheckpointError as problem:
+        named = [each.entry.name for each in missing_weights(loaded, stages) if str(each.path) in str(problem)]
+        if not named:
+            raise
+        raise CheckpointError(f"{problem}; or add --download, which fetches {named[0]}") from None
     if done.signal:
         raise typer.Exit(128 + done.signal)

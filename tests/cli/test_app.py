@@ -38,7 +38,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["nonsense"], "No such command 'nonsense'"),
         (["predict", "--nonsense"], "No such option"),
-        (["convert"], "Missing argument"),
+        (["convert"], "name what to convert"),
         (["convert", "a", "b", "--dtype", "int3"], "int3"),
         (["predict", "x.mp4", "--score-threshold", "7"], "score-threshold"),
         (["predict"], "nothing to look at"),

@@ -100,3 +100,12 @@ def test_shards() -> None:
         shard_of_environment({"RANK": "9", "WORLD_SIZE": "4"}, 9)
     with pytest.raises(UsageError, match="RANK=x"):
         shard_of_environment({"RANK": "x", "WORLD_SIZE": "4"}, 9)
+
+
+def test_addresses_in_lists_and_prompts_show_no_password(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("https://me:geheim@example.com/a.mp4\n")
+    (tmp_path / "p.json").write_text(json.dumps([{"input": "a.mp4", "mask": "https://me:geheim@example.com/m.png"}]))
+    for attempt in (lambda: expand([f"@{tmp_path / 'list'}"]), lambda: read_prompts(tmp_path / "p.json")):
+        with pytest.raises(UsageError, match=r"https://\*\*\*@example\.com/.*: is an address") as caught:
+            attempt()
+        assert "geheim" not in str(caught.value)

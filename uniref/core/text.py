@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uniref.core.addresses import hide_passwords
+
 _DROPPED = str.maketrans({c: None for c in ".,'!?\"()*#:;"} | {"-": " ", "/": " "})
 
 
@@ -23,9 +25,9 @@ def printable(text: str) -> str:
     """One line for a terminal or a list: file names and texts of strangers must not forge lines or move the cursor.
 
     Control characters, line and paragraph separators and changes of the writing direction become escapes (`\\n`,
-    `\\x1b`, `\\u202e`); of more than 4,000 characters, the middle is left out.
+    `\\x1b`, `\\u202e`); of more than 4,000 characters, the middle is left out. Addresses lose their passwords.
     """
-    line = text.translate(_ESCAPED)
+    line = hide_passwords(text).translate(_ESCAPED)
     if len(line) <= _LONGEST:
         return line
     half = _LONGEST // 2

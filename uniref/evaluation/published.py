@@ -48,6 +48,12 @@ def published(checkpoint: str | None, dataset: str, split: str, shots: int = 0) 
     return None if percent is None else Published(checkpoint, _COLUMNS[dataset], percent)
 
 
+def scores_of(checkpoint: str) -> dict[str, tuple[str, float]]:
+    """Data set -> (measure, percent) of a released checkpoint (`video-joint R50`), on validation splits."""
+    values = zip(_COLUMNS.items(), _ROWS[checkpoint], strict=True)
+    return {data: (measure, percent) for (data, measure), percent in values if percent is not None}
+
+
 def recognise(file: str, model: AnyModelConfig | None) -> str | None:
     """Which released checkpoint a converted one is, by its original file name and its backbone; None for others."""
     stage = re.search(r"(image|video)[-_ ]?joint", file.lower())

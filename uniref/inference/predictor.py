@@ -20,7 +20,7 @@ from uniref.inference.video import MAX_ID, VideoTracker
 from uniref.model.folding import prepare_for_inference
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.weights.bundle import Bundle, load_bundle
-from uniref.weights.bundled import checkpoint_folder
+from uniref.weights.locate import Access, find_checkpoint, terminal_progress
 
 AnyMask = npt.NDArray[np.generic]
 Support = Sequence[tuple[UInt8Image, AnyMask]]
@@ -68,21 +68,32 @@ class Predictor:
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, device: str = "auto", dtype: str = "float32", fast: bool = False
+        cls,
+        folder: str | Path,
+        device: str = "auto",
+        dtype: str = "float32",
+        fast: bool = False,
+        download: bool = False,
     ) -> Predictor:
-        """Load a checkpoint folder made by `uniref convert` or `uniref train`.
+        """Load a checkpoint folder made by `uniref convert` or `uniref train`, or a checkpoint by its name.
 
         Args:
-            folder: With `model.safetensors` and `config.json`; or "small", the bundled model.
+            folder: With `model.safetensors` and `config.json`; or "small", the bundled model; or another name of
+                `uniref.available_checkpoints()`; or "owner/name" or "owner/name@revision" of the Hugging Face hub.
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             dtype: "float32", "bfloat16", "float16" or "auto".
             fast: Accept small differences in videos for speed.
+            download: Fetch a checkpoint that is named and not here yet, once, into the cache; without it nothing goes
+                over the network.
 
         Raises:
-            CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model.
-            UsageError: The device is not there, or the precision is unknown.
+            CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model; or it could not be
+                fetched.
+            UsageError: The device is not there, or the precision is unknown; or a checkpoint is known, but not here,
+                and `download` is off.
         """
-        return cls(load_bundle(checkpoint_folder(folder)), device, dtype, fast, own=True)
+        access = Access(download, terminal_progress, how="pass download=True")
+        return cls(load_bundle(find_checkpoint(folder, access)), device, dtype, fast, own=True)
 
     @property
     def precision(self) -> str:

@@ -11,6 +11,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
+class Page:
+    """One fixed answer."""
+
+    body: str | bytes = ""
+    status: int = 200
+    kind: str = "text/html; charset=utf-8"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Behaviour:
     """What the server does; tests change it between requests."""
 
@@ -27,12 +37,22 @@ class Behaviour:
     status: list[int] = field(default_factory=list)
     """Errors to answer with first."""
     redirect: str = ""
+    reason: str = ""
+    """What errors are called."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent besides."""
+    declared: bool = True
+    """Whether the length is declared; else the end of the connection is the end of the file."""
     requests: list[dict[str, str]] = field(default_factory=list)
     """Headers received."""
+    paths: list[str] = field(default_factory=list)
+    """What was asked for."""
+    pages: dict[str, Page] = field(default_factory=dict)
+    """Path (without the query) -> what is answered there instead."""
 
 
 @contextlib.contextmanager
-def serve(behaviour: Behaviour) -> Iterator[str]:
+def serve(behaviour: Behaviour, host: str = "127.0.0.1", name: str = "set.zip") -> Iterator[str]:
     """The address of a server with this behaviour."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,9 +63,13 @@ def serve(behaviour: Behaviour) -> Iterator[str]:
 
         def do_GET(self) -> None:
             behaviour.requests.append(dict(self.headers))
+            behaviour.paths.append(self.path)
             self.close_connection = True
+            if (page := behaviour.pages.get(self.path.partition("?")[0])) is not None:
+                self._send_page(page)
+                return
             if behaviour.status:
-                self.send_error(behaviour.status.pop(0))
+                self.send_error(behaviour.status.pop(0), behaviour.reason or None)
                 return
             if behaviour.redirect:
                 self.send_response(302)
@@ -54,6 +78,19 @@ def serve(behaviour: Behaviour) -> Iterator[str]:
                 self.end_headers()
                 return
             self._send_content()
+
+        do_HEAD = do_GET
+
+        def _send_page(self, page: Page) -> None:
+            body = page.body.encode() if isinstance(page.body, str) else page.body
+            self.send_response(page.status)
+            self.send_header("Content-Type", page.kind)
+            self.send_header("Content-Length", str(len(body)))
+            for key, value in page.headers.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
 
         def _send_content(self) -> None:
             start = 0
@@ -81,7 +118,10 @@ def serve(behaviour: Behaviour) -> Iterator[str]:
                 self.send_header("ETag", behaviour.etag)
             if behaviour.modified:
                 self.send_header("Last-Modified", behaviour.modified)
-            self.send_header("Content-Length", str(len(body)))
+            for key, value in behaviour.headers.items():
+                self.send_header(key, value)
+            if behaviour.declared:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if behaviour.drop_after:
                 self.wfile.write(body[: behaviour.drop_after.pop(0)])
@@ -92,11 +132,12 @@ def serve(behaviour: Behaviour) -> Iterator[str]:
             else:
                 self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server = ThreadingHTTPServer((host, 0), Handler)
+    server.handle_error = lambda *_: None  # clients that hang up are what is tested
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/set.zip"
+        yield f"http://{host}:{server.server_port}/{name}"
     finally:
         server.shutdown()
         server.server_close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -129,15 +130,20 @@ def test_editions_of_an_archive(
         ("http://127.0.0.1:9/page", "names no archive"),
         ("http://127.0.0.1:9/", "names no file"),
         ("http://127.0.0.1:9/a/../../x.zip", "names no file"),
-        ("file:///etc/passwd.zip", "names no file"),
+        ("file:///etc/passwd.zip", "only http and https"),
         ("ftp://127.0.0.1/x.zip", "only http and https"),
+        ("http://127.0.0.1:99999/x.zip", "its port is none"),
+        ("http://127.0.0.1/a%00.zip", "a percent-encoded control character"),
+        ("http://me:secret@127.0.0.1:9/page", "http://127.0.0.1:9/page: names no archive"),
     ],
 )
 def test_addresses_that_are_no_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, message: str
 ) -> None:
     assert command(tmp_path / "data", "mose", "--source", source) == 1
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
 
 
 def test_a_web_page_instead_of_the_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,3 +205,32 @@ def test_no_option_leaves_a_path_in_the_manifest(tmp_path: Path, monkeypatch: py
     index = Index.open(tmp_path / "data/index/fss-1000/test")
     for path in index.folder.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_a_fetched_archive_that_is_damaged_is_fetched_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build.mose(tmp_path / "m")
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "m", ".")
+    content = (tmp_path / "all.tar.gz").read_bytes()
+    behaviour = Behaviour(content[: len(content) * 2 // 3], declared=False)
+    with serve(behaviour, name="all.tar.gz") as url:
+        for _ in range(2):
+            assert command(tmp_path / "data", "mose", "--source", url) == 1
+            error = capsys.readouterr().err
+            assert "all.tar.gz: is damaged or not complete" in error
+            assert "it was deleted; run the command again" in error
+        behaviour.content = content
+        assert command(tmp_path / "data", "mose", "--source", url) == 0
+    mine = tmp_path / "mine.tar.gz"
+    mine.write_bytes(content[:-100])
+    assert command(tmp_path / "other", "mose", "--source", str(mine)) == 1
+    assert mine.exists()
+
+
+def test_addresses_that_differ_in_their_query_have_places_of_their_own(tmp_path: Path) -> None:
+    build.mose(tmp_path / "m")
+    behaviour = Behaviour(zipped(tmp_path / "m", tmp_path / "all.zip"))
+    with serve(behaviour) as url:
+        for query in ("?v=1", "?v=2", "?v=1"):
+            assert command(tmp_path / "data", "mose", "--source", url + query, "--overwrite") == 0
+    assert behaviour.paths == ["/set.zip?v=1", "/set.zip?v=2"]

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
 import os
+import shutil
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from filelock import FileLock
 
+from uniref.core.addresses import Address, parse_address, plain
 from uniref.core.errors import UniRefError
 from uniref.core.files import file_digest
+from uniref.core.json_files import read_json
+from uniref.data.fetch.request import Browser, StatusError, UnreachableError
+from uniref.data.fetch.structure import PAGE, is_page, structure_problem
 
 _BLOCK = 1 << 18
 _MEGA = 10**6
 _RETRIES = 6
 _TIMEOUT = 30.0  # seconds without a byte
 _BACKOFF = 1.0  # seconds before the first retry, doubled each time
+_LIMIT = 100 * 10**9  # bytes; the largest published archive has 60 GB, and declares it
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-_AGENT = "uniref (https data set preparation)"
+_MOST_PAGES = 3
+_PAGE_SIZE = 1 << 20  # bytes of a web page that are read
+_NOTE = 1 << 16  # bytes of our own notes
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BY_HAND = "fetch the file by hand and name it with --source"
+
+PageReader = Callable[[Address, str], str]
+"""What to do with a web page where a file was expected: its address and text -> the address to go on to."""
 
 
 class Progress(Protocol):
@@ -38,7 +50,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Policy:
-    """How patient a download is."""
+    """How patient and how generous a download is."""
 
     retries: int = _RETRIES
     """Attempts after the first that bring no new byte; any progress starts the count again."""
@@ -46,10 +58,16 @@ class Policy:
     """Seconds without a byte before the connection counts as stalled."""
     backoff: float = _BACKOFF
     """Seconds before the first retry, doubled each time, at most 60."""
+    limit: int = _LIMIT
+    """Bytes at most where neither the caller nor the server says how many there are."""
 
 
 class _Retry(Exception):
     """The attempt failed in a way that another may not."""
+
+
+class _TooLong(Exception):
+    """More bytes arrived than there may be."""
 
 
 def download(
@@ -61,45 +79,132 @@ def download(
     md5: str | None = None,
     progress: Progress | None = None,
     policy: Policy | None = None,
+    by_hand: str = _BY_HAND,
+    page: PageReader | None = None,
 ) -> Path:
     """Fetch a file, resuming what an earlier attempt left in `<target>.partial`.
 
-    A finished target is not fetched again. Two processes may ask for the same file: one fetches, the other waits.
+    A finished target is not fetched again, unless it has another size than it must have: one that was fetched is then
+    replaced, one that was fetched and changed since is kept as `<target>.old`. Two processes may ask for the same file:
+    one fetches, the other waits. What is no such file as its name says (a web page, an archive that is cut) never gets
+    the name.
 
     Args:
-        url: http or https; redirects are followed within these.
+        url: http or https; redirects are followed within these. A user and password in it go to that host alone.
         target: Where the file goes.
         size: Bytes it must have.
         sha256: Digests of which it must have one.
         md5: Digest it must have.
         progress: Shows megabytes.
-        policy: Retries and timeouts.
+        policy: Retries, timeouts and the size limit.
+        by_hand: What a user may do who cannot fetch it so, for messages.
+        page: Finds the way on from a web page that comes instead of the file (a host that asks for a confirmation); it
+            may raise UniRefError.
 
     Raises:
-        UniRefError: Refused by the server, unreachable, or not the expected file; names the address.
+        UniRefError: No such address, refused by the server, unreachable, not the expected file, or too large for the
+            disk; names the address, without passwords. Also a target of another size that was not fetched by us.
     """
-    if not url.startswith(("http://", "https://")):
-        raise UniRefError(f"{url}: only http and https addresses are fetched")
+    address = parse_address(url)
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
-            if not target.exists():
-                _Download(url, target, size, sha256, md5, policy or Policy()).run(progress)
-            elif size is not None and target.stat().st_size != size:
-                have = target.stat().st_size
-                raise UniRefError(f"{target}: has {have:,} bytes, expected are {size:,}; delete it to fetch it again")
+            if not target.exists() or (size is not None and _make_way(target, size, by_hand)):
+                wanted = _Wanted(size, tuple(sha256), md5)
+                _Download(address, target, wanted, policy or Policy(), by_hand, page).run(progress)
     except OSError as error:
+        if error.errno in _FULL:
+            raise UniRefError(
+                f"{target}: the disk is full; what was fetched stays: make room and run the command again to go on"
+            ) from None
         raise UniRefError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target
 
 
+def was_fetched(target: Path) -> bool:
+    """Whether a file is what a download left under this name, unchanged since: it may be deleted and fetched again."""
+    return _fetched(target) == _state(target) is not None
+
+
+def discard(target: Path) -> bool:
+    """Delete a fetched file that turned out to be damaged, so that the next download fetches it again.
+
+    Returns:
+        False, and nothing is deleted, where the file is not one that was fetched: it is the user's.
+    """
+    if not was_fetched(target):
+        return False
+    target.unlink(missing_ok=True)
+    _fetched_note(target).unlink(missing_ok=True)
+    return True
+
+
+def _make_way(target: Path, size: int, by_hand: str) -> bool:
+    """Whether a file that is there is to be fetched again, for its size; nothing of the user's is lost.
+
+    Raises:
+        UniRefError: It has another size, and nobody knows where it is from.
+    """
+    have = target.stat().st_size
+    if have == size:
+        return False
+    if was_fetched(target):
+        return True  # replaced when the new one is complete
+    if _fetched(target) is None:
+        raise UniRefError(
+            f"{target}: has {have:,} bytes, expected are {size:,}; delete it to fetch it again, or {by_hand}"
+        )
+    number = 1
+    while (old := target.with_name(f"{target.name}.old{number if number > 1 else ''}")).exists():
+        number += 1
+    target.rename(old)
+    return True
+
+
+def _fetched_note(target: Path) -> Path:
+    return target.with_name(f".{target.name}.fetched")
+
+
+def _state(target: Path) -> tuple[int, int] | None:
+    try:
+        state = target.stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
+def _fetched(target: Path) -> tuple[int, int] | None:
+    """Size and time of the file that a download left; None where none did."""
+    with contextlib.suppress(UniRefError, ValueError, LookupError, TypeError):
+        note = read_json(_fetched_note(target), largest=_NOTE)
+        return int(note["size"]), int(note["modified"])
+    return None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    size: int | None
+    sha256: tuple[str, ...]
+    md5: str | None
+
+    def problem(self, path: Path, name: str) -> str:
+        """What is wrong with complete content that is to get this name; nothing if it is as expected."""
+        have = path.stat().st_size if path.exists() else 0
+        if self.size is not None and have != self.size:
+            return f"has {have:,} bytes, expected are {self.size:,}"
+        for kind, digests in (("sha256", self.sha256), ("md5", (self.md5,) if self.md5 else ())):
+            if digests and (digest := file_digest(path, kind)) not in digests:
+                return f"has {kind} {digest}, expected is {' or '.join(digests)}"
+        return "" if self.sha256 or self.md5 else structure_problem(path, name)
+
+
 class _Download:
     def __init__(
-        self, url: str, target: Path, size: int | None, sha256: Sequence[str], md5: str | None, policy: Policy
+        self, address: Address, target: Path, wanted: _Wanted, policy: Policy, by_hand: str, page: PageReader | None
     ) -> None:
-        self.url, self.target, self.policy = url, target, policy
-        self.size, self.sha256, self.md5 = size, sha256, md5
+        self.address, self.target, self.wanted, self.policy = address, target, wanted, policy
+        self.by_hand, self.page = by_hand, page
         self.partial = target.with_name(f"{target.name}.partial")
         self.note = target.with_name(f"{target.name}.partial.json")
         """What identifies the file that the partial content belongs to."""
@@ -117,8 +222,8 @@ class _Download:
                 idle = 0 if self._have() > before else idle + 1
                 if idle > self.policy.retries:
                     raise UniRefError(
-                        f"{self.url}: {problem}; gave up after {idle} attempts without progress. Run the command again "
-                        f"to resume from {self._have():,} bytes"
+                        f"{self.address}: {problem}; gave up after {idle} attempts without progress. Run the command "
+                        f"again to resume from {self._have():,} bytes"
                     ) from None
                 time.sleep(min(60.0, self.policy.backoff * 2 ** max(idle - 1, 0)))
         if (wrong := self._problem()) and self.joined:  # the parts may be of different files
@@ -126,87 +231,149 @@ class _Download:
             self.joined = False
             self.run(progress)
             return
+        if wrong == PAGE:
+            self._restart()
+            raise UniRefError(f"{self.address}: answers with a web page, not with the file; {self.by_hand}")
         if wrong:
             self._restart()
-            raise UniRefError(f"{self.url}: {wrong}; it is another file, or was damaged on the way, and was deleted")
+            raise UniRefError(
+                f"{self.address}: {wrong}; it is another file, or was damaged on the way, and was deleted. Run the "
+                f"command again, or {self.by_hand}"
+            )
         os.replace(self.partial, self.target)
         self.note.unlink(missing_ok=True)
+        self._remember()
+
+    def _remember(self) -> None:
+        """Note that the file is ours to replace; one that the note does not fit is somebody's own."""
+        state = _state(self.target)
+        assert state is not None
+        content = {"address": str(self.address), "size": state[0], "modified": state[1]}
+        _fetched_note(self.target).write_text(json.dumps(content), encoding="utf-8")
 
     def _have(self) -> int:
         return self.partial.stat().st_size if self.partial.exists() else 0
 
     def _attempt(self, progress: Progress | None) -> None:
         have = self._have()
-        if have and have == self.size:
+        if have and have == self.wanted.size:
             return
-        request = urllib.request.Request(self.url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})  # noqa: S310 - scheme checked
+        headers = {}
         validator, total = self._noted()
-        if have and (validator or (total and (self.sha256 or self.md5))):
-            request.add_header("Range", f"bytes={have}-")
+        if have and (validator or (total and (self.wanted.sha256 or self.wanted.md5))):
+            headers["Range"] = f"bytes={have}-"
             if validator:
-                request.add_header("If-Range", validator)
+                headers["If-Range"] = validator
         elif have:
             self._restart()  # nothing tells whether the rest would belong to it
             have = 0
         try:
-            response = urllib.request.build_opener(_HttpOnly).open(request, timeout=self.policy.timeout)
-        except urllib.error.HTTPError as error:
+            response = self._open(headers)
+        except StatusError as error:
             self._judge(error, have)
             return
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            raise _Retry(f"cannot be reached ({getattr(error, 'reason', None) or error})") from None
+        except UnreachableError as error:
+            if error.hopeless and not have:  # in the middle of a long download a network may come back
+                raise UniRefError(f"{self.address}: {error}; check the network and the address") from None
+            raise _Retry(str(error)) from None
         with response:
             self._receive(response, have, progress)
 
-    def _judge(self, error: urllib.error.HTTPError, have: int) -> None:
+    def _open(self, headers: dict[str, str]) -> Any:
+        """The answer with the file, past the pages that ask for a confirmation."""
+        browser, address = Browser(self.policy.timeout), self.address
+        for _ in range(_MOST_PAGES):
+            address, response = browser.open(address, headers)
+            kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+            if self.page is None or kind not in ("text/html", "application/xhtml+xml"):
+                return response
+            with response:
+                try:
+                    text = response.read(_PAGE_SIZE).decode("utf-8", errors="replace")
+                except (http.client.HTTPException, OSError) as error:
+                    raise UnreachableError(f"cannot be reached ({plain(str(error), 200)})") from None
+            address = address.follow(self.page(address, text))
+        raise UniRefError(f"{self.address}: answers with one web page after another; {self.by_hand}")
+
+    def _judge(self, error: StatusError, have: int) -> None:
         if error.code == 416 and have:
             total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
-            if total.isdecimal() and int(total) == have:
+            if total.isdecimal() and total.isascii() and int(total[:20]) == have:
                 return  # already complete
             self._restart()
             raise _Retry("the server has another file by now")
+        if self.page is not None and is_page(error.body):
+            self.page(error.address, error.body.decode("utf-8", errors="replace"))  # it may know more
         if error.code in _TRANSIENT:
-            raise _Retry(f"HTTP {error.code} {error.reason}")
-        raise UniRefError(
-            f"{self.url}: HTTP {error.code} {error.reason}; the address may be out of date: fetch the file by hand and "
-            "name it with --source"
-        )
+            raise _Retry(str(error))
+        if error.code in (401, 403, 407):
+            raise UniRefError(
+                f"{self.address}: {error}; the server wants a login, or that terms are accepted: {self.by_hand}"
+            )
+        raise UniRefError(f"{self.address}: {error}; the address may be out of date: {self.by_hand}")
 
     def _receive(self, response: Any, have: int, progress: Progress | None) -> None:
-        length = response.headers.get("Content-Length")
+        # where the answer begins
         if have and not _continues(response, have, self._noted()[1]):
             self._restart()
             if response.status == 206:
                 raise _Retry("the server sends another part than was asked for")
             have = 0
+        if response.status not in (200, 206):
+            raise UniRefError(f"{self.address}: HTTP {response.status} brings no file; {self.by_hand}")
         self.joined |= have > 0
-        total = have + int(length) if length and length.isdecimal() else None
-        etag = response.headers.get("ETag") or ""
-        # a weak tag may not be used with ranges
-        validator = response.headers.get("Last-Modified") or "" if not etag or etag.startswith("W/") else etag
-        note = {"url": self.url, "validator": validator, "total": total}
-        self.note.write_text(json.dumps(note), encoding="utf-8")
-        if self.size is not None and total is not None and total != self.size:
+        # how much there is to be
+        total = _length(response, have)
+        self._write_note(response, total)
+        size = self.wanted.size
+        if size is not None and total is not None and total != size:
             raise UniRefError(
-                f"{self.url}: the server has {total:,} bytes, expected are {self.size:,}; it is another file"
+                f"{self.address}: the server has {total:,} bytes, expected are {size:,}; it is another file"
             )
-        with self.partial.open("ab") as file:
-            megabytes: Iterable[None] = _copy(response, file)
-            if progress is not None:
-                megabytes = progress(
-                    megabytes, self.target.name, None if total is None else (total - have) // _MEGA, "MB"
-                )
-            for _ in megabytes:
-                pass
-        goal = total if total is not None else self.size
+        goal = total if total is not None else size
+        self._check_room(goal, have)
+        # write it
+        try:
+            with self.partial.open("ab") as file:
+                megabytes: Iterable[None] = _copy(response, file, (goal or self.policy.limit) - have)
+                if progress is not None:
+                    count = None if total is None else (total - have) // _MEGA
+                    megabytes = progress(megabytes, self.target.name, count, "MB")
+                for _ in megabytes:
+                    pass
+        except _TooLong:
+            self._restart()
+            which = f"{goal:,} bytes that are expected" if goal else f"{self.policy.limit:,} bytes, and not how many"
+            raise UniRefError(f"{self.address}: sends more than the {which}; it is not fetched") from None
         if goal is not None and self._have() < goal:
             raise _Retry(f"the connection broke off at {self._have():,} of {goal:,} bytes")
 
+    def _check_room(self, goal: int | None, have: int) -> None:
+        """Whether the disk has room for the rest. Raises UniRefError."""
+        free = shutil.disk_usage(self.target.parent).free
+        if goal is not None and goal - have > free:
+            raise UniRefError(
+                f"{self.target}: {goal - have:,} bytes are to be fetched, but the disk has {free:,} left; make room "
+                "and run the command again"
+            )
+
+    def _write_note(self, response: Any, total: int | None) -> None:
+        etag = plain(response.headers.get("ETag") or "", 500)
+        # a weak tag may not be used with ranges
+        validator = plain(response.headers.get("Last-Modified") or "", 500) if not etag or etag[:2] == "W/" else etag
+        content = json.dumps({"url": str(self.address), "validator": validator, "total": total})
+        with contextlib.suppress(OSError, ValueError):
+            if self.note.read_text(encoding="utf-8") == content:
+                return
+        fresh = self.note.with_name(f"{self.note.name}.new")  # on a full disk the old note must survive
+        fresh.write_text(content, encoding="utf-8")
+        os.replace(fresh, self.note)
+
     def _noted(self) -> tuple[str, int | None]:
         """What an earlier answer said: a validator for ranges (or nothing), and the size of the whole file."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-            if note.get("url") == self.url:
+        with contextlib.suppress(UniRefError, AttributeError):
+            note = read_json(self.note, largest=_NOTE)
+            if note.get("url") == str(self.address):
                 total = note.get("total")
                 return str(note.get("validator") or ""), total if isinstance(total, int) else None
         return "", None
@@ -216,23 +383,17 @@ class _Download:
         self.note.unlink(missing_ok=True)
 
     def _problem(self) -> str:
-        """What is wrong with the complete content; nothing if it is as expected."""
-        have = self._have()
-        if self.size is not None and have != self.size:
-            return f"has {have:,} bytes, expected are {self.size:,}"
-        for name, wanted in (("sha256", tuple(self.sha256)), ("md5", (self.md5,) if self.md5 else ())):
-            if wanted and (digest := file_digest(self.partial, name)) not in wanted:
-                return f"has {name} {digest}, expected is {' or '.join(wanted)}"
-        return ""
+        if not self.partial.exists():
+            return "is empty"
+        return self.wanted.problem(self.partial, self.target.name)
 
 
-class _HttpOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http and https only (also never to a local file)."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if not newurl.startswith(("http://", "https://")):
-            raise UniRefError(f"{req.full_url}: redirects to {newurl}, which is not followed")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def _length(response: Any, have: int) -> int | None:
+    """Bytes of the whole file, as an answer declares them."""
+    length = response.headers.get("Content-Length") or ""
+    if response.headers.get("Transfer-Encoding") or not (length.isdecimal() and length.isascii()) or len(length) > 18:
+        return None
+    return have + int(length)
 
 
 def _continues(response: Any, have: int, total: int | None) -> bool:
@@ -245,16 +406,19 @@ def _continues(response: Any, have: int, total: int | None) -> bool:
     return unit == "bytes" and span.split("-")[0] == str(have) and same
 
 
-def _copy(response: Any, file: IO[bytes]) -> Iterator[None]:
+def _copy(response: Any, file: IO[bytes], most: int) -> Iterator[None]:
     """Write what arrives as it arrives, so that a broken connection loses nothing; yields at every megabyte."""
-    waiting = 0
+    waiting = written = 0
     while True:
         try:
             block = response.read1(_BLOCK)
-        except (http.client.HTTPException, OSError) as error:
-            raise _Retry(f"the connection broke off ({error})") from None
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            raise _Retry(f"the connection broke off ({plain(str(error), 200) or type(error).__name__})") from None
         if not block:
             return
+        written += len(block)
+        if written > most:
+            raise _TooLong
         file.write(block)
         waiting += len(block)
         while waiting >= _MEGA:

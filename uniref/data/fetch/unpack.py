@@ -38,6 +38,10 @@ _DAMAGE = (
 )
 
 
+class DamagedArchiveError(UniRefError):
+    """An archive is cut or damaged: fetching it again may help."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What an archive may expand to."""
@@ -65,7 +69,8 @@ def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progres
         `target`.
 
     Raises:
-        UniRefError: Damaged, hostile or too large an archive, naming the entry; or the disk refuses.
+        DamagedArchiveError: It is cut or damaged.
+        UniRefError: Hostile or too large an archive, naming the entry; or the disk refuses.
     """
     archive, target = Path(archive), Path(target)
     try:
@@ -77,8 +82,12 @@ def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progres
     except FileNotFoundError:
         raise UniRefError(f"{archive}: no such file") from None
     except _DAMAGE as error:
-        raise UniRefError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
+        raise DamagedArchiveError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
     except OSError as error:
+        if error.errno is None:  # of a decompressor (gzip.BadGzipFile, bz2), not of the disk
+            raise DamagedArchiveError(
+                f"{archive}: is damaged or not complete ({_line(error)}); fetch it again"
+            ) from None
         raise UniRefError(f"{archive}: cannot be unpacked into {target} ({error.strerror or error})") from None
     return target
 
@@ -184,7 +193,7 @@ def _copy(source: IO[bytes], sink: IO[bytes], entry: _Entry, archive: Path, budg
         budget.add(len(block))
         sink.write(block)
     if written != entry.size:
-        raise UniRefError(
+        raise DamagedArchiveError(
             f"{archive}: {entry.name} has {written:,} bytes, its header says {entry.size:,}; fetch it again"
         )
 
@@ -262,7 +271,7 @@ def _extract_7z(archive: Path, work: Path, limits: Limits) -> None:
     except py7zr.exceptions.PasswordRequired:
         raise UniRefError(f"{archive}: is encrypted; unpack it yourself and name the folder") from None
     except (py7zr.exceptions.ArchiveError, ValueError, IndexError, TypeError) as error:
-        raise UniRefError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
+        raise DamagedArchiveError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
 
 
 def _inside(archive: Path, work: Path, name: str) -> Path:

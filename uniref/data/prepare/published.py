@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from uniref.core.addresses import is_address, parse_address
 from uniref.core.errors import UniRefError
 from uniref.core.files import sha256
 from uniref.core.progress import Progress
 from uniref.data.fetch import download, unpack
-from uniref.data.fetch.unpack import holds, is_archive, is_being_unpacked, is_unpacked
+from uniref.data.fetch.download import discard
+from uniref.data.fetch.unpack import DamagedArchiveError, holds, is_archive, is_being_unpacked, is_unpacked
 from uniref.data.index import Source
 from uniref.data.prepare.entry import DataSet, Remote
 
@@ -56,7 +59,7 @@ def locate(
     media = root / "media" / entry.group
     found = Published()
     for source in sources:
-        if "://" in source:
+        if is_address(source):
             _open(found, entry, _fetch_address(source, media / "downloads", progress), media, progress)
         elif not Path(source).exists():
             raise UniRefError(f"{source}: no such file or folder")
@@ -98,7 +101,12 @@ def _open(found: Published, entry: DataSet, source: Path, media: Path, progress:
 
 
 def _unpack(found: Published, archive: Path, target: Path, remote: Remote | None, progress: Progress) -> None:
-    unpack(archive, target, progress=progress)
+    try:
+        unpack(archive, target, progress=progress)
+    except DamagedArchiveError as problem:
+        if not discard(archive):  # of the user's own, which stays
+            raise
+        raise UniRefError(f"{problem}: it was deleted; run the command again to do so") from None
     size = archive.stat().st_size
     digest = sha256(archive) if remote is not None or size <= _HASHED else None
     found.sources.append(Source(name=archive.name, size=size, sha256=digest))
@@ -116,21 +124,22 @@ def _fetch_address(url: str, downloads: Path, progress: Progress) -> Path:
     Raises:
         UniRefError: Not fetched, or a page for people instead of a file.
     """
-    parts = urlsplit(url)
-    host, steps = parts.hostname or "", [unquote(step) for step in parts.path.split("/") if step]
-    if any(host == drive or host.endswith(f".{drive}") for drive in _DRIVES):
-        raise UniRefError(f"{url}: {host} gives no file to a plain request; fetch it by hand and name the file")
-    if not host or not steps or any(step in ("..", ".") or "/" in step for step in steps):
-        raise UniRefError(f"{url}: names no file")
+    address = parse_address(url)
+    steps = [unquote(step) for step in address.path.split("/") if step]
+    if any(address.host == drive or address.host.endswith(f".{drive}") for drive in _DRIVES):
+        raise UniRefError(
+            f"{address}: {address.host} gives no file to a plain request; fetch it by hand and name the file"
+        )
+    if not steps or any(step in ("..", ".") or "/" in step for step in steps):
+        raise UniRefError(f"{address}: names no file")
     if not is_archive(Path(steps[-1])) and Path(steps[-1]).suffix.lower() not in _ANNOTATIONS:
-        raise UniRefError(f"{url}: names no archive (zip, tar, tar.gz, 7z, ...); fetch it by hand and name the file")
-    file = download(url, downloads.joinpath(f"{host}_{parts.port or 0}", *steps), progress=progress)
-    with file.open("rb") as stream:
-        start = stream.read(64).lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html")):
-        file.unlink()
-        raise UniRefError(f"{url}: answers with a web page, not with a file; fetch it by hand and name the file")
-    return file
+        raise UniRefError(
+            f"{address}: names no archive (zip, tar, tar.gz, 7z, ...); fetch it by hand and name the file"
+        )
+    if address.query:  # it may choose between files; a signed one changes, and then fetches again
+        steps.insert(-1, f"query-{hashlib.sha256(address.query.encode()).hexdigest()[:12]}")
+    place = downloads.joinpath(f"{address.host.replace(':', '-')}_{address.unusual_port}", *steps)
+    return download(url, place, progress=progress, by_hand="fetch it by hand and name the file")
 
 
 def _fetch(

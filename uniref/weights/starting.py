@@ -1,0 +1,142 @@
+"""Initial weights: what a recipe names, fetched and put where it expects them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from uniref.core.atomic import atomic_folder
+from uniref.core.errors import UniRefError, UsageError
+from uniref.recipe.recipe import Recipe
+from uniref.recipe.stage import StageConfig
+from uniref.weights.catalog import CATALOG, Kind, Weights
+from uniref.weights.locate import Access, fetch
+
+_MODELS = {Path("checkpoints/r50"): "video-joint-r50", Path("checkpoints/swinl"): "video-joint-swinl"}
+"""Where the README and the recipes put converted models."""
+
+
+class Missing(NamedTuple):
+    """Initial weights that a recipe names, that are not there, and that the catalogue has."""
+
+    path: Path
+    entry: Weights
+    text: Weights | None
+    """Text encoder that a SAM is to be given."""
+
+    def __str__(self) -> str:
+        beside = f", with {self.text.name}" if self.text else ""
+        return f"{self.path}: {self.entry.describe()}{beside}"
+
+
+def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[Missing]:
+    """Initial weights of a recipe that can be fetched.
+
+    A path belongs to an entry of the catalogue by its last part: `weights/resnet50`, `weights/resnet18.pth`.
+
+    Args:
+        recipe: Resolved.
+        stages: Only these; empty: all.
+    """
+    found: dict[Path, Missing] = {}
+    for name, stage in recipe.stages.items():
+        if stages and name not in stages:
+            continue
+        for path, kinds in _named(stage):
+            entry = CATALOG.get(path.name.removesuffix(".pth")) or CATALOG.get(_MODELS.get(path, ""))
+            if entry is not None and entry.kind in kinds and not path.exists():
+                text = _text_of(stage) if entry.kind == "sam" else None
+                found.setdefault(path, Missing(path, entry, text))
+    return list(found.values())
+
+
+def _named(stage: StageConfig) -> Iterator[tuple[Path, tuple[Kind, ...]]]:
+    init = stage.init
+    for path, kinds in (
+        (init.model, ("model", "sam")),
+        (init.backbone, ("backbone", "model")),
+        (init.text, ("text",)),
+        (init.mask_encoder, ("file",)),
+        (stage.checkpoint.adapter_of, ("sam",)),
+    ):
+        if path is not None:
+            yield path, kinds  # type: ignore[misc]
+
+
+def _text_of(stage: StageConfig) -> Weights | None:
+    if stage.model.text is None:
+        return None
+    return CATALOG["roberta-base" if stage.model.text.encoder.get("model_type") == "roberta" else "bert-base-uncased"]
+
+
+def put_missing(missing: Sequence[Missing], access: Access) -> None:
+    """Fetch and convert initial weights to where a recipe expects them. Several processes may do so at once.
+
+    Raises:
+        UniRefError: As `install`.
+    """
+    for each in missing:
+        install(each.entry, each.path, access, text=each.text)
+
+
+def install(entry: Weights, target: Path, access: Access, text: Weights | None = None, overwrite: bool = False) -> str:
+    """Fetch an entry of the catalogue and write it as training and prediction want it.
+
+    Args:
+        entry: Which.
+        target: Folder to make; for a single file that recipes read as it is: the file.
+        access: What may be done to get it.
+        text: Text encoder to give to a SAM.
+        overwrite: Replace what is there.
+
+    Returns:
+        What was made, for people.
+
+    Raises:
+        UsageError: The target exists, or the weights are not here and nothing may be fetched.
+        UniRefError: They could not be fetched, converted or written.
+    """
+    words = fetch(text, access) if text is not None else None
+    source = fetch(entry, access)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if target.exists() and not overwrite and os.environ.get("RANK"):
+                return str(target)  # another process of this training has made it meanwhile
+            if entry.kind == "text":
+                _copy_folder(source, target, overwrite)
+            elif entry.kind == "file":
+                _copy_file(source, target, overwrite)
+            else:
+                from uniref.weights.convert import convert
+
+                done = convert(source, target, text=words, overwrite=overwrite)
+                return f"{target}: {done.kind}"
+    except OSError as error:
+        raise UniRefError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return f"{target}: {entry.title}"
+
+
+def _copy_folder(source: Path, target: Path, overwrite: bool) -> None:
+    files = {file.name for file in source.iterdir() if file.is_file()}
+    with atomic_folder(target, overwrite, lambda _: files) as work:
+        for name in sorted(files):
+            shutil.copyfile(source / name, work / name)  # out of the hub's cache, which may be emptied
+
+
+def _copy_file(source: Path, target: Path, overwrite: bool) -> None:
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder; name the file to write, for example {target / source.name}")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target}: already exists; choose another name or pass --overwrite")
+    work = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        shutil.copyfile(source, work)
+        os.replace(work, target)
+    finally:
+        work.unlink(missing_ok=True)
