@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -72,6 +73,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are told on stderr in one line."""
     command = typer.main.get_command(app)
     console.tolerate_names()
+    threading.excepthook = _tell_thread_error
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _raise_signal)
         signal.signal(signal.SIGINT, _raise_signal)
@@ -100,6 +102,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         console.error(_unexpected(error))
         return 1
+
+
+def _tell_thread_error(arguments: threading.ExceptHookArgs) -> None:
+    """A thread of a library ended (TensorBoard's, where its folder is gone): a line, not a traceback."""
+    if os.environ.get("UNIREF_DEBUG"):
+        threading.__excepthook__(arguments)
+    elif isinstance(arguments.exc_value, Exception):
+        console.warning(_unexpected(arguments.exc_value))
 
 
 def _unexpected(error: Exception) -> str:

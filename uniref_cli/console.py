@@ -39,7 +39,7 @@ class Console:
 
     def warn(self, line: str) -> None:
         """A warning on stderr; shown always."""
-        print(f"uniref: warning: {printable(line)}", file=sys.stderr, flush=True)
+        warning(line)
 
     def progress(self, items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Generator[T]:
         """Pass items through, showing how far they are: a bar on a terminal, else a line now and then."""
@@ -148,6 +148,11 @@ def tolerate_names() -> None:
     """Let stdout print file names of any bytes: those that are not text in its encoding go out as they are."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
+
+
+def warning(line: str) -> None:
+    """A line about what was survived."""
+    print(f"uniref: warning: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def error(line: str) -> None:

@@ -158,7 +158,7 @@ class _Recorder:
                 raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> MediaError:
-        return MediaError(f"{self.context.source.path}: its results cannot be written ({error.strerror or error})")
+        return MediaError(f"{self.context.folder}: cannot be written ({error.strerror or error})")
 
     def finish(self) -> None:
         """Close every file, whatever happened; `check` tells of trouble."""

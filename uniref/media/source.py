@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UsageError
-from uniref.core.files import is_file, is_folder
+from uniref.core.files import exists, is_file, is_folder
+from uniref.core.reading import reading
 from uniref.media import image as pictures
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
@@ -90,6 +91,8 @@ class Source:
 
     def _open_file(self) -> None:
         """By extension first, then by content: a wrong extension does not matter."""
+        with reading(self.path, MediaError), self.path.open("rb"):
+            pass  # nothing else would tell a file that may not be read from a damaged one
         suffix = ".gif" if _begins_like_gif(self.path) else self.path.suffix.lower()
         if is_animation(self.path):
             self.kind, self._video = "video", _open_animation(self.path)
@@ -171,6 +174,8 @@ class Source:
             try:
                 image, damaged = pictures.read_image(file), False
             except MediaError:
+                if not exists(file):
+                    raise MediaError(f"{file}: is gone; it was removed while the folder was read") from None
                 if previous is None:
                     raise
                 image, damaged = previous, True
