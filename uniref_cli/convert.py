@@ -109,7 +109,8 @@ def convert(
         typer.Option(
             "--licence",
             "--license",
-            help="Licence of what is pushed, as the hub calls it: apache-2.0, mit, other, ...",
+            help="Licence of what is pushed, as the hub calls it: apache-2.0, mit, other, ... [default: of the name in "
+            "the catalogue, else unknown]",
             rich_help_panel=_NETWORK,
         ),
     ] = None,
@@ -150,7 +151,15 @@ def convert(
     if push is not None:
         from uniref_cli.push import push_checkpoint
 
-        push_checkpoint(console, target or Path(source), push, results, licence, private)
+        push_checkpoint(console, target or Path(source), push, results, licence or _licence_of(source), private)
+
+
+def _licence_of(source: str) -> str | None:
+    """The licence of weights of the catalogue; None where nobody said."""
+    from uniref.weights.catalog import CATALOG
+
+    entry = CATALOG.get(source) if not Path(source).exists() else None
+    return entry.licence.lower() if entry is not None else None
 
 
 def _check_push(source: str, target: Path | None, push: str | None, options: dict[str, Any]) -> None:
@@ -167,8 +176,6 @@ def _check_push(source: str, target: Path | None, push: str | None, options: dic
     check_name(push)
     if target is None and not Path(source).is_dir():
         raise UsageError(f"--push {push}: {source} is no checkpoint folder; name one, or the folder to make first")
-    if options["--licence"] is None:
-        raise UsageError(f"--push {push}: say under which licence: --licence apache-2.0, mit, other, ...")
 
 
 def _make(

@@ -43,7 +43,9 @@ def push_checkpoint(
     backbone = "SAM" if isinstance(model, SamModelConfig) else model.backbone.name
     title = f"UniFusion in {backbone}" if backbone == "SAM" else f"UniRef++ with {backbone}"
     records = read_results(results) if results is not None else []
-    card = model_card(repository, title, tasks, licence or "other", config.source, records)
+    if licence is None:
+        console.warn(f"{repository}: its card says that the licence is unknown; --licence states it")
+    card = model_card(repository, title, tasks, licence or "unknown", config.source, records)
     page = push(folder, repository, card, private)
     console.say(f"{folder}: is at {page}; use it with --checkpoint {repository}")
     console.result({"pushed": repository, "page": page})

@@ -67,13 +67,19 @@ def test_nothing_is_fetched_without_being_asked_for(hub: Hub) -> None:
     with pytest.raises(CheckpointError, match=r"me/tiny: no such checkpoint here, nor in .* add --download to fetch"):
         find_checkpoint("me/tiny")
     with pytest.raises(CheckpointError, match="pass download=True"):
-        Predictor.from_pretrained("me/tiny")
+        Predictor.from_pretrained("me/tiny", download=False)
     assert hub.paths == []
 
 
-def test_in_python(hub: Hub) -> None:
-    assert Predictor.from_pretrained("me/tiny", device="cpu", download=True).classes == 1
-    assert Predictor.from_pretrained("me/tiny@main", device="cpu").classes == 1
+def test_in_python(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me").mkdir()
+    with pytest.raises(CheckpointError, match="pass download=True"):  # a folder of one's own, misspelt
+        Predictor.from_pretrained("me/tiny", device="cpu")
+    assert hub.paths == []
+    (tmp_path / "me").rmdir()
+    assert Predictor.from_pretrained("me/tiny", device="cpu").classes == 1
+    assert Predictor.from_pretrained("me/tiny@main", device="cpu", download=True).classes == 1
 
 
 def test_revisions(hub: Hub) -> None:
@@ -170,7 +176,7 @@ def test_pushing(hub: Hub, folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert {"referring-expression-segmentation", "video-object-segmentation"} <= set(metadata["tags"])
     assert metadata["model-index"][0]["results"][0]["metrics"][0]["value"] == 81.5
     assert "| davis17/val | J&F | 81.5 |" in card
-    assert 'Predictor.from_pretrained("me/new", download=True)' in card
+    assert 'Predictor.from_pretrained("me/new")' in card
     assert find_checkpoint("me/new", YES).is_dir()
 
     assert run(command) == 0  # our own card is renewed
@@ -193,7 +199,6 @@ def test_pushing_what_is_converted(hub: Hub, folder: Path, tmp_path: Path, monke
     [
         (["--push", "me"], "name a repository of the hub as owner/name", 2),
         (["--push", "me/new@v1", "--licence", "mit"], "name a repository of the hub as owner/name", 2),
-        (["--push", "me/new"], "say under which licence", 2),
         (["--push", "me/new", "--licence", "a b"], "--licence 'a b'", 2),
         (["--results", "x"], "--results: goes with --push", 2),
         (["--push", "me/new", "--licence", "mit"], "the hub refuses (HTTP 401): hf auth login", 1),

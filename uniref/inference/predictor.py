@@ -73,7 +73,7 @@ class Predictor:
         device: str = "auto",
         dtype: str = "float32",
         fast: bool = False,
-        download: bool = False,
+        download: bool | None = None,
     ) -> Predictor:
         """Load a checkpoint folder made by `uniref convert` or `uniref train`, or a checkpoint by its name.
 
@@ -83,8 +83,8 @@ class Predictor:
             device: "auto", "cpu", "cuda", "cuda:N" or "mps".
             dtype: "float32", "bfloat16", "float16" or "auto".
             fast: Accept small differences in videos for speed.
-            download: Fetch a checkpoint that is named and not here yet, once, into the cache; without it nothing goes
-                over the network.
+            download: Fetch a checkpoint that is named and not here yet, once, into the cache. None: repositories of
+                the hub alone, as everybody's `from_pretrained` does; False: nothing goes over the network.
 
         Raises:
             CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model; or it could not be
@@ -92,7 +92,7 @@ class Predictor:
             UsageError: The device is not there, or the precision is unknown; or a checkpoint is known, but not here,
                 and `download` is off.
         """
-        access = Access(download, terminal_progress, how="pass download=True")
+        access = Access(bool(download), terminal_progress, how="pass download=True", hub=download is None)
         return cls(load_bundle(find_checkpoint(folder, access)), device, dtype, fast, own=True)
 
     @property

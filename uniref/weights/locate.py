@@ -48,6 +48,8 @@ class Access:
     """Show no bars of other libraries either."""
     how: str = "add --download"
     """How to ask for a download, for messages."""
+    hub: bool = False
+    """Take `owner/name` for a wish to fetch it from the hub, unless there is a folder `owner` here."""
 
 
 def find_checkpoint(name: str | Path, access: Access | None = None) -> Path:
@@ -76,7 +78,7 @@ def find_checkpoint(name: str | Path, access: Access | None = None) -> Path:
         from uniref.weights import hub
 
         # the address of a page asks for it; two words with a slash may as well be a folder that is not there
-        download = access.download or is_address(text)
+        download = access.download or is_address(text) or (access.hub and not Path(text.partition("/")[0]).exists())
         try:
             return hub.checkpoint(repository, download, access.quiet)
         except CheckpointError:

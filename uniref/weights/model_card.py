@@ -75,7 +75,7 @@ def model_card(
         *(f"- {_TASKS[task][1]}" for task in tasks),
         *("", "```sh", f'uniref predict clip.mp4 --text "the red car" --checkpoint {repository} --download', "```"),
         *("", "```python", "from uniref import Predictor", ""),
-        *(f'predictor = Predictor.from_pretrained("{repository}", download=True)', "```"),
+        *(f'predictor = Predictor.from_pretrained("{repository}")', "```"),
     ]
     if results:
         lines += [
