@@ -347,7 +347,7 @@ def test_a_picture_of_another_size_than_indexed_is_skipped(tmp_path: Path, make:
 
 
 def test_what_was_looked_for_is_named(tmp_path: Path, make: Make) -> None:
-    with pytest.raises(UniRefError, match=r"index/nowhere/train: is no index"):
+    with pytest.raises(UniRefError, match=r"index/nowhere/train: is not an index"):
         make({"index": "nowhere/train"})
     with IndexWriter(
         tmp_path / "index/empty/train", dataset="empty", split="train", task=Task.RIS, roots={"media": tmp_path}

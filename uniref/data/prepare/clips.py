@@ -135,7 +135,7 @@ def read_clips(job: Job, files: Sequence[ClipFiles], every_frame: bool = False) 
     """
     for clip in job.map(read_clip, job.first(files), "video"):
         if clip.problem:
-            job.bad(job.video(clip.name), clip.problem)
+            job.bad(clip.name, clip.problem)
         elif every_frame and len(clip.labelled) != clip.length:
             missing = sorted(set(range(clip.length)) - set(clip.labelled))[0]
             job.bad(job.video(clip.name), f"{clip.frames[missing]} has no label map")
