@@ -100,6 +100,35 @@ def stream_json(path: Path, section: str) -> Iterator[Any]:
             raise UniRefError(f"{path}: is not valid JSON ({reason})") from None
 
 
+def outline(path: Path, most: int = 1 << 20) -> tuple[str, ...]:
+    """The outermost keys of a JSON file, as far as they are among its first bytes; what a file is can be told by them.
+
+    Of a list, the keys of its first entry, after `[]`. A file that is no JSON has none.
+
+    Args:
+        path: A file of any size.
+        most: Bytes that are looked at.
+
+    Raises:
+        UniRefError: Cannot be read.
+    """
+    import ijson
+
+    found: list[str] = []
+    with reading(path), path.open("rb") as file:
+        try:
+            for prefix, event, value in ijson.parse(_Guarded(file, most), buf_size=_BLOCK):
+                if event == "start_array" and not prefix:
+                    found.append("[]")
+                elif event == "map_key" and prefix == ("item" if found[:1] == ["[]"] else ""):
+                    found.append(value)
+                elif event == "end_map" and prefix == "item" and found[:1] == ["[]"]:
+                    break
+        except (ijson.JSONError, ValueError):
+            pass  # cut where enough was seen, or no JSON
+    return tuple(found)
+
+
 class _Guard:
     """Follows the nesting of JSON that is fed in blocks, without building anything.
 
@@ -151,12 +180,15 @@ class _Guard:
 class _Guarded:
     """A file for ijson whose content is looked at on the way."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._guard = file, _Guard()
+    def __init__(self, file: IO[bytes], most: int | None = None) -> None:
+        self._file, self._guard, self._left = file, _Guard(), most
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes. Raises ValueError where a bound is passed."""
+        if self._left is not None:
+            size = min(size if size >= 0 else self._left, self._left)
         block = self._file.read(size)
+        self._left = None if self._left is None else self._left - len(block)
         self._guard.feed(block)
         self._guard.check_record()
         return block

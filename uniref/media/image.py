@@ -122,7 +122,7 @@ def _of_palette(image: Image.Image) -> Labels:
     values = np.asarray(image)
     found = np.unique(values)
     table = np.asarray(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
-    if len(found) == 2 and found[-1] < len(table):  # noqa: PLR2004
+    if len(found) == 2 and found[-1] < len(table):
         colours = sorted(tuple(int(x) for x in table[index]) for index in found)
         if colours == [(0, 0, 0), (_BINARY,) * 3]:
             return Labels((table[values][..., 0] == _BINARY).astype(np.uint8), white=True)
@@ -146,7 +146,7 @@ def _of_transparency(path: Path, rgba: npt.NDArray[np.uint8], image: Image.Image
 def _of_colours(path: Path, rgb: npt.NDArray[np.uint8], opaque: npt.NDArray[np.bool_]) -> Labels:
     """Ids from colours. `opaque` marks the pixels that may show an object; the rest is background."""
     codes = (rgb.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
-    found, first, places, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+    found, first, places = np.unique(codes, return_index=True, return_inverse=True)
     palette = {int(code): number for number, code in reversed(list(enumerate(_codes(PALETTE))))}
     known = all(int(code) in palette for code in found)
     if len(found) > (_BINARY if known else _MAX_COLOURS):
@@ -193,7 +193,7 @@ def _of_grey(path: Path, values: npt.NDArray[Any], jpeg: bool) -> Labels:
         if float(values.max(initial=0)) <= 1 and not np.isin(values, (0, 1)).all():
             values = np.round(values * _BINARY)  # a probability
     found = np.unique(values)
-    if found[-1] in _WHITE and len(found) <= 2 and found[0] in (0, found[-1]):  # noqa: PLR2004
+    if found[-1] in _WHITE and len(found) <= 2 and found[0] in (0, found[-1]):
         return Labels((values == found[-1]).astype(np.uint8), white=True)
     if found[0] >= 0 and found[-1] > _BINARY and found[-1] >= _NEARLY_WHITE * 257:
         values = (values.astype(np.int64) // 257).clip(0, _BINARY)
@@ -202,9 +202,7 @@ def _of_grey(path: Path, values: npt.NDArray[Any], jpeg: bool) -> Labels:
         note = "soft edges were cut at half of white: one object"
         return Labels((values >= _HALF).astype(np.uint8), white=True, note=note)
     if jpeg and found[-1] > 0:
-        raise MediaError(
-            f"{path}: is a JPEG that is not black and white; JPEG blurs object ids (save masks as PNG)"
-        )
+        raise MediaError(f"{path}: is a JPEG that is not black and white; JPEG blurs object ids (save masks as PNG)")
     if len(found) > _MAX_GREY_LEVELS:
         raise MediaError(
             f"{path}: has {len(found)} grey levels; a mask holds a few object ids, or 0 and 255 "

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from uniref.core.errors import MediaError
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.clip_file import clip_file_size
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.labels import VOID, Region, read_label_map, regions
-from uniref.media.image import EXTENSIONS
+from uniref.media.image import EXTENSIONS, Labels, read_labels
 
 T = TypeVar("T")
 
@@ -25,8 +26,9 @@ class ClipFiles:
     """Folder of pictures, or a video file."""
     labels: Path | None
     """Folder of label maps named like the frames (or by their number); only some frames may have one."""
-    binary: bool = False
-    """Where all label maps are black and white, white is object 1 and not void."""
+    own: bool = False
+    """A user's: masks of any shape that people have (`read_labels`); where all of a clip are black and white, white is
+    object 1 and not void. Otherwise label maps as they are published."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Clip:
     """Regions that belong to nothing (label 255), by frame index."""
     problem: str = ""
     """Why it cannot be used."""
+    notes: tuple[str, ...] = ()
+    """What was guessed about its masks."""
 
 
 def read_clip(files: ClipFiles) -> Clip:
@@ -62,21 +66,34 @@ def _read(files: ClipFiles) -> Clip:
     names, places, size = _read_file(files.frames) if is_file else _read_folder(files.frames)
     found: dict[int, dict[int, Region]] = {}
     labelled: list[int] = []
-    for path in _label_maps(files.labels):
+    numbers: dict[tuple[int, int, int], int] = {}
+    notes: dict[str, None] = {}
+    for path in _label_maps(files.labels, files.own):
         place = places.get(str(int(path.stem)) if is_file and path.stem.isdecimal() else path.stem)
         if place is None or place in labelled:
             raise BadRecord(f"{path}: there is no {'other ' if place in labelled else ''}frame of this name")
-        labels = _at(path, read_label_map)
-        if labels.shape != size:
-            raise BadRecord(f"{path}: is {_text(labels.shape)}, the frame {_text(size)}")
+        labels = _own_labels(path) if files.own else Labels(_at(path, read_label_map))
+        if labels.ids.shape != size:
+            raise BadRecord(f"{path}: is {_text(labels.ids.shape)}, the frame {_text(size)}")
         labelled.append(place)
-        for number, region in regions(labels, void=True).items():
-            found.setdefault(number, {})[place] = region
+        if labels.note:
+            notes[labels.note] = None
+        for number, region in regions(labels.ids, void=True).items():
+            # a colour is the same object in all frames; white is void where other frames have ids
+            own = numbers.setdefault(labels.colours[number - 1], len(numbers) + 1) if labels.colours else number
+            found.setdefault(VOID if labels.white else own, {})[place] = region
     tracks = {number: dict(sorted(found[number].items())) for number in sorted(found)}
     void = tracks.pop(VOID, {})
-    if files.binary and not tracks:
+    if files.own and not tracks:
         tracks, void = ({1: void} if void else {}), {}
-    return Clip(files.name, names, len(places), *size, tracks, tuple(sorted(labelled)), void)
+    return Clip(files.name, names, len(places), *size, tracks, tuple(sorted(labelled)), void, notes=tuple(notes))
+
+
+def _own_labels(path: Path) -> Labels:
+    try:
+        return read_labels(path)
+    except MediaError as error:
+        raise BadRecord(str(error)) from None
 
 
 def _read_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
@@ -102,12 +119,14 @@ def _read_file(path: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, 
     return (), {str(place): place for place in range(length)}, (height, width)
 
 
-def _label_maps(folder: Path | None) -> Sequence[Path]:
+def _label_maps(folder: Path | None, own: bool) -> Sequence[Path]:
     if folder is None:
         return ()
     if not folder.is_dir():
         raise BadRecord(f"{folder}: no such folder")
-    return sorted(folder.glob("*.png"))
+    if not own:
+        return sorted(folder.glob("*.png"))
+    return sorted(x for x in folder.iterdir() if x.suffix.lower() in EXTENSIONS and not x.name.startswith("."))
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -71,6 +71,8 @@ class Job:
     notes: list[str] = field(default_factory=list)
     wanted: str = ""
     """What makes a sample, for the message that there is none."""
+    form: str = ""
+    """What the user's files were recognised as."""
     bad_records: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     """Records left out, by reason; the index's manifest gets it."""

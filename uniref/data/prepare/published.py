@@ -19,7 +19,7 @@ from uniref.data.fetch.unpack import DamagedArchiveError, holds, is_archive, is_
 from uniref.data.index import Source
 from uniref.data.prepare.entry import DataSet, Remote
 
-_ANNOTATIONS = (".json", ".p", ".txt", ".csv")
+_ANNOTATIONS = (".json", ".p", ".txt", ".csv", ".xml")
 _HASHED = (
     1 << 30
 )  # archives up to this size are hashed for the manifest; larger ones only where a checksum is published

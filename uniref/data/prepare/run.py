@@ -144,7 +144,7 @@ def _splits(entry: DataSet, request: Request, files: _Files) -> Sequence[str]:
         from uniref.data.prepare.custom import splits_of
 
         made = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
-        return made if made and not request.sources else splits_of(files())
+        return made if made and not request.sources else splits_of(files(), Path(request.root))
     return list(dict.fromkeys(request.splits)) or entry.default_splits or tuple(entry.splits)
 
 

@@ -1,0 +1,312 @@
+"""COCO JSON under any name and in any layout: CVAT, Roboflow, COCO's own, or one file named by itself.
+
+Ids may be texts, missing or repeated; sizes may be missing; file names may be of another machine; polygons may be flat
+lists or lists of points; crowd flags may be those that CVAT gives to brush masks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from uniref.core.errors import UniRefError
+from uniref.data.prepare.coco_json import read_box, read_section, record_id, whole
+from uniref.data.prepare.formats.places import Pictures, Tree, scan
+from uniref.data.prepare.formats.writing import Material, Picture, Thing, region_of, write_pictures
+from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.labels import Region
+from uniref.data.prepare.reasons import DEGENERATE
+
+_TEXTS = ("expressions", "phrases", "expression", "phrase", "caption", "captions", "referring_expression")
+_POINT, _FEWEST = 2, 3
+
+
+@dataclass
+class _Image:
+    number: int
+    path: Path
+    height: int
+    width: int
+    where: str
+    texts: tuple[str, ...]
+    turned: bool
+    """Whether the record has height and width the other way round."""
+    things: list[Thing] = field(default_factory=list)
+
+
+@dataclass
+class _Tally:
+    """What was seen on the way and is told once."""
+
+    crowds: int = 0
+    annotations: int = 0
+    cvat: bool = False
+    again: int = 0
+    unlisted: Counter[str] = field(default_factory=Counter)
+    flat: int = 0
+    turned: int = 0
+    foreign: int = 0
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split from one or several COCO files. Raises UniRefError."""
+    trees = list(trees)
+    for path in paths:
+        if not any(path.is_relative_to(tree.base) for tree in trees):
+            trees.append(scan(path.parent, job.root))
+    pictures = Pictures(trees)
+    found: list[Picture] = []
+    numbers: dict[str, int] = {}
+    for path in paths:
+        found += read_file(job, path, pictures, numbers, many=len(paths) > 1)
+        job.used(path)
+    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
+    write_pictures(job, found, Material(base, trees, numbers))
+
+
+def read_file(
+    job: Job,
+    path: Path,
+    pictures: Pictures,
+    numbers: dict[str, int],
+    wanted: set[int] | None = None,
+    many: bool = False,
+) -> list[Picture]:
+    """The pictures of one file.
+
+    Args:
+        job: What is prepared.
+        path: The file.
+        pictures: Where pictures are looked for.
+        numbers: Gets the file's classes with their numbers.
+        wanted: Ids of the images that count; all by default.
+        many: Whether several files share `numbers`.
+
+    Raises:
+        UniRefError: A bad record that is not skipped.
+    """
+    names = _read_categories(job, path, numbers, many)
+    tally = _Tally()
+    images = _read_images(job, path, pictures, tally, wanted)
+    seen: set[int] = set()
+    highest = 0
+    entries = job.progress(read_section(path, "annotations"), path.name, None, "annotation")
+    for place, entry in enumerate(entries):
+        with job.record(f"{path}: annotation {_called(entry, place)}"):
+            image = images.get(str(entry["image_id"]))
+            if image is None:
+                if str(entry["image_id"]) not in images:
+                    raise BadRecord(f"image {entry['image_id']} is not listed")
+                continue
+            number = _number(entry.get("id"), place + 1)
+            if number in seen:
+                tally.again += 1
+                number = max(highest, number) + 1
+            seen.add(number)
+            highest = max(highest, number)
+            thing = _thing(job, entry, number, image, names, tally)
+            if thing is not None:
+                image.things.append(thing)
+    _tell(job, path, tally)
+    # brush masks of CVAT are flagged as crowds: where that is so, the flag says nothing
+    ignored = tally.crowds and (tally.cvat or tally.crowds == tally.annotations)
+    return [_picture(image, bool(ignored)) for image in images.values() if image is not None]
+
+
+def _picture(image: _Image, no_crowds: bool) -> Picture:
+    things = image.things
+    if no_crowds:
+        things = [Thing(x.number, x.region, x.box, x.name, False, x.phrases) for x in things]
+    return Picture(image.path, image.height, image.width, tuple(things), image.texts, image.number, image.where)
+
+
+def _tell(job: Job, path: Path, tally: _Tally) -> None:
+    """What was guessed or is odd."""
+    name = path.name
+    if tally.crowds and (tally.cvat or tally.crowds == tally.annotations):
+        all_of = "all" if tally.crowds == tally.annotations else "some"
+        job.notes.append(
+            f"{name}: {all_of} annotations ({tally.crowds}) are flagged as crowds (iscrowd 1), as CVAT flags brush "
+            "masks; they were read as objects"
+        )
+    elif tally.crowds:
+        job.notes.append(
+            f"{name}: {tally.crowds} of {tally.annotations} annotations are crowds (iscrowd 1), which are no targets; "
+            "if they are single objects, set iscrowd to 0"
+        )
+    if tally.again:
+        job.notes.append(f"{name}: {tally.again} annotation ids occur twice; those annotations got new ones")
+    for category, count in tally.unlisted.items():
+        job.notes.append(f"{name}: category {category} is not listed; its {count} annotations have no class")
+    if tally.flat:
+        job.notes.append(f"{name}: {tally.flat} polygons are one list of numbers or of points; they were read as such")
+    if tally.turned:
+        job.notes.append(f"{name}: {tally.turned} images have height and width swapped; their files' sizes were taken")
+    if tally.foreign:
+        job.notes.append(
+            f"{name}: {tally.foreign} file names are paths of another machine; pictures were found by name"
+        )
+
+
+def _read_categories(job: Job, path: Path, numbers: dict[str, int], many: bool) -> dict[str, str]:
+    """Class names by category id as text; the numbers of the first file are kept."""
+    names: dict[str, str] = {}
+    for place, entry in enumerate(read_section(path, "categories")):
+        with job.record(f"{path}: category {_called(entry, place)}"):
+            name = str(entry["name"]).strip()
+            names[str(entry["id"])] = name
+            number = whole(_number(entry["id"], place + 1))
+            if name not in numbers:
+                numbers[name] = max(numbers.values(), default=0) + 1 if many and numbers else number
+    if len(set(numbers.values())) < len(numbers):
+        for place, name in enumerate(numbers, start=1):
+            numbers[name] = place
+    return names
+
+
+def _read_images(
+    job: Job, path: Path, pictures: Pictures, tally: _Tally, wanted: set[int] | None
+) -> dict[str, _Image | None]:
+    """Images by id as text, those whose file can be used; None for those that are passed over."""
+    images: dict[str, _Image | None] = {}
+    used = 0
+    entries: Iterator[Any] = read_section(path, "images")
+    for place, entry in enumerate(job.progress(entries, path.name, None, "image")):
+        where = f"{path}: image {_called(entry, place)}"
+        key = str(entry["id"]) if isinstance(entry, dict) and "id" in entry else f"at {place}"
+        with job.record(where):
+            if key in images:
+                raise BadRecord("its id occurs twice")
+            images[key] = None
+            if (wanted is not None and _number(entry["id"], -1) not in wanted) or used == job.subset:
+                continue
+            images[key] = _image(entry, place, where, path, pictures, tally)
+            used += 1
+    if not images:
+        job.bad(path, "has no images")
+    return images
+
+
+def _image(entry: dict[str, Any], place: int, where: str, path: Path, pictures: Pictures, tally: _Tally) -> _Image:
+    name = entry["file_name"]
+    file = pictures.find(name, path)
+    tally.foreign += isinstance(name, str) and (name.startswith("/") or "\\" in name or ":" in name)
+    try:
+        height, width = image_size(file)
+    except BadRecord as problem:
+        raise BadRecord(f"its picture {file}: {problem}") from None
+    told = [_size(entry.get(side)) for side in ("height", "width")]
+    turned = None not in told and told == [width, height] and height != width
+    if None not in told and told != [height, width] and not turned:
+        raise BadRecord(f"its picture {file} is {width} x {height}, its record says {told[1]} x {told[0]}")
+    tally.turned += turned
+    return _Image(_number(entry["id"], place), file, height, width, where, _texts(entry), turned)
+
+
+def _size(value: Any) -> int | None:
+    number = None if value in (None, "", 0, "0") else whole(float(value))
+    return number or None
+
+
+def _thing(
+    job: Job, entry: dict[str, Any], number: int, image: _Image, names: Mapping[str, str], tally: _Tally
+) -> Thing | None:
+    """One annotation checked; None where nothing is left of its polygons."""
+    segmentation = _plain(entry.get("segmentation"), tally)
+    region: Region | None = None
+    if segmentation:
+        if image.turned and isinstance(segmentation, dict):
+            raise BadRecord("its run lengths are of an image whose record has height and width swapped")
+        region = region_of(segmentation, image.height, image.width)
+        if region is None:
+            job.dropped[DEGENERATE] = job.dropped.get(DEGENERATE, 0) + 1
+            return None
+    box = None
+    if region is None:
+        x, y, w, h = read_box(entry["bbox"])
+        box = (x, y, x + w, y + h)
+    tally.annotations += 1
+    crowd = str(entry.get("iscrowd", 0)).lower() in ("1", "true", "1.0")
+    tally.crowds += crowd
+    attributes = entry.get("attributes")
+    tally.cvat = tally.cvat or (isinstance(attributes, dict) and "occluded" in attributes)
+    category = entry.get("category_id")
+    name = names.get(str(category), "")
+    if not name and category is not None and str(category) not in names:
+        tally.unlisted[str(category)] += 1
+    return Thing(number, region, box, name, crowd, _texts(entry))
+
+
+def _plain(segmentation: Any, tally: _Tally) -> Any:
+    """A segmentation as COCO has it: polygons are lists of numbers in a list."""
+    if not isinstance(segmentation, list) or not segmentation:
+        return segmentation
+    if all(isinstance(x, int | float) for x in segmentation):
+        tally.flat += 1
+        return [segmentation]
+    if all(_is_point(x) for x in segmentation) and len(segmentation) >= _FEWEST:
+        tally.flat += 1
+        return [[value for point in segmentation for value in point]]
+    if any(isinstance(polygon, list) and polygon and all(map(_is_point, polygon)) for polygon in segmentation):
+        tally.flat += 1
+        return [
+            [v for point in p for v in point] if isinstance(p, list) and all(map(_is_point, p)) else p
+            for p in segmentation
+        ]
+    return segmentation
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == _POINT and all(isinstance(x, int | float) for x in value)
+
+
+def _texts(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Expressions of an image or annotation. Raises BadRecord."""
+    value = next((entry[name] for name in _TEXTS if entry.get(name)), ())
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise BadRecord("its expressions are not a list of texts")
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _number(value: Any, instead: int) -> int:
+    """An id as a whole number; another one where it is none."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return instead
+    return whole(number, 64)
+
+
+def _called(entry: Any, place: int) -> Any:
+    number = record_id(entry)
+    return f"at {place}" if number is None or isinstance(number, list | dict) else number
+
+
+def is_coco(keys: Sequence[str]) -> bool:
+    """Whether the outermost keys of a JSON file are those of COCO."""
+    return "images" in keys or ("annotations" in keys and "categories" in keys and "videos" not in keys)
+
+
+def choose_files(paths: Sequence[Path], split: str) -> list[Path]:
+    """Of the COCO files of a split, those to read: instances rather than captions and key points, one a folder.
+
+    Raises:
+        UniRefError: Several in one folder, and none of them says which one is meant.
+    """
+    chosen = list(paths)
+    for wanted in (
+        lambda path: path.stem in (split, "annotations"),
+        lambda path: "instances" in path.stem.lower(),
+        lambda path: not any(word in path.stem.lower() for word in ("caption", "keypoints", "panoptic", "stuff")),
+    ):
+        if len({path.parent for path in chosen}) < len(chosen):
+            chosen = [path for path in chosen if wanted(path)] or chosen
+    for path in chosen:
+        other = next((x for x in chosen if x.parent == path.parent and x != path), None)
+        if other is not None:
+            raise UniRefError(f"{path}: and {other.name} beside it are both of split {split}; name one with --source")
+    return chosen

@@ -1,0 +1,217 @@
+"""CVAT's own XML: "CVAT for images" (`<image>`) and "CVAT for video" (`<track>`).
+
+Polygons, masks and ellipses have masks; boxes have none; what carries one group number and label is one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from uniref.core.errors import UniRefError
+from uniref.core.reading import reading
+from uniref.core.xml_files import read_xml
+from uniref.data.prepare.clip_file import clip_file_size, is_clip_file
+from uniref.data.prepare.clips import Clip, ClipFiles
+from uniref.data.prepare.formats.clip_writing import write_clips
+from uniref.data.prepare.formats.labelme import ellipse, joined, pasted
+from uniref.data.prepare.formats.places import Pictures, Tree, common_folder, is_picture_name, split_of
+from uniref.data.prepare.formats.writing import Material, Picture, Thing, region_of, region_of_mask, write_pictures
+from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.labels import Region
+
+_HEAD = 4096  # bytes in which the outermost element begins
+_NO_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")
+_SHAPES = ("polygon", "mask", "ellipse", "box", *_NO_AREA)
+_TEXTS = frozenset(("phrase", "expression", "description", "caption", "text", "sentence"))
+_DROPPED = "shape without an area (points, lines)"
+_BOX_ONLY = "box of a track (a box alone is no mask)"
+_SAME_STEP = 2
+
+
+def find(tree: Tree) -> list[Path]:
+    """XML files whose outermost element is CVAT's."""
+    found = []
+    for path in tree.files(".xml"):
+        with reading(path), path.open("rb") as file:
+            head = file.read(_HEAD)
+        if b"<annotations" in head:
+            found.append(path)
+    return found
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split from one or several files. Raises UniRefError."""
+    roots = [(path, read_xml(path)) for path in paths]
+    for path, root in roots:
+        job.used(path)
+        if root.tag != "annotations":
+            raise UniRefError(f"{path}: is no XML of CVAT (its outermost element is {root.tag!r:.40})")
+    clips = [(path, root) for path, root in roots if root.find("track") is not None]
+    if clips and len(clips) < len(roots):
+        raise UniRefError(f"{clips[0][0]}: has tracks, other files have images; make a data set of each (--name)")
+    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
+    if clips:
+        _prepare_clips(job, clips, trees, base)
+        return
+    pictures = Pictures(trees)
+    found: list[Picture] = []
+    for path, root in roots:
+        for place, element in enumerate(root.iterfind("image")):
+            own = split_of(Path(element.get("subset", ""))) if element.get("subset") else None
+            if own is not None and own != job.split:
+                job.dropped[f"image of subset {own}"] = job.dropped.get(f"image of subset {own}", 0) + 1
+                continue
+            with job.record(f"{path}: image {element.get('id', f'at {place}')}"):
+                found.append(_image(job, element, path, pictures))
+    if not found:
+        job.bad(paths[0], "has no images and no tracks")
+    write_pictures(job, found, Material(base, trees))
+
+
+def _image(job: Job, element: Element, path: Path, pictures: Pictures) -> Picture:
+    file = pictures.find(element.get("name"), path)
+    height, width = image_size(file)
+    told = int(element.get("height", height)), int(element.get("width", width))
+    if told != (height, width):
+        raise BadRecord(f"its picture {file.name} is {width} x {height}, its record says {told[1]} x {told[0]}")
+    groups: dict[tuple[str, str], list[Region]] = {}
+    boxes: list[Thing] = []
+    texts: dict[tuple[str, str], list[str]] = {}
+    for place, shape in enumerate(x for x in element if x.tag in _SHAPES):
+        try:
+            label = shape.get("label", "").strip()
+            if shape.tag in _NO_AREA:
+                job.dropped[_DROPPED] = job.dropped.get(_DROPPED, 0) + 1
+                continue
+            group = shape.get("group_id", "0")
+            key = (label, f"shape {place}" if group == "0" else f"group {group}")
+            if shape.tag == "box":
+                boxes.append(Thing(place + 1, None, _box(shape), label))
+            elif (region := _region(shape, height, width)) is not None:
+                groups.setdefault(key, []).append(region)
+                texts.setdefault(key, []).extend(_texts(shape))
+        except (BadRecord, ValueError, TypeError, OverflowError) as problem:
+            raise BadRecord(f"{shape.tag} {place}: {problem}") from None
+    things = [
+        Thing(number, joined(parts, height, width), name=key[0], phrases=tuple(texts[key]))
+        for number, (key, parts) in enumerate(groups.items(), start=1)
+    ]
+    things += [Thing(len(things) + n, None, x.box, x.name) for n, x in enumerate(boxes, start=1)]
+    return Picture(file, height, width, tuple(things), where=f"{path}: image {element.get('id')}")
+
+
+def _texts(shape: Element) -> list[str]:
+    """What attributes say in words."""
+    found = [(x.get("name", "").strip().lower(), (x.text or "").strip()) for x in shape.iterfind("attribute")]
+    return [text for name, text in found if name in _TEXTS and text]
+
+
+def _number(shape: Element, name: str) -> float:
+    value = shape.get(name)
+    if value is None:
+        raise BadRecord(f"has no {name}")
+    return float(value)
+
+
+def _box(shape: Element) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (_number(shape, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+    if not all(map(np.isfinite, (x0, y0, x1, y1))) or x1 < x0 or y1 < y0:
+        raise BadRecord("its corners are no box")
+    return x0, y0, x1, y1
+
+
+def _region(shape: Element, height: int, width: int) -> Region | None:
+    if shape.tag == "polygon":
+        points = [point.split(",") for point in shape.get("points", "").split(";") if point.strip()]
+        return region_of([[float(value) for point in points for value in point]], height, width)
+    if shape.tag == "ellipse":
+        cx, cy, rx, ry = (_number(shape, name) for name in ("cx", "cy", "rx", "ry"))
+        return region_of([ellipse(cx, cy, rx, ry, float(shape.get("rotation", 0)))], height, width)
+    left, top, w, h = (int(_number(shape, name)) for name in ("left", "top", "width", "height"))
+    if not (0 < w <= width and 0 < h <= height):
+        raise BadRecord(f"its mask is {w} x {h}, the picture {width} x {height}")
+    # runs of background and object in turn, row by row within the box
+    runs = [int(run) for run in shape.get("rle", "").split(",") if run.strip()]
+    if min(runs, default=0) < 0 or sum(runs) != w * h:
+        raise BadRecord(f"its run lengths cover {sum(runs)} pixels of {w * h}")
+    values = np.repeat(np.arange(len(runs)) % _SAME_STEP == 1, runs)
+    return region_of_mask(pasted(values.reshape(h, w), left, top, height, width))
+
+
+def _prepare_clips(job: Job, files: Sequence[tuple[Path, Element]], trees: Sequence[Tree], base: Path) -> None:
+    """A clip for every file. Raises UniRefError."""
+    clips: list[Clip] = []
+    places: list[ClipFiles] = []
+    classes: dict[str, dict[int, str]] = {}
+    for path, root in job.first(files):
+        with job.record(path):
+            frames = _frames(path, root, trees)
+            clip, names = _clip(job, root, frames, {x.name for x in clips})
+            clips.append(clip)
+            places.append(ClipFiles(clip.name, frames, None, own=True))
+            classes[clip.name] = names
+    root_folder = common_folder([place.frames for place in places], base) if places else base
+    write_clips(job, root_folder, places, classes, clips)
+
+
+def _frames(path: Path, root: Element, trees: Sequence[Tree]) -> Path:
+    """The video file that the XML names, or the folder of its frames. Raises BadRecord."""
+    source = next((x.text.strip() for x in root.iter("source") if x.text and x.text.strip()), "")
+    if is_clip_file(source):
+        try:
+            return Pictures(trees, clips=True).find(source, path)
+        except BadRecord:
+            pass  # its frames may be there instead
+    folders = [tree.base / folder for tree in trees for folder in tree.folders if tree.pictures(folder)]
+    near = [folder for folder in folders if folder.is_relative_to(path.parent)] or folders
+    named = [folder for folder in near if folder.name.lower() in ("images", Path(source).stem.lower())] or near
+    if not named:
+        raise BadRecord(f"its video {source or '(not named)'} is not there, and no folder of frames")
+    if len(named) > 1:
+        raise BadRecord(f"its frames may be in {named[0]} or {named[1]}; call one of them {Path(source).stem}")
+    return named[0]
+
+
+def _clip(job: Job, root: Element, frames: Path, taken: set[str]) -> tuple[Clip, dict[int, str]]:
+    """The clip with its tracks, and what they are called. Raises BadRecord."""
+    names: tuple[str, ...] = ()
+    if frames.is_dir():
+        names = tuple(sorted(x.name for x in frames.iterdir() if _is_frame(x)))
+        length, (height, width) = len(names), image_size(frames / names[0])
+    else:
+        length, height, width = clip_file_size(frames)
+    tracks: dict[int, dict[int, Region]] = {}
+    classes: dict[int, str] = {}
+    for place, track in enumerate(root.iterfind("track"), start=1):
+        found: dict[int, Region] = {}
+        for shape in (x for x in track if x.tag in _SHAPES):
+            try:
+                frame = int(_number(shape, "frame"))
+                if not 0 <= frame < length:
+                    raise BadRecord(f"the clip has {length} frames (0 to {length - 1})")
+                if shape.get("outside") == "1":
+                    continue
+                if shape.tag in ("box", *_NO_AREA):
+                    job.dropped[_BOX_ONLY] = job.dropped.get(_BOX_ONLY, 0) + 1
+                elif (region := _region(shape, height, width)) is not None:
+                    found[frame] = region
+            except (BadRecord, ValueError, TypeError, OverflowError) as problem:
+                raise BadRecord(f"track {track.get('id', place)}, frame {shape.get('frame')}: {problem}") from None
+        if found:
+            tracks[place] = dict(sorted(found.items()))
+            classes[place] = track.get("label", "").strip()
+    name = frames.name if frames.is_dir() else frames.stem
+    if name in ("images",) or name in taken:
+        name = f"{frames.parent.name}-{name}" if f"{frames.parent.name}-{name}" not in taken else f"{name}-{len(taken)}"
+    labelled = tuple(sorted({frame for track in tracks.values() for frame in track}))
+    if labelled and root.find("track") is not None:
+        labelled = tuple(range(length))  # CVAT writes every frame of a track, and says where it is outside
+    return Clip(name, names, length, height, width, tracks, labelled), classes
+
+
+def _is_frame(path: Path) -> bool:
+    return is_picture_name(path.name) and not path.name.startswith(".")

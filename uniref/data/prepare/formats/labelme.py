@@ -1,0 +1,158 @@
+"""LabelMe: a JSON file beside every picture, with polygons, rectangles, circles and masks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uniref.core import rle
+from uniref.core.errors import UniRefError
+from uniref.core.json_files import read_json
+from uniref.data.prepare.formats.places import Pictures, Tree
+from uniref.data.prepare.formats.writing import (
+    Material,
+    Picture,
+    Thing,
+    read_all,
+    region_of,
+    region_of_mask,
+    write_pictures,
+)
+from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.labels import Region
+from uniref.media.open_image import PictureProblem, open_image
+
+_LARGEST = 1 << 28  # bytes; the picture itself may be inside
+_LEFT_OUT = frozenset(("__ignore__", "_background_"))
+_NO_AREA = frozenset(("line", "linestrip", "point", "points"))
+_CORNERS = 2
+_STEPS = 64  # corners of a circle
+
+
+def is_labelme(keys: Sequence[str]) -> bool:
+    """Whether the outermost keys of a JSON file are LabelMe's."""
+    return "shapes" in keys
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split from its JSON files. Raises UniRefError."""
+    read = partial(_read, Pictures(trees))
+    results = read_all(job, list(job.first(sorted(paths))), read, "file")
+    left_out: dict[str, int] = {}
+    for _, reasons in results:
+        for reason in reasons:
+            left_out[reason] = left_out.get(reason, 0) + 1
+    for reason, count in left_out.items():
+        job.dropped[reason] = job.dropped.get(reason, 0) + count
+    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
+    write_pictures(job, [picture for picture, _ in results], Material(base, trees))
+
+
+def _read(pictures: Pictures, path: Path) -> tuple[Picture, list[str]]:
+    """A file's picture with its objects, and why shapes were left out. Raises UniRefError."""
+    data = read_json(path, largest=_LARGEST)
+    shapes = data.get("shapes") if isinstance(data, dict) else None
+    if not isinstance(shapes, list):
+        raise BadRecord("has no `shapes`")
+    name = data.get("imagePath") or path.with_suffix(".jpg").name
+    file = pictures.find(name, path)
+    height, width = image_size(file)
+    told = (data.get("imageHeight"), data.get("imageWidth"))
+    if None not in told and told != (height, width):
+        raise BadRecord(f"its picture {file.name} is {width} x {height}, it says {told[1]} x {told[0]}")
+    groups: dict[tuple[str, object], list[Region]] = {}
+    texts: dict[tuple[str, object], list[str]] = {}
+    left_out: list[str] = []
+    for place, shape in enumerate(shapes):
+        try:
+            label, kind = str(shape["label"]).strip(), str(shape.get("shape_type") or "polygon")
+            if label in _LEFT_OUT or kind in _NO_AREA:
+                left_out.append(f"shape without an area ({kind})" if kind in _NO_AREA else f"shape called {label}")
+                continue
+            region = _region(kind, shape, height, width)
+            # parts that carry one group number are one object
+            key = (label, place if shape.get("group_id") is None else f"group {shape['group_id']}")
+            if region is None:
+                left_out.append("shape outside of its picture or without an area")
+                continue
+            groups.setdefault(key, []).append(region)
+            if isinstance(shape.get("description"), str) and shape["description"].strip():
+                texts.setdefault(key, []).append(shape["description"].strip())
+        except (BadRecord, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as problem:
+            reason = f"has no {problem}" if isinstance(problem, KeyError) else str(problem)
+            raise UniRefError(f"{path}: shape {place}: {reason}") from None
+    things = [
+        Thing(number, joined(parts, height, width), name=key[0], phrases=tuple(texts.get(key, ())))
+        for number, (key, parts) in enumerate(groups.items(), start=1)
+    ]
+    return Picture(file, height, width, tuple(things), where=str(path)), left_out
+
+
+def joined(parts: Sequence[Region], height: int, width: int) -> Region:
+    """One region of several."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = rle.merge([part.counts for part in parts], height, width)
+    return Region(counts, rle.box(counts, height, width), rle.area(counts, height, width))
+
+
+def _region(kind: str, shape: dict[str, Any], height: int, width: int) -> Region | None:
+    points = [(float(x), float(y)) for x, y in shape["points"]]
+    if kind == "mask":
+        return _pasted(shape.get("mask"), points, height, width)
+    if kind == "circle" and len(points) == _CORNERS:
+        (x, y), edge = points
+        return region_of([ellipse(x, y, math.dist((x, y), edge), math.dist((x, y), edge))], height, width)
+    if kind == "rectangle" and len(points) == _CORNERS:
+        (x0, y0), (x1, y1) = points
+        points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    elif kind not in ("polygon", "rectangle", "oriented_rectangle", "rotation"):
+        raise BadRecord(f"is of a kind that is not read ({kind})")
+    return region_of([[value for point in points for value in point]], height, width)
+
+
+def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> list[float]:
+    """The outline of an ellipse as a polygon [x, y, ...], pixels.
+
+    Raises:
+        BadRecord: Something is not finite or negative.
+    """
+    if not all(map(math.isfinite, (x, y, rx, ry, degrees))) or rx < 0 or ry < 0:
+        raise BadRecord("is no circle or ellipse")
+    turn = math.radians(degrees)
+    outline = []
+    for step in range(_STEPS):
+        angle = 2 * math.pi * step / _STEPS
+        dx, dy = rx * math.cos(angle), ry * math.sin(angle)
+        outline += [x + dx * math.cos(turn) - dy * math.sin(turn), y + dx * math.sin(turn) + dy * math.cos(turn)]
+    return outline
+
+
+def _pasted(encoded: object, points: Sequence[tuple[float, float]], height: int, width: int) -> Region | None:
+    """A mask given as a PNG in base64, with the corners of where it lies."""
+    if not isinstance(encoded, str):
+        raise BadRecord("its mask is no PNG in base64")
+    try:
+        with open_image(io.BytesIO(base64.b64decode(encoded, validate=True)), ("PNG",)) as image:
+            part = np.asarray(image.convert("L")) > 0
+    except (PictureProblem, binascii.Error) as problem:
+        raise BadRecord(f"its mask is no PNG in base64 ({problem})") from None
+    return region_of_mask(pasted(part, round(points[0][0]), round(points[0][1]), height, width))
+
+
+def pasted(part: npt.NDArray[np.bool_], left: int, top: int, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """A part of a mask in its place: bool [height, width]. Raises BadRecord where it does not fit in."""
+    if left < 0 or top < 0 or top + part.shape[0] > height or left + part.shape[1] > width:
+        raise BadRecord(f"its mask ({part.shape[1]} x {part.shape[0]} at {left}, {top}) leaves the picture")
+    mask = np.zeros((height, width), np.bool_)
+    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return mask

@@ -1,0 +1,178 @@
+"""What lies in the folders of people: files by folder, pictures by name, the split that a path speaks of."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote
+
+from uniref.core.errors import UniRefError
+from uniref.data.prepare.clip_file import is_clip_file
+from uniref.data.prepare.job import BadRecord
+from uniref.media.image import EXTENSIONS
+
+_DEEPEST = 10  # folders inside folders
+_MOST_FILES = 5_000_000
+_SPLITS = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder with everything below it, hidden files and folders left out."""
+
+    base: Path
+    folders: Mapping[str, Sequence[str]]
+    """Names of the files, sorted, by folder (relative to `base`, with `/`; `""` is `base`)."""
+
+    def files(self, *suffixes: str) -> Iterator[Path]:
+        """Files with these endings (lower case), folder by folder."""
+        for folder, names in self.folders.items():
+            for name in names:
+                if name.lower().endswith(suffixes):
+                    yield self.base / folder / name
+
+    def pictures(self, folder: str) -> list[str]:
+        """Names of the pictures that lie directly in a folder, sorted."""
+        return [name for name in self.folders.get(folder, ()) if is_picture_name(name)]
+
+    def below(self, folder: str) -> list[str]:
+        """Folders directly in a folder, sorted."""
+        start = f"{folder}/" if folder else ""
+        return [x for x in self.folders if x and x.startswith(start) and "/" not in x[len(start) :] and x != folder]
+
+    @cached_property
+    def lower(self) -> Mapping[str, str]:
+        """Folders by their lower-case name."""
+        return {folder.lower(): folder for folder in self.folders}
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file is called like a picture."""
+    return PurePosixPath(name).suffix.lower() in EXTENSIONS
+
+
+def scan(base: Path, leave_out: Path | None = None) -> Tree:
+    """Everything below a folder; symbolic links to folders are followed once.
+
+    Args:
+        base: The folder.
+        leave_out: A folder whose content is passed over (that of all indices).
+
+    Raises:
+        UniRefError: More than five million files, or a folder cannot be read.
+    """
+    folders: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    skipped = leave_out.resolve() if leave_out is not None else None
+    count = 0
+
+    def failed(problem: OSError) -> None:
+        raise UniRefError(f"{problem.filename}: cannot be read ({problem.strerror})") from None
+
+    for place, inside, names in os.walk(base, followlinks=True, onerror=failed):
+        real = os.path.realpath(place)
+        relative = Path(place).relative_to(base).as_posix()
+        if real in seen or relative.count("/") >= _DEEPEST or Path(real) == skipped:
+            inside.clear()
+            continue
+        seen.add(real)
+        inside[:] = sorted(x for x in inside if not x.startswith(".") and x != "__MACOSX")
+        kept = sorted(name for name in names if not name.startswith("."))
+        count += len(kept)
+        if count > _MOST_FILES:
+            raise UniRefError(f"{base}: holds more than {_MOST_FILES:,} files; name the folder of one data set")
+        folders["" if relative == "." else relative] = kept
+    return Tree(base, folders)
+
+
+def split_of(path: Path | str, base: Path | None = None) -> str | None:
+    """The split that a path speaks of: `train2017/a.json`, `instances_val.json`, `valid/x`; None where it does not.
+
+    Args:
+        path: A file or folder.
+        base: Only what comes below this folder counts.
+    """
+    path = Path(path)
+    if base is not None:
+        path = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
+    for part in reversed(path.parts):
+        stem = part.rpartition(".")[0] or part
+        found = {_WORDS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _WORDS}
+        if len(found) == 1:
+            return found.pop()
+    return None
+
+
+class Pictures:
+    """Finds the files that annotations speak of, whatever folder they were in on the machine of who wrote them."""
+
+    def __init__(self, trees: Sequence[Tree], clips: bool = False) -> None:
+        self._places: dict[str, list[Path]] = {}
+        for tree in trees:
+            for folder, names in tree.folders.items():
+                for name in names:
+                    if is_picture_name(name) or (clips and is_clip_file(name)):
+                        self._places.setdefault(name.lower(), []).append(tree.base / folder / name)
+        self._where = ", ".join(str(tree.base) for tree in trees)
+
+    @property
+    def stems(self) -> set[str]:
+        """Names of all of them without extension."""
+        return {path.stem for paths in self._places.values() for path in paths}
+
+    def called(self, stem: str) -> list[Path]:
+        """All that have a name, without its extension."""
+        return [path for paths in self._places.values() for path in paths if path.stem == stem]
+
+    def find(self, name: object, near: Path) -> Path:
+        """The file that a record's name means: the one that shares most of its path, then the one nearest to `near`.
+
+        Raises:
+            BadRecord: None, or several that fit as well.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise BadRecord(f"its file name is {name!r:.80}")
+        parts = [part.lower() for part in PureWindowsPath(name.strip()).parts]  # takes / and \ alike
+        found = list(dict.fromkeys(self._places.get(parts[-1], ()) or self._places.get(unquote(parts[-1]), ())))
+        if not found:
+            raise BadRecord(f"its picture {name[:200]} is not there (looked for in {self._where})")
+        ranks = [(_shared(path, parts), _nearness(path, near)) for path in found]
+        best = max(ranks)
+        winners = [path for path, rank in zip(found, ranks, strict=True) if rank == best]
+        if len({path.resolve() for path in winners}) > 1:
+            raise BadRecord(f"its picture {name[:200]} may be {winners[0]} or {winners[1]}; keep one of them")
+        return winners[0]
+
+
+def _shared(path: Path, parts: Sequence[str]) -> int:
+    """How many parts two paths share, from their ends."""
+    own = [part.lower() for part in path.parts]
+    count = 0
+    for one, other in zip(reversed(own[:-1]), reversed(parts[:-1]), strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def _nearness(path: Path, near: Path) -> tuple[int, bool, int]:
+    """Shared beginning of the two paths, the same split, fewer further folders."""
+    shared = len(os.path.commonpath([path.absolute(), near.absolute()]))
+    return shared, split_of(path) == split_of(near), -len(path.parts)
+
+
+def common_folder(paths: Sequence[Path], base: Path) -> Path:
+    """The folder that all of these are in: `base` where they are below it."""
+    parents = {path.parent for path in paths}
+    if all(parent.is_relative_to(base) for parent in parents):
+        return base
+    return Path(os.path.commonpath([x.absolute() for x in (*parents, base)]))

@@ -1,0 +1,168 @@
+"""A plain folder, once or for each split (`train/`, `val/`, `test/`).
+
+images/cat.jpg      masks/cat.png           a picture and its mask (label map, or black and white)
+videos/run/0001.jpg masks/run/0001.png      a clip and its masks, for all frames or some
+videos/run.mp4      masks/run/0001.png      the same as a video file; masks are called by the frame's number
+phrases.csv         file,object,phrase      `cat` or `run`, the object's value, an expression
+classes.csv         file,object,class       what the object is
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from uniref.core.errors import MediaError, UniRefError
+from uniref.core.tasks import Task
+from uniref.data.prepare.clip_file import is_clip_file
+from uniref.data.prepare.clips import ClipFiles
+from uniref.data.prepare.formats.clip_writing import write_clips
+from uniref.data.prepare.formats.places import Tree, is_picture_name
+from uniref.data.prepare.formats.writing import Colours, Material, Picture, Thing, write_pictures
+from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.labels import VOID, Region, regions
+from uniref.media.image import EXTENSIONS, Labels, read_labels
+
+_MASK_ENDS = ("_mask", "-mask", "_label", "_labels", "_seg", "_gt", "_segmentation", ".mask", ".png", ".jpg", ".jpeg")
+"""What tools put behind a picture's name to call its mask."""
+_BEFORE = ("mask_", "label_")
+
+
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class _Read:
+    height: int = 0
+    width: int = 0
+    found: Mapping[int, Region] = field(default_factory=dict)
+    labels: Labels | None = None
+    """Without its pixels."""
+    problem: str = ""
+
+
+def find(tree: Tree) -> list[Path]:
+    """Folders that hold `images` or `videos`, and `masks`."""
+    return [
+        base
+        for base in find_without_masks(tree)
+        if (base / "masks").is_dir() or (base / "phrases.csv").exists() or (base / "classes.csv").exists()
+    ]
+
+
+def find_without_masks(tree: Tree) -> list[Path]:
+    """Folders that hold `images` or `videos`: at the top, or one below it."""
+    places = [tree.base, *(tree.base / folder for folder in tree.below(""))]
+    found = [place for place in places if (place / "images").is_dir() or (place / "videos").is_dir()]
+    return found[:1] if found[:1] == [tree.base] else found
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split from its folder. Raises UniRefError."""
+    base = paths[0]
+    if len(paths) > 1:
+        raise UniRefError(f"{base}: and {paths[1]} are both of split {job.split}; name one with --source")
+    if (base / "videos").is_dir() and (base / "images").is_dir():
+        raise UniRefError(f"{base}: holds images and videos; make a data set of each (--name)")
+    if (base / "videos").is_dir():
+        _prepare_clips(job, base)
+    else:
+        prepare_pictures(job, base, base / "images", base / "masks")
+
+
+def _prepare_clips(job: Job, base: Path) -> None:
+    found = sorted(path for path in (base / "videos").iterdir() if path.is_dir() or is_clip_file(path))
+    if not found:
+        raise UniRefError(f"{base / 'videos'}: holds no folders of frames and no video files")
+    paths = {path.name if path.is_dir() else path.stem: path for path in found}
+    if len(paths) < len(found):
+        raise UniRefError(f"{base / 'videos'}: holds two clips of one name")
+    files = [ClipFiles(name, path, base / "masks" / name, own=True) for name, path in paths.items()]
+    write_clips(job, base, files)
+
+
+def prepare_pictures(job: Job, base: Path, folder: Path, mask_folder: Path) -> None:
+    """One split from a folder of pictures and one of masks that are called alike.
+
+    Args:
+        job: What is prepared.
+        base: Where tables lie.
+        folder: Of the pictures.
+        mask_folder: Of the masks.
+
+    Raises:
+        UniRefError: No pictures, or a bad record that is not skipped.
+    """
+    pictures = sorted(path for path in folder.rglob("*") if is_picture_name(path.name) and path.is_file())
+    if not pictures:
+        raise UniRefError(f"{folder}: holds no pictures ({', '.join(EXTENSIONS)})")
+    names = [path.relative_to(folder).with_suffix("") for path in pictures]
+    if len(set(names)) < len(names):
+        raise UniRefError(f"{folder}: holds two pictures of one name (they would share a mask)")
+    masks = find_masks(folder, mask_folder, list(job.first(pictures)))
+    items = [_Item(path, mask) for path, mask in masks.items()]
+    colours = Colours()
+    found = []
+    for item, read in zip(items, job.map(_read_picture, items, "image"), strict=True):
+        if read.problem:
+            job.bad(item.path, read.problem)
+            continue
+        if read.labels is not None:
+            colours.note(read.labels.note, item.mask.name)
+        numbered = colours.renumber(read.found, read.labels.colours if read.labels is not None else ())
+        things = tuple(Thing(number, region) for number, region in sorted(numbered.items()))
+        found.append(Picture(item.path, read.height, read.width, things))
+    colours.tell(job)
+    write_pictures(job, found, Material(base, classes_task=Task.FSS))
+
+
+def find_masks(folder: Path, masks: Path, pictures: Sequence[Path]) -> dict[Path, Path]:
+    """The mask of every picture: called like it, whatever the extension and its case, or with `_mask` behind it.
+
+    Args:
+        folder: Of the pictures.
+        masks: Of the masks, with the same folders inside.
+        pictures: Files below `folder`.
+
+    Returns:
+        Where a picture has no mask, the PNG that it would be.
+    """
+    there: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(masks.rglob("*")) if masks.is_dir() else ():
+        if is_picture_name(path.name) and not path.name.startswith("."):
+            inside = path.parent.relative_to(masks).as_posix().lower()
+            there.setdefault((inside, path.stem.lower()), []).append(path)
+    found = {}
+    for picture in pictures:
+        own_folder = picture.parent.relative_to(folder)
+        key, stem = own_folder.as_posix().lower(), picture.stem.lower()
+        wanted = [stem, *(stem + end for end in _MASK_ENDS), *(before + stem for before in _BEFORE)]
+        own = next((there[key, name] for name in wanted if (key, name) in there), [])
+        # of several, the lossless one
+        own = sorted(own, key=lambda path: (path.suffix.lower() != ".png", path.name))
+        found[picture] = own[0] if own else masks / own_folder / f"{picture.stem}.png"
+    return found
+
+
+def _read_picture(item: _Item) -> _Read:
+    try:
+        size = image_size(item.path)
+    except BadRecord as error:
+        return _Read(problem=str(error))
+    try:
+        labels = read_labels(item.mask)
+    except MediaError as error:
+        return _Read(problem=f"its mask {item.mask.name}: {str(error).removeprefix(f'{item.mask}: ')}")
+    ids = labels.ids
+    if ids.shape != size:
+        return _Read(problem=f"is {size[1]} x {size[0]}, its mask {item.mask.name} {ids.shape[1]} x {ids.shape[0]}")
+    if not labels.white and np.isin(ids, (0, VOID)).all():
+        ids = (ids == VOID).astype(np.uint8)  # a black-and-white mask is one object
+    told = Labels(np.zeros((0, 0), np.uint8), labels.white, labels.colours, labels.note)
+    return _Read(*size, regions(ids), told)

@@ -1,0 +1,161 @@
+"""Which format a user's files are in, told by what they hold and not by what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uniref.core.errors import UniRefError
+from uniref.core.json_files import outline
+from uniref.data.prepare.coco_json import read_section
+from uniref.data.prepare.formats import (
+    coco,
+    cvat_xml,
+    label_studio,
+    labelme,
+    plain,
+    references,
+    voc,
+    vos,
+    yolo,
+    youtube_vis,
+)
+from uniref.data.prepare.formats.places import Tree, split_of
+from uniref.data.prepare.job import Job
+
+_DOCUMENTED = ("train", "val", "test", "annotations")
+_SAMPLE = 3  # files of a folder that are looked into before all of them are taken for the same
+_JSON = ("coco", "youtube_vis", "label_studio", "labelme")
+
+Prepare = Callable[[Job, Sequence[Path], Sequence[Tree]], None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A user's data set as recognised."""
+
+    title: str
+    """Of the format."""
+    splits: dict[str, list[Path]]
+    """Annotation files or folders, by split."""
+    prepare: Prepare
+
+
+_READERS: dict[str, tuple[str, Prepare]] = {
+    "coco": ("COCO JSON", coco.prepare),
+    "youtube_vis": ("YouTube-VIS JSON", youtube_vis.prepare),
+    "label_studio": ("Label Studio JSON", label_studio.prepare),
+    "labelme": ("LabelMe JSON", labelme.prepare),
+    "references": ("RefCOCO references (refs(...).p)", references.prepare),
+    "cvat_xml": ("CVAT XML", cvat_xml.prepare),
+    "yolo": ("YOLO segmentation (txt polygons)", yolo.prepare),
+    "voc": ("Pascal VOC masks", voc.prepare),
+    "vos": ("folders of frames (JPEGImages, Annotations)", vos.prepare),
+    "plain": ("a folder of pictures or clips with masks", plain.prepare),
+}
+
+
+_OWN_SPLITS = {"yolo": yolo.splits, "references": references.splits, "voc": voc.splits, "vos": vos.splits}
+"""Formats that say themselves which splits they have."""
+
+
+def recognise(trees: Sequence[Tree], named: Sequence[Path]) -> Found | None:
+    """The format of some files; None where there is none that is known.
+
+    Args:
+        trees: What lies in the folders that were named.
+        named: Files that were named one by one; where they are annotations, nothing else counts.
+
+    Raises:
+        UniRefError: A file cannot be read.
+    """
+    if named:
+        kinds = _json_kinds([path for path in named if path.suffix.lower() == ".json"])
+        kinds["references"] = [path for path in named if path.suffix.lower() == ".p"]
+        kinds["cvat_xml"] = [path for path in named if path.suffix.lower() == ".xml"]
+        found = next((kind for kind in ("references", *_JSON, "cvat_xml") if kinds.get(kind)), None)
+        if found is None:
+            raise UniRefError(f"{named[0]}: is in no form that is known; docs/custom-data.md lists those that are read")
+        return _found(found, _by_split(kinds[found], None))
+    return next((found for found in _candidates(trees) if found is not None), None)
+
+
+def _candidates(trees: Sequence[Tree]) -> Iterator[Found | None]:
+    """What the folders may be, the surest first."""
+    yield _in_trees("references", trees, references.find)
+    kinds = _json_kinds([path for tree in trees for path in tree.files(".json")])
+    usual = {kind: [path for path in paths if path.stem in _DOCUMENTED] for kind, paths in kinds.items()}
+    for kind in ("coco", "youtube_vis"):
+        yield _of_files(kind, usual.get(kind, ()), trees)
+    yield _in_trees("plain", trees, plain.find)
+    for kind in _JSON[:3]:
+        yield _of_files(kind, kinds.get(kind, ()), trees)
+    yield _in_trees("cvat_xml", trees, cvat_xml.find)
+    yield _in_trees("yolo", trees, yolo.find)
+    yield _in_trees("voc", trees, voc.find)
+    yield _in_trees("vos", trees, vos.find)
+    yield _of_files("labelme", kinds.get("labelme", ()), trees)
+    yield _in_trees("plain", trees, plain.find_without_masks)
+
+
+def _in_trees(kind: str, trees: Sequence[Tree], find: Callable[[Tree], list[Path]]) -> Found | None:
+    """The first folder that has this format counts: others may hold pictures for it."""
+    for tree in trees:
+        if paths := find(tree):
+            return _found(kind, _by_split(paths, tree.base))
+    return None
+
+
+def _of_files(kind: str, paths: Sequence[Path], trees: Sequence[Tree]) -> Found | None:
+    for tree in trees:
+        if mine := [path for path in paths if path.is_relative_to(tree.base)]:
+            return _found(kind, _by_split(mine, tree.base))
+    return None
+
+
+def _found(kind: str, splits: dict[str, list[Path]]) -> Found:
+    title, prepare = _READERS[kind]
+    if kind == "coco":
+        splits = {split: coco.choose_files(paths, split) for split, paths in splits.items()}
+    elif kind in _OWN_SPLITS:
+        splits = _OWN_SPLITS[kind]([path for paths in splits.values() for path in paths])
+    return Found(title, splits, prepare)
+
+
+def _by_split(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
+    """Files by the split that their paths speak of; those that speak of none are for training.
+
+    A file that speaks of several (`annotations_trainval.json`) is for training too.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        split = split_of(path, base) if base is not None else split_of(Path(path.name))
+        found.setdefault(split or "train", []).append(path)
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def _json_kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """JSON files by what they are; those of another kind are in none."""
+    kinds: dict[str, list[Path]] = {}
+    looked: dict[Path, list[str]] = {}
+    for path in paths:
+        before = looked.setdefault(path.parent, [])
+        # a folder of thousands of LabelMe files is one of LabelMe files
+        alike = len(before) >= _SAMPLE and set(before) == {"labelme"}
+        kind = "labelme" if alike else _json_kind(path)
+        before.append(kind)
+        if kind:
+            kinds.setdefault(kind, []).append(path)
+    return kinds
+
+
+def _json_kind(path: Path) -> str:
+    keys = outline(path)
+    if labelme.is_labelme(keys):
+        return "labelme"
+    if label_studio.is_label_studio(keys):
+        return "label_studio"
+    if "videos" in keys and next(iter(read_section(path, "videos")), None) is not None:
+        return "youtube_vis"
+    return "coco" if coco.is_coco(keys) else ""

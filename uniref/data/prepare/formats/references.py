@@ -1,0 +1,81 @@
+"""Sets in RefCOCO's own form: `refs(...).p` beside `instances.json`, with anybody's pictures (RRSIS-D and its like)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from uniref.core.errors import UniRefError
+from uniref.data.fetch.refs import read_refs
+from uniref.data.prepare.formats import coco
+from uniref.data.prepare.formats.places import Pictures, Tree
+from uniref.data.prepare.formats.writing import Material, Picture, write_pictures
+from uniref.data.prepare.job import BadRecord, Job
+
+_SPLITS = {"train": "train", "val": "val", "test": "test", "testA": "test", "testB": "test", "validation": "val"}
+_INSTANCES = "instances.json"
+
+
+def find(tree: Tree) -> list[Path]:
+    """`refs(...).p` files; of several in a folder (`refs(google).p`), the first counts."""
+    found: dict[Path, Path] = {}
+    for path in tree.files(".p"):
+        if path.name.startswith("refs"):
+            found.setdefault(path.parent, path)
+    return list(found.values())
+
+
+def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """The splits that the references are of. Raises UniRefError."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        for split in {_SPLITS.get(str(ref.get("split")), "") for ref in read_refs(path)} - {""}:
+            found.setdefault(split, []).append(path)
+    if paths and not found:
+        raise UniRefError(f"{paths[0]}: none of its references is of a split train, val or test")
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split; an object has all sentences of its references. Raises UniRefError."""
+    if len(paths) > 1:
+        raise UniRefError(f"{paths[0]}: and {paths[1]} both have references of {job.split}; name one with --source")
+    path = paths[0]
+    refs = [ref for ref in read_refs(path) if _SPLITS.get(str(ref.get("split"))) == job.split]
+    job.used(path)
+    instances = path.with_name(_INSTANCES)
+    if not instances.is_file():
+        raise UniRefError(f"{instances}: no such file; {path.name} needs it beside itself")
+    # what the references say, by annotation
+    said: dict[int, list[str]] = {}
+    images: dict[int, int] = {}
+    for ref in refs:
+        with job.record(f"{path}: ref {ref.get('ref_id')}"):
+            texts = [str(sentence.get("sent") or sentence["raw"]).strip() for sentence in ref["sentences"]]
+            if not any(texts):
+                raise BadRecord("has no sentences")
+            said.setdefault(int(ref["ann_id"]), []).extend(text for text in texts if text)
+            images[int(ref["ann_id"])] = int(ref["image_id"])
+    parts = Counter(str(ref.get("split")) for ref in refs)
+    if len(parts) > 1:
+        job.notes.append(f"split {job.split} joins {', '.join(f'{name} ({count})' for name, count in parts.items())}")
+    trees = list(trees)
+    numbers: dict[str, int] = {}
+    wanted = set(images.values())
+    found = coco.read_file(job, instances, Pictures(trees), numbers, wanted)
+    job.used(instances)
+    known = {x.number: picture.source_id for picture in found for x in picture.things}
+    for annotation, image in images.items():
+        if annotation not in known:
+            job.bad(f"{path}: annotation {annotation}", f"is not in {_INSTANCES}, or its picture cannot be used")
+        elif known[annotation] != image:
+            job.bad(f"{path}: annotation {annotation}", f"its image is {image}, its annotation's {known[annotation]}")
+    base = next((tree.base for tree in trees if path.is_relative_to(tree.base)), path.parent)
+    write_pictures(job, [_with(picture, said) for picture in found], Material(base, trees, numbers))
+
+
+def _with(picture: Picture, said: dict[int, list[str]]) -> Picture:
+    things = tuple(replace(x, phrases=tuple(said.get(x.number, ()))) for x in picture.things)
+    return replace(picture, things=things)

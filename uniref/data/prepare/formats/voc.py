@@ -1,0 +1,216 @@
+"""Pascal VOC masks: JPEGImages, SegmentationClass, SegmentationObject, ImageSets (VOC, CVAT's "Segmentation mask").
+
+Masks are palette PNGs or pictures in the palette's colours; `labelmap.txt` (CVAT) gives colours to class names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from uniref.core.errors import MediaError, UniRefError
+from uniref.core.reading import read_text
+from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name, split_of
+from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, write_pictures
+from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.labels import VOID, regions
+from uniref.media.image import Labels, read_labels
+from uniref.media.palette import PALETTE
+
+_CLASS, _OBJECT = "SegmentationClass", "SegmentationObject"
+_BACKGROUND = "background"
+_VOC = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+_RIM = (224, 224, 192)
+"""The colour of what belongs to nothing."""
+
+Colour = tuple[int, int, int]
+
+
+def find(tree: Tree) -> list[Path]:
+    """Folders that hold `SegmentationClass` or `SegmentationObject`."""
+    parents = {
+        str(PurePosixPath(folder).parent): None
+        for folder in tree.folders
+        if PurePosixPath(folder).name in (_CLASS, _OBJECT)
+    }
+    return [tree.base / parent for parent in parents]
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split from one or several folders. Raises UniRefError."""
+    pictures = Pictures(trees)
+    found: list[Picture] = []
+    numbers: dict[str, int] = {}
+    notes: dict[str, None] = {}
+    for path in paths:
+        names, by_colour = _classes(job, path)
+        items = _items(job, path)
+        read = partial(_read, pictures, names, by_colour)
+        for picture, note in read_all(job, list(job.first(items)), read, "image"):
+            found.append(picture)
+            notes |= dict.fromkeys(note)
+        numbers |= {name: number for number, name in names.items() if number and name not in numbers}
+    job.notes.extend(notes)
+    used = {x.name for picture in found for x in picture.things}
+    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0])
+    numbers = {name: number for name, number in numbers.items() if name in used}
+    write_pictures(job, found, Material(base, trees, numbers if len(set(numbers.values())) == len(numbers) else {}))
+
+
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    """Folder of the data set."""
+    name: str
+    classes: Path | None
+    objects: Path | None
+
+
+def _items(job: Job, path: Path) -> list[_Item]:
+    """The pictures of a split, by `ImageSets` where it lists them, else all that have a mask. Raises UniRefError."""
+    masks = {
+        folder: {x.stem: x for x in sorted((path / folder).rglob("*")) if is_picture_name(x.name)}
+        if (path / folder).is_dir()
+        else {}
+        for folder in (_CLASS, _OBJECT)
+    }
+    names = sorted(set(masks[_CLASS]) | set(masks[_OBJECT]))
+    lists = sorted((path / "ImageSets").rglob("*.txt")) if (path / "ImageSets").is_dir() else []
+    lists = [x for x in lists if x.parent.name == "Segmentation"] or lists
+    mine = [x for x in lists if split_of(Path(x.name)) == job.split]
+    if not mine and job.split == "train":
+        mine = [x for x in lists if split_of(Path(x.name)) is None]  # trainval.txt, default.txt
+    if lists and mine:
+        listed = {Path(line.split()[0]).name: None for x in mine for line in job.read_lines(x)}
+        for name in listed:
+            if name not in names:
+                job.bad(mine[0], f"{name}: has no mask in {_CLASS} or {_OBJECT}")
+        names = [name for name in listed if name in set(names)]
+    return [_Item(path, name, masks[_CLASS].get(name), masks[_OBJECT].get(name)) for name in names]
+
+
+def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """The splits that `ImageSets` lists; by the folders' names where it lists none."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        folder = path / "ImageSets"
+        lists = sorted(folder.rglob("*.txt")) if folder.is_dir() else []
+        lists = [x for x in lists if x.parent.name == "Segmentation"] or lists
+        own = {split_of(Path(x.name)) for x in lists} - {None}
+        for split in own or {split_of(path.name) or "train"}:
+            found.setdefault(str(split), []).append(path)
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def _classes(job: Job, path: Path) -> tuple[dict[int, str], dict[Colour, str]]:
+    """Class names by number and by colour. Raises UniRefError."""
+    file = next((x for x in (path / "labelmap.txt", path.parent / "labelmap.txt") if x.is_file()), None)
+    if file is None:
+        job.notes.append("there is no labelmap.txt: the numbers are those of the 20 classes of Pascal VOC")
+        names = dict(enumerate((_BACKGROUND, *_VOC)))
+        return names, {_colour(number): name for number, name in names.items()}
+    by_colour: dict[Colour, str] = {}
+    names = {}
+    for number, line in enumerate(read_text(file, largest=1 << 20).splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, rest = line.partition(":")
+        values = rest.partition(":")[0].split(",")
+        if len(values) == 3 and all(v.strip().isdecimal() and int(v) < 256 for v in values):
+            by_colour[int(values[0]), int(values[1]), int(values[2])] = name.strip()
+        elif rest.strip(":, "):
+            raise UniRefError(f"{file}: line {number}: must be name:red,green,blue:: (it is {line!r:.80})")
+        names[len(names)] = name.strip()
+    job.used(file)
+    if _BACKGROUND not in names.values():
+        names = {number + 1: name for number, name in names.items()}
+    return names, by_colour
+
+
+def _colour(number: int) -> Colour:
+    red, green, blue = (int(value) for value in PALETTE[number])
+    return red, green, blue
+
+
+def _read(
+    pictures: Pictures, names: Mapping[int, str], by_colour: Mapping[Colour, str], item: _Item
+) -> tuple[Picture, list[str]]:
+    """A picture with its objects, and notes. Raises BadRecord."""
+    file = _picture(pictures, item)
+    size = image_size(file)
+    notes: list[str] = []
+    kinds, ids = (_mask(path, size) for path in (item.classes, item.objects))
+    called = {} if kinds is None else _names(kinds, names, by_colour, notes)
+    things = []
+    # objects are those of SegmentationObject, each of the class that most of it has; else every class is one object
+    for number, region in regions(_without_rim(ids or kinds or Labels(np.zeros(size, np.uint8))), void=False).items():
+        name = called.get(number, "")
+        if ids is not None:
+            under = kinds.ids[_without_rim(ids) == number] if kinds is not None else np.zeros(0, np.uint8)
+            values, counts = np.unique(under[under != 0], return_counts=True)
+            name = called.get(int(values[counts.argmax()]), "") if len(values) else ""
+        if name != _BACKGROUND:
+            things.append(Thing(number, region, name=name))
+    return Picture(file, *size, tuple(things)), notes
+
+
+def _picture(pictures: Pictures, item: _Item) -> Path:
+    """The picture of a mask: of all that are called alike, the one that is no mask. Raises BadRecord."""
+    folder = item.path / "JPEGImages"
+    for mask in (item.classes, item.objects):
+        if mask is not None:
+            inside = mask.parent.relative_to(item.path / (_CLASS if mask == item.classes else _OBJECT))
+            own = [x for x in sorted((folder / inside).glob("*")) if x.stem == item.name and is_picture_name(x.name)]
+            if own:
+                return own[0]
+    found = [x for x in pictures.called(item.name) if not {_CLASS, _OBJECT} & set(x.parts)]
+    if len(found) != 1:
+        raise BadRecord(f"the picture of mask {item.name} is not there (looked for in {folder} and elsewhere)")
+    return found[0]
+
+
+def _mask(path: Path | None, size: tuple[int, int]) -> Labels | None:
+    if path is None:
+        return None
+    try:
+        labels = read_labels(path)
+    except MediaError as problem:
+        raise BadRecord(f"its mask {problem}") from None
+    if labels.ids.shape != size:
+        raise BadRecord(
+            f"its mask {path} is {labels.ids.shape[1]} x {labels.ids.shape[0]}, the picture {size[1]} x {size[0]}"
+        )
+    return labels
+
+
+def _without_rim(labels: Labels) -> npt.NDArray[np.uint8]:
+    if _RIM in labels.colours:
+        return np.where(labels.ids == labels.colours.index(_RIM) + 1, VOID, labels.ids).astype(np.uint8)
+    return labels.ids
+
+
+def _names(
+    kinds: Labels, names: Mapping[int, str], by_colour: Mapping[Colour, str], notes: list[str]
+) -> dict[int, str]:
+    """Class names of the values of a class mask: by colour where it has colours of its own, else by number."""
+    found = {}
+    for value in (int(x) for x in np.unique(kinds.ids) if x not in (0, VOID)):
+        if kinds.colours:
+            colour = kinds.colours[value - 1]
+            name = by_colour.get(colour, "")
+        else:
+            # a palette's index is a class; in a picture of the palette's colours it stands for the colour
+            name = (by_colour.get(_colour(value)) if kinds.note else None) or names.get(value) or ""
+            name = name or by_colour.get(_colour(value), "")
+        found[value] = name
+        if not name:
+            notes.append(f"class masks have a value or colour that no class has ({value}); its objects have no class")
+    return found

@@ -1,0 +1,136 @@
+"""Folders as DAVIS, YouTube-VOS, MOSE and SA-V have them, with anybody's clips in them.
+
+JPEGImages/run/00000.jpg   Annotations/run/00000.png        a clip and its label maps, for all frames or some
+JPEGImages/480p/run/...    Annotations/480p/run/...         the same with a folder for the resolution (DAVIS)
+                           Annotations/run/001/00000.png    a folder of black-and-white masks for every object (SA-V)
+meta.json                  ImageSets/2017/train.txt         class names; names of the clips of a split
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from uniref.core.errors import UniRefError
+from uniref.core.json_files import outline
+from uniref.data.prepare.clips import Clip, ClipFiles, read_clip
+from uniref.data.prepare.formats import plain
+from uniref.data.prepare.formats.clip_writing import write_clips
+from uniref.data.prepare.formats.places import Tree, is_picture_name, split_of
+from uniref.data.prepare.job import Job
+from uniref.data.prepare.labels import Region
+from uniref.data.prepare.meta import read_videos
+
+_FRAMES, _MASKS = "JPEGImages", "Annotations"
+_RESOLUTIONS = ("480p", "Full-Resolution", "1080p", "720p")
+
+
+def find(tree: Tree) -> list[Path]:
+    """Folders that hold `JPEGImages` and `Annotations`."""
+    parents = [
+        PurePosixPath(folder).parent
+        for folder in tree.folders
+        if PurePosixPath(folder).name == _FRAMES and str(PurePosixPath(folder).parent / _MASKS) in tree.folders
+    ]
+    return [tree.base / parent for parent in parents]
+
+
+def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """The splits that `ImageSets` lists; by the folders' names where it lists none."""
+    found: dict[str, list[Path]] = {}
+    base = Path(*paths[0].parts[:-1]) if paths and split_of(paths[0].name) else (paths[0] if paths else Path())
+    for path in paths:
+        own = {split_of(Path(x.name)) for x in _lists(path)} - {None}
+        for split in own or {split_of(path, base) or "train"}:
+            found.setdefault(str(split), []).append(path)
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def _lists(path: Path) -> list[Path]:
+    folder = path / "ImageSets"
+    lists = sorted(folder.rglob("*.txt")) if folder.is_dir() else []
+    newest = [x for x in lists if x.parent.name == "2017"]
+    return newest or lists
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split from its folder. Raises UniRefError."""
+    base = paths[0]
+    if len(paths) > 1:
+        raise UniRefError(f"{base}: and {paths[1]} are both of split {job.split}; name one with --source")
+    frames, masks = _with_resolution(base)
+    names = sorted(x.name for x in frames.iterdir() if x.is_dir() and not x.name.startswith("."))
+    if not names:
+        plain.prepare_pictures(job, base, frames, masks)
+        return
+    if listed := [x for x in _lists(base) if split_of(Path(x.name)) == job.split]:
+        wanted = {line.split()[0] for x in listed for line in job.read_lines(x)}
+        for name in sorted(wanted - set(names)):
+            job.bad(listed[0], f"{name}: there is no folder of this name in {frames}")
+        names = [name for name in names if name in wanted]
+    files = [ClipFiles(name, frames / name, masks / name, own=True) for name in names]
+    clips = [_read(each) for each in job.progress(job.first(files), f"{job.dataset.name}/{job.split}", None, "video")]
+    usable: list[tuple[ClipFiles, Clip]] = []
+    for each, clip in zip(files, clips, strict=False):
+        if clip.problem:
+            job.bad(clip.name, clip.problem)
+        else:
+            usable.append((each, clip))
+    classes = _classes(job, base)
+    write_clips(job, base, [each for each, _ in usable], classes, [clip for _, clip in usable])
+
+
+def _with_resolution(base: Path) -> tuple[Path, Path]:
+    """The folders of frames and of masks, inside that of their resolution where there is one."""
+    frames, masks = base / _FRAMES, base / _MASKS
+    for name in _RESOLUTIONS:
+        if (frames / name).is_dir() and (masks / name).is_dir():
+            return frames / name, masks / name
+    return frames, masks
+
+
+def _read(files: ClipFiles) -> Clip:
+    """A clip; where its masks lie in a folder for every object, these are joined."""
+    assert files.labels is not None
+    folder = files.labels
+    objects = sorted(x for x in folder.iterdir() if x.is_dir()) if folder.is_dir() else []
+    if not objects or any(is_picture_name(x.name) for x in folder.iterdir() if x.is_file()):
+        return read_clip(files)
+    numbers = _numbers([x.name for x in objects])
+    tracks: dict[int, dict[int, Region]] = {}
+    labelled: set[int] = set()
+    notes: dict[str, None] = {}
+    clip = None
+    for number, each in zip(numbers, objects, strict=True):
+        clip = read_clip(replace(files, labels=each))
+        if clip.problem:
+            return clip
+        if len(clip.tracks) > 1:
+            return replace(clip, problem=f"{each}: shows {len(clip.tracks)} objects; a folder for an object shows one")
+        tracks.update((number, dict(track)) for track in clip.tracks.values())
+        labelled |= set(clip.labelled)
+        notes |= dict.fromkeys(clip.notes)
+    assert clip is not None
+    return replace(clip, tracks=tracks, labelled=tuple(sorted(labelled)), notes=tuple(notes))
+
+
+def _numbers(names: Sequence[str]) -> list[int]:
+    """Numbers of the objects by their folders' names; counted from 1 where one is called 0 or by a word."""
+    if all(name.isdecimal() and int(name) > 0 for name in names) and len({int(name) for name in names}) == len(names):
+        return [int(name) for name in names]
+    return list(range(1, len(names) + 1))
+
+
+def _classes(job: Job, base: Path) -> dict[str, dict[int, str]]:
+    """Class names by clip and object, where `meta.json` has some. Raises UniRefError."""
+    path = base / "meta.json"
+    if not path.is_file() or "videos" not in outline(path):
+        return {}
+    found: dict[str, dict[int, str]] = {}
+    for name, video in read_videos(job, path, "objects").items():
+        with job.record(f"{path}: video {name}"):
+            found[name] = {
+                int(number): str(info["category"]) for number, info in video["objects"].items() if info.get("category")
+            }
+    return found

@@ -1,0 +1,258 @@
+"""YOLO segmentation: a text file of polygons for every picture, `data.yaml` with class names and splits.
+
+images/train/a.jpg   labels/train/a.txt   data.yaml          (Ultralytics, CVAT)
+train/images/a.jpg   train/labels/a.txt   data.yaml          (Roboflow)
+
+A line is `class x1 y1 x2 y2 ...`, coordinates being fractions of width and height.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from uniref.core.errors import UniRefError
+from uniref.core.reading import first_line, read_text
+from uniref.data.prepare.formats.places import Tree, is_picture_name, split_of
+from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, region_of, write_pictures
+from uniref.data.prepare.job import BadRecord, Job, image_size
+
+_LARGEST = 1 << 26  # bytes of a text file
+_BOX = (5, 6)  # values of a line that is a box: class, centre, size, perhaps a score
+_FEWEST = 7  # values of a line that is a polygon
+_TOLERANCE = 0.1  # how far fractions may lie outside of the picture
+_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+_NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
+_NO_LABELS = frozenset((*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt"))
+
+
+def find(tree: Tree) -> list[Path]:
+    """The `data.yaml` of such a data set, or its folders of text files where there is none."""
+    configs = [path for path in tree.files(".yaml", ".yml") if _is_config(path)]
+    if configs:
+        return configs[:1]
+    return [
+        tree.base / folder
+        for folder, names in tree.folders.items()
+        if "labels" in PurePosixPath(folder).parts and any(_is_label(name) for name in names)
+    ]
+
+
+def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """The splits that `data.yaml` lists, or that the folders are called after. Raises UniRefError."""
+    if paths and paths[0].suffix.lower() in (".yaml", ".yml"):
+        config = _read_config(paths[0])
+        found = {split: [paths[0]] for split, keys in _KEYS.items() if any(config.get(key) for key in keys)}
+        return found or {"train": [paths[0]]}
+    by_split: dict[str, list[Path]] = {}
+    base = Path(*paths[0].parts[: len(paths[0].parts) - 3]) if paths else Path()
+    for path in paths:
+        by_split.setdefault(split_of(path, base) or "train", []).append(path)
+    return {split: by_split[split] for split in _KEYS if split in by_split}
+
+
+def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split. Raises UniRefError."""
+    if paths[0].suffix.lower() in (".yaml", ".yml"):
+        config = _read_config(paths[0])
+        job.used(paths[0])
+        names, named_by = _names(paths[0], config), paths[0].name
+        pictures = _listed(job, paths[0], config, trees)
+        base = next(tree.base for tree in trees if paths[0].is_relative_to(tree.base))
+    else:
+        base = next(tree.base for tree in trees if paths[0].is_relative_to(tree.base))
+        names, named_by = _names_beside(trees)
+        pictures = _beside(paths, trees)
+        if not names:
+            job.notes.append("there is no data.yaml and no classes.txt: classes have no names, only numbers")
+    read = partial(_read, names, named_by)
+    chosen = list(job.first(pictures))
+    found: list[Picture] = []
+    boxes = 0
+    for picture, left in read_all(job, chosen, read, "image"):
+        found.append(picture)
+        boxes += left
+    if boxes:
+        job.notes.append(f"{boxes} lines are boxes (5 values), not polygons; boxes alone cannot be referred to")
+    numbers = {name: number + 1 for number, name in names.items()}
+    write_pictures(job, found, Material(base, trees, numbers if len(numbers) == len(names) else {}))
+
+
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    labels: Path | None
+
+
+def _read(names: Mapping[int, str], named_by: str, item: _Item) -> tuple[Picture, int]:
+    """A picture with its objects, and how many boxes were among them. Raises BadRecord."""
+    height, width = image_size(item.path)
+    things: list[Thing] = []
+    boxes = 0
+    lines = read_text(item.labels, largest=_LARGEST).splitlines() if item.labels is not None else []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            thing, is_box = _thing(line.split(), number, names, named_by, (height, width))
+        except (BadRecord, ValueError) as problem:
+            raise UniRefError(f"{item.labels}: line {number}: {problem}") from None
+        boxes += is_box
+        if thing is not None:
+            things.append(thing)
+    return Picture(item.path, height, width, tuple(things)), boxes
+
+
+def _thing(
+    words: Sequence[str], number: int, names: Mapping[int, str], named_by: str, size: tuple[int, int]
+) -> tuple[Thing | None, bool]:
+    values = [float(word) for word in words]
+    if not all(map(math.isfinite, values)) or not values[0].is_integer() or values[0] < 0:
+        raise BadRecord("is no class number followed by coordinates")
+    if names and int(values[0]) not in names:
+        raise BadRecord(f"class {int(values[0])} is not among the names of {named_by}")
+    name = names.get(int(values[0]), str(int(values[0])))
+    is_box = len(values) in _BOX
+    if not is_box and (len(values) < _FEWEST or len(values) % 2 == 0):
+        raise BadRecord(f"has {len(values) - 1} coordinates; a polygon has an even number of them, at least 6")
+    if any(not -_TOLERANCE <= value <= 1 + _TOLERANCE for value in values[1:]):
+        raise BadRecord("has coordinates that are no fractions of the picture's width and height (0 to 1)")
+    height, width = size
+    if is_box:
+        x, y, w, h = (value * side for value, side in zip(values[1:5], (width, height) * 2, strict=True))
+        box = (max(x - w / 2, 0.0), max(y - h / 2, 0.0), min(x + w / 2, float(width)), min(y + h / 2, float(height)))
+        return Thing(number, None, box, name), True
+    polygon = [min(max(v, 0.0), 1.0) * (height if place % 2 else width) for place, v in enumerate(values[1:])]
+    region = region_of([polygon], height, width)
+    return (None if region is None else Thing(number, region, name=name)), False
+
+
+def _is_config(path: Path) -> bool:
+    try:
+        return "names" in _read_config(path)
+    except UniRefError:
+        return False
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """`data.yaml`. Raises UniRefError."""
+    try:
+        config = yaml.safe_load(read_text(path, largest=1 << 20))
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as problem:
+        raise UniRefError(f"{path}: is not valid YAML ({first_line(problem)})") from None
+    return config if isinstance(config, dict) else {}
+
+
+def _names(path: Path, config: Mapping[str, Any]) -> dict[int, str]:
+    """Class names by number. Raises UniRefError."""
+    names = config.get("names")
+    if isinstance(names, list):
+        return {number: str(name).strip() for number, name in enumerate(names)}
+    if isinstance(names, dict) and all(str(number).isdecimal() for number in names):
+        return {int(number): str(name).strip() for number, name in names.items()}
+    raise UniRefError(f"{path}: its names are neither a list nor numbers with names")
+
+
+def _names_beside(trees: Sequence[Tree]) -> tuple[dict[int, str], str]:
+    for tree in trees:
+        for path in tree.files(*_NAME_FILES):
+            if path.name.lower() in _NAME_FILES:
+                lines = [line.strip() for line in read_text(path, largest=1 << 20).splitlines()]
+                return dict(enumerate(line for line in lines if line)), path.name
+    return {}, ""
+
+
+def _listed(job: Job, path: Path, config: Mapping[str, Any], trees: Sequence[Tree]) -> list[_Item]:
+    """The pictures that `data.yaml` lists for a split. Raises UniRefError, naming the folder that is missing."""
+    value = next((config[key] for key in _KEYS[job.split] if config.get(key)), None)
+    entries = value if isinstance(value, list) else [value if value is not None else "images"]
+    everything = {path for tree in trees for path in _pictures_of(tree)}
+    found: dict[Path, None] = {}
+    for entry in entries:
+        if not isinstance(entry, str):
+            raise UniRefError(f"{path}: its {job.split} is no folder or list of folders")
+        place = _place(path, config.get("path"), entry, trees)
+        if place.is_dir():
+            found |= dict.fromkeys(sorted(x for x in everything if x.is_relative_to(place)))
+        else:
+            found |= dict.fromkeys(_from_list(job, place, everything))
+    return [_Item(each, _label_of(each)) for each in found]
+
+
+def _pictures_of(tree: Tree) -> list[Path]:
+    return [tree.base / folder / name for folder in tree.folders for name in tree.pictures(folder)]
+
+
+def _place(path: Path, root: object, entry: str, trees: Sequence[Tree]) -> Path:
+    """A folder or list that `data.yaml` names: as it says, or the one below that ends alike. Raises UniRefError."""
+    start = path.parent / root if isinstance(root, str) else path.parent
+    bases = [tree.base.resolve() for tree in trees]
+    for candidate in (start / entry, path.parent / entry):
+        inside = any(candidate.resolve().is_relative_to(base) for base in bases)
+        if inside and candidate.exists():
+            return next(
+                tree.base / candidate.resolve().relative_to(base)
+                for tree, base in zip(trees, bases, strict=True)
+                if candidate.resolve().is_relative_to(base)
+            )
+    parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part not in ("..", ".", "/")]
+    for count in range(len(parts)):
+        ending = "/".join(parts[count:]).lower()
+        for tree in trees:
+            for folder in tree.folders:
+                if f"/{folder.lower()}".endswith(f"/{ending}"):
+                    return tree.base / folder
+            for file in tree.files(".txt"):
+                if file.as_posix().lower().endswith(f"/{ending}"):
+                    return file
+    raise UniRefError(f"{path}: its folder {entry!r:.200} is not there")
+
+
+def _from_list(job: Job, path: Path, everything: set[Path]) -> list[Path]:
+    """Pictures that a text file lists."""
+    names = {PurePosixPath(line.replace("\\", "/")).name for line in job.read_lines(path)}
+    return sorted(x for x in everything if x.name in names)
+
+
+def _beside(paths: Sequence[Path], trees: Sequence[Tree]) -> list[_Item]:
+    """The pictures of folders of text files: those in `images` in place of `labels`, else those called alike."""
+    found: list[_Item] = []
+    for folder in paths:
+        own = _swapped(folder, "labels", "images")
+        pictures = [x for tree in trees for x in _pictures_of(tree) if x.parent == own]
+        if not pictures:
+            stems = {path.stem for path in folder.iterdir() if _is_label(path.name)}
+            pictures = [x for tree in trees for x in _pictures_of(tree) if x.stem in stems]
+        for picture in sorted(pictures):
+            label = folder / f"{picture.stem}.txt"
+            found.append(_Item(picture, label if label.is_file() else None))
+    return found
+
+
+def _label_of(picture: Path) -> Path | None:
+    """The text file of a picture: in `labels` in place of `images`, or beside it."""
+    for folder in (_swapped(picture.parent, "images", "labels"), picture.parent):
+        label = folder / f"{picture.stem}.txt"
+        if label.is_file():
+            return label
+    return None
+
+
+def _swapped(folder: Path, old: str, new: str) -> Path:
+    """The folder whose last part `old` is called `new`."""
+    parts = list(folder.parts)
+    for place in reversed(range(len(parts))):
+        if parts[place].lower() == old:
+            parts[place] = new
+            return Path(*parts)
+    return folder
+
+
+def _is_label(name: str) -> bool:
+    return name.lower().endswith(".txt") and name.lower() not in _NO_LABELS and not is_picture_name(name)
