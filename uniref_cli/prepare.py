@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uniref.data.prepare.entry import DataSet
     from uniref.data.prepare.run import Prepared
 
+_NAMED = 8  # classes that are named
 _SHOWN = 20  # bad records that are told one by one
 _FILES, _WHAT, _CHECK, _OUTPUT = "Files", "What to prepare", "Checks", "Output"
 
@@ -125,6 +126,14 @@ def prepare_data(
             help="Write one split as COCO JSON (images) or YouTube-VIS JSON (clips).", rich_help_panel=_OUTPUT
         ),
     ] = None,
+    write_template: Annotated[
+        bool,
+        typer.Option(
+            "--write-template",
+            help="custom: write a phrases.csv to fill in, a line for every object, where it is read from.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -148,7 +157,8 @@ def prepare_data(
     from uniref.data.prepare import run
 
     if verify:
-        done = run.verify(root, dataset, split or (), console.progress, workers or default_workers())
+        own = name if name is not None and dataset == "custom" else dataset
+        done = run.verify(root, own, split or (), console.progress, workers or default_workers())
     else:
         drawn = {"images": images, "clips": clips, "frames": frames, "size": size, "seed": seed}
         request = run.Request(
@@ -164,14 +174,23 @@ def prepare_data(
             overwrite=overwrite,
             options={"clean": clean, "splits": splits, "compat": compat, "name": name, "task": task} | drawn,
         )
-        done = run.prepare(request, console.progress, lambda prepared: _tell(console, prepared, _state(prepared)))
+        done = run.prepare(
+            request, console.progress, lambda prepared: _tell(console, prepared, _state(prepared)), console.warn
+        )
     if verify:
         for prepared in done:
             _tell(console, prepared, "as it was written")
+    if write_template:
+        from uniref.data.prepare.template import write_templates
+
+        for path in write_templates([prepared.index for prepared in done], source or ()):
+            console.say(f"{path}: a template; fill in or change its phrases, then prepare again with --overwrite")
     if preview:
         _preview(console, done, preview)
     if export is not None:
         _export(console, done, export)
+    if not verify and any(prepared.form for prepared in done):
+        _tell_training(console, done, root)
 
 
 def _state(prepared: Prepared) -> str:
@@ -184,6 +203,8 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
     manifest = prepared.index.manifest
     counts = ", ".join(f"{rows:,} {name}" for name, rows in manifest.counts.items() if rows)
     console.say(f"{manifest.name}: {state} ({counts}) in {prepared.folder}")
+    if prepared.form:
+        console.say(f"  read as {prepared.form}: {_understood(prepared)}")
     if prepared.fresh and prepared.terms:
         console.say(f"  terms: {prepared.terms}")
     for reason, count in manifest.dropped.items():
@@ -202,6 +223,7 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
             "task": manifest.task.value,
             "folder": str(prepared.folder),
             "fresh": prepared.fresh,
+            "form": prepared.form,
             "counts": manifest.counts,
             "masks": manifest.masks,
             "dropped": manifest.dropped,
@@ -209,6 +231,41 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
             "bad": list(prepared.bad),
         }
     )
+
+
+def _understood(prepared: Prepared) -> str:
+    """What came out of a user's own data, in a line."""
+    from uniref.core.tasks import Task
+
+    index = prepared.index
+    counts, categories = index.manifest.counts, index.manifest.categories
+    used = sorted(set(index.object_column("category").tolist()) & set(categories))
+    kind = "clips" if index.manifest.task.is_video else "pictures"
+    classes = f"{len(used)} {'class' if len(used) == 1 else 'classes'}" + (f" ({_few([categories[number] for number in used])})" if used else "")
+    parts = [f"{counts['media']:,} {kind}", f"{counts['objects']:,} objects", f"{counts['expressions']:,} phrases"]
+    wanted = {Task.DETECTION: "objects", Task.FSS: "classes"}.get(index.manifest.task, index.manifest.task.value)
+    return f"{', '.join(parts)}, {classes}; {counts['samples']:,} samples ({wanted})"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _tell_training(console: Console, done: list[Prepared], root: Path) -> None:
+    """The one command that trains on a user's own data."""
+    import shlex
+
+    names = {prepared.index.manifest.split: prepared.index.manifest.name for prepared in done}
+    dataset = done[0].index.manifest.dataset
+    if "train" not in names and not (root / "index" / dataset / "train").is_dir():
+        console.say(f"no training split is prepared; evaluate with: uniref eval --data {next(iter(names.values()))}")
+        return
+    other = next((split for split in ("val", "test") if (root / "index" / dataset / split).is_dir()), None)
+    evaluation = "evaluation=null" if other is None else f"evaluation.data=[{dataset}/{other}]"
+    words = ["uniref", "train", "recipes/finetune-custom.yaml", "--root", str(root)]
+    for value in (f"data.sources=[{{index: {dataset}/train}}]", evaluation):
+        words += ["--set", f"stages.finetune.{value}"]
+    console.say(f"train on it: {shlex.join([*words, '--download'])}")
 
 
 def _preview(console: Console, done: list[Prepared], count: int) -> None:

@@ -53,8 +53,9 @@ def test_custom_data_never_takes_what_other_data_sets_have(tmp_path: Path, refus
     (tmp_path / "data/media/ovis/annotations_train.json").rename(tmp_path / "data/media/ovis/train.json")
     (tmp_path / "mine").mkdir()
     line = refused("custom", tmp_path / "mine", "train")
-    assert "found no train.json or annotations/train.json or train/images or train/videos or images or videos" in line
-    assert f"in {tmp_path / 'mine'}; it is part of a folder as docs/custom-data.md describes it" in line
+    assert "holds no data in a form that is known (nothing is in it)" in line
+    assert str(tmp_path / "mine") in line
+    assert "docs/custom-data.md" in line
 
 
 def test_archives_put_into_the_media_folder_are_unpacked(tmp_path: Path) -> None:
@@ -174,7 +175,10 @@ def test_something_that_is_no_source(tmp_path: Path, refused: Refused) -> None:
 def test_what_is_there_is_prepared_and_the_rest_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Most people have no test-dev: without --split the others are made, and the command says what was missing."""
     build.davis(tmp_path / "d")
-    assert command(tmp_path / "data", "davis17", "--source", str(tmp_path / "d"), "--json") == 1
+    asked = ["--split", "test-dev", "--split", "val"]
+    assert command(tmp_path / "other", "davis17", "--source", str(tmp_path / "d"), "--json", *asked) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 1  # val is made all the same
+    assert command(tmp_path / "data", "davis17", "--source", str(tmp_path / "d"), "--json") == 0
     out, err = capsys.readouterr()
     assert [json.loads(line)["split"] for line in out.splitlines()] == ["train", "val"]
     assert "davis17/test-dev: found no ImageSets/2017/test-dev.txt" in err

@@ -229,7 +229,7 @@ def test_export_keeps_a_category_0(tmp_path: Path, prepare: Prepare) -> None:
     things = [build.instance(n, 0, n, [build.SQUARE]) for n in (0, 1)]
     names = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
     build.write_json(tmp_path / "my/train.json", {"images": [image], "annotations": things, "categories": names})
-    prepare("custom", tmp_path / "my", "train", "--export", str(tmp_path / "out.json"))
+    prepare("custom", tmp_path / "my", "train", "--task", "detection", "--export", str(tmp_path / "out.json"))
     read = COCO(str(tmp_path / "out.json"))
     assert [thing["category_id"] for thing in read.loadAnns(read.getAnnIds(0))] == [0, 1]
 

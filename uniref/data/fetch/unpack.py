@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import json
 import lzma
@@ -74,6 +75,18 @@ def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progres
     """
     archive, target = Path(archive), Path(target)
     try:
+        return _unpack_locked(archive, target, limits, progress)
+    finally:
+        # of a failure, neither the lock nor empty folders stay behind
+        if not _mark(archive, target):
+            with contextlib.suppress(OSError):
+                (target / _STAMPS / f"{archive.name}.lock").unlink(missing_ok=True)
+                (target / _STAMPS).rmdir()
+                target.rmdir()
+
+
+def _unpack_locked(archive: Path, target: Path, limits: Limits | None, progress: Progress | None) -> Path:
+    try:
         archive.stat()
         stamps = target / _STAMPS
         stamps.mkdir(parents=True, exist_ok=True)
@@ -132,7 +145,11 @@ def _unpack_once(archive: Path, target: Path, limits: Limits, progress: Progress
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        _extract(archive, work, limits, progress)
+        try:
+            _extract(archive, work, limits, progress)
+        except BaseException:
+            stamp.unlink(missing_ok=True)  # nothing of it is there yet
+            raise
         _move_in(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from uniref.data.prepare.formats.places import Tree, scan
 from uniref.data.prepare.formats.recognise import Found, recognise
 from uniref.data.prepare.job import FilesMissing, Job
-from uniref.data.prepare.published import Published
+from uniref.data.prepare.published import Published, packed
 
 _SHOWN = 8  # names of what was found, for a message
 
 
 def splits_of(files: Published, root: Path) -> list[str]:
-    """The splits that a user's files have; only `train` where no format is recognised.
+    """The splits that a user's files have; none where no format is recognised.
 
     Raises:
         UniRefError: A file cannot be read.
     """
     found, _ = _recognise(files.bases, files.named, root)
-    return list(found.splits) if found is not None else ["train"]
+    return list(found.splits) if found is not None else []
 
 
 def prepare(job: Job) -> None:
@@ -30,6 +31,10 @@ def prepare(job: Job) -> None:
         UniRefError: No format is recognised, and the message says what was found; or as the format's reader.
     """
     found, trees = _recognise(job.bases, job.named, job.root)
+    media = job.root / "media"
+    if not job.unpacked:  # what is missing may be in archives
+        outside = [not tree.base.is_relative_to(media) and bool(packed(tree.base)) for tree in trees]
+        trees = [replace(tree, packed=left) for tree, left in zip(trees, outside, strict=True)]
     where = ", ".join(str(tree.base) for tree in trees)
     if found is None:
         raise FilesMissing(

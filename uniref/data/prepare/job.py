@@ -71,6 +71,8 @@ class Job:
     notes: list[str] = field(default_factory=list)
     wanted: str = ""
     """What makes a sample, for the message that there is none."""
+    unpacked: bool = False
+    """Whether archives in the folders of the sources have been unpacked, or there are none."""
     form: str = ""
     """What the user's files were recognised as."""
     bad_records: list[str] = field(default_factory=list)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,8 +20,10 @@ from uniref.data.fetch.download import discard
 from uniref.data.fetch.unpack import DamagedArchiveError, holds, is_archive, is_being_unpacked, is_unpacked
 from uniref.data.index import Source
 from uniref.data.prepare.entry import DataSet, Remote
+from uniref.data.prepare.split_names import split_of
 
 _ANNOTATIONS = (".json", ".p", ".txt", ".csv", ".xml")
+_DEEPEST = 4  # folders inside folders where archives are looked for
 _HASHED = (
     1 << 30
 )  # archives up to this size are hashed for the manifest; larger ones only where a checksum is published
@@ -77,6 +81,68 @@ def locate(
     return found
 
 
+def unpack_archives(found: Published, entry: DataSet, root: Path, splits: Sequence[str], progress: Progress) -> bool:
+    """Unpack the archives that lie in the folders that were named, or some folders below.
+
+    Those that the data set is known to need come alone where there are any: a folder of downloads holds others too. Of
+    archives that are called after splits, only those of `splits` are unpacked where there are such.
+
+    Args:
+        found: Where its files are; gets what is unpacked.
+        entry: The data set.
+        root: Folder of all indices and media.
+        splits: What is wanted; empty: everything.
+        progress: Shows how far it is.
+
+    Returns:
+        Whether there were any.
+
+    Raises:
+        UniRefError: One is damaged or hostile, or the disk refuses.
+    """
+    media = root / "media" / entry.group
+    archives = [(base, x) for base in found.bases if not base.is_relative_to(root / "media") for x in packed(base)]
+    names = {remote.name.lower() for remote in entry.remotes}
+    told = re.findall(r"[\w.+-]+", entry.files.lower())
+    known = [(base, x) for base, x in archives if x.name.lower() in names or x.name.lower() in told]
+    for base, archive in _of_splits(known or archives, splits):
+        inside = archive.parent.relative_to(base)  # train/patch0.tar.gz and val/patch0.tar.gz stay apart
+        _open(found, entry, archive, media / inside, progress)
+    if media.is_dir() and media not in found.bases:
+        found.bases.append(media)
+    return bool(archives)
+
+
+def packed(base: Path) -> list[Path]:
+    """Archives in a folder and below, without those that lie beside a folder of their name: they were unpacked."""
+    found = []
+    for place, inside, names in os.walk(base):
+        if len(Path(place).relative_to(base).parts) >= _DEEPEST:
+            inside.clear()
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        there = {name.lower() for name in inside}
+        for name in sorted(names):
+            if is_archive(Path(name)) and not name.startswith(".") and name.lower().partition(".")[0] not in there:
+                found.append(Path(place) / name)
+    return found
+
+
+def _of_splits(archives: Sequence[tuple[Path, Path]], splits: Sequence[str]) -> list[tuple[Path, Path]]:
+    """Archives without those of other splits, where every wanted split has one."""
+    called = {path: split_of(Path(path.name)) for _, path in archives}
+    if not splits or not set(splits) <= set(called.values()):
+        return list(archives)
+    return [(base, path) for base, path in archives if called[path] in (None, *splits)]
+
+
+def listing(folder: Path) -> list[str]:
+    """Names of what lies in a folder, folders with a slash; nothing where it is none."""
+    if not folder.is_dir():
+        return []
+    entries = sorted(x for x in folder.iterdir() if not x.name.startswith("."))
+    return [f"{x.name}/" if x.is_dir() else x.name for x in entries]
+
+
 def _open(found: Published, entry: DataSet, source: Path, media: Path, progress: Progress) -> None:
     """Add the folder that a source gives: itself, what is in the archive, where the file lies."""
     if source.is_dir():
@@ -89,7 +155,8 @@ def _open(found: Published, entry: DataSet, source: Path, media: Path, progress:
             if not holds(source, target):
                 shutil.rmtree(target, ignore_errors=True)
         _unpack(found, source, target, remote, progress)
-        found.bases.append(target)
+        if target not in found.bases:
+            found.bases.append(target)
     elif source.suffix.lower() in _ANNOTATIONS:
         found.bases.append(source.parent)
         found.named.append(source)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from uniref.data.prepare.catalog import CATALOG, other_folders
 from uniref.data.prepare.check import check_media, count_problems, leaks
 from uniref.data.prepare.entry import DataSet
 from uniref.data.prepare.job import FilesMissing, Job
-from uniref.data.prepare.published import Published, locate
+from uniref.data.prepare.published import Published, listing, locate, unpack_archives
 
+_SHOWN = 8  # names of what was found, in a message
 SKIPPED = "skipped.txt"
 """File beside an index's tables that lists the bad records that were left out."""
 
@@ -61,6 +63,8 @@ class Prepared:
     terms: str = ""
     """Under which the data may be used."""
     notes: Sequence[str] = ()
+    form: str = ""
+    """What a user's own files were recognised as; only where they were read now."""
 
 
 def find_data_set(name: str) -> DataSet:
@@ -76,14 +80,21 @@ def index_folder(root: Path, dataset: str, split: str) -> Path:
 
 
 def prepare(
-    request: Request, progress: Progress, tell: Callable[[Prepared], None] = lambda prepared: None
+    request: Request,
+    progress: Progress,
+    tell: Callable[[Prepared], None] = lambda prepared: None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> list[Prepared]:
     """Make the index of every wanted split; finished ones are kept.
+
+    Splits that were asked for must all be there. Without such a choice those that are there are made, and it is an
+    error only if there is none. A failure leaves no folders and no locks that were not there before.
 
     Args:
         request: What is wanted.
         progress: Shows how far it is.
         tell: Called with every split as soon as it is done, even if a later one fails.
+        warn: Called with a line about every split that is not there and was not asked for.
 
     Raises:
         UsageError: An unknown data set, split or option.
@@ -98,22 +109,53 @@ def prepare(
     if entry.module == "custom":
         entry = replace(entry, name=name, group=f"custom/{name}")  # each has a media folder of its own
     done: list[Prepared] = []
-    missing: FilesMissing | None = None
-    with exclusive(Path(request.root) / "index" / name, "prepared"):
+    missing: list[FilesMissing] = []
+    with _nothing_left_behind(entry, Path(request.root)), exclusive(Path(request.root) / "index" / name, "prepared"):
         files = _Files(entry, request, progress)
         for split in _splits(entry, request, files):
             try:
-                prepared = _finished(request, entry, split) or _prepare_split(entry, request, split, files(), progress)
+                prepared = _finished(request, entry, split) or _found_or_unpacked(
+                    entry, request, split, files, progress
+                )
             except FilesMissing as error:
-                if request.splits:
-                    raise
-                missing = missing or error  # the others may be there: people fetch what they need
+                missing.append(error)  # the others may be there: people fetch what they need
                 continue
             done.append(prepared)
             tell(prepared)
-    if missing is not None:
-        raise missing
+        if missing and (request.splits or not done):
+            raise missing[0]
+    for each in missing:
+        warn(f"{each}; the other splits were prepared")
     return done
+
+
+@contextlib.contextmanager
+def _nothing_left_behind(entry: DataSet, root: Path) -> Iterator[None]:
+    """Around a run: folders that it made and that are empty afterwards are removed."""
+    index, media = root / "index", root / "media"
+    group = media / entry.group if entry.group else media
+    folders = [index / entry.name, index, group, *(x for x in group.parents if x.is_relative_to(media)), media, root]
+    made = [folder for folder in dict.fromkeys(folders) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                folder.rmdir()
+
+
+def _found_or_unpacked(entry: DataSet, request: Request, split: str, files: _Files, progress: Progress) -> Prepared:
+    """Prepare a split; where its files are missing, those of archives in the folders that were named.
+
+    Raises:
+        FilesMissing: They are in none of them; says what was found.
+    """
+    while True:
+        try:
+            return _prepare_split(entry, request, split, files(), progress, files.unpacked)
+        except FilesMissing as error:
+            if not files.unpack_more():
+                raise FilesMissing(f"{error}{files.contents()}") from None
 
 
 class _Files:
@@ -122,6 +164,7 @@ class _Files:
     def __init__(self, entry: DataSet, request: Request, progress: Progress) -> None:
         self._entry, self._request, self._progress = entry, request, progress
         self._found: Published | None = None
+        self._unpacked = False
 
     def __call__(self) -> Published:
         if not self._entry.group:
@@ -131,6 +174,31 @@ class _Files:
             splits = r.splits or self._entry.default_splits or tuple(self._entry.splits)
             self._found = locate(self._entry, Path(r.root), r.sources, splits, r.download, self._progress)
         return self._found
+
+    def unpack_more(self) -> bool:
+        """Unpack the archives that lie in the folders that were named. Whether there were any, and only once.
+
+        Raises:
+            UniRefError: One is damaged or hostile.
+        """
+        if self._found is None or self._unpacked:
+            return False
+        self._unpacked = True
+        r = self._request
+        return unpack_archives(self._found, self._entry, Path(r.root), r.splits, self._progress)
+
+    @property
+    def unpacked(self) -> bool:
+        """Whether `unpack_more` was tried."""
+        return self._unpacked
+
+    def contents(self) -> str:
+        """What lies in the folders that were named, for a message that something else was not found."""
+        names = [name for source in self._request.sources for name in listing(Path(source))]
+        if not names or self._entry.module == "custom":
+            return ""
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f"; there are {', '.join(names[:_SHOWN])}{more}"
 
 
 def _check_splits(entry: DataSet, request: Request) -> None:
@@ -144,7 +212,12 @@ def _splits(entry: DataSet, request: Request, files: _Files) -> Sequence[str]:
         from uniref.data.prepare.custom import splits_of
 
         made = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
-        return made if made and not request.sources else splits_of(files(), Path(request.root))
+        if made and not request.sources:
+            return made
+        found = splits_of(files(), Path(request.root))
+        if not found and files.unpack_more():
+            found = splits_of(files(), Path(request.root))
+        return found or ["train"]
     return list(dict.fromkeys(request.splits)) or entry.default_splits or tuple(entry.splits)
 
 
@@ -186,7 +259,9 @@ def _finished(request: Request, entry: DataSet, split: str) -> Prepared | None:
     return Prepared(folder, index, fresh=False, notes=(*index.manifest.notes, *_differences(index, entry, split)))
 
 
-def _prepare_split(entry: DataSet, request: Request, split: str, files: Published, progress: Progress) -> Prepared:
+def _prepare_split(
+    entry: DataSet, request: Request, split: str, files: Published, progress: Progress, unpacked: bool
+) -> Prepared:
     folder = index_folder(request.root, entry.name, split)
     staged = folder.with_name(f".{split}.new")  # as deep as the final name: relative paths stay right
     job = Job(
@@ -204,6 +279,7 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
         elsewhere=other_folders(request.dataset),
         sources=list(files.sources),
         notes=list(files.notes),
+        unpacked=unpacked,
     )
     try:
         _convert(entry, job)
@@ -226,7 +302,9 @@ def _prepare_split(entry: DataSet, request: Request, split: str, files: Publishe
     index = Index.open(folder)
     terms = f"{entry.licence} ({entry.page})" if entry.page.startswith("http") else ""
     notes += leaks(index, job.root)
-    return Prepared(folder, index, fresh=True, bad=tuple(job.bad_records), notes=tuple(notes), terms=terms)
+    return Prepared(
+        folder, index, fresh=True, bad=tuple(job.bad_records), notes=tuple(notes), terms=terms, form=job.form
+    )
 
 
 def _convert(entry: DataSet, job: Job) -> None:

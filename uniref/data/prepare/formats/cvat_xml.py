@@ -18,10 +18,11 @@ from uniref.data.prepare.clip_file import clip_file_size, is_clip_file
 from uniref.data.prepare.clips import Clip, ClipFiles
 from uniref.data.prepare.formats.clip_writing import write_clips
 from uniref.data.prepare.formats.labelme import ellipse, joined, pasted
-from uniref.data.prepare.formats.places import Pictures, Tree, common_folder, is_picture_name, split_of
+from uniref.data.prepare.formats.places import Pictures, Tree, common_folder, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, region_of, region_of_mask, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.labels import Region
+from uniref.data.prepare.split_names import split_of
 
 _HEAD = 4096  # bytes in which the outermost element begins
 _NO_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")

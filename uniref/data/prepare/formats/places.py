@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,17 +11,12 @@ from urllib.parse import unquote
 
 from uniref.core.errors import UniRefError
 from uniref.data.prepare.clip_file import is_clip_file
-from uniref.data.prepare.job import BadRecord
+from uniref.data.prepare.job import BadRecord, FilesMissing
+from uniref.data.prepare.split_names import split_of
 from uniref.media.image import EXTENSIONS
 
 _DEEPEST = 10  # folders inside folders
 _MOST_FILES = 5_000_000
-_SPLITS = {
-    "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
-_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
 
 
 @dataclass(frozen=True)
@@ -32,6 +26,8 @@ class Tree:
     base: Path
     folders: Mapping[str, Sequence[str]]
     """Names of the files, sorted, by folder (relative to `base`, with `/`; `""` is `base`)."""
+    packed: bool = False
+    """Whether archives lie in it that nobody has unpacked yet."""
 
     def files(self, *suffixes: str) -> Iterator[Path]:
         """Files with these endings (lower case), folder by folder."""
@@ -94,24 +90,6 @@ def scan(base: Path, leave_out: Path | None = None) -> Tree:
     return Tree(base, folders)
 
 
-def split_of(path: Path | str, base: Path | None = None) -> str | None:
-    """The split that a path speaks of: `train2017/a.json`, `instances_val.json`, `valid/x`; None where it does not.
-
-    Args:
-        path: A file or folder.
-        base: Only what comes below this folder counts.
-    """
-    path = Path(path)
-    if base is not None:
-        path = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
-    for part in reversed(path.parts):
-        stem = part.rpartition(".")[0] or part
-        found = {_WORDS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _WORDS}
-        if len(found) == 1:
-            return found.pop()
-    return None
-
-
 class Pictures:
     """Finds the files that annotations speak of, whatever folder they were in on the machine of who wrote them."""
 
@@ -122,6 +100,7 @@ class Pictures:
                 for name in names:
                     if is_picture_name(name) or (clips and is_clip_file(name)):
                         self._places.setdefault(name.lower(), []).append(tree.base / folder / name)
+        self._packed = any(tree.packed for tree in trees)
         self._where = ", ".join(str(tree.base) for tree in trees)
 
     @property
@@ -138,11 +117,14 @@ class Pictures:
 
         Raises:
             BadRecord: None, or several that fit as well.
+            FilesMissing: None, but it may be in an archive.
         """
         if not isinstance(name, str) or not name.strip():
             raise BadRecord(f"its file name is {name!r:.80}")
         parts = [part.lower() for part in PureWindowsPath(name.strip()).parts]  # takes / and \ alike
         found = list(dict.fromkeys(self._places.get(parts[-1], ()) or self._places.get(unquote(parts[-1]), ())))
+        if not found and self._packed:
+            raise FilesMissing(f"{near}: a picture, {name[:200]}, is not there (looked for in {self._where})")
         if not found:
             raise BadRecord(f"its picture {name[:200]} is not there (looked for in {self._where})")
         ranks = [(_shared(path, parts), _nearness(path, near)) for path in found]

@@ -49,11 +49,7 @@ class _Read:
 
 def find(tree: Tree) -> list[Path]:
     """Folders that hold `images` or `videos`, and `masks`."""
-    return [
-        base
-        for base in find_without_masks(tree)
-        if (base / "masks").is_dir() or (base / "phrases.csv").exists() or (base / "classes.csv").exists()
-    ]
+    return [base for base in find_without_masks(tree) if (base / "masks").is_dir()]
 
 
 def find_without_masks(tree: Tree) -> list[Path]:
@@ -161,7 +157,7 @@ def _read_picture(item: _Item) -> _Read:
         return _Read(problem=f"its mask {item.mask.name}: {str(error).removeprefix(f'{item.mask}: ')}")
     ids = labels.ids
     if ids.shape != size:
-        return _Read(problem=f"is {size[1]} x {size[0]}, its mask {item.mask.name} {ids.shape[1]} x {ids.shape[0]}")
+        return _Read(problem=f"is {size[1]} x {size[0]}, its mask {ids.shape[1]} x {ids.shape[0]} ({item.mask.name})")
     if not labels.white and np.isin(ids, (0, VOID)).all():
         ids = (ids == VOID).astype(np.uint8)  # a black-and-white mask is one object
     told = Labels(np.zeros((0, 0), np.uint8), labels.white, labels.colours, labels.note)

@@ -21,8 +21,9 @@ from uniref.data.prepare.formats import (
     yolo,
     youtube_vis,
 )
-from uniref.data.prepare.formats.places import Tree, split_of
+from uniref.data.prepare.formats.places import Tree
 from uniref.data.prepare.job import Job
+from uniref.data.prepare.split_names import split_of
 
 _DOCUMENTED = ("train", "val", "test", "annotations")
 _SAMPLE = 3  # files of a folder that are looked into before all of them are taken for the same

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.reading import read_text
-from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name, split_of
+from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.labels import VOID, regions
+from uniref.data.prepare.split_names import split_of
 from uniref.media.image import Labels, read_labels
 from uniref.media.palette import PALETTE
 

@@ -17,10 +17,11 @@ from uniref.core.json_files import outline
 from uniref.data.prepare.clips import Clip, ClipFiles, read_clip
 from uniref.data.prepare.formats import plain
 from uniref.data.prepare.formats.clip_writing import write_clips
-from uniref.data.prepare.formats.places import Tree, is_picture_name, split_of
+from uniref.data.prepare.formats.places import Tree, is_picture_name
 from uniref.data.prepare.job import Job
 from uniref.data.prepare.labels import Region
 from uniref.data.prepare.meta import read_videos
+from uniref.data.prepare.split_names import split_of
 
 _FRAMES, _MASKS = "JPEGImages", "Annotations"
 _RESOLUTIONS = ("480p", "Full-Resolution", "1080p", "720p")

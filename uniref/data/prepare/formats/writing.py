@@ -19,7 +19,7 @@ from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.custom_task import choose_task
 from uniref.data.prepare.formats.places import Pictures, Tree, common_folder
 from uniref.data.prepare.formats.tables import Table, file_key, read_table
-from uniref.data.prepare.job import Job
+from uniref.data.prepare.job import FilesMissing, Job
 from uniref.data.prepare.labels import Region
 from uniref.media.image import colour_name
 
@@ -159,7 +159,7 @@ def write_pictures(job: Job, pictures: Sequence[Picture], what: Material) -> Non
     root = common_folder([picture.path for picture in pictures], what.base) if pictures else what.base
     by_class = task is Task.RIS and not said and not phrases
     if by_class and any(x.name for picture in pictures for x in picture.things):
-        job.notes.append("there are no phrases: class names are used (the cat); phrases.csv gives others")
+        job.form += "; class names serve as phrases"
     with job.writer({ROOT: root}, task, {number: name for name, number in numbers.items()}) as writer:
         for picture in pictures:
             rows = _add_picture(writer, picture, root, numbers)
@@ -311,6 +311,8 @@ def read_all(job: Job, files: Sequence[Any], read: Callable[[Any], Any], unit: s
         try:
             with job.record(where):
                 found.append(read(file))
+        except FilesMissing:
+            raise
         except UniRefError as problem:
             if "--skip-bad" in str(problem):
                 raise

@@ -19,9 +19,10 @@ import yaml
 
 from uniref.core.errors import UniRefError
 from uniref.core.reading import first_line, read_text
-from uniref.data.prepare.formats.places import Tree, is_picture_name, split_of
+from uniref.data.prepare.formats.places import Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, region_of, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.split_names import split_of
 
 _LARGEST = 1 << 26  # bytes of a text file
 _BOX = (5, 6)  # values of a line that is a box: class, centre, size, perhaps a score

@@ -1,0 +1,31 @@
+"""The split that a path speaks of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_SPLITS = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
+
+
+def split_of(path: Path | str, base: Path | None = None) -> str | None:
+    """The split that a path speaks of: `train2017/a.json`, `instances_val.json`, `valid/x`; None where it does not.
+
+    Args:
+        path: A file or folder.
+        base: Only what comes below this folder counts.
+    """
+    path = Path(path)
+    if base is not None:
+        path = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
+    for part in reversed(path.parts):
+        stem = part.rpartition(".")[0] or part
+        found = {_WORDS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _WORDS}
+        if len(found) == 1:
+            return found.pop()
+    return None
