@@ -241,7 +241,9 @@ def _understood(prepared: Prepared) -> str:
     counts, categories = index.manifest.counts, index.manifest.categories
     used = sorted(set(index.object_column("category").tolist()) & set(categories))
     kind = "clips" if index.manifest.task.is_video else "pictures"
-    classes = f"{len(used)} {'class' if len(used) == 1 else 'classes'}" + (f" ({_few([categories[number] for number in used])})" if used else "")
+    classes = f"{len(used)} {'class' if len(used) == 1 else 'classes'}" + (
+        f" ({_few([categories[number] for number in used])})" if used else ""
+    )
     parts = [f"{counts['media']:,} {kind}", f"{counts['objects']:,} objects", f"{counts['expressions']:,} phrases"]
     wanted = {Task.DETECTION: "objects", Task.FSS: "classes"}.get(index.manifest.task, index.manifest.task.value)
     return f"{', '.join(parts)}, {classes}; {counts['samples']:,} samples ({wanted})"

@@ -22,7 +22,7 @@ from uniref.data.prepare.clips import ClipFiles
 from uniref.data.prepare.formats.clip_writing import write_clips
 from uniref.data.prepare.formats.places import Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Colours, Material, Picture, Thing, write_pictures
-from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.job import BadRecord, FilesMissing, Job, image_size
 from uniref.data.prepare.labels import VOID, Region, regions
 from uniref.media.image import EXTENSIONS, Labels, read_labels
 
@@ -101,6 +101,11 @@ def prepare_pictures(job: Job, base: Path, folder: Path, mask_folder: Path) -> N
     names = [path.relative_to(folder).with_suffix("") for path in pictures]
     if len(set(names)) < len(names):
         raise UniRefError(f"{folder}: holds two pictures of one name (they would share a mask)")
+    if not mask_folder.is_dir():
+        raise FilesMissing(
+            f"{folder}: holds {len(pictures)} pictures, but {mask_folder} is not there, and no annotations in a form "
+            "that is known (docs/custom-data.md lists them)"
+        )
     masks = find_masks(folder, mask_folder, list(job.first(pictures)))
     items = [_Item(path, mask) for path, mask in masks.items()]
     colours = Colours()

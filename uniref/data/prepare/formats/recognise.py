@@ -85,7 +85,8 @@ def recognise(trees: Sequence[Tree], named: Sequence[Path]) -> Found | None:
 def _candidates(trees: Sequence[Tree]) -> Iterator[Found | None]:
     """What the folders may be, the surest first."""
     yield _in_trees("references", trees, references.find)
-    kinds = _json_kinds([path for tree in trees for path in tree.files(".json")])
+    files = {path.resolve(): path for tree in trees for path in tree.files(".json")}  # one tree may lie in another
+    kinds = _json_kinds(list(files.values()))
     usual = {kind: [path for path in paths if path.stem in _DOCUMENTED] for kind, paths in kinds.items()}
     for kind in ("coco", "youtube_vis"):
         yield _of_files(kind, usual.get(kind, ()), trees)

@@ -19,7 +19,7 @@ import yaml
 
 from uniref.core.errors import UniRefError
 from uniref.core.reading import first_line, read_text
-from uniref.data.prepare.formats.places import Tree, is_picture_name
+from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, region_of, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.split_names import split_of
@@ -182,7 +182,7 @@ def _listed(job: Job, path: Path, config: Mapping[str, Any], trees: Sequence[Tre
         if place.is_dir():
             found |= dict.fromkeys(sorted(x for x in everything if x.is_relative_to(place)))
         else:
-            found |= dict.fromkeys(_from_list(job, place, everything))
+            found |= dict.fromkeys(_from_list(job, place, Pictures(trees)))
     return [_Item(each, _label_of(each)) for each in found]
 
 
@@ -215,10 +215,13 @@ def _place(path: Path, root: object, entry: str, trees: Sequence[Tree]) -> Path:
     raise UniRefError(f"{path}: its folder {entry!r:.200} is not there")
 
 
-def _from_list(job: Job, path: Path, everything: set[Path]) -> list[Path]:
-    """Pictures that a text file lists."""
-    names = {PurePosixPath(line.replace("\\", "/")).name for line in job.read_lines(path)}
-    return sorted(x for x in everything if x.name in names)
+def _from_list(job: Job, path: Path, pictures: Pictures) -> list[Path]:
+    """Pictures that a text file lists, one a line."""
+    found = []
+    for number, line in enumerate(job.read_lines(path), start=1):
+        with job.record(f"{path}: line {number}"):
+            found.append(pictures.find(line, path))
+    return found
 
 
 def _beside(paths: Sequence[Path], trees: Sequence[Tree]) -> list[_Item]:
