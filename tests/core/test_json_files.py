@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.json_files import MAX_DEPTH, _Guard, parse_json, read_json, read_json_lines, stream_json
+from uniref.core.json_files import MAX_DEPTH, _Guard, outline, parse_json, read_json, read_json_lines, stream_json
 
 
 def _stream(path: Path) -> Any:
@@ -100,3 +100,16 @@ def test_half_a_surrogate_pair_is_no_character() -> None:
     assert parse_json('"\\ud83d\\ude00"', "x") == "\N{GRINNING FACE}"
     with pytest.raises(UniRefError, match="half a surrogate pair"):
         parse_json('{"text": "\\ud83d"}', "x")
+
+
+def test_the_outline_of_a_file(tmp_path: Path) -> None:
+    def keys(text: str) -> tuple[str, ...]:
+        (tmp_path / "a.json").write_text(text)
+        return outline(tmp_path / "a.json")
+
+    assert keys('\ufeff{"a": {"x": [1]}, "b\\"{": ["y", {"z": 2}], "c": 3}') == ("a", 'b\\"{', "c")
+    assert keys('[{"id": 1, "data": {"image": "[{"}}, {"other": 2}]') == ("[]", "id", "data")
+    assert keys('{"images": [{"id": 1}, {"id"') == ("images",)
+    assert keys("") == keys("]]]}{") == keys("no") == ()
+    with pytest.raises(UniRefError, match="no such file"):
+        outline(tmp_path / "none.json")

@@ -261,6 +261,40 @@ def _own(folder: Path) -> None:
     (folder / "phrases.csv").write_text("file,object,phrase\ncat,1,the grey cat\ncat,1,it\n")
 
 
+def _own_classes(folder: Path) -> None:
+    _own(folder)
+    (folder / "phrases.csv").unlink()
+    (folder / "classes.csv").write_bytes("\ufefffile;object;class\ncat;1;cat\n".encode("utf-16-le"))
+
+
+def _own_soft(folder: Path) -> None:
+    _own(folder)
+    values = np.zeros((build.H, build.W), np.uint8)
+    values[2:14, 3:20], values[4:12, 5:18] = 128, 255
+    Image.fromarray(np.dstack([values] * 3)).save(folder / "masks/cat.png")
+
+
+def _formats(name: str) -> Callable[[Path], None]:
+    """A miniature of a labelling tool's format."""
+
+    def make(folder: Path) -> None:
+        from tests.data.prepare import test_formats as formats
+
+        special: dict[str, Callable[[], Any]] = {
+            "coco_export": lambda: (formats.pictures(folder / "images"), formats.coco(folder / "x.json", runs=True)),
+            "yolo_export": lambda: formats.yolo(folder, "ultralytics"),
+            "voc_export": lambda: formats.voc(folder, colours=True),
+            "vos_export": lambda: formats.vos(folder, "youtube"),
+            "cvat_frames": lambda: (
+                formats.cvat_video(folder),
+                [build.picture(folder / f"images/{t}.png") for t in range(3)],
+            ),
+        }
+        special[name]() if name in special else getattr(formats, name)(folder)
+
+    return make
+
+
 class _Boxes:
     """A benchmark of detection with one picture, as far as reading of predictions goes."""
 
@@ -359,6 +393,25 @@ READERS = (
     Reader("mevis masks", build.mevis, "train/mask_dict.json", _prepared("mevis", "train"), tree=True),
     Reader("custom phrases", _own, "phrases.csv", _prepared("custom", "train")),
     Reader("custom mask", _own, "masks/cat.png", _prepared("custom", "train")),
+    Reader("custom classes", _own_classes, "classes.csv", _prepared("custom", "train")),
+    Reader("custom soft mask", _own_soft, "masks/cat.png", _prepared("custom", "train")),
+    Reader("custom coco", _formats("coco_export"), "x.json", _prepared("custom", "train"), tree=True),
+    Reader("custom yolo", _formats("yolo_export"), "labels/train/a.txt", _prepared("custom", "train")),
+    Reader("custom yolo yaml", _formats("yolo_export"), "data.yaml", _prepared("custom", "train")),
+    Reader("custom labelme", _formats("labelme"), "a.json", _prepared("custom", "train"), tree=True),
+    Reader("custom cvat images", _formats("cvat_images"), "annotations.xml", _prepared("custom", "train")),
+    Reader("custom cvat video", _formats("cvat_frames"), "annotations.xml", _prepared("custom", "train")),
+    Reader("custom voc labelmap", _formats("voc_export"), "labelmap.txt", _prepared("custom", "train")),
+    Reader("custom voc mask", _formats("voc_export"), "SegmentationClass/a.png", _prepared("custom", "train")),
+    Reader("custom vos meta", _formats("vos_export"), "meta.json", _prepared("custom", "train"), tree=True),
+    Reader(
+        "custom label studio",
+        _formats("label_studio"),
+        "project-3-at-2024.json",
+        _prepared("custom", "train"),
+        tree=True,
+    ),
+    Reader("custom refs", _formats("references"), "rrsisd/refs(unc).p", _prepared("custom", "train")),
     Reader("custom picture", _own, "images/cat.jpg", _prepared("custom", "train")),
     Reader(
         "coco results",

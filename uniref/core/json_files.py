@@ -21,6 +21,7 @@ _RECORD_DEPTH = 2  # entries of a section are inside the object and the list
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _REST_OF_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}:]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -100,10 +101,10 @@ def stream_json(path: Path, section: str) -> Iterator[Any]:
             raise UniRefError(f"{path}: is not valid JSON ({reason})") from None
 
 
-def outline(path: Path, most: int = 1 << 20) -> tuple[str, ...]:
+def outline(path: Path, most: int = 1 << 18) -> tuple[str, ...]:
     """The outermost keys of a JSON file, as far as they are among its first bytes; what a file is can be told by them.
 
-    Of a list, the keys of its first entry, after `[]`. A file that is no JSON has none.
+    Of a list, the keys of its first entry, after `[]`. Nothing is parsed: a file that is no JSON has any keys or none.
 
     Args:
         path: A file of any size.
@@ -112,20 +113,25 @@ def outline(path: Path, most: int = 1 << 20) -> tuple[str, ...]:
     Raises:
         UniRefError: Cannot be read.
     """
-    import ijson
-
-    found: list[str] = []
     with reading(path), path.open("rb") as file:
-        try:
-            for prefix, event, value in ijson.parse(_Guarded(file, most), buf_size=_BLOCK):
-                if event == "start_array" and not prefix:
-                    found.append("[]")
-                elif event == "map_key" and prefix == ("item" if found[:1] == ["[]"] else ""):
-                    found.append(value)
-                elif event == "end_map" and prefix == "item" and found[:1] == ["[]"]:
-                    break
-        except (ijson.JSONError, ValueError):
-            pass  # cut where enough was seen, or no JSON
+        text = file.read(most).decode("utf-8-sig", "replace")
+    found: list[str] = []
+    depth, wanted, string = 0, 1, ""
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        if word[0] == '"':
+            string = word[1:-1]
+        elif word == ":" and depth == wanted:
+            found.append(string)
+        elif word in "[{":
+            depth += 1
+            if depth == 1 and word == "[":
+                found.append("[]")
+                wanted = 2
+        elif word in "]}":
+            depth -= 1
+            if depth == wanted - 1 and found[:1] == ["[]"]:
+                break  # the first entry is over
     return tuple(found)
 
 
@@ -180,15 +186,12 @@ class _Guard:
 class _Guarded:
     """A file for ijson whose content is looked at on the way."""
 
-    def __init__(self, file: IO[bytes], most: int | None = None) -> None:
-        self._file, self._guard, self._left = file, _Guard(), most
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._guard = file, _Guard()
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes. Raises ValueError where a bound is passed."""
-        if self._left is not None:
-            size = min(size if size >= 0 else self._left, self._left)
         block = self._file.read(size)
-        self._left = None if self._left is None else self._left - len(block)
         self._guard.feed(block)
         self._guard.check_record()
         return block

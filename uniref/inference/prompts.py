@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import is_folder
 from uniref.inference.video import MAX_ID
-from uniref.media.image import read_image, read_mask
+from uniref.media.image import colour_name, read_image, read_labels
 from uniref.media.source import Selection, Source, frame_files
 
 _LONGEST_TEXT = 10_000  # characters; the text encoder reads 77 word pieces
@@ -56,6 +56,8 @@ class Objects:
     support: list[tuple[UInt8Image, npt.NDArray[np.bool_]]] = field(default_factory=list)
     """Support images with their masks."""
     support_id: int | None = None
+    notes: tuple[str, ...] = ()
+    """What was guessed about masks, a line each."""
 
     @property
     def ids(self) -> list[int]:
@@ -97,9 +99,9 @@ def resolve(prompt: Prompt, source: Source, selection: Selection) -> Objects:
     table = _read_masks(prompt.mask, source, selection)
     taken = {number for _, number in table.files}
     texts = _number_texts(prompt.text, taken)
-    support = [_read_support(pair) for pair in prompt.support]
+    support = [_read_support(pair, table) for pair in prompt.support]
     support_id = _free_ids(taken | set(texts), 1)[0] if support else None
-    return Objects(texts, table.masks, table.files, support, support_id)
+    return Objects(texts, table.masks, table.files, support, support_id, tuple(table.notes()))
 
 
 def _number_texts(texts: Sequence[str], taken: set[int]) -> dict[int, str]:
@@ -137,11 +139,11 @@ def _free_ids(taken: set[int], count: int) -> list[int]:
     return free[:count]
 
 
-def _read_support(pair: str) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
+def _read_support(pair: str, table: _MaskTable) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
     image_name, separator, mask_name = pair.partition("=")
     if not separator or not image_name or not mask_name:
         raise UsageError(f"--support {pair!r}: use IMAGE=MASK")
-    image, mask = read_image(Path(image_name)), read_mask(Path(mask_name)) > 0
+    image, mask = read_image(Path(image_name)), table.read(Path(mask_name)) > 0
     _check_size(Path(mask_name), mask, (image.shape[0], image.shape[1]), image_name)
     if not mask.any():
         raise MediaError(f"{mask_name}: marks no pixel; a support mask shows the object")
@@ -154,9 +156,34 @@ class _MaskTable:
     def __init__(self) -> None:
         self.masks: dict[int, dict[int, npt.NDArray[np.bool_]]] = {}
         self.files: dict[tuple[int, int], Path] = {}
+        self._colours: dict[tuple[int, int, int], int] = {}
+        self._guessed: dict[str, list[Path]] = {}
+
+    def read(self, file: Path) -> npt.NDArray[np.uint8]:
+        """Object ids of a mask file; a colour is the same object in all files. Raises MediaError."""
+        labels = read_labels(file)
+        if labels.note:
+            self._guessed.setdefault(labels.note, []).append(file)
+        if not labels.colours:
+            return labels.objects
+        numbers = [0, *(self._colours.setdefault(each, len(self._colours) + 1) for each in labels.colours)]
+        if max(numbers) > MAX_ID:
+            raise MediaError(f"{file}: with it, masks have more than {MAX_ID} colours; save them as palette PNGs")
+        return np.array(numbers, np.uint8)[labels.ids]
+
+    def notes(self) -> list[str]:
+        """What was guessed about the files, each guess once."""
+        lines = []
+        for note, files in self._guessed.items():
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            lines.append(f"{files[0]}{more}: {note}")
+        if self._colours:
+            named = (f"{colour_name(*colour)} = {number}" for colour, number in self._colours.items())
+            lines.append(f"objects of colours: {', '.join(named)}")
+        return lines
 
     def add_file(self, frame: int, file: Path) -> None:
-        labels = read_mask(file)
+        labels = self.read(file)
         numbers = _ids(labels)
         if not numbers:
             raise MediaError(f"{file}: marks no pixel; a mask shows the object to follow")
@@ -178,7 +205,7 @@ class _MaskTable:
                 frame = int(file.stem)
             else:
                 raise MediaError(f"{file}: is named like no frame of {source.path}")
-            labels = read_mask(file)
+            labels = self.read(file)
             for number in _ids(labels):
                 if number not in known:
                     known.add(number)

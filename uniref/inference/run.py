@@ -111,7 +111,10 @@ def run(
     recorder.check()
     summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
     _warn_of_damage(source, recorder, warn)
+    for note in objects.notes:
+        warn(note)
     return summary | {
+        "notes": list(objects.notes),
         "device": str(predictor.device),
         "precision": predictor.precision,
         "attention_precision": predictor.attention_precision,

@@ -64,6 +64,14 @@ class Labels:
     note: str = ""
     """What was guessed, for people."""
 
+    @property
+    def objects(self) -> npt.NDArray[np.uint8]:
+        """The ids, [H, W], with void read as background."""
+        found = np.unique(self.ids)
+        if len(found) > 2 and found[-1] == VOID:
+            return np.where(self.ids == VOID, 0, self.ids).astype(np.uint8)
+        return self.ids
+
 
 def read_mask(path: Path) -> npt.NDArray[np.uint8]:
     """A mask file as object ids: uint8 [H, W], 0 = background; 255 beside other ids is void and read as background.
@@ -73,11 +81,7 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         MediaError: Missing, damaged, or not a mask.
     """
-    ids = read_labels(path).ids
-    found = np.unique(ids)
-    if len(found) > 2 and found[-1] == VOID:
-        return np.where(ids == VOID, 0, ids).astype(np.uint8)
-    return ids
+    return read_labels(path).objects
 
 
 def read_labels(path: Path) -> Labels:

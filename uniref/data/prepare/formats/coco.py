@@ -288,7 +288,7 @@ def _called(entry: Any, place: int) -> Any:
 
 def is_coco(keys: Sequence[str]) -> bool:
     """Whether the outermost keys of a JSON file are those of COCO."""
-    return "images" in keys or ("annotations" in keys and "categories" in keys and "videos" not in keys)
+    return "images" in keys or ("annotations" in keys and not {"image", "[]", "videos", "shapes"} & set(keys))
 
 
 def choose_files(paths: Sequence[Path], split: str) -> list[Path]:
