@@ -733,3 +733,96 @@ def test_a_failure_leaves_nothing(tmp_path: Path, make: Callable[[Path], Path]) 
     source = make(tmp_path / "my")
     assert app.run(["prepare-data", "custom", "--root", str(tmp_path / "d"), "--source", str(source)]) == 1
     assert not (tmp_path / "d").exists()
+
+
+def test_cvat_projects_mark_subsets(tmp_path: Path) -> None:
+    root = cvat_images(tmp_path / "my")
+    text = (root / "annotations.xml").read_text()
+    text = text.replace('name="a.jpg"', 'name="a.jpg" subset="Train"').replace(
+        'name="b.jpg"', 'name="b.jpg" subset="Validation"'
+    )
+    build.write_text(root / "annotations.xml", text)
+    assert app.run(["prepare-data", "custom", "--root", str(tmp_path / "d"), "--source", str(root)]) == 0
+    check(Index.open(tmp_path / "d/index/custom/train"), {"a": BOTH["a"]})
+    check(Index.open(tmp_path / "d/index/custom/val"), {"b": BOTH["b"]})
+
+
+def test_yolo_beside_the_pictures(tmp_path: Path, prepare: Prepare) -> None:
+    pictures(tmp_path / "my/batch 1")
+    build.write_text(tmp_path / "my/batch 1/a.txt", f"{yolo_line(0, CAT)}\n{yolo_line(1, DOG)}\n")
+    build.write_text(tmp_path / "my/batch 1/b.txt", yolo_line(1, DOG))
+    build.write_text(tmp_path / "my/batch 1/classes.txt", "cat\ndog\n")
+    check(prepare("custom", tmp_path / "my", "train"), BOTH)
+
+
+@pytest.mark.parametrize(("images", "masks"), [("images", "labels"), ("imgs", "masks"), ("JPEGImages", "Annotations")])
+@pytest.mark.parametrize("inside", [False, True])
+def test_folders_of_masks_under_other_names(
+    tmp_path: Path, prepare: Prepare, images: str, masks: str, inside: bool
+) -> None:
+    if images == "JPEGImages" and inside:
+        return  # these are clips
+    for split in ("train", "val") if inside else ("",):
+        build.picture(tmp_path / f"my/{images}/{split}/a.JPG")
+        build.grey(tmp_path / f"my/{masks}/{split}/A_mask.PNG", np.dstack([mask(CAT).astype(np.uint8) * 255] * 3))
+    index = prepare("custom", tmp_path / "my", "train")
+    check(index, {"a": [("", mask(CAT))]})
+    if inside:
+        val = prepare("custom", tmp_path / "my", "val")
+        assert val.media(0).path.parent.name == "val"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Object;Phrase;File\r\n1;das rote Kästchen;a.jpg\r\n", "utf-8-sig"),
+        ("FILE\tObject\tPHRASE\na\t1.0\tdas rote Kästchen\n", "cp1252"),
+        ("file,object,phrase\na,1,das rote Kästchen\nb,1,\n", "utf-16"),
+        ("image,caption\na.jpg,das rote Kästchen\n", "utf-8"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(
+    tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[str], text: str, encoding: str
+) -> None:
+    for name in ("a", "b"):
+        build.picture(tmp_path / f"my/images/{name}.jpg")
+        build.label_map(tmp_path / f"my/masks/{name}.png", {1: CAT})
+    build.write_text(tmp_path / "my/phrases.csv", text, encoding)
+    assert texts(prepare("custom", tmp_path / "my", "train")) == [["das rote Kästchen"]]
+    err = capsys.readouterr().err
+    assert ("it was read as Latin-1" in err) == (encoding == "cp1252")
+    assert ("1 lines have no phrase" in err) == (encoding == "utf-16")
+
+
+def test_a_table_without_objects_needs_one_object(tmp_path: Path, refused: Refused) -> None:
+    build.picture(tmp_path / "my/images/a.jpg")
+    build.label_map(tmp_path / "my/masks/a.png", {1: CAT, 2: DOG})
+    build.write_text(tmp_path / "my/phrases.csv", "file,phrase\na,the box\n")
+    assert "phrases.csv: a: has no column of objects, and the picture shows 2" in refused(
+        "custom", tmp_path / "my", "train"
+    )
+
+
+def test_colours_of_masks_have_one_number_in_all_pictures(
+    tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red, blue = (200, 10, 10), (10, 10, 200)
+    for name, colours in (("a", (red, blue)), ("b", (blue, red))):
+        build.picture(tmp_path / f"my/images/{name}.jpg")
+        picture = np.zeros((H, W, 3), np.uint8)
+        for colour, (y0, x0, y1, x1) in zip(colours, (CAT, DOG), strict=True):
+            picture[y0:y1, x0:x1] = colour
+        build.grey(tmp_path / f"my/masks/{name}.png", picture)
+    index = prepare("custom", tmp_path / "my", "train")
+    assert "object numbers of colours: #c80a0a = 1, #0a0ac8 = 2" in capsys.readouterr().err
+    found = shown(index)
+    np.testing.assert_array_equal(found["a"][0][2], mask(CAT))
+    np.testing.assert_array_equal(found["b"][0][2], mask(DOG))
+
+
+def test_a_picture_that_is_cut(tmp_path: Path, refused: Refused) -> None:
+    pictures(tmp_path / "my/images")
+    coco(tmp_path / "my/x.json")
+    path = tmp_path / "my/images/b.jpg"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert "b.jpg: is cut: the end of the picture is missing" in refused("custom", tmp_path / "my", "train")

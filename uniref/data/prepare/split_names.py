@@ -21,8 +21,10 @@ def split_of(path: Path | str, base: Path | None = None) -> str | None:
         base: Only what comes below this folder counts.
     """
     path = Path(path)
-    if base is not None:
-        path = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
+    if base is not None and path.is_relative_to(base):
+        path = path.relative_to(base)
+    elif path.is_absolute():
+        path = Path(path.name)
     for part in reversed(path.parts):
         stem = part.rpartition(".")[0] or part
         found = {_WORDS[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in _WORDS}

@@ -5,6 +5,7 @@ Polygons, masks and ellipses have masks; boxes have none; what carries one group
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -24,6 +25,8 @@ from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.labels import Region
 from uniref.data.prepare.split_names import split_of
 
+_LARGEST = 1 << 29
+_SUBSET = re.compile(rb"""<image\s[^>]*?\ssubset=["']([^"']*)["']""")
 _HEAD = 4096  # bytes in which the outermost element begins
 _NO_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")
 _SHAPES = ("polygon", "mask", "ellipse", "box", *_NO_AREA)
@@ -44,6 +47,19 @@ def find(tree: Tree) -> list[Path]:
     return found
 
 
+def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
+    """The splits that images are marked with (projects of CVAT), else those that the files are called after."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        with reading(path):
+            subsets = set(_SUBSET.findall(path.read_bytes())) if path.stat().st_size <= _LARGEST else set()
+        named = split_of(path, base) or "train"
+        own = {split_of(name.decode("utf-8", "replace")) or "train" for name in subsets} or {named}
+        for split in own:
+            found.setdefault(split, []).append(path)
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
 def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     """One split from one or several files. Raises UniRefError."""
     roots = [(path, read_xml(path)) for path in paths]
@@ -62,9 +78,7 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     found: list[Picture] = []
     for path, root in roots:
         for place, element in enumerate(root.iterfind("image")):
-            own = split_of(Path(element.get("subset", ""))) if element.get("subset") else None
-            if own is not None and own != job.split:
-                job.dropped[f"image of subset {own}"] = job.dropped.get(f"image of subset {own}", 0) + 1
+            if element.get("subset") and (split_of(element.get("subset", "")) or "train") != job.split:
                 continue
             with job.record(f"{path}: image {element.get('id', f'at {place}')}"):
                 found.append(_image(job, element, path, pictures))

@@ -126,7 +126,9 @@ class Pictures:
         if not found and self._packed:
             raise FilesMissing(f"{near}: a picture, {name[:200]}, is not there (looked for in {self._where})")
         if not found:
-            raise BadRecord(f"its picture {name[:200]} is not there (looked for in {self._where})")
+            raise BadRecord(
+                f"its picture {name[:200]} is not there (looked for in {self._where}; --source names more folders)"
+            )
         ranks = [(_shared(path, parts), _nearness(path, near)) for path in found]
         best = max(ranks)
         winners = [path for path, rank in zip(found, ranks, strict=True) if rank == best]
@@ -148,8 +150,9 @@ def _shared(path: Path, parts: Sequence[str]) -> int:
 
 def _nearness(path: Path, near: Path) -> tuple[int, bool, int]:
     """Shared beginning of the two paths, the same split, fewer further folders."""
-    shared = len(os.path.commonpath([path.absolute(), near.absolute()]))
-    return shared, split_of(path) == split_of(near), -len(path.parts)
+    common = os.path.commonpath([path.absolute(), near.absolute()])
+    alike = split_of(path.absolute(), Path(common)) == split_of(near.absolute(), Path(common))
+    return len(common), alike, -len(path.parts)
 
 
 def common_folder(paths: Sequence[Path], base: Path) -> Path:

@@ -24,11 +24,17 @@ from uniref.data.prepare.formats.places import Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Colours, Material, Picture, Thing, write_pictures
 from uniref.data.prepare.job import BadRecord, FilesMissing, Job, image_size
 from uniref.data.prepare.labels import VOID, Region, regions
+from uniref.data.prepare.split_names import split_of
 from uniref.media.image import EXTENSIONS, Labels, read_labels
 
 _MASK_ENDS = ("_mask", "-mask", "_label", "_labels", "_seg", "_gt", "_segmentation", ".mask", ".png", ".jpg", ".jpeg")
 """What tools put behind a picture's name to call its mask."""
 _BEFORE = ("mask_", "label_")
+_IMAGES = ("images", "image", "imgs", "img", "pictures")
+_VIDEOS = "videos"
+_MASKS = ("masks", "mask", "labels", "annotations", "gt", "groundtruth", "segmentations")
+"""What folders are called (lower case); all but the first only where pictures lie in them."""
+_LOOKED_AT = 50  # files of a folder
 
 
 @dataclass(frozen=True)
@@ -48,49 +54,84 @@ class _Read:
 
 
 def find(tree: Tree) -> list[Path]:
-    """Folders that hold `images` or `videos`, and `masks`."""
-    return [base for base in find_without_masks(tree) if (base / "masks").is_dir()]
+    """Folders of pictures or clips that have a folder of masks beside them."""
+    return [folder for folder in find_without_masks(tree) if mask_folder(folder).is_dir()]
 
 
 def find_without_masks(tree: Tree) -> list[Path]:
-    """Folders that hold `images` or `videos`: at the top, or one below it."""
-    places = [tree.base, *(tree.base / folder for folder in tree.below(""))]
-    found = [place for place in places if (place / "images").is_dir() or (place / "videos").is_dir()]
-    return found[:1] if found[:1] == [tree.base] else found
+    """Folders of pictures or clips: `images` or `videos` at the top or one below it, or the splits inside of these."""
+    places = ["", *tree.below("")]
+    found = [x for place in places for x in tree.below(place) if _name(x) in (*_IMAGES, _VIDEOS)]
+    top = [folder for folder in found if "/" not in folder]
+    inside: list[Path] = []
+    for folder in top or found:
+        parts = [x for x in tree.below(folder) if split_of(Path(_name(x))) and _name(folder) != _VIDEOS]
+        # images/train and images/val are splits where no picture lies beside them
+        own = [folder] if not parts or tree.pictures(folder) else parts
+        inside += [tree.base / each for each in own]
+    return inside
+
+
+def _name(folder: str) -> str:
+    return folder.rpartition("/")[2].lower()
+
+
+def base_of(folder: Path) -> Path:
+    """Where the tables of a folder of pictures lie: `my-data` of `my-data/images` and `my-data/images/train`."""
+    return folder.parent if folder.name.lower() in (*_IMAGES, _VIDEOS) else folder.parent.parent
+
+
+def mask_folder(folder: Path) -> Path:
+    """The folder of masks of a folder of pictures; `masks` where there is none."""
+    base = base_of(folder)
+    inside = folder.name if folder.parent != base else ""
+    there = {x.name.lower(): x for x in sorted(base.iterdir()) if x.is_dir()}
+    for name in _MASKS:
+        if name in there and (name == "masks" or _holds_pictures(there[name] / inside)):
+            return there[name] / inside
+    return base / "masks" / inside
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether pictures lie in a folder or in one below it: `labels` may hold text files."""
+    if not folder.is_dir():
+        return False
+    places = [folder, *(x for x in sorted(folder.iterdir())[:_LOOKED_AT] if x.is_dir())]
+    return any(is_picture_name(x.name) for place in places for x in sorted(place.iterdir())[:_LOOKED_AT])
 
 
 def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     """One split from its folder. Raises UniRefError."""
-    base = paths[0]
+    if len({base_of(path) for path in paths}) < len(paths):
+        raise UniRefError(f"{base_of(paths[0])}: holds images and videos; make a data set of each (--name)")
     if len(paths) > 1:
-        raise UniRefError(f"{base}: and {paths[1]} are both of split {job.split}; name one with --source")
-    if (base / "videos").is_dir() and (base / "images").is_dir():
-        raise UniRefError(f"{base}: holds images and videos; make a data set of each (--name)")
-    if (base / "videos").is_dir():
-        _prepare_clips(job, base)
+        raise UniRefError(f"{paths[0]}: and {paths[1]} are both of split {job.split}; name one with --source")
+    folder = paths[0]
+    if folder.name.lower() == _VIDEOS:
+        _prepare_clips(job, base_of(folder), folder)
     else:
-        prepare_pictures(job, base, base / "images", base / "masks")
+        prepare_pictures(job, base_of(folder), folder, mask_folder(folder))
 
 
-def _prepare_clips(job: Job, base: Path) -> None:
-    found = sorted(path for path in (base / "videos").iterdir() if path.is_dir() or is_clip_file(path))
+def _prepare_clips(job: Job, base: Path, folder: Path) -> None:
+    found = sorted(path for path in folder.iterdir() if path.is_dir() or is_clip_file(path))
     if not found:
-        raise UniRefError(f"{base / 'videos'}: holds no folders of frames and no video files")
+        raise UniRefError(f"{folder}: holds no folders of frames and no video files")
     paths = {path.name if path.is_dir() else path.stem: path for path in found}
     if len(paths) < len(found):
-        raise UniRefError(f"{base / 'videos'}: holds two clips of one name")
-    files = [ClipFiles(name, path, base / "masks" / name, own=True) for name, path in paths.items()]
+        raise UniRefError(f"{folder}: holds two clips of one name")
+    files = [ClipFiles(name, path, mask_folder(folder) / name, own=True) for name, path in paths.items()]
     write_clips(job, base, files)
 
 
-def prepare_pictures(job: Job, base: Path, folder: Path, mask_folder: Path) -> None:
+def prepare_pictures(job: Job, base: Path, folder: Path, masks_at: Path) -> None:
     """One split from a folder of pictures and one of masks that are called alike.
 
     Args:
         job: What is prepared.
         base: Where tables lie.
         folder: Of the pictures.
-        mask_folder: Of the masks.
+        masks_at: Folder of the masks.
 
     Raises:
         UniRefError: No pictures, or a bad record that is not skipped.
@@ -101,12 +142,12 @@ def prepare_pictures(job: Job, base: Path, folder: Path, mask_folder: Path) -> N
     names = [path.relative_to(folder).with_suffix("") for path in pictures]
     if len(set(names)) < len(names):
         raise UniRefError(f"{folder}: holds two pictures of one name (they would share a mask)")
-    if not mask_folder.is_dir():
+    if not masks_at.is_dir():
         raise FilesMissing(
-            f"{folder}: holds {len(pictures)} pictures, but {mask_folder} is not there, and no annotations in a form "
+            f"{folder}: holds {len(pictures)} pictures, but {masks_at} is not there, and no annotations in a form "
             "that is known (docs/custom-data.md lists them)"
         )
-    masks = find_masks(folder, mask_folder, list(job.first(pictures)))
+    masks = find_masks(folder, masks_at, list(job.first(pictures)))
     items = [_Item(path, mask) for path, mask in masks.items()]
     colours = Colours()
     found = []

@@ -57,7 +57,13 @@ _READERS: dict[str, tuple[str, Prepare]] = {
 }
 
 
-_OWN_SPLITS = {"yolo": yolo.splits, "references": references.splits, "voc": voc.splits, "vos": vos.splits}
+_OWN_SPLITS = {
+    "cvat_xml": cvat_xml.splits,
+    "yolo": yolo.splits,
+    "references": references.splits,
+    "voc": voc.splits,
+    "vos": vos.splits,
+}
 """Formats that say themselves which splits they have."""
 
 
@@ -78,7 +84,7 @@ def recognise(trees: Sequence[Tree], named: Sequence[Path]) -> Found | None:
         found = next((kind for kind in ("references", *_JSON, "cvat_xml") if kinds.get(kind)), None)
         if found is None:
             raise UniRefError(f"{named[0]}: is in no form that is known; docs/custom-data.md lists those that are read")
-        return _found(found, _by_split(kinds[found], None))
+        return _found(found, kinds[found], None)
     return next((found for found in _candidates(trees) if found is not None), None)
 
 
@@ -105,23 +111,22 @@ def _in_trees(kind: str, trees: Sequence[Tree], find: Callable[[Tree], list[Path
     """The first folder that has this format counts: others may hold pictures for it."""
     for tree in trees:
         if paths := find(tree):
-            return _found(kind, _by_split(paths, tree.base))
+            return _found(kind, paths, tree.base)
     return None
 
 
 def _of_files(kind: str, paths: Sequence[Path], trees: Sequence[Tree]) -> Found | None:
     for tree in trees:
         if mine := [path for path in paths if path.is_relative_to(tree.base)]:
-            return _found(kind, _by_split(mine, tree.base))
+            return _found(kind, mine, tree.base)
     return None
 
 
-def _found(kind: str, splits: dict[str, list[Path]]) -> Found:
+def _found(kind: str, paths: Sequence[Path], base: Path | None) -> Found:
     title, prepare = _READERS[kind]
+    splits = _OWN_SPLITS.get(kind, _by_split)(paths, base)
     if kind == "coco":
         splits = {split: coco.choose_files(paths, split) for split, paths in splits.items()}
-    elif kind in _OWN_SPLITS:
-        splits = _OWN_SPLITS[kind]([path for paths in splits.values() for path in paths])
     return Found(title, splits, prepare)
 
 

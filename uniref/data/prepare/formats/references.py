@@ -27,8 +27,8 @@ def find(tree: Tree) -> list[Path]:
     return list(found.values())
 
 
-def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """The splits that the references are of. Raises UniRefError."""
+def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
+    """The splits that the references are of, wherever they lie. Raises UniRefError."""
     found: dict[str, list[Path]] = {}
     for path in paths:
         for split in {_SPLITS.get(str(ref.get("split")), "") for ref in read_refs(path)} - {""}:

@@ -14,6 +14,8 @@ from uniref.data.prepare.clip_file import is_clip_file
 from uniref.data.prepare.job import Job
 from uniref.media.image import EXTENSIONS
 
+ONLY = -1
+"""What a table without a column of objects speaks of: the only object of its file."""
 _LARGEST_NUMBER = 1 << 53
 _NAMES = {
     "file": ("file", "filename", "file_name", "image", "image_name", "picture", "video", "name"),
@@ -59,12 +61,15 @@ def read_table(job: Job, path: Path, column: str) -> Table:
         rows = list(enumerate(reader, start=2))
     except csv.Error as problem:
         raise UniRefError(f"{path}: is not a table ({problem})") from None
-    places = _columns(path, header, column)
+    file_place, thing_place, text_place = _columns(path, header, column)
     texts: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     empty = 0
     for number, row in rows:
-        file, thing, text = (row[place].strip() if place < len(row) else "" for place in places)
-        value = _whole(thing)
+        file, thing, text = (
+            row[place].strip() if place is not None and place < len(row) else ""
+            for place in (file_place, thing_place, text_place)
+        )
+        value = ONLY if thing_place is None else _whole(thing)
         if file and value is not None and not text:
             empty += 1
         elif not file or value is None:
@@ -104,16 +109,18 @@ def _separator(line: str) -> str:
     return max(counts, key=lambda separator: counts[separator]) if any(counts.values()) else ","
 
 
-def _columns(path: Path, header: list[str], column: str) -> tuple[int, int, int]:
-    """Places of file, object and `column`. Raises UniRefError."""
+def _columns(path: Path, header: list[str], column: str) -> tuple[int, int | None, int]:
+    """Places of file, object (None where there is no such column) and `column`. Raises UniRefError."""
     names = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
-    places = []
+    places: list[int | None] = []
     for wanted in ("file", "object", column):
         found = next((names.index(name) for name in _NAMES[wanted] if name in names), None)
-        if found is None:
+        if found is None and wanted != "object":
             raise UniRefError(f"{path}: its first line must be file,object,{column} (it has no column {wanted})")
         places.append(found)
-    return places[0], places[1], places[2]
+    file, thing, text = places
+    assert file is not None and text is not None
+    return file, thing, text
 
 
 def _whole(text: str) -> int | None:

@@ -98,7 +98,7 @@ def _items(job: Job, path: Path) -> list[_Item]:
     return [_Item(path, name, masks[_CLASS].get(name), masks[_OBJECT].get(name)) for name in names]
 
 
-def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
+def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     """The splits that `ImageSets` lists; by the folders' names where it lists none."""
     found: dict[str, list[Path]] = {}
     for path in paths:
@@ -106,7 +106,7 @@ def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
         lists = sorted(folder.rglob("*.txt")) if folder.is_dir() else []
         lists = [x for x in lists if x.parent.name == "Segmentation"] or lists
         own = {split_of(Path(x.name)) for x in lists} - {None}
-        for split in own or {split_of(path.name) or "train"}:
+        for split in own or {split_of(path, base) or "train"}:
             found.setdefault(str(split), []).append(path)
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 

@@ -37,10 +37,9 @@ def find(tree: Tree) -> list[Path]:
     return [tree.base / parent for parent in parents]
 
 
-def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
+def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     """The splits that `ImageSets` lists; by the folders' names where it lists none."""
     found: dict[str, list[Path]] = {}
-    base = Path(*paths[0].parts[:-1]) if paths and split_of(paths[0].name) else (paths[0] if paths else Path())
     for path in paths:
         own = {split_of(Path(x.name)) for x in _lists(path)} - {None}
         for split in own or {split_of(path, base) or "train"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +15,12 @@ import numpy.typing as npt
 
 from uniref.core import rle
 from uniref.core.errors import UniRefError
+from uniref.core.reading import reading
 from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.custom_task import choose_task
 from uniref.data.prepare.formats.places import Pictures, Tree, common_folder
-from uniref.data.prepare.formats.tables import Table, file_key, read_table
+from uniref.data.prepare.formats.tables import ONLY, Table, file_key, read_table
 from uniref.data.prepare.job import FilesMissing, Job
 from uniref.data.prepare.labels import Region
 from uniref.media.image import colour_name
@@ -27,6 +29,7 @@ ROOT = "custom"
 """What the index calls the folder of a user's pictures."""
 PHRASES, CLASSES = "phrases.csv", "classes.csv"
 NO_MASK = "object without a mask (a box alone cannot be referred to)"
+_TAIL = 1 << 16  # bytes at the end of a picture in which its end is looked for
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -149,7 +152,7 @@ def write_pictures(job: Job, pictures: Sequence[Picture], what: Material) -> Non
     Raises:
         UniRefError: A bad record that is not skipped.
     """
-    pictures = list(job.first(pictures))
+    pictures = [picture for picture in job.first(pictures) if _is_whole(job, picture)]
     phrases, classes = read_tables(job, (what.base, *job.bases))
     _check_files(job, pictures, what, phrases, classes)
     pictures = [_with_texts(job, picture, what.base, phrases, classes) for picture in pictures]
@@ -165,6 +168,19 @@ def write_pictures(job: Job, pictures: Sequence[Picture], what: Material) -> Non
             rows = _add_picture(writer, picture, root, numbers)
             singles = [(x, row) for x, row in zip(picture.things, rows, strict=True) if not x.crowd]
             _add_samples(job, writer, task, picture, singles, numbers, by_class)
+
+
+def _is_whole(job: Job, picture: Picture) -> bool:
+    """Whether a picture's file has an end: copies that broke off begin like whole ones."""
+    with reading(picture.path), picture.path.open("rb") as file:
+        head = file.read(2)
+        file.seek(0, os.SEEK_END)
+        file.seek(max(file.tell() - _TAIL, 0))
+        tail = file.read()
+    if (head == b"\xff\xd8" and b"\xff\xd9" not in tail) or (head == b"\x89P" and b"IEND" not in tail):
+        job.bad(picture.path, "is cut: the end of the picture is missing")
+        return False
+    return True
 
 
 def number_classes(given: Mapping[str, int], names: set[str]) -> dict[str, int]:
@@ -198,7 +214,7 @@ def _with_texts(job: Job, picture: Picture, base: Path, phrases: Table, classes:
     names = _names(picture.path, base)
     said, named = phrases.of(*names), classes.of(*names)
     known = {x.number for x in picture.things}
-    for number in sorted((set(said) | set(named)) - known):
+    for number in sorted((set(said) | set(named)) - known - {ONLY}):
         table = phrases if number in said else classes
         kind = "phrase" if number in said else "class"
         shown = ", ".join(map(str, sorted(known)[:8])) or "none"
@@ -208,6 +224,12 @@ def _with_texts(job: Job, picture: Picture, base: Path, phrases: Table, classes:
         )
     if not said and not named:
         return picture
+    if ONLY in said or ONLY in named:
+        if len(known) != 1:
+            table = phrases if ONLY in said else classes
+            job.bad(f"{table.path}: {names[-1]}", f"has no column of objects, and the picture shows {len(known)}")
+            return picture
+        said, named = ({next(iter(known)): texts for texts in table.values()} for table in (said, named))
     things = tuple(
         replace(x, phrases=tuple(said.get(x.number, x.phrases)), name=(named.get(x.number) or [x.name])[0])
         for x in picture.things

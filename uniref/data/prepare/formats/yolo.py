@@ -9,6 +9,7 @@ A line is `class x1 y1 x2 y2 ...`, coordinates being fractions of width and heig
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any
 import yaml
 
 from uniref.core.errors import UniRefError
-from uniref.core.reading import first_line, read_text
+from uniref.core.reading import first_line, read_text, reading
 from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, region_of, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size
@@ -29,6 +30,8 @@ _BOX = (5, 6)  # values of a line that is a box: class, centre, size, perhaps a 
 _FEWEST = 7  # values of a line that is a polygon
 _TOLERANCE = 0.1  # how far fractions may lie outside of the picture
 _KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+_HEAD = 1 << 12  # bytes that tell what a text file is
+_FRACTION = re.compile(rb"[01]?\.\d+(e-?\d+)?|[01]")
 _NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 _NO_LABELS = frozenset((*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt"))
 
@@ -41,18 +44,29 @@ def find(tree: Tree) -> list[Path]:
     return [
         tree.base / folder
         for folder, names in tree.folders.items()
-        if "labels" in PurePosixPath(folder).parts and any(_is_label(name) for name in names)
+        if any(_is_label(name) for name in names)
+        and ("labels" in PurePosixPath(folder).parts or _beside_pictures(tree, folder))
     ]
 
 
-def splits(paths: Sequence[Path]) -> dict[str, list[Path]]:
+def _beside_pictures(tree: Tree, folder: str) -> bool:
+    """Whether a folder holds pictures with text files of their names that begin with the numbers of such a line."""
+    stems = {PurePosixPath(name).stem for name in tree.pictures(folder)}
+    label = next((x for x in tree.folders[folder] if _is_label(x) and x[: -len(".txt")] in stems), None)
+    if label is None:
+        return False
+    with reading(tree.base / folder / label), (tree.base / folder / label).open("rb") as file:
+        words = file.read(_HEAD).split()[: _BOX[0]]
+    return len(words) == _BOX[0] and words[0].isdigit() and all(_FRACTION.fullmatch(word) for word in words[1:])
+
+
+def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     """The splits that `data.yaml` lists, or that the folders are called after. Raises UniRefError."""
     if paths and paths[0].suffix.lower() in (".yaml", ".yml"):
         config = _read_config(paths[0])
         found = {split: [paths[0]] for split, keys in _KEYS.items() if any(config.get(key) for key in keys)}
         return found or {"train": [paths[0]]}
     by_split: dict[str, list[Path]] = {}
-    base = Path(*paths[0].parts[: len(paths[0].parts) - 3]) if paths else Path()
     for path in paths:
         by_split.setdefault(split_of(path, base) or "train", []).append(path)
     return {split: by_split[split] for split in _KEYS if split in by_split}
