@@ -37,7 +37,9 @@ def main() -> None:
         task: [(step, float(np.mean(values))) for step, values in sorted(found.items())]
         for task, found in sorted(windows.items())
     }
-    drawn = re.search(r"<svg.*</svg>", html.curves(f"{options.stage.name}: loss by task", series), re.DOTALL)
+    chart = html.Curves.of(f"{options.stage.name}: loss by task", series)
+    assert chart is not None
+    drawn = re.search(r"<svg.*?</svg>", html.render("curves.svg", chart=chart), re.DOTALL)
     assert drawn
     text = drawn[0].replace(
         "<svg ",

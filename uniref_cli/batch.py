@@ -194,7 +194,8 @@ class Batch:
         self.console.say(f"{final}: interrupted; what there is so far is in {partial}")
 
     def _tell(self, job: Job, final: Path, summary: dict[str, Any]) -> None:
-        if left := remove_written(_partial(final), written_files(_partial(final))):
+        own = written_files(_partial(final))
+        if own and (left := remove_written(_partial(final), own)):
             self.console.warn(f"{_partial(final)}: keeps {listing(left)}, which uniref did not write")
         frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
         seen = ", ".join(

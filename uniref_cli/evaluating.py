@@ -16,13 +16,23 @@ from uniref.core.pool import default_workers
 from uniref.core.tasks import Task
 from uniref.core.text import printable
 from uniref.evaluation.benchmark import Benchmark, open_benchmark
-from uniref.evaluation.finish import REPORT, RESULTS, SEQUENCES, SUBMISSION, Ending, Incomplete, Work, request_of
+from uniref.evaluation.finish import (
+    BAD,
+    REPORT,
+    RESULTS,
+    SEQUENCES,
+    Ending,
+    Incomplete,
+    Work,
+    check_out,
+    request_of,
+)
 from uniref.evaluation.image_predictions import foreign_predictions
 from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import check_root
 from uniref.evaluation.published import recognise
 from uniref.evaluation.run import Predict, predict_units, work
-from uniref.evaluation.store import Store
+from uniref.evaluation.store import REQUEST, SUBMISSION, Store
 from uniref.evaluation.submission import check_submission
 from uniref.evaluation.tables import table
 from uniref.weights.bundle import read_config
@@ -30,7 +40,6 @@ from uniref_cli.console import Console
 from uniref_cli.shards import Shard, local_device
 
 _TOLD = 50  # names of bad files on the terminal
-BAD = "bad-files.txt"  # all of them, where there are more
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,10 @@ class Evaluation:
         """
         settings = self.settings
         self._check_options(part)
+        begun = any((settings.out / each.folder / REQUEST).is_file() for each in self._benchmarks)
+        check_out(settings.out, begun)
+        if settings.overwrite:
+            (settings.out / RESULTS).unlink(missing_ok=True)  # or the end would take it for the end of this run
         works = [self._begin(benchmark) for benchmark in self._benchmarks]
         with self._predicting() as predict:
             for each in works:

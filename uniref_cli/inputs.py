@@ -17,6 +17,7 @@ from uniref.core.json_files import read_json, read_json_lines
 from uniref.core.reading import read_text, reading
 from uniref.recipe.tree import parse_file, plain
 
+_LONGEST_LIST = 1 << 26  # characters
 _GLOB = frozenset("*?[")
 
 
@@ -69,7 +70,11 @@ def expand(arguments: Sequence[str]) -> list[Job]:
     for argument in arguments:
         _refuse_address(argument)
         if argument == "-":
-            jobs += _listed(sys.stdin, "-")
+            with reading("standard input"):
+                text = sys.stdin.read(_LONGEST_LIST + 1)
+            if len(text) > _LONGEST_LIST:
+                raise UniRefError(f"standard input: is longer than {_LONGEST_LIST:,} characters; list fewer paths")
+            jobs += _listed(text.splitlines(), "-")
         elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
             jobs += _listed(read_text(Path(argument[1:])).splitlines(), argument[1:])
         elif _GLOB & set(argument) and not Path(argument).exists():
@@ -180,7 +185,7 @@ def name_outputs(jobs: Sequence[Job]) -> list[str]:
 def _fresh_name(path: Path, taken: set[str]) -> str:
     """The stem, the whole name, or the name with its folder's: the first that is free; else a numbered stem."""
     resolved = path.resolve()
-    stem = path.stem or resolved.name or "input"
+    stem = (path.stem if path.name not in ("", "..") else resolved.name) or "input"
     candidates = [stem, path.name, f"{resolved.parent.name}_{resolved.name}"]
     free = [candidate for candidate in candidates if candidate and candidate not in taken]
     if free:

@@ -188,7 +188,7 @@ def prepare_data(
     if preview:
         _preview(console, done, preview)
     if export is not None:
-        _export(console, done, export)
+        _export(console, done, export, overwrite)
     if not verify and any(prepared.form for prepared in done):
         _tell_training(console, done, root)
 
@@ -279,9 +279,11 @@ def _preview(console: Console, done: list[Prepared], count: int) -> None:
         console.say(f"{prepared.index.manifest.name}: {min(count, len(prepared.index))} samples drawn in {path}")
 
 
-def _export(console: Console, done: list[Prepared], path: Path) -> None:
-    from uniref.data.prepare.export import export_json
+def _export(console: Console, done: list[Prepared], path: Path, overwrite: bool) -> None:
+    from uniref.data.prepare.export import export_json, is_export
 
+    if path.exists() and not overwrite and not is_export(path):
+        raise UsageError(f"{path}: exists and is not an export of uniref; name another file or pass --overwrite")
     if len(done) != 1:
         raise UsageError("--export writes one split; choose it with --split")
     kind = export_json(done[0].index, path)

@@ -109,3 +109,41 @@ def test_addresses_in_lists_and_prompts_show_no_password(tmp_path: Path) -> None
         with pytest.raises(UsageError, match=r"https://\*\*\*@example\.com/.*: is an address") as caught:
             attempt()
         assert "geheim" not in str(caught.value)
+
+
+def test_an_endless_list_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        def read(self, size: int) -> str:
+            return "x" * size
+
+    monkeypatch.setattr("uniref_cli.inputs._LONGEST_LIST", 1000)
+    monkeypatch.setattr("sys.stdin", Endless())
+    with pytest.raises(UniRefError, match="standard input: is longer than 1,000"):
+        expand(["-"])
+
+
+def test_the_folder_above_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clip" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "clip" / "inner")
+    assert name_outputs([Job(input=".."), Job(input=".")]) == ["clip", "inner"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('- input: a\n  text: !!int "abc"\n', r"p\.yaml:2: 'abc' is not a number"),
+        ('- input: a\n  text: !!float "abc"\n', r"p\.yaml:2: 'abc' is not a number"),
+        ('- input: "\\uD800"\n  text: x\n', r"p\.yaml:1: holds half a surrogate pair"),
+        ("- input: " + "[" * 1000 + "]" * 1000, r"p\.yaml:1: not readable as YAML: it is nested more than 64 deep"),
+        ("- &a [*a, *a]", "aliases are not supported"),
+        ("- input: " + "9" * 5000, "digits is not read"),
+        ("- !!python/object/apply:os.system [ls]", "record 1"),
+        ("- {input: a, text: b, score_threshold: .nan}", "score_threshold"),
+        ("- {input: a, text: b, stride: 1180591620717411303424}", "stride"),
+    ],
+)
+def test_hostile_prompts_are_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(UniRefError, match=message) as caught:
+        read_prompts(tmp_path / "p.yaml")
+    assert "p.yaml" in str(caught.value)

@@ -118,3 +118,16 @@ def test_a_folder_between_two_names_comes_back(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "result", True, lambda folder: set()):
         pass
     assert [path.name for path in tmp_path.rglob("*")] == ["result", "note"]
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    real, final = tmp_path / "disk" / "real", tmp_path / "result"
+    real.mkdir(parents=True)
+    (real / "note").write_text("x")
+    final.symlink_to(real)
+    with atomic_folder(final, True, lambda folder: set()) as work:
+        assert work.parent == real.parent
+        (work / "new").write_text("x")
+    assert final.is_symlink()
+    assert sorted(path.name for path in real.iterdir()) == ["new", "note"]
+    assert sorted(path.name for path in real.parent.iterdir()) == ["real"]

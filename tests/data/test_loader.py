@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -505,3 +506,17 @@ def test_a_union_of_objects_is_one_target(tmp_path: Path, make: Make) -> None:
     batch = next(iter(make({"index": "both/train"}, root=tmp_path, data={"augment": still})))[0]
     both = scene.masks["red"] | scene.masks["blue"]
     np.testing.assert_array_equal(batch.targets[0].masks[0, :48, :64].numpy(), both)
+
+
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="the worker has to see the broken function")
+def test_shared_memory_that_is_full_ends_the_training(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Batch) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(Batch, "share_memory", full)
+    with pytest.raises(UniRefError, match=r"of shared memory in /dev/shm\?\); set fewer `data.workers`"):
+        flat(make({"index": "det/train"}, data={"workers": 1}))
+
+
+def test_batches_of_workers_are_in_shared_memory(make: Make) -> None:
+    assert all(tensor.is_shared() for batch in flat(make(data={"workers": 1})) for tensor in tensors(batch))

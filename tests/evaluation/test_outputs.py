@@ -278,3 +278,34 @@ def test_names_and_texts_of_strangers_run_nowhere(tmp_path: Path, evaluated: Eva
         for cell in row.values():
             assert not cell.lstrip().startswith(("=", "+", "@")), row
         assert not row["text"].startswith("-")
+
+
+def test_files_of_others_stay(evaluated: Eval, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = open_benchmark(root, DATA[Task.VOS])
+    predictions = write_masks(benchmark, tmp_path / "p")
+    out = tmp_path / "mine"
+    out.mkdir()
+    request = ["eval", "--predictions", str(predictions), "--data", DATA[Task.VOS], "--root", str(root), "--out"]
+    # names of ours that others wrote
+    for name in ("results.json", "report.html", "per_sequence.csv", "bad-files.txt"):
+        (out / name).write_text("precious")
+        assert app.run([*request, str(out), "--workers", "1"]) == 2
+        assert f"{name}: was not written by uniref" in capsys.readouterr().err
+        assert (out / name).read_text() == "precious"
+        (out / name).unlink()
+    assert app.run([*request, str(out), "--workers", "1"]) == 0
+    # files beside ours, and a link to a folder
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "file").write_text("precious")
+    below = out / benchmark.folder
+    names = [".git/HEAD", ".env", "note.txt", "scores/1.json", "predictions/mine/painting.png", "predictions/note.png"]
+    for name in names:
+        (below / name).parent.mkdir(parents=True, exist_ok=True)
+        (below / name).write_text("precious")
+    (below / ".link").symlink_to(tmp_path / "linked")
+    capsys.readouterr()
+    assert app.run([*request, str(out), "--workers", "1", "--overwrite"]) == 0
+    told = capsys.readouterr().err
+    assert all(f"{name}: is kept" in told for name in (*names, ".link"))
+    assert all((below / name).read_text() == "precious" for name in names)
+    assert (below / ".link" / "file").read_text() == "precious"

@@ -82,7 +82,7 @@ def test_too_many_pixels_are_told_before_they_are_made(width: int, height: int, 
     path = tmp_path / "a.png"
     path.write_bytes(_bomb(width, height))
     for read in (read_image, read_mask):
-        with pytest.raises(MediaError, match=r"a\.png: is too large a picture .*pixels\)"):
+        with pytest.raises(MediaError, match=r"a\.png: is too large a picture .*pixels"):
             read(path)
     for read, kind in ((image_size, BadRecord), (read_label_map, BadRecord)):
         with pytest.raises(kind, match="too large a picture"):

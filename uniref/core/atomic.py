@@ -33,6 +33,8 @@ def atomic_folder(
         UniRefError: The file system refuses (read-only, full).
     """
     final = Path(final)
+    if final.is_symlink():  # the folder that it leads to, perhaps on another disk, is the one to replace
+        final = final.resolve()
     stem = f".{final.name}.partial-{platform.node()}-"
     with contextlib.suppress(OSError):  # a folder that cannot be written is told below
         _clear_leftovers(final.parent, stem)
@@ -154,6 +156,7 @@ def remove_written(folder: Path, written: Set[str]) -> list[str]:
     Returns:
         What stays, as of `foreign_files`.
     """
+    folder = folder.resolve()
     if not folder.is_dir():
         return []
     left = foreign_files(folder, written)

@@ -87,6 +87,10 @@ class Batch:
         """The same batch with every tensor on `device`."""
         return _moved(self, device)
 
+    def share_memory(self) -> None:
+        """Move every tensor into memory that processes share. Raises RuntimeError where there is no room."""
+        _mapped(self, lambda x: x.share_memory_())
+
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (the data loader calls this)."""
         return _mapped(self, lambda x: x.pin_memory())

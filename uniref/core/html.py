@@ -1,144 +1,189 @@
-"""Self-contained HTML pages: text, tables, curves (SVG) and pictures (PNG) in one file."""
+"""Self-contained HTML reports: Jinja2 templates (`assets/report/`) that escape everything, and what they draw."""
 
 from __future__ import annotations
 
 import base64
-import html
+import functools
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from uniref.core.errors import UniRefError
+from uniref.core.writing import writing
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;color:#222}
-h1,h2,h3{line-height:1.2}table{border-collapse:collapse;margin:1em 0}
-td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child{text-align:left}
-pre{background:#f6f6f6;padding:1em;overflow:auto;font-size:13px}figure{display:inline-block;margin:.5em}
-figcaption{font-size:13px;max-width:26em}img{max-width:100%}svg text{font:11px system-ui,sans-serif;fill:#555}
-"""
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
-_WIDTH, _HEIGHT, _MARGIN = 520, 240, 44
+_BINS = 20
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """A whole page from parts that are HTML already."""
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body>\n<h1>{html.escape(title)}</h1>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+def render(template: str, **values: Any) -> str:
+    """A page.
+
+    Args:
+        template: Name of a file in `assets/report/`.
+        values: What it shows; texts of any origin, which are escaped.
+    """
+    return _environment().get_template(template).render(values) + "\n"
+
+
+@functools.cache
+def _environment() -> Any:
+    import jinja2
+
+    class Files(jinja2.BaseLoader):
+        """Templates from the package, wherever it is installed."""
+
+        def get_source(self, environment: Any, template: str) -> tuple[str, None, None]:
+            text = (resources.files("uniref") / "assets" / "report" / template).read_text("utf-8")
+            return text, None, None
+
+    return jinja2.Environment(
+        loader=Files(), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
 
 
 def write(path: Path, content: str) -> None:
     """Write a page; it replaces an older one when it is complete. Raises UniRefError."""
     work = path.with_name(f".{path.name}.partial")
-    try:
-        work.write_text(content, "utf-8")
+    with writing(path):
+        work.write_text(content, "utf-8", errors="backslashreplace")
         work.replace(path)
-    except OSError as error:
-        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def heading(text: str, level: int = 2) -> str:
-    """A heading."""
-    return f"<h{level}>{html.escape(text)}</h{level}>"
-
-
-def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
-    return f"<p>{html.escape(text)}</p>"
-
-
-def preformatted(text: str) -> str:
-    """Text as it is, in a fixed-width font."""
-    return f"<pre>{html.escape(text)}</pre>"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; numbers with a point are shown with four digits after it."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def picture(image: npt.NDArray[np.uint8], caption: str = "", width: int | None = None) -> str:
-    """A picture uint8 [H, W, 3] with words under it."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    size = f' width="{width}"' if width else ""
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{html.escape(caption, quote=True)}"{size}>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
-
-
-def curves(title: str, series: Mapping[str, Sequence[tuple[float, float]]], x_name: str = "step") -> str:
-    """Curves over a common axis.
+def picture_address(image: npt.NDArray[np.uint8], kind: str = "PNG") -> str:
+    """A picture uint8 [H, W, 3] as a `data:` address, so that the page needs no other file.
 
     Args:
-        title: Above them.
-        series: Name -> points (x, y).
-        x_name: Under the axis.
+        image: The picture.
+        kind: `PNG`, or `JPEG` for photographs.
     """
-    points = [point for line in series.values() for point in line]
-    if not points:
-        return ""
-    (x0, x1), (y0, y1) = _range([x for x, _ in points]), _range([y for _, y in points])
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"optimize": True} if kind == "PNG" else {"quality": 88}
+    Image.fromarray(image).save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
-    def place(x: float, y: float) -> str:
-        return (
-            f"{_MARGIN + (x - x0) / (x1 - x0) * (_WIDTH - _MARGIN - 8):.1f},"
-            f"{_HEIGHT - 24 - (y - y0) / (y1 - y0) * (_HEIGHT - 48):.1f}"
+
+@dataclass(frozen=True)
+class Mark:
+    """A word at a place of a chart."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str = "start"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with its name."""
+
+    name: str
+    colour: str
+    points: str
+    """`x,y x,y ...` in the chart's units."""
+    x: int
+    y: int
+    """Where the name goes."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves over a common axis."""
+
+    title: str
+    lines: tuple[Line, ...]
+    marks: tuple[Mark, ...]
+    width: int = 520
+    height: int = 240
+    left: int = 44
+
+    @classmethod
+    def of(cls, title: str, series: Mapping[str, Sequence[tuple[float, float]]], x_name: str = "step") -> Curves | None:
+        """The chart of some series; None where they have no points.
+
+        Args:
+            title: Above it.
+            series: Name -> points (x, y).
+            x_name: Under the axis.
+        """
+        points = [point for line in series.values() for point in line if np.isfinite(point).all()]
+        if not points:
+            return None
+        (x0, x1), (y0, y1) = _range([x for x, _ in points]), _range([y for _, y in points])
+        across, up = cls.width - cls.left - 8, cls.height - 48
+
+        def place(x: float, y: float) -> str:
+            return f"{cls.left + (x - x0) / (x1 - x0) * across:.1f},{cls.height - 24 - (y - y0) / (y1 - y0) * up:.1f}"
+
+        lines = tuple(
+            Line(
+                name,
+                _COLOURS[number % len(_COLOURS)],
+                " ".join(place(x, y) for x, y in line if np.isfinite((x, y)).all()),
+                cls.left + 6 + number % 3 * 150,
+                12 + number // 3 * 12,
+            )
+            for number, (name, line) in enumerate(series.items())
         )
+        marks = [Mark(2, round(cls.height - 20 - share * up), f"{y0 + share * (y1 - y0):.4g}") for share in (0, 0.5, 1)]
+        marks += [Mark(cls.left, cls.height - 6, f"{x0:g}"), Mark(cls.width - 90, cls.height - 6, f"{x1:g} {x_name}")]
+        return cls(title, lines, tuple(marks))
 
-    drawn = []
-    for number, (name, line) in enumerate(series.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        drawn.append(
-            f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="'
-            f'{" ".join(place(x, y) for x, y in line)}"/>'
-            f'<text x="{_MARGIN + 6 + number % 3 * 150}" y="{12 + number // 3 * 12}" style="fill:{colour}">'
-            f"{html.escape(name)}</text>"
+
+@dataclass(frozen=True)
+class Bar:
+    """How often one range of values occurs."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Bars:
+    """How often each range of values between 0 and 1 occurs, with their mean."""
+
+    what: str
+    bars: tuple[Bar, ...]
+    marks: tuple[Mark, ...]
+    mean: float
+    """Where it is on the axis."""
+    percent: str
+    width: int = 520
+    height: int = 150
+    left: int = 40
+    floor: int = 126
+
+    @classmethod
+    def of(cls, what: str, values: Sequence[float]) -> Bars:
+        """The histogram of at least one value (0..1); `what` says what they are."""
+        counts, _ = np.histogram(np.clip(values, 0, 1), bins=_BINS, range=(0, 1))
+        top, across = max(1, int(counts.max())), cls.width - cls.left
+        wide, high = across / _BINS, cls.floor - 10
+        bars = tuple(
+            Bar(
+                round(cls.left + place * wide + 1, 1),
+                round(cls.floor - high * count / top, 1),
+                round(wide - 2, 1),
+                round(high * count / top, 1),
+                f"{place / _BINS:.2f} to {(place + 1) / _BINS:.2f}: {count}",
+            )
+            for place, count in enumerate(counts.tolist())
         )
-    marks = "".join(
-        f'<text x="2" y="{_HEIGHT - 20 - share * (_HEIGHT - 48):.0f}">{y0 + share * (y1 - y0):.4g}</text>'
-        for share in (0, 0.5, 1)
-    )
-    return (
-        f'<figure><figcaption><b>{html.escape(title)}</b></figcaption><svg width="{_WIDTH}" height="{_HEIGHT}">'
-        f'<rect x="{_MARGIN}" y="24" width="{_WIDTH - _MARGIN - 8}" height="{_HEIGHT - 48}" fill="none" stroke="#ccc"/>'
-        f'{"".join(drawn)}{marks}<text x="{_MARGIN}" y="{_HEIGHT - 6}">{x0:g}</text>'
-        f'<text x="{_WIDTH - 90}" y="{_HEIGHT - 6}">{x1:g} {html.escape(x_name)}</text></svg></figure>'
-    )
-
-
-def histogram(title: str, values: Sequence[float], bins: int = 20, low: float = 0.0, high: float = 1.0) -> str:
-    """Bars of how many values fall into each part of low..high."""
-    counts, _ = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
-    top, step = max(1, int(counts.max(initial=0))), (_WIDTH - _MARGIN - 8) / bins
-    bars = "".join(
-        f'<rect x="{_MARGIN + number * step:.1f}" y="{_HEIGHT - 24 - count / top * (_HEIGHT - 48):.1f}" '
-        f'width="{step - 1:.1f}" height="{count / top * (_HEIGHT - 48):.1f}" fill="{_COLOURS[0]}"/>'
-        for number, count in enumerate(counts.tolist())
-    )
-    return (
-        f'<figure><figcaption><b>{html.escape(title)}</b></figcaption><svg width="{_WIDTH}" height="{_HEIGHT}">{bars}'
-        f'<text x="2" y="34">{top}</text><text x="{_MARGIN}" y="{_HEIGHT - 6}">{low:g}</text>'
-        f'<text x="{_WIDTH - 30}" y="{_HEIGHT - 6}">{high:g}</text></svg></figure>'
-    )
+        mean = float(np.mean(values))
+        marks = [
+            Mark(round(cls.left + share * across), cls.height - 8, f"{share:g}", "middle")
+            for share in (0, 0.25, 0.5, 0.75, 1)
+        ]
+        marks.append(Mark(cls.left - 6, 16, str(top), "end"))
+        return cls(what, bars, tuple(marks), round(cls.left + mean * across, 1), f"{100 * mean:.2f}")
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

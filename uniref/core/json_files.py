@@ -97,7 +97,7 @@ def stream_json(path: Path, section: str) -> Iterator[Any]:
         try:
             yield from ijson.items(_Guarded(file), f"{section}.item", use_float=True, buf_size=_BLOCK)
         except (ijson.JSONError, ValueError) as problem:
-            reason = first_line(problem) if str(problem) else "incomplete"
+            reason = first_line(problem).removeprefix("b'") if str(problem) else "incomplete"
             raise UniRefError(f"{path}: is not valid JSON ({reason})") from None
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import multiprocessing.util  # with its own function for the end of the process
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from uniref.core.batch import Batch
 from uniref.core.errors import UniRefError, UsageError
@@ -174,8 +176,6 @@ def _begin_worker(worker: int) -> None:
 
     When that process ends, PyTorch tells its workers by other means, or `_end_workers` does.
     """
-    import signal
-
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -191,10 +191,16 @@ def _end_workers() -> None:
     Python itself would send them SIGTERM, which they ignore, and then wait for them for ever. Registered after Python's
     own function, this one runs before it.
     """
+    with contextlib.suppress(ValueError, AttributeError):  # not in the main thread; no such signal
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler takes a killed worker for a failure
     for process in multiprocessing.active_children():
         if process.daemon:
             process.kill()
 
 
 def _as_it_is(made: Any) -> Any:
+    """What a worker made, in shared memory already: where that is full, the worker's own thread fails here and the
+    training is told, while PyTorch's thread that hands things over would fail alone and leave it waiting."""
+    if get_worker_info() is not None and made.batch is not None:
+        made.batch.share_memory()
     return made

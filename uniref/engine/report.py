@@ -27,25 +27,30 @@ _POINTS = 400  # of a curve
 def write_report(out: Path, recipe: Recipe) -> Path:
     """Write `report.html` about what a run's folder holds; returns its path. Raises UniRefError."""
     path = out / "report.html"
-    parts = [html.paragraph(recipe.description)] if recipe.description else []
+    stages = []
     for name in recipe.stages:
         if (out / name / METRICS).is_file():
             with reading(out / name / METRICS):
-                parts += _stage(out / name, name)
-    parts += [html.heading("Environment"), html.table(("", ""), _environment())]
-    content = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    parts += [html.heading("Recipe"), html.preformatted(content)]
-    html.write(path, html.page(f"Training {out.name}", parts))
+                stages.append(_stage(out / name, name))
+    page = html.render(
+        "training.html",
+        title=f"Training {out.name}",
+        description=recipe.description,
+        stages=stages,
+        environment=list(_environment()),
+        recipe=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
+    )
+    html.write(path, page)
     return path
 
 
-def _stage(folder: Path, name: str) -> Iterator[str]:
+def _stage(folder: Path, name: str) -> dict[str, Any]:
+    """What the template shows of a stage."""
     records = [record for _, record in read_json_lines(folder / METRICS) if isinstance(record, dict)]
     training = _thinned([record for record in records if record.get("kind") == "train"])
-    yield html.heading(f"Stage {name}")
     if not training:
-        return
-    yield html.curves("loss", {"loss": _points(training, "loss")})
+        return {"name": name, "charts": [], "facts": [], "evaluations": [], "pictures": None}
+    # losses by term and by task
     terms: dict[str, list[tuple[float, float]]] = defaultdict(list)
     tasks: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for record in training:
@@ -58,47 +63,64 @@ def _stage(folder: Path, name: str) -> Iterator[str]:
                 terms[key.removeprefix("loss_")].append((record["step"], value))
         for task, value in of_task.items():
             tasks[task].append((record["step"], value))
-    yield html.curves("loss by term", terms)
-    yield html.curves("loss by task", tasks)
-    yield html.curves("learning rate", {"base": _points(training, "learning_rate")})
-    yield html.curves("gradient norm", {"before clipping": _points(training, "gradient_norm")})
-    yield html.curves(
-        "seconds a step",
-        {"all": _points(training, "seconds_per_step"), "waiting for data": _points(training, "data_seconds")},
-    )
+    # curves, and what holds at the end
+    charts = [
+        html.Curves.of("loss", {"loss": _points(training, "loss")}),
+        html.Curves.of("loss by term", terms),
+        html.Curves.of("loss by task", tasks),
+        html.Curves.of("learning rate", {"base": _points(training, "learning_rate")}),
+        html.Curves.of("gradient norm", {"before clipping": _points(training, "gradient_norm")}),
+        html.Curves.of(
+            "seconds per step",
+            {"all": _points(training, "seconds_per_step"), "waiting for data": _points(training, "data_seconds")},
+        ),
+    ]
     last = training[-1]
     facts = ("step", "bad_steps", "overflows", "skipped_samples", "redrawn_samples", "memory_gb", "samples_per_second")
-    yield html.table(("at the end", ""), [(key.replace("_", " "), last.get(key)) for key in facts])
-    yield from _evaluations([record for record in records if record["kind"] == "evaluation"])
-    yield from _pictures(folder / "pictures")
+    return {
+        "name": name,
+        "charts": [chart for chart in charts if chart is not None],
+        "facts": [(key.replace("_", " "), _shown(last.get(key))) for key in facts],
+        "evaluations": list(_evaluations([record for record in records if record.get("kind") == "evaluation"])),
+        "pictures": _pictures(folder / "pictures"),
+    }
 
 
-def _evaluations(records: list[dict[str, Any]]) -> Iterator[str]:
-    if not records:
-        return
+def _evaluations(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     series: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         for data, values in record["results"].items():
             for metric, value in values.items():
                 series[data][metric].append((record["step"], value))
     for data, metrics in series.items():
-        yield html.heading(data, 3)
-        yield html.curves(data, dict(list(metrics.items())[:6]))
-        yield html.table(
-            ("metric", "first", "last", "highest"),
-            [(metric, line[0][1], line[-1][1], max(value for _, value in line)) for metric, line in metrics.items()],
-        )
+        chart = html.Curves.of(data, dict(list(metrics.items())[:6]))
+        if chart is None:
+            continue
+        rows = [
+            (metric, _shown(line[0][1]), _shown(line[-1][1]), _shown(max(value for _, value in line)))
+            for metric, line in metrics.items()
+        ]
+        yield {"data": data, "chart": chart, "rows": rows}
 
 
-def _pictures(folder: Path) -> Iterator[str]:
+def _pictures(folder: Path) -> dict[str, Any] | None:
     """The pictures of the last evaluation: reference or truth beside the prediction."""
     steps = sorted(folder.glob("step-*"))
     if not steps:
-        return
-    yield html.heading(f"Predictions at step {int(steps[-1].name.removeprefix('step-'))}", 3)
+        return None
+    shown = []
     for path in sorted(steps[-1].glob("*.png")):
         with open_image(path) as image:
-            yield html.picture(np.asarray(image.convert("RGB")), image.info.get("Description", path.stem))
+            address = html.picture_address(np.asarray(image.convert("RGB")))
+            shown.append({"address": address, "caption": str(image.info.get("Description", path.stem))})
+    return {"step": int(steps[-1].name.removeprefix("step-")), "shown": shown}
+
+
+def _shown(value: object) -> str:
+    """A cell of a table; numbers with a point have four digits after it."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,20 +11,24 @@ from typing import Any
 from filelock import FileLock
 
 from uniref.core.atomic import remove_leftovers
-from uniref.core.errors import UniRefError
+from uniref.core.errors import UniRefError, UsageError
+from uniref.core.files import exists
 from uniref.core.json_files import read_json
 from uniref.core.progress import Progress
+from uniref.core.reading import reading
 from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.outcome import Outcome, gather
 from uniref.evaluation.places import strangers
 from uniref.evaluation.report.page import page
 from uniref.evaluation.report.pictures import Gallery
-from uniref.evaluation.store import Store
+from uniref.evaluation.store import SUBMISSION, Store
 from uniref.evaluation.submission import check_submission, pack
-from uniref.evaluation.tables import record, sequences
+from uniref.evaluation.tables import COLUMNS, record, sequences
 from uniref.version import __version__
 
-RESULTS, SEQUENCES, REPORT, SUBMISSION = "results.json", "per_sequence.csv", "report.html", "submission.zip"
+RESULTS, SEQUENCES, REPORT = "results.json", "per_sequence.csv", "report.html"
+BAD = "bad-files.txt"
+"""Names of bad files, where there are many."""
 
 
 class Incomplete(UniRefError):
@@ -131,10 +135,32 @@ class Ending:
 
     def _pack(self, store: Store, progress: Progress) -> None:
         name = store.benchmark.data
-        remove_leftovers(store.predictions)
+        if store.foreign is None:
+            remove_leftovers(store.predictions)
         if lines := check_submission(store.benchmark, store.predictions, self.workers, progress):
             raise Incomplete(f"{name}: {store.predictions} is not what the server wants (see above)", lines)
         pack(store.predictions, store.folder / SUBMISSION)
+
+
+def check_out(out: Path, begun: bool) -> None:
+    """Refuse an output folder with files of other origin under the names of ours, before anything is computed.
+
+    Args:
+        out: The folder.
+        begun: An evaluation lies in it already.
+
+    Raises:
+        UsageError: A file there was not written by an evaluation.
+    """
+    signs = {RESULTS: '"uniref":', SEQUENCES: ",".join(COLUMNS), REPORT: "<title>Evaluation</title>"}
+    for name in (*signs, BAD):
+        path = out / name
+        if not exists(path):
+            continue
+        with reading(path), path.open("rb") as file:
+            head = file.read(1 << 16).decode("utf-8", "replace")
+        if signs[name] not in head if name in signs else not begun:
+            raise UsageError(f"{path}: was not written by uniref, and results would replace it; choose another --out")
 
 
 def _strangers(work: Work) -> list[str]:

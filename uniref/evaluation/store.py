@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,15 @@ from uniref.core.atomic import foreign_files, remove_written
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.json_files import read_json
 from uniref.core.reading import read_text
-from uniref.evaluation.benchmark import Benchmark
+from uniref.evaluation.benchmark import Benchmark, frame_name
 from uniref.evaluation.image_predictions import block_path
 from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import find_folder
 
-_WRITTEN = re.compile(
-    r"predictions/.+\.(png|jsonl|json)|scores/\d+\.json|submission\.zip"  # what an evaluation writes
-    r"|(predictions|scores)/(.+/)?"  # folders without files
-    r"|(.*/)?\.[^/]+(/.*)?",  # hidden: left by killed writers
-    re.DOTALL,
-)
+REQUEST, SUBMISSION = "request.json", "submission.zip"
+_LEFTOVER = re.compile(r"(scores|predictions)/(.+/)?\.[^/]+\.(partial-[^/]+|\d+)(/.*)?", re.DOTALL)
+"""What killed writers leave (see `atomic_folder` and `write_atomic`)."""
+_EMPTY = re.compile(r"(scores|predictions)/(.+/)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Store:
             UsageError: The folder belongs to another one, and `overwrite` is off; or it may not be replaced, because it
                 holds the predictions, or no evaluation.
         """
-        path = self.folder / "request.json"
+        path = self.folder / REQUEST
         text = json.dumps(request, indent=1, sort_keys=True) + "\n"
         if overwrite and self.foreign is not None and self.folder.resolve() in (self.foreign / "x").resolve().parents:
             raise UsageError(f"{self.folder}: holds the predictions, so it is not replaced; choose another --out")
@@ -81,8 +79,19 @@ class Store:
         return []
 
     def _written(self) -> set[str]:
-        """The files in the folder that are of an evaluation's kinds, but for the request."""
-        return {name for name in foreign_files(self.folder, set()) if _WRITTEN.fullmatch(name)}
+        """The files in the folder that an evaluation of this split writes, but for the request."""
+        whole = replace(self.benchmark, limit=None)  # an earlier one may have had more
+        names = {SUBMISSION}
+        for unit in range(len(whole.units)):
+            names.add(f"scores/{unit:05d}.json")
+            if not whole.protocol.is_video:
+                names.add(f"predictions/{unit:05d}.jsonl")
+                continue
+            for case in whole.cases(unit):
+                media = whole.index.media(case.sample.media)
+                names |= {f"predictions/{case.name}/{frame_name(media, t)}.png" for t in range(media.length)}
+        there = foreign_files(self.folder, set())
+        return {name for name in there if name in names or _LEFTOVER.fullmatch(name) or _EMPTY.fullmatch(name)}
 
     def remove_predictions(self) -> list[str]:
         """Delete the model's predictions; returns files in their folder that are not predictions."""

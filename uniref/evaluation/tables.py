@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from uniref.core.text import printable
 from uniref.evaluation.metrics.tracks import deviation, jitter, statistics
 from uniref.evaluation.outcome import Outcome
 from uniref.evaluation.published import Published, published
@@ -81,9 +82,10 @@ def sequences(outcomes: Sequence[Outcome]) -> str:
 
 def _cell(value: Any) -> Any:
     """A text that spreadsheets would take for a formula, behind the apostrophe that says it is a text."""
-    if isinstance(value, str) and (value[:1] in _BLANKS or value.lstrip()[:1] in _FORMULA):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    risky = value[:1] in _BLANKS or value.lstrip()[:1] in _FORMULA
+    return f"'{printable(value)}" if risky else printable(value)
 
 
 def _rows(outcome: Outcome) -> Iterator[dict[str, Any]]:

@@ -21,7 +21,7 @@ from uniref.inference.video import MAX_ID
 from uniref.media.image import colour_name, read_image, read_labels
 from uniref.media.source import Selection, Source, frame_files
 
-_LONGEST_TEXT = 10_000  # characters; the text encoder reads 77 word pieces
+_LONGEST_TEXT = 2_000  # characters; the text encoder reads 77 word pieces
 UInt8Image = npt.NDArray[np.uint8]
 
 

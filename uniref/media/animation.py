@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError
 from uniref.core.reading import reading
-from uniref.media.frame import SourceFrame
+from uniref.media.frame import MAX_FRAME_PIXELS, SourceFrame
 from uniref.media.open_image import PictureProblem, open_image
 from uniref.media.probe import BT709, ColorTags
 
@@ -31,7 +31,13 @@ def _frame_count(path: Path) -> int:
     """Frames that the header of an animated picture announces; 0 for anything else."""
     try:
         with open_image(path, _FORMATS) as image:
-            return int(getattr(image, "n_frames", 1))
+            count = int(getattr(image, "n_frames", 1))
+            if count > 1 and image.width * image.height > MAX_FRAME_PIXELS:
+                raise MediaError(
+                    f"{path}: has frames of {image.width} x {image.height}; at most {MAX_FRAME_PIXELS:,} pixels are "
+                    "read"
+                )
+            return count
     except PictureProblem:  # whoever reads the picture says what is wrong with it
         return 0
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+MAX_FRAME_PIXELS = 40_000_000
+"""Width times height of a video's frame, of which several are in memory at a time; 8K has 35 million at most."""
+
 
 @dataclass(frozen=True)
 class SourceFrame:

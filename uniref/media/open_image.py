@@ -21,6 +21,10 @@ MAX_PIXELS = 89_478_485
 """Width times height; as an RGB picture that is a quarter of a gibibyte."""
 
 
+MAX_SIDE = 65_535
+"""Width or height; the most that a JPEG has."""
+
+
 class PictureProblem(UniRefError):
     """A picture cannot be read; the message does not name it."""
 
@@ -40,9 +44,10 @@ def open_image(file: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> It
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the bound on pixels is ours
             with Image.open(file, formats=_known(formats)) as image:
-                if image.width * image.height > MAX_PIXELS:
+                if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                     raise PictureProblem(
-                        f"is too large a picture ({image.width} x {image.height}; at most {MAX_PIXELS:,} pixels)"
+                        f"is too large a picture ({image.width} x {image.height}; at most {MAX_PIXELS:,} pixels, and "
+                        f"{MAX_SIDE:,} on a side)"
                     )
                 yield image
     except UniRefError:
@@ -51,6 +56,8 @@ def open_image(file: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> It
         raise PictureProblem("is not a picture that can be read") from None
     except FileNotFoundError:
         raise PictureProblem("no such file") from None
+    except MemoryError:
+        raise PictureProblem("needs more memory than this machine has") from None
     except Image.DecompressionBombError:
         raise PictureProblem(f"is too large a picture (more than {MAX_PIXELS:,} pixels)") from None
     except Exception as error:  # noqa: BLE001 - decoders report damage with exceptions of any type

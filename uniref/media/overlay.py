@@ -29,6 +29,10 @@ _COLOURS = (
 )
 
 
+_MOST_LETTERS = 300  # of a label, before it is fitted
+_ROWS = 512  # drawn at a time
+
+
 def colour(number: int) -> tuple[int, int, int]:
     """RGB of an object id (repeats after ten)."""
     return _COLOURS[(number - 1) % len(_COLOURS)]
@@ -56,7 +60,9 @@ def draw_overlay(
         rows, cols = _grown(region, thickness, image.shape[:2])
         part, inside = out[rows, cols], mask[rows, cols]
         tint = np.array(colour(number), np.float32)
-        part[inside] = (part[inside] * (1 - _OPACITY) + tint * _OPACITY + 0.5).astype(np.uint8)
+        for first in range(0, len(part), _ROWS):  # floating-point copies of a whole large picture would fill the memory
+            band, chosen = part[first : first + _ROWS], inside[first : first + _ROWS]
+            band[chosen] = (band[chosen] * (1 - _OPACITY) + tint * _OPACITY + 0.5).astype(np.uint8)
         part[_outline(inside, thickness)] = colour(number)
     if labels:
         out = _write_labels(out, masks, labels)
@@ -128,6 +134,9 @@ def drawable(text: str) -> bool:
 
 def _shortened(label: str, room: float, length: Callable[[str], float]) -> str:
     """A label that fits, its last word (the score) kept."""
+    if len(label) > _MOST_LETTERS:  # every trial measures the whole text
+        head, _, tail = label.rpartition(" ")
+        label = f"{head[:_MOST_LETTERS]} {tail[-_MOST_LETTERS:]}"
     if length(label) <= room:
         return label
     head, _, tail = label.rpartition(" ")

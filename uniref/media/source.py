@@ -18,8 +18,9 @@ from uniref.core.reading import reading
 from uniref.media import image as pictures
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
-from uniref.media.video_read import VideoFile
+from uniref.media.video_read import LargeFrames, VideoFile
 
+_LARGEST_STRIDE = 1 << 40
 _FOLDER_FPS = 25.0  # a folder of frames says nothing about time
 
 
@@ -35,8 +36,8 @@ class Selection:
     """Read every n-th frame."""
 
     def __post_init__(self) -> None:
-        if self.stride < 1:
-            raise UsageError(f"--stride {self.stride}: must be at least 1")
+        if not 1 <= self.stride <= _LARGEST_STRIDE:
+            raise UsageError(f"--stride {self.stride}: must be from 1 to {_LARGEST_STRIDE:,}")
         for option, value in (("--start", self.start), ("--end", self.end)):
             if value is not None:
                 parse_place(option, value)
@@ -108,6 +109,8 @@ class Source:
             return
         try:
             self._video = VideoFile(self.path)
+        except LargeFrames:
+            raise
         except MediaError:
             if not _is_picture(self.path):
                 raise

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from uniref.core.errors import MediaError
 from uniref.media.clock import LONGEST, FrameClock, writing_base
 from uniref.media.decode import DecodedFrame, decode
-from uniref.media.frame import SourceFrame
+from uniref.media.frame import MAX_FRAME_PIXELS, SourceFrame
 from uniref.media.probe import BT709, ColorTags, VideoInfo, probe, sound_ends
 from uniref.media.video_hdr import can_tone_map, readable_colors, tone_mapping
 
@@ -82,6 +82,10 @@ def why_not_decord(info: VideoInfo) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+class LargeFrames(MediaError):
+    """A video whose frames are too large: it is not read as a picture either."""
+
+
 class VideoFile:
     """A video file. Frames come turned upright (display matrix applied) and as uint8 RGB [H, W, 3].
 
@@ -100,6 +104,9 @@ class VideoFile:
             raise MediaError(f"{path}: is empty")
         stat = self.path.stat()
         self.info = _probed(self.path, stat.st_mtime_ns, stat.st_size)
+        height, width = self.info.stored_size
+        if width * height > MAX_FRAME_PIXELS and len(self.info.packets.times) > 1:
+            raise LargeFrames(f"{path}: has frames of {width} x {height}; at most {MAX_FRAME_PIXELS:,} pixels are read")
         packets = self.info.packets
         self.indexed = why_not_indexed(self.info) is None
         """Which frames there are is known without decoding: `frame_count` is exact, and reading can start anywhere."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
 from uniref.core.errors import CheckpointError, UsageError
+from uniref.core.json_files import read_json
+from uniref.core.reading import reading
 from uniref.core.text import clean_text
+
+_MOST_STEPS = 32
 
 
 class TextTokenizer:
@@ -20,10 +25,12 @@ class TextTokenizer:
     Args:
         tokenizer: A `tokenizers.Tokenizer` that adds the special tokens itself.
         max_tokens: Longest sequence, special tokens included; longer texts are truncated.
+        path: Where it was read, for messages.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, path: Path | None = None) -> None:
         self._tokenizer = tokenizer
+        self._path = path
         self._pad_id = _pad_id(tokenizer)
         self.max_tokens = max_tokens
         tokenizer.no_padding()
@@ -42,10 +49,13 @@ class TextTokenizer:
         Raises:
             CheckpointError: The file is missing or not a tokenizer.
         """
-        try:
-            return cls(Tokenizer.from_file(str(path)), max_tokens)
-        except Exception as error:  # noqa: BLE001 - the library raises nothing more precise
-            raise CheckpointError(f"{path}: not a readable tokenizer ({error})") from None
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file; it belongs beside the weights")
+        content = read_json(path, CheckpointError)
+        with reading(path, CheckpointError):
+            _check_growth(path, content)
+            tokenizer = Tokenizer.from_file(str(path))
+        return cls(tokenizer, max_tokens, path)
 
     @property
     def size(self) -> int:
@@ -64,12 +74,16 @@ class TextTokenizer:
 
         Raises:
             UsageError: A text is empty after cleaning.
+            CheckpointError: The tokenizer gives a token that is not in its own vocabulary.
         """
         cleaned = [clean_text(text) for text in texts]
         for text, original in zip(cleaned, texts, strict=True):
             if not text.strip():
                 raise UsageError(f"text {original!r}: no words in it; describe the object to segment")
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(cleaned)]
+        largest = max((number for row in rows for number in row), default=0)
+        if largest >= self.size:
+            raise CheckpointError(f"{self._path}: gives token {largest:,}, but has {self.size:,} words")
         longest = max(map(len, rows))
         ids = torch.full((len(rows), longest), self._pad_id, dtype=torch.int64)
         valid = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -81,6 +95,27 @@ class TextTokenizer:
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` into a checkpoint folder."""
         self._tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def _check_growth(path: Path, content: Any) -> None:
+    """Refuse steps before tokenising that make texts longer and longer: a few of them fill any memory.
+
+    Raises:
+        CheckpointError: A replacement is longer than what it replaces, or there are very many steps.
+    """
+    steps = [content.get("normalizer")] if isinstance(content, dict) else []
+    count = 0
+    while steps:
+        step, count = steps.pop(), count + 1
+        if count > _MOST_STEPS:
+            raise CheckpointError(f"{path}: has more than {_MOST_STEPS} steps of normalisation")
+        if not isinstance(step, dict):
+            continue
+        steps += step.get("normalizers") or []
+        if step.get("type") == "Replace":
+            pattern, new = step.get("pattern") or {}, str(step.get("content", ""))
+            if len(new) > max(1, len(str(pattern.get("String", "")))):
+                raise CheckpointError(f"{path}: replaces by something longer ({new!r:.40}), which texts do not need")
 
 
 def wordpiece(vocabulary: Sequence[str]) -> Tokenizer:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from uniref.core.errors import UsageError
 from uniref.core.files import is_file
+from uniref.core.json_files import MAX_DEPTH
 from uniref.recipe.recipe import Recipe
 from uniref.recipe.sam import FAMILIES, written_path
 from uniref.recipe.tree import Node, merge, parse, parse_file, place_of, plain, with_value
@@ -67,8 +68,8 @@ def _extended(path: Path, chain: tuple[Path, ...]) -> Node:
 def _overridden(tree: Node, text: str) -> Node:
     key, sign, value = text.partition("=")
     path = key.strip().split(".")
-    if not sign or not all(path):
-        raise UsageError(f"--set {text}: write --set key.of.the.recipe=value")
+    if not sign or not all(path) or len(path) > MAX_DEPTH:
+        raise UsageError(f"--set {text[:80]}: write --set key.of.the.recipe=value")
     place = f"--set {text}"
     stages = tree.value.get("stages")
     known = [*stages.value] if stages is not None and isinstance(stages.value, dict) else []

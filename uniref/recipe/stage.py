@@ -74,7 +74,7 @@ class StageConfig(Strict):
     data: DataConfig
     loss: LossConfig = Field(default_factory=LossConfig)
     optim: OptimConfig
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=10**9)
     """Optimiser steps."""
     global_batch: int = Field(ge=1)
     """Samples in an optimiser step, over all devices and accumulation."""

@@ -106,6 +106,8 @@ def _node(node: yaml.Node, source: str) -> Node:
 
 def _scalar(node: yaml.Node, place: str) -> Any:
     kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), node.value
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+        raise UsageError(f"{place}: holds half a surrogate pair (\\ud800 to \\udfff), which is not a character")
     if kind == "str":
         return text
     if kind == "null":
@@ -115,10 +117,17 @@ def _scalar(node: yaml.Node, place: str) -> Any:
     if kind == "int":
         if len(text) > _LONGEST_NUMBER:
             raise UsageError(f"{place}: a number of {len(text):,} digits is not read")
-        return int(text.replace("_", ""))
+        return _number(int, text, place)
     if kind == "float":
-        return float(text.replace("_", ""))
+        return _number(float, text, place)
     raise UsageError(f"{place}: {node.tag}: unknown tag; write a plain value")
+
+
+def _number(kind: type[int] | type[float], text: str, place: str) -> int | float:
+    try:
+        return kind(text.replace("_", ""))
+    except ValueError:
+        raise UsageError(f"{place}: {text[:40]!r} is not a number") from None
 
 
 def merge(base: Node, over: Node) -> Node:

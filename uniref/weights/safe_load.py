@@ -55,6 +55,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int | None]:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; name the checkpoint file inside it")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise CheckpointError(f"{path}: is not a regular file")
     with reading(path, CheckpointError, "download it again"):
         with path.open("rb") as file:
             head = file.read(32)

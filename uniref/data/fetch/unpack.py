@@ -25,6 +25,7 @@ from uniref.data.fetch.download import Progress
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z")
 _BLOCK = 1 << 20
+_DEEPEST = 64  # folders inside folders
 _STAMPS = ".unpacked"
 _BEGUN = "begun"
 _REFUSED = "is a link or device; the archive is not unpacked. If you trust it, unpack it yourself and name the folder"
@@ -295,6 +296,8 @@ def _inside(archive: Path, work: Path, name: str) -> Path:
     """Where an entry goes. Raises UniRefError for a name that leads elsewhere."""
     parts = PurePosixPath(name).parts
     drive = len(name) > 1 and name[1] == ":"
+    if len(parts) > _DEEPEST:
+        raise UniRefError(f"{archive}: an entry lies {len(parts):,} folders deep; the archive is not unpacked")
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or drive:
         raise UniRefError(f"{archive}: the entry {name!r} leads outside the folder; the archive is not unpacked")
     return work.joinpath(*parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from uniref.core.errors import UniRefError
+from uniref.core.reading import reading
 from uniref.core.tasks import Task
 from uniref.data.index import Annotations, Index, Media, Object
 
@@ -41,6 +43,13 @@ def export_json(index: Index, path: Path) -> str:
         temporary.unlink(missing_ok=True)
         raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
     return "YouTube-VIS JSON" if clips else "COCO JSON"
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file begins as `export_json` begins its own: another run may replace it."""
+    with reading(path), path.open("rb") as file:
+        head = file.read(1 << 12).decode("utf-8", "replace")
+    return re.match(r'\{"info": \{"description": .*, "version": ".*"\},\n"categories": \[', head) is not None
 
 
 @dataclass(frozen=True)

@@ -173,8 +173,10 @@ def _locate(job: Job, images: list[ImageRecord]) -> tuple[Path, list[str]]:
             if (found := job.find(relative)) is not None:
                 root = found.parents[len(PurePosixPath(relative).parts) - 1]
                 return root, [_relative(image, depth, folder, root) for image in images]
+    below = ", ".join(folder for folder in folders if folder)
+    where = ", ".join(map(str, job.bases))
     raise FilesMissing(
-        f"objects365/{job.split}: found no {short} in {', '.join(str(PurePosixPath(f) / short) for f in folders)}"
+        f"objects365/{job.split}: found no {short[:255]} in {where}, nor in their {below}; the annotations name it"
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from uniref.core.errors import UniRefError
+from uniref.core.html import picture_address
 from uniref.data.frames import read_frames
 from uniref.evaluation.benchmark import Case, frame_name
 from uniref.evaluation.image_predictions import Prediction, block_path, read_block
@@ -53,7 +52,7 @@ class Gallery:
                 rows = self._track(entry) if isinstance(entry, Track) else self._item(entry)
         except UniRefError:
             return None
-        return None if rows is None else _data_url(_grid(rows))
+        return None if rows is None else picture_address(_grid(rows), "JPEG")
 
     @cached_property
     def _units(self) -> dict[int, int]:
@@ -139,9 +138,3 @@ def _grid(rows: Sequence[Sequence[RGB]]) -> RGB:
             y, x = i * (height + _GAP), j * (width + _GAP)
             out[y : y + height, x : x + width] = picture
     return out
-
-
-def _data_url(picture: RGB) -> str:
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
