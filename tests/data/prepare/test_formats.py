@@ -254,6 +254,8 @@ def test_yolo_names_a_folder_that_is_not_there(tmp_path: Path, refused: Refused)
     assert "data.yaml: its folder 'pictures/first' is not there" in refused("custom", root, "train")
     build.write_text(root / "data.yaml", "train: images/train\nnames: 7\n")
     assert "data.yaml: its names are neither a list nor" in refused("custom", root, "train")
+    build.write_text(root / "data.yaml", "train: images/train\nnames: [cat, dog\n")
+    assert "data.yaml:3: not readable as YAML" in refused("custom", root, "train")
 
 
 def labelme(root: Path, **changes: Any) -> Path:

@@ -16,14 +16,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
-from uniref.core.errors import UniRefError
-from uniref.core.reading import first_line, read_text, reading
+from uniref.core.errors import UniRefError, UsageError
+from uniref.core.reading import read_text, reading
 from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, region_of, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size
 from uniref.data.prepare.split_names import split_of
+from uniref.recipe.tree import parse_file, plain
 
 _LARGEST = 1 << 26  # bytes of a text file
 _BOX = (5, 6)  # values of a line that is a box: class, centre, size, perhaps a score
@@ -152,15 +151,15 @@ def _is_config(path: Path) -> bool:
     try:
         return "names" in _read_config(path)
     except UniRefError:
-        return False
+        return path.stem.lower() in ("data", "dataset")  # it is meant, and what is wrong with it will be told
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     """`data.yaml`. Raises UniRefError."""
     try:
-        config = yaml.safe_load(read_text(path, largest=1 << 20))
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as problem:
-        raise UniRefError(f"{path}: is not valid YAML ({first_line(problem)})") from None
+        config = plain(parse_file(path))
+    except UsageError as problem:
+        raise UniRefError(str(problem)) from None
     return config if isinstance(config, dict) else {}
 
 
