@@ -828,3 +828,22 @@ def test_a_picture_that_is_cut(tmp_path: Path, refused: Refused) -> None:
     path = tmp_path / "my/images/b.jpg"
     path.write_bytes(path.read_bytes()[:-30])
     assert "b.jpg: is cut: the end of the picture is missing" in refused("custom", tmp_path / "my", "train")
+
+
+@pytest.mark.parametrize("form", ["a_1", "a_mask_1", "a/1"])
+def test_a_mask_for_every_object(tmp_path: Path, prepare: Prepare, form: str) -> None:
+    pictures(tmp_path / "my/images", "a.jpg")
+    for number, box in (("2", CAT), ("10", DOG)):
+        build.grey(tmp_path / f"my/masks/{form[:-1]}{number}.png", mask(box).astype(np.uint8) * 255)
+    check(prepare("custom", tmp_path / "my", "train"), {"a": [("", mask(CAT)), ("", mask(DOG))]})
+
+
+@pytest.mark.parametrize("end", ["", "_mask"])
+def test_masks_beside_their_pictures(tmp_path: Path, prepare: Prepare, end: str) -> None:
+    for place in ("my/first", "my/second"):
+        build.picture(tmp_path / place / f"{place[-3:]}.JPG")
+        build.grey(tmp_path / place / f"{place[-3:]}{end}.PNG", mask(CAT).astype(np.uint8) * 255)
+    build.write_text(tmp_path / "my/phrases.csv", "file,object,phrase\nfirst/rst.JPG,1,the box\n")
+    index = prepare("custom", tmp_path / "my", "train")
+    check(index, {"rst": [("", mask(CAT))], "ond": [("", mask(CAT))]})
+    assert texts(index) == [["the box"]]

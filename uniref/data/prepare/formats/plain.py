@@ -9,9 +9,11 @@ classes.csv         file,object,class       what the object is
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -30,6 +32,9 @@ from uniref.media.image import EXTENSIONS, Labels, read_labels
 _MASK_ENDS = ("_mask", "-mask", "_label", "_labels", "_seg", "_gt", "_segmentation", ".mask", ".png", ".jpg", ".jpeg")
 """What tools put behind a picture's name to call its mask."""
 _BEFORE = ("mask_", "label_")
+_PART = re.compile(r"(.+?)[_-]+(?:mask|obj|object|inst|instance|label)?[_-]*(\d+)")
+"""The mask of one object of several: `cat_mask_1`."""
+_DIGITS = re.compile(r"(\d+)")
 _IMAGES = ("images", "image", "imgs", "img", "pictures")
 _VIDEOS = "videos"
 _MASKS = ("masks", "mask", "labels", "annotations", "gt", "groundtruth", "segmentations")
@@ -40,7 +45,7 @@ _LOOKED_AT = 50  # files of a folder
 @dataclass(frozen=True)
 class _Item:
     path: Path
-    mask: Path
+    masks: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def prepare_pictures(job: Job, base: Path, folder: Path, masks_at: Path) -> None
     Raises:
         UniRefError: No pictures, or a bad record that is not skipped.
     """
-    pictures = sorted(path for path in folder.rglob("*") if is_picture_name(path.name) and path.is_file())
+    pictures = _pictures_below(folder)
     if not pictures:
         raise UniRefError(f"{folder}: holds no pictures ({', '.join(EXTENSIONS)})")
     names = [path.relative_to(folder).with_suffix("") for path in pictures]
@@ -147,8 +152,17 @@ def prepare_pictures(job: Job, base: Path, folder: Path, masks_at: Path) -> None
             f"{folder}: holds {len(pictures)} pictures, but {masks_at} is not there, and no annotations in a form "
             "that is known (docs/custom-data.md lists them)"
         )
-    masks = find_masks(folder, masks_at, list(job.first(pictures)))
-    items = [_Item(path, mask) for path, mask in masks.items()]
+    _write(job, base, find_masks(folder, masks_at, list(job.first(pictures)), _pictures_below(masks_at)))
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    """Files that are called like pictures, hidden ones (of macOS) left out, sorted."""
+    return [path for path in sorted(folder.rglob("*")) if is_picture_name(path.name) and path.name[0] != "."]
+
+
+def _write(job: Job, base: Path, masks: Mapping[Path, tuple[Path, ...]]) -> None:
+    """Read the masks of every picture, and write all of them."""
+    items = [_Item(path, mine) for path, mine in masks.items()]
     colours = Colours()
     found = []
     for item, read in zip(items, job.map(_read_picture, items, "image"), strict=True):
@@ -156,7 +170,7 @@ def prepare_pictures(job: Job, base: Path, folder: Path, masks_at: Path) -> None
             job.bad(item.path, read.problem)
             continue
         if read.labels is not None:
-            colours.note(read.labels.note, item.mask.name)
+            colours.note(read.labels.note, item.masks[0].name)
         numbered = colours.renumber(read.found, read.labels.colours if read.labels is not None else ())
         things = tuple(Thing(number, region) for number, region in sorted(numbered.items()))
         found.append(Picture(item.path, read.height, read.width, things))
@@ -164,22 +178,31 @@ def prepare_pictures(job: Job, base: Path, folder: Path, masks_at: Path) -> None
     write_pictures(job, found, Material(base, classes_task=Task.FSS))
 
 
-def find_masks(folder: Path, masks: Path, pictures: Sequence[Path]) -> dict[Path, Path]:
-    """The mask of every picture: called like it, whatever the extension and its case, or with `_mask` behind it.
+def find_masks(
+    folder: Path, masks: Path, pictures: Sequence[Path], files: Sequence[Path]
+) -> dict[Path, tuple[Path, ...]]:
+    """The masks of every picture: one that is called like it, whatever the extension and its case, or with `_mask`
+    behind it; else one for every object, `a_1.png` or `a/1.png`.
 
     Args:
         folder: Of the pictures.
         masks: Of the masks, with the same folders inside.
         pictures: Files below `folder`.
+        files: Every mask below `masks`.
 
     Returns:
         Where a picture has no mask, the PNG that it would be.
     """
     there: dict[tuple[str, str], list[Path]] = {}
-    for path in sorted(masks.rglob("*")) if masks.is_dir() else ():
-        if is_picture_name(path.name) and not path.name.startswith("."):
-            inside = path.parent.relative_to(masks).as_posix().lower()
-            there.setdefault((inside, path.stem.lower()), []).append(path)
+    numbered: dict[tuple[str, str], list[Path]] = {}
+    for path in files:
+        inside = path.parent.relative_to(masks)
+        there.setdefault((inside.as_posix().lower(), path.stem.lower()), []).append(path)
+        if part := _PART.fullmatch(path.stem.lower()):
+            numbered.setdefault((inside.as_posix().lower(), part[1]), []).append(path)
+        if inside.parts:
+            numbered.setdefault((inside.parent.as_posix().lower(), inside.name.lower()), []).append(path)
+    taken = {(x.parent.relative_to(folder).as_posix().lower(), x.stem.lower()) for x in pictures}
     found = {}
     for picture in pictures:
         own_folder = picture.parent.relative_to(folder)
@@ -187,8 +210,11 @@ def find_masks(folder: Path, masks: Path, pictures: Sequence[Path]) -> dict[Path
         wanted = [stem, *(stem + end for end in _MASK_ENDS), *(before + stem for before in _BEFORE)]
         own = next((there[key, name] for name in wanted if (key, name) in there), [])
         # of several, the lossless one
-        own = sorted(own, key=lambda path: (path.suffix.lower() != ".png", path.name))
-        found[picture] = own[0] if own else masks / own_folder / f"{picture.stem}.png"
+        chosen = sorted(own, key=lambda path: (path.suffix.lower() != ".png", path.name))[:1]
+        if not chosen:  # a_1 may also be the mask of a picture a_1
+            parts = [x for x in numbered.get((key, stem), ()) if (key, x.stem.lower()) not in taken]
+            chosen = sorted(parts, key=lambda path: [int(x) if x.isdecimal() else x for x in _DIGITS.split(path.stem)])
+        found[picture] = tuple(chosen) or (masks / own_folder / f"{picture.stem}.png",)
     return found
 
 
@@ -197,14 +223,58 @@ def _read_picture(item: _Item) -> _Read:
         size = image_size(item.path)
     except BadRecord as error:
         return _Read(problem=str(error))
-    try:
-        labels = read_labels(item.mask)
-    except MediaError as error:
-        return _Read(problem=f"its mask {item.mask.name}: {str(error).removeprefix(f'{item.mask}: ')}")
-    ids = labels.ids
-    if ids.shape != size:
-        return _Read(problem=f"is {size[1]} x {size[0]}, its mask {ids.shape[1]} x {ids.shape[0]} ({item.mask.name})")
-    if not labels.white and np.isin(ids, (0, VOID)).all():
-        ids = (ids == VOID).astype(np.uint8)  # a black-and-white mask is one object
-    told = Labels(np.zeros((0, 0), np.uint8), labels.white, labels.colours, labels.note)
-    return _Read(*size, regions(ids), told)
+    found: dict[int, Region] = {}
+    told = None
+    for place, mask in enumerate(item.masks, start=1):
+        try:
+            labels = read_labels(mask)
+        except MediaError as error:
+            return _Read(problem=f"its mask {mask.name}: {str(error).removeprefix(f'{mask}: ')}")
+        ids = labels.ids
+        if ids.shape != size:
+            return _Read(problem=f"is {size[1]} x {size[0]}, its mask {ids.shape[1]} x {ids.shape[0]} ({mask.name})")
+        if not labels.white and np.isin(ids, (0, VOID)).all():
+            ids = (ids == VOID).astype(np.uint8)  # a black-and-white mask is one object
+        mine = regions(ids)
+        if len(item.masks) > 1 and len(mine) > 1:
+            return _Read(problem=f"its mask {mask.name} shows {len(mine)} objects; of several masks, each shows one")
+        found.update(((place, region) for region in mine.values()) if len(item.masks) > 1 else mine.items())
+        colours = labels.colours if len(item.masks) == 1 else ()
+        told = Labels(np.zeros((0, 0), np.uint8), labels.white, colours, labels.note)
+    return _Read(*size, found, told)
+
+
+def find_beside(tree: Tree) -> list[Path]:
+    """Folders of pictures whose masks lie beside them: `a.jpg` and `a.png`, or `a_mask.png`."""
+    folders = [folder for folder in tree.folders if _beside(tree.pictures(folder))]
+    splits: dict[str, list[Path]] = {}
+    for folder in folders:
+        splits.setdefault(split_of(tree.base / folder, tree.base) or "", []).append(tree.base / folder)
+    # folders of one split are read together (a folder for every class)
+    return [paths[0] if len(paths) == 1 else Path(os.path.commonpath(paths)) for paths in splits.values()]
+
+
+def _beside(names: Sequence[str]) -> list[str]:
+    """Of names of pictures, those that have a mask among the others."""
+    stems: dict[str, list[str]] = {}
+    for name in names:
+        stems.setdefault(PurePath(name).stem.lower(), []).append(name)
+    found = []
+    for name in names:
+        stem, lossy = PurePath(name).stem.lower(), PurePath(name).suffix.lower() in (".jpg", ".jpeg", ".webp")
+        same = lossy and any(x != name and x.lower().endswith(".png") for x in stems[stem])
+        if same or any(stem + end in stems for end in _MASK_ENDS if not end.startswith(".")):
+            found.append(name)
+    return found
+
+
+def prepare_beside(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+    """One split from a folder in which masks lie beside pictures. Raises UniRefError."""
+    folder = paths[0]
+    files = _pictures_below(folder)
+    by_folder: dict[Path, list[str]] = {}
+    for path in files:
+        by_folder.setdefault(path.parent, []).append(path.name)
+    pictures = [place / name for place, names in by_folder.items() for name in _beside(names)]
+    masks = [path for path in files if path not in set(pictures)]
+    _write(job, folder, find_masks(folder, folder, list(job.first(pictures)), masks))

@@ -53,6 +53,7 @@ _READERS: dict[str, tuple[str, Prepare]] = {
     "yolo": ("YOLO segmentation (txt polygons)", yolo.prepare),
     "voc": ("Pascal VOC masks", voc.prepare),
     "vos": ("folders of frames (JPEGImages, Annotations)", vos.prepare),
+    "beside": ("pictures with masks beside them", plain.prepare_beside),
     "plain": ("a folder of pictures or clips with masks", plain.prepare),
 }
 
@@ -104,6 +105,7 @@ def _candidates(trees: Sequence[Tree]) -> Iterator[Found | None]:
     yield _in_trees("voc", trees, voc.find)
     yield _in_trees("vos", trees, vos.find)
     yield _of_files("labelme", kinds.get("labelme", ()), trees)
+    yield _in_trees("beside", trees, plain.find_beside)
     yield _in_trees("plain", trees, plain.find_without_masks)
 
 
