@@ -99,3 +99,20 @@ def test_contradictory_and_unusable_masks(video: Source, png: Path, mask_png: Pa
         with pytest.raises(UniRefError, match=message) as caught:
             resolve(prompt, source, Selection())
         assert "\n" not in str(caught.value)
+
+
+def test_colours_are_the_same_objects_in_all_masks(video: Source, tmp_path: Path) -> None:
+    red, blue = (200, 10, 10), (10, 10, 200)
+    for frame, order in ((0, (red,)), (3, (blue, red))):
+        array = np.zeros((48, 64, 3), np.uint8)
+        for place, colour in enumerate(order):
+            array[10 * place : 10 * place + 5] = colour
+        Image.fromarray(array).save(tmp_path / f"{frame:05d}.png")
+    masks = (str(tmp_path / "00000.png"), f"3:{tmp_path / '00003.png'}")
+    objects = resolve(Prompt(mask=masks), video, Selection())
+    assert {frame: sorted(given) for frame, given in objects.masks.items()} == {0: [1], 3: [1, 2]}
+    assert objects.masks[3][1][10:15].all()
+    assert objects.notes == (
+        f"{tmp_path / '00000.png'} and 1 more: its colours were read as a label map",
+        "objects of colours: #c80a0a = 1, #0a0ac8 = 2",
+    )

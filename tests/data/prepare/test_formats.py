@@ -219,7 +219,8 @@ def yolo(root: Path, layout: str) -> Path:
 @pytest.mark.parametrize("layout", ["ultralytics", "roboflow", "lists", "bare"])
 def test_yolo(tmp_path: Path, layout: str) -> None:
     root = yolo(tmp_path / "my", layout)
-    assert app.run(["prepare-data", "custom", "--root", str(tmp_path / "d"), "--source", str(root)]) == 0
+    source = root / "data.yaml" if layout == "ultralytics" else root
+    assert app.run(["prepare-data", "custom", "--root", str(tmp_path / "d"), "--source", str(source)]) == 0
     for split in ("train", "val"):
         index = Index.open(tmp_path / "d/index/custom" / split)
         check(index, BOTH)
@@ -408,6 +409,18 @@ def test_cvat_for_video(tmp_path: Path, prepare: Prepare, form: str) -> None:
     np.testing.assert_array_equal(index.annotations(1).mask(0), mask(DOG))
     said = prepare("custom", root, "train", "--task", "rvos", "--overwrite")
     assert texts(said) == [["the cat"], ["the dog"]]
+
+
+def test_cvat_numbers_frames_of_the_whole_video(tmp_path: Path, prepare: Prepare) -> None:
+    root = cvat_video(tmp_path / "my")
+    text = (root / "annotations.xml").read_text()
+    for t in range(3):
+        build.picture(root / f"images/frame_{100 + t:06d}.PNG")
+        text = text.replace(f' frame="{t}"', f' frame="{100 + t}"')
+    build.write_text(root / "annotations.xml", text)
+    index = prepare("custom", root, "train")
+    assert [index.annotations(row).frames.tolist() for row in index.media(0).objects] == [[0, 1], [1]]
+    assert index.media(0).complete
 
 
 def test_broken_cvat_video(tmp_path: Path, refused: Refused) -> None:

@@ -347,7 +347,7 @@ _ALL = (
         "yours",
         "yours",
         "docs/custom-data.md",
-        "a folder as docs/custom-data.md describes it, or COCO or YouTube-VIS JSON with its pictures",
+        "pictures or clips in one of the forms that docs/custom-data.md lists",
         (),
         ("name", "task"),
     ),

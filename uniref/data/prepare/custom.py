@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from uniref.data.prepare.formats.places import Tree, scan
-from uniref.data.prepare.formats.recognise import Found, recognise
+from uniref.data.prepare.formats.recognise import ANNOTATIONS, Found, recognise
 from uniref.data.prepare.job import FilesMissing, Job
 from uniref.data.prepare.published import Published, packed
 
@@ -55,7 +55,7 @@ def prepare(job: Job) -> None:
 
 
 def _recognise(bases: Sequence[Path], named: Sequence[Path], root: Path) -> tuple[Found | None, list[Tree]]:
-    named = [path for path in named if path.suffix.lower() in (".json", ".p", ".xml")]
+    named = [path for path in named if path.suffix.lower() in ANNOTATIONS]
     trees = [scan(base, root / "index") for base in bases]
     return recognise(trees, named), trees
 

@@ -22,7 +22,7 @@ from uniref.data.index import Source
 from uniref.data.prepare.entry import DataSet, Remote
 from uniref.data.prepare.split_names import split_of
 
-_ANNOTATIONS = (".json", ".p", ".txt", ".csv", ".xml")
+_ANNOTATIONS = (".json", ".p", ".txt", ".csv", ".xml", ".yaml", ".yml")
 _DEEPEST = 4  # folders inside folders where archives are looked for
 _HASHED = (
     1 << 30

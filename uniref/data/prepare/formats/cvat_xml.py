@@ -27,6 +27,7 @@ from uniref.data.prepare.split_names import split_of
 
 _LARGEST = 1 << 29
 _SUBSET = re.compile(rb"""<image\s[^>]*?\ssubset=["']([^"']*)["']""")
+_FRAME_NAME = re.compile(r"frame_(\d{1,9})\.\w+", re.IGNORECASE)
 _HEAD = 4096  # bytes in which the outermost element begins
 _NO_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")
 _SHAPES = ("polygon", "mask", "ellipse", "box", *_NO_AREA)
@@ -199,15 +200,19 @@ def _clip(job: Job, root: Element, frames: Path, taken: set[str]) -> tuple[Clip,
         length, (height, width) = len(names), image_size(frames / names[0])
     else:
         length, height, width = clip_file_size(frames)
+    places = _places(names, length)
     tracks: dict[int, dict[int, Region]] = {}
     classes: dict[int, str] = {}
+    filled = False
     for place, track in enumerate(root.iterfind("track"), start=1):
         found: dict[int, Region] = {}
         for shape in (x for x in track if x.tag in _SHAPES):
             try:
-                frame = int(_number(shape, "frame"))
-                if not 0 <= frame < length:
-                    raise BadRecord(f"the clip has {length} frames (0 to {length - 1})")
+                number = int(_number(shape, "frame"))
+                if number not in places:
+                    raise BadRecord(f"the clip has {length} frames ({min(places)} to {max(places)})")
+                frame = places[number]
+                filled = filled or shape.get("keyframe") == "0"
                 if shape.get("outside") == "1":
                     continue
                 if shape.tag in ("box", *_NO_AREA):
@@ -223,9 +228,17 @@ def _clip(job: Job, root: Element, frames: Path, taken: set[str]) -> tuple[Clip,
     if name in ("images",) or name in taken:
         name = f"{frames.parent.name}-{name}" if f"{frames.parent.name}-{name}" not in taken else f"{name}-{len(taken)}"
     labelled = tuple(sorted({frame for track in tracks.values() for frame in track}))
-    if labelled and root.find("track") is not None:
-        labelled = tuple(range(length))  # CVAT writes every frame of a track, and says where it is outside
+    if filled:  # CVAT has written the frames between key frames, and where a track is outside
+        labelled = tuple(range(length))
     return Clip(name, names, length, height, width, tracks, labelled), classes
+
+
+def _places(names: Sequence[str], length: int) -> dict[int, int]:
+    """Frames by CVAT's numbers: those of `frame_000100.PNG`, which need not begin at 0, else counted from 0."""
+    numbers = [_FRAME_NAME.fullmatch(name) for name in names]
+    if names and all(numbers):
+        return {int(match[1]): place for place, match in enumerate(numbers) if match}
+    return {place: place for place in range(length)}
 
 
 def _is_frame(path: Path) -> bool:

@@ -26,6 +26,8 @@ from uniref.data.prepare.job import Job
 from uniref.data.prepare.split_names import split_of
 
 _DOCUMENTED = ("train", "val", "test", "annotations")
+ANNOTATIONS = (".json", ".p", ".xml", ".yaml", ".yml")
+"""Endings of files that say what a data set is, where they are named by themselves."""
 _SAMPLE = 3  # files of a folder that are looked into before all of them are taken for the same
 _JSON = ("coco", "youtube_vis", "label_studio", "labelme")
 
@@ -82,7 +84,8 @@ def recognise(trees: Sequence[Tree], named: Sequence[Path]) -> Found | None:
         kinds = _json_kinds([path for path in named if path.suffix.lower() == ".json"])
         kinds["references"] = [path for path in named if path.suffix.lower() == ".p"]
         kinds["cvat_xml"] = [path for path in named if path.suffix.lower() == ".xml"]
-        found = next((kind for kind in ("references", *_JSON, "cvat_xml") if kinds.get(kind)), None)
+        kinds["yolo"] = [path for path in named if path.suffix.lower() in (".yaml", ".yml")]
+        found = next((kind for kind in ("references", *_JSON, "cvat_xml", "yolo") if kinds.get(kind)), None)
         if found is None:
             raise UniRefError(f"{named[0]}: is in no form that is known; docs/custom-data.md lists those that are read")
         return _found(found, kinds[found], None)
