@@ -90,6 +90,7 @@ def read_file(
     """
     names = _read_categories(job, path, numbers, many)
     tally = _Tally()
+    # images whose file can be used, then their annotations as the file streams by
     images = _read_images(job, path, pictures, tally, wanted)
     seen: set[int] = set()
     highest = 0
@@ -101,6 +102,7 @@ def read_file(
                 if str(entry["image_id"]) not in images:
                     raise BadRecord(f"image {entry['image_id']} is not listed")
                 continue
+            # exports joined by hand repeat ids: those that come again get new ones
             number = _number(entry.get("id"), place + 1)
             if number in seen:
                 tally.again += 1

@@ -94,6 +94,7 @@ def _image(job: Job, element: Element, path: Path, pictures: Pictures) -> Pictur
     told = int(element.get("height", height)), int(element.get("width", width))
     if told != (height, width):
         raise BadRecord(f"its picture {file.name} is {width} x {height}, its record says {told[1]} x {told[0]}")
+    # regions by object: what carries one label and group number, else every shape by itself
     groups: dict[tuple[str, str], list[Region]] = {}
     boxes: list[Thing] = []
     texts: dict[tuple[str, str], list[str]] = {}
@@ -112,6 +113,7 @@ def _image(job: Job, element: Element, path: Path, pictures: Pictures) -> Pictur
                 texts.setdefault(key, []).extend(_texts(shape))
         except (BadRecord, ValueError, TypeError, OverflowError) as problem:
             raise BadRecord(f"{shape.tag} {place}: {problem}") from None
+    # objects with masks come first, boxes are numbered after them
     things = [
         Thing(number, joined(parts, height, width), name=key[0], phrases=tuple(texts[key]))
         for number, (key, parts) in enumerate(groups.items(), start=1)
@@ -200,6 +202,7 @@ def _clip(job: Job, root: Element, frames: Path, taken: set[str]) -> tuple[Clip,
         length, (height, width) = len(names), image_size(frames / names[0])
     else:
         length, height, width = clip_file_size(frames)
+    # a track is an object; its shapes say frame by frame where it is
     places = _places(names, length)
     tracks: dict[int, dict[int, Region]] = {}
     classes: dict[int, str] = {}
@@ -224,6 +227,7 @@ def _clip(job: Job, root: Element, frames: Path, taken: set[str]) -> tuple[Clip,
         if found:
             tracks[place] = dict(sorted(found.items()))
             classes[place] = track.get("label", "").strip()
+    # a folder called `images` says nothing: the clip is called after the folder around it
     name = frames.name if frames.is_dir() else frames.stem
     if name in ("images",) or name in taken:
         name = f"{frames.parent.name}-{name}" if f"{frames.parent.name}-{name}" not in taken else f"{name}-{len(taken)}"

@@ -69,6 +69,7 @@ def _read(pictures: Pictures, path: Path) -> tuple[Picture, list[str]]:
     told = (data.get("imageHeight"), data.get("imageWidth"))
     if None not in told and told != (height, width):
         raise BadRecord(f"its picture {file.name} is {width} x {height}, it says {told[1]} x {told[0]}")
+    # regions and descriptions by object
     groups: dict[tuple[str, object], list[Region]] = {}
     texts: dict[tuple[str, object], list[str]] = {}
     left_out: list[str] = []

@@ -60,6 +60,7 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
             notes |= dict.fromkeys(note)
         numbers |= {name: number for number, name in names.items() if number and name not in numbers}
     job.notes.extend(notes)
+    # only classes that occur are listed, under the format's own numbers
     used = {x.name for picture in found for x in picture.things}
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0])
     numbers = {name: number for name, number in numbers.items() if name in used}

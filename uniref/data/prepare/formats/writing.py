@@ -153,10 +153,12 @@ def write_pictures(job: Job, pictures: Sequence[Picture], what: Material) -> Non
         UniRefError: A bad record that is not skipped.
     """
     pictures = [picture for picture in job.first(pictures) if _is_whole(job, picture)]
+    # what tables say of the objects
     phrases, classes = read_tables(job, (what.base, *job.bases))
     _check_files(job, pictures, what, phrases, classes)
     pictures = [_with_texts(job, picture, what.base, phrases, classes) for picture in pictures]
     numbers = number_classes(what.numbers, {x.name for picture in pictures for x in picture.things})
+    # what the samples are
     said = any(picture.phrases or any(x.phrases for x in picture.things) for picture in pictures)
     task = choose_task(job, _default_task(pictures, said, classes, what))
     root = common_folder([picture.path for picture in pictures], what.base) if pictures else what.base

@@ -85,6 +85,7 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
         pictures = _beside(paths, trees)
         if not names:
             job.notes.append("there is no data.yaml and no classes.txt: classes have no names, only numbers")
+    # one text file a picture
     read = partial(_read, names, named_by)
     chosen = list(job.first(pictures))
     found: list[Picture] = []
