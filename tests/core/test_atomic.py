@@ -131,3 +131,12 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     assert final.is_symlink()
     assert sorted(path.name for path in real.iterdir()) == ["new", "note"]
     assert sorted(path.name for path in real.parent.iterdir()) == ["real"]
+
+
+def test_of_a_link_only_the_link_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert remove_written(tmp_path / "link", {"old"}) == []
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "old").is_file()

@@ -201,7 +201,7 @@ def test_pushing_what_is_converted(hub: Hub, folder: Path, tmp_path: Path, monke
         (["--push", "me/new@v1", "--licence", "mit"], "name a repository of the hub as owner/name", 2),
         (["--push", "me/new", "--licence", "a b"], "--licence 'a b'", 2),
         (["--results", "x"], "--results: goes with --push", 2),
-        (["--push", "me/new", "--licence", "mit"], "the hub refuses (HTTP 401): hf auth login", 1),
+        (["--push", "me/new", "--licence", "mit"], "the hub refuses (HTTP 401): log in with 'hf auth login'", 1),
     ],
 )
 def test_pushes_that_are_refused(

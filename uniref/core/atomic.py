@@ -147,7 +147,7 @@ def foreign_files(folder: Path, written: Set[str]) -> list[str]:
 
 
 def remove_written(folder: Path, written: Set[str]) -> list[str]:
-    """Delete files that this package wrote, and the folder where nothing else is in it.
+    """Delete files that this package wrote, and the folder where nothing else is in it; of a link, the link alone.
 
     Args:
         folder: It need not exist.
@@ -156,7 +156,9 @@ def remove_written(folder: Path, written: Set[str]) -> list[str]:
     Returns:
         What stays, as of `foreign_files`.
     """
-    folder = folder.resolve()
+    if folder.is_symlink():  # what it leads to is not ours
+        folder.unlink()
+        return []
     if not folder.is_dir():
         return []
     left = foreign_files(folder, written)

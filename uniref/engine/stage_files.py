@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from uniref.core.atomic import atomic_folder
-from uniref.core.errors import CheckpointError
+from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.reading import first_line
 from uniref.engine import state as states
 from uniref.engine.listener import Listener
 from uniref.engine.step import Stepper
@@ -82,6 +83,8 @@ class StageFiles:
         self._job, self._stepper, self._tokenizer, self._listener = job, stepper, tokenizer, listener
         self._stage, self._world = job.recipe.stages[job.name], job.world
         self._adapter_base: AdapterBase | None = None
+        self._told: set[str] = set()
+        """Files of others that were named."""
 
     def save(self, progress: Progress) -> None:
         """Write a checkpoint; every process has to call it."""
@@ -99,7 +102,10 @@ class StageFiles:
         with self._world.main_first():
             if self._world.main:
                 states.save(folder, done, state, facts, lambda work: self._write(work, tensors, {"step": done}))
-                states.keep_last(folder, self._stage.checkpoint.keep, done)
+                for name in states.keep_last(folder, self._stage.checkpoint.keep, done):
+                    if name not in self._told:
+                        self._told.add(name)
+                        self._listener.warn(f"{name}: is kept; no training wrote it")
 
     def restore(self, saved: states.Saved) -> Progress:
         """Continue from a checkpoint; returns how far it was.
@@ -114,9 +120,11 @@ class StageFiles:
             # a checkpoint that does not say was written after its evaluation
             progress = Progress(saved.step, int(facts.get("evaluated", saved.step)), Counters(**mine))
             self._stepper.restore(read_tensors(saved.folder), states.load(saved))
-        except (KeyError, IndexError, TypeError, ValueError, AssertionError, RuntimeError) as error:
+        except UniRefError:
+            raise
+        except Exception as error:  # noqa: BLE001 - PyTorch's and ours, whatever a damaged state makes of them
             raise CheckpointError(
-                f"{saved.folder}: does not fit the recipe ({str(error).splitlines()[0]}); "
+                f"{saved.folder}: does not fit the recipe ({first_line(error)}); "
                 "continue with the recipe of the run, or start another --out"
             ) from None
         name, units = self._job.name, self._stage.units
@@ -187,4 +195,4 @@ def _differences(then: Any, now: Any, path: str = "") -> list[str]:
             for key in sorted(then.keys() | now.keys())
             for line in _differences(then.get(key), now.get(key), f"{path}.{key}" if path else key)
         ]
-    return [] if then == now else [f"{path}: {then!r}, now {now!r}"]
+    return [] if then == now else [f"{path}: {then!r:.80}, now {now!r:.80}"]

@@ -7,6 +7,7 @@ next step depends on, and `manifest.json` with the checksums of both.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from uniref.weights.safe_load import read_pickled
 MANIFEST, TRAINING = "manifest.json", "training.pt"
 WRITTEN = frozenset((WEIGHTS, ADAPTER, CONFIG, TOKENIZER, MANIFEST, TRAINING))
 """Every file that a checkpoint may hold; others in its folder are a user's."""
+_LAST = 10**9  # steps
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -73,14 +75,16 @@ def steps(folder: Path) -> list[Path]:
     return sorted(found, key=_step_of)
 
 
-def keep_last(folder: Path, count: int, step: int) -> None:
+def keep_last(folder: Path, count: int, step: int) -> list[str]:
     """Delete all but the newest `count` checkpoints up to a step, and all after it: they are damaged, or of a course
-    that was left by going back to an earlier one."""
+    that was left by going back to an earlier one. Returns what stays in them because no training wrote it."""
     found = steps(folder)
     kept = [path for path in found if _step_of(path) <= step][-count:]
+    left = []
     for path in found:
         if path not in kept:
-            remove_written(path, WRITTEN)
+            left += [f"{path / name}" for name in remove_written(path, WRITTEN)]
+    return left
 
 
 def _step_of(path: Path) -> int:
@@ -96,11 +100,14 @@ def check(folder: Path) -> Saved:
     path = folder / MANIFEST
     if not path.is_file():
         raise CheckpointError(f"{folder}: not a checkpoint of a training (no {MANIFEST})")
-    try:
-        facts = read_json(path, CheckpointError)
-        step, files = int(facts.pop("step")), dict(facts.pop("files"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged ({error})") from None
+    facts = read_json(path, CheckpointError)
+    step, files = (facts.pop("step", None), facts.pop("files", None)) if isinstance(facts, dict) else (None, None)
+    if type(step) is not int or not 0 <= step <= _LAST or not isinstance(files, dict):
+        raise CheckpointError(f"{path}: damaged (it names no step and files)")
+    if _NAME.fullmatch(folder.name) and step != _step_of(folder):
+        raise CheckpointError(f"{path}: damaged (it says step {step}, its folder {_step_of(folder)})")
+    if not _is_plausible(facts):
+        raise CheckpointError(f"{path}: damaged (its numbers of processes or counters are none)")
     for name, digest in files.items():
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: damaged: {name} is missing")
@@ -111,6 +118,18 @@ def check(folder: Path) -> Saved:
         if actual != digest:
             raise CheckpointError(f"{folder}: damaged: the checksum of {name} is wrong")
     return Saved(folder, step, facts)
+
+
+def _is_plausible(facts: Mapping[str, Any]) -> bool:
+    """Whether what a manifest says besides is of the kinds that training writes."""
+    numbers = [facts.get("processes", 1), facts.get("evaluated", 0)]
+    if not all(type(number) is int and 0 <= number <= _LAST for number in numbers):
+        return False
+    counters = facts.get("counters", [])
+    if not isinstance(counters, list) or not all(isinstance(each, dict) for each in counters):
+        return False
+    values = [value for each in counters for value in each.values()]
+    return all(value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in values)
 
 
 def latest(folder: Path, warn: Callable[[str], None]) -> Saved | None:
@@ -130,7 +149,7 @@ def load(saved: Saved) -> dict[str, Any]:
         CheckpointError: It cannot be read.
     """
     path = saved.folder / TRAINING
-    state = read_pickled(path)
+    state = read_pickled(path, "delete its folder to continue from the checkpoint before it")
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds no training state")
     return state

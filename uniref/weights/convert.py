@@ -70,7 +70,7 @@ def convert(
             raise UsageError(f"{target}: is no checkpoint of uniref, so it is not replaced; choose another folder")
         if more := sorted({path.name for path in target.iterdir()} - {WEIGHTS, ADAPTER, CONFIG, TOKENIZER}):
             raise UsageError(
-                f"{target}: holds more than a checkpoint ({more[0]}), so it is not replaced; move that away"
+                f"{target}: holds more than a checkpoint ({listing(more)}), so it is not replaced; move that away"
             )
     with atomic_folder(target, overwrite) as work:
         if is_checkpoint(source):

@@ -110,7 +110,7 @@ def push(folder: Path, repository: str, card: str, private: bool = False) -> str
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="uniref")
     target = HubRepository(repository, None)
-    with _told(target, True, "hf auth login"):
+    with _told(target, True, "log in with 'hf auth login' (or set HF_TOKEN)"):
         page = api.create_repo(repository, private=private, exist_ok=True)
         operations = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name))

@@ -66,13 +66,17 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int | None]:
         return _named_tensors(path, content)
 
 
-def read_pickled(path: Path) -> Any:
+def read_pickled(path: Path, advice: str = "download it again") -> Any:
     """The content of a PyTorch file or a pickle: containers, texts, numbers, tensors (CPU) and NumPy arrays.
+
+    Args:
+        path: The file.
+        advice: What to do where it is damaged.
 
     Raises:
         CheckpointError: Missing, damaged, or holding anything but data.
     """
-    with reading(path, CheckpointError, "download it again"):
+    with reading(path, CheckpointError, advice):
         with path.open("rb") as file:
             head = file.read(32)
         try:
@@ -81,7 +85,9 @@ def read_pickled(path: Path) -> Any:
             if STREAM_MAGIC in head:
                 return read_stream(path)
             if head[:1] not in (b"\x80", b"(", b"}", b"]", b"c"):
-                raise CheckpointError(f"{path}: is not a checkpoint (neither a PyTorch file, a pickle nor safetensors)")
+                raise CheckpointError(
+                    f"{path}: is not a checkpoint (neither a PyTorch file, a pickle nor safetensors); {advice}"
+                )
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 value, _ = load_plain(data, 0, NUMPY_CALLS)
             return _with_arrays(value)
@@ -90,7 +96,7 @@ def read_pickled(path: Path) -> Any:
         except TorchScriptProblem as problem:
             raise _refusal(path, str(problem)) from None
         except PickleProblem as problem:
-            raise CheckpointError(f"{path}: damaged or not a checkpoint ({problem}); download it again") from None
+            raise CheckpointError(f"{path}: damaged or not a checkpoint ({problem}); {advice}") from None
 
 
 def _with_arrays(value: Any) -> Any:

@@ -25,7 +25,8 @@ class UnreachableError(Exception):
 
     Args:
         reason: Why, in words.
-        hopeless: Another attempt would not get one either: no network, no such host, a certificate that is not trusted.
+        hopeless: Another attempt would not get one either: no network, no such host, nothing that
+            listens there, a certificate that is not trusted.
     """
 
     def __init__(self, reason: str, hopeless: bool = False) -> None:
@@ -109,7 +110,7 @@ class Browser:
         except urllib.error.URLError as error:
             if isinstance(error.reason, UniRefError):
                 raise error.reason from None
-            hopeless = isinstance(error.reason, socket.gaierror | ssl.SSLCertVerificationError)
+            hopeless = isinstance(error.reason, socket.gaierror | ssl.SSLError | ConnectionRefusedError)
             raise UnreachableError(f"cannot be reached ({_why(error.reason)})", hopeless) from None
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise UnreachableError(f"cannot be reached ({_why(error)})") from None

@@ -291,6 +291,9 @@ def _prepare_split(
             lines = "".join(f"{printable(line)}\n" for line in job.bad_records)
             (staged / SKIPPED).write_text(lines, encoding="utf-8", errors="replace")
         written = {NAME, SKIPPED, *(f"{table}.arrow" for table in TABLES)}
+        kept = foreign_files(folder, written) if folder.is_dir() else []
+        if kept:
+            notes.append(f"{folder}: keeps {', '.join(kept[:5])}, which uniref did not write")
         replace_folder(staged, folder, foreign_files(folder, written) if folder.is_dir() else ())
     except OSError as error:
         raise UniRefError(f"{folder}: cannot be written ({error.strerror or error})") from error
