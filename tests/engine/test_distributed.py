@@ -99,7 +99,7 @@ def test_one_line_says_what_is_wrong(make_recipe: MakeRecipe, root: Path, tmp_pa
     done = together(make_recipe(), tmp_path / "nowhere", tmp_path / "two")
     assert done.returncode == 1
     (line,) = {line for line in done.stderr.splitlines() if "error" in line.lower()}  # twice on a very busy machine
-    assert "nowhere/index/ris/train: is no index" in line
+    assert "nowhere/index/ris/train: is not an index" in line
     assert "Traceback" not in done.stderr
     done = together(make_recipe(global_batch=2, micro_batch=2), root, tmp_path / "two")
     assert done.returncode == 2
