@@ -85,6 +85,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             code = command.main(args=given, prog_name="uniref", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UniRefError as error:
+        if os.environ.get("UNIREF_DEBUG") and error.__cause__ is not None:
+            traceback.print_exc()  # a reader took it for damage of its file; it may as well be a fault of ours
         console.error(str(error))
         return error.exit_code
     except _ClickError as error:

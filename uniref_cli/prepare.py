@@ -153,6 +153,8 @@ def prepare_data(
         return
     if dataset is None:
         raise UsageError("which data set? name one, or see --list")
+    if export is not None and not overwrite:
+        _check_export(export)
     from uniref.core.pool import default_workers
     from uniref.data.prepare import run
 
@@ -188,7 +190,7 @@ def prepare_data(
     if preview:
         _preview(console, done, preview)
     if export is not None:
-        _export(console, done, export, overwrite)
+        _export(console, done, export)
     if not verify and any(prepared.form for prepared in done):
         _tell_training(console, done, root)
 
@@ -279,11 +281,18 @@ def _preview(console: Console, done: list[Prepared], count: int) -> None:
         console.say(f"{prepared.index.manifest.name}: {min(count, len(prepared.index))} samples drawn in {path}")
 
 
-def _export(console: Console, done: list[Prepared], path: Path, overwrite: bool) -> None:
-    from uniref.data.prepare.export import export_json, is_export
+def _check_export(path: Path) -> None:
+    """Refuse to replace a file that is not an export, before anything is prepared."""
+    if path.exists():
+        from uniref.data.prepare.export import is_export
 
-    if path.exists() and not overwrite and not is_export(path):
-        raise UsageError(f"{path}: exists and is not an export of uniref; name another file or pass --overwrite")
+        if not is_export(path):
+            raise UsageError(f"{path}: exists and is not an export of uniref; name another file or pass --overwrite")
+
+
+def _export(console: Console, done: list[Prepared], path: Path) -> None:
+    from uniref.data.prepare.export import export_json
+
     if len(done) != 1:
         raise UsageError("--export writes one split; choose it with --split")
     kind = export_json(done[0].index, path)

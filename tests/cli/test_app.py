@@ -1,9 +1,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from uniref.core.reading import reading
 from uniref.version import __version__
 from uniref_cli.app import run
 
@@ -91,3 +93,22 @@ def test_unexpected_errors_have_no_traceback(
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert "ZeroDivisionError" in captured.err
+
+
+def test_a_fault_of_ours_can_be_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(path: Path) -> object:
+        with reading(path):
+            return {}["a key that we forgot"]
+
+    (tmp_path / "p.json").write_text("[]")
+    monkeypatch.setattr("uniref_cli.inputs.read_prompts", faulty)
+    request = ["predict", "--prompts", str(tmp_path / "p.json")]
+    assert run(request) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setenv("UNIREF_DEBUG", "1")
+    assert run(request) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert "a key that we forgot" in told.partition("direct cause")[0]

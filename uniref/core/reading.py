@@ -42,8 +42,8 @@ def reading(path: Path | str, error: type[UniRefError] = UniRefError, advice: st
     except OSError as problem:
         reason = problem.strerror or first_line(problem)
         raise error(f"{path}: cannot be read ({reason}){after}") from None
-    except Exception as problem:  # noqa: BLE001 - this is the place where every one of them becomes a line
-        raise error(f"{path}: is damaged ({first_line(problem)}){after}") from None
+    except Exception as problem:
+        raise error(f"{path}: is damaged ({first_line(problem)}){after}") from problem
 
 
 def first_line(problem: BaseException) -> str:

@@ -26,5 +26,5 @@ def writing(path: Path) -> Iterator[None]:
         raise
     except OSError as problem:
         raise UniRefError(f"{path}: cannot be written ({problem.strerror or first_line(problem)})") from None
-    except Exception as problem:  # noqa: BLE001 - safetensors and PyTorch have types of their own
-        raise UniRefError(f"{path}: cannot be written ({first_line(problem)})") from None
+    except Exception as problem:
+        raise UniRefError(f"{path}: cannot be written ({first_line(problem)})") from problem

@@ -60,9 +60,9 @@ def open_image(file: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> It
         raise PictureProblem("needs more memory than this machine has") from None
     except Image.DecompressionBombError:
         raise PictureProblem(f"is too large a picture (more than {MAX_PIXELS:,} pixels)") from None
-    except Exception as error:  # noqa: BLE001 - decoders report damage with exceptions of any type
+    except Exception as error:
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise PictureProblem(f"damaged picture ({reason})") from None
+        raise PictureProblem(f"damaged picture ({reason})") from error
 
 
 @functools.cache

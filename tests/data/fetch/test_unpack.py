@@ -15,7 +15,7 @@ import py7zr
 import pytest
 
 from uniref.core.errors import UniRefError
-from uniref.data.fetch.unpack import Limits, is_being_unpacked, is_unpacked, unpack
+from uniref.data.fetch.unpack import Limits, is_being_unpacked, is_unpacked, remove_unpacked, unpack
 
 unpack_module = sys.modules["uniref.data.fetch.unpack"]  # the package gives the function the same name
 
@@ -211,3 +211,17 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         thread.join()
     assert len(contents(tmp_path / "out")) == 303
     assert len(times) == 1
+
+
+def test_only_what_archives_brought_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "t"
+    unpack(make(tmp_path / "x.zip", FILES), target)
+    unpack(make(tmp_path / "y.tar", {"set/other": b"y"}), target)
+    (target / "set" / "mine.txt").write_text("precious")
+    assert remove_unpacked(target) == ["set/mine.txt"]
+    assert [path.relative_to(target).as_posix() for path in target.rglob("*")] == ["set", "set/mine.txt"]
+    (target / "set" / "mine.txt").unlink()
+    unpack(tmp_path / "x.zip", target)
+    assert remove_unpacked(target) == []
+    assert not target.exists()
+    assert remove_unpacked(target) == []

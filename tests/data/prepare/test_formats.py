@@ -843,6 +843,15 @@ def test_a_picture_that_is_cut(tmp_path: Path, refused: Refused) -> None:
     assert "b.jpg: is cut: the end of the picture is missing" in refused("custom", tmp_path / "my", "train")
 
 
+def test_a_film_behind_a_picture_does_not_cut_it(tmp_path: Path, prepare: Prepare) -> None:
+    pictures(tmp_path / "my/images")
+    coco(tmp_path / "my/x.json")
+    path = tmp_path / "my/images/b.jpg"
+    path.write_bytes(path.read_bytes() + b"\0\0\0\x18ftypmp42" + b"\0" * (1 << 17))
+    prepared = prepare("custom", tmp_path / "my", "train")
+    assert {prepared.media(x.media).name for x in prepared} == {"a", "b"}
+
+
 @pytest.mark.parametrize("form", ["a_1", "a_mask_1", "a/1"])
 def test_a_mask_for_every_object(tmp_path: Path, prepare: Prepare, form: str) -> None:
     pictures(tmp_path / "my/images", "a.jpg")

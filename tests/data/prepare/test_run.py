@@ -278,3 +278,28 @@ def test_help_stays_light() -> None:
     code = f"import sys, uniref_cli.app; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_an_export_replaces_only_exports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build.davis(tmp_path / "d")
+    out = tmp_path / "out.json"
+    request = [
+        "prepare-data",
+        "davis17",
+        "--source",
+        str(tmp_path / "d"),
+        "--split",
+        "val",
+        "--accept-counts",
+        "--quiet",
+    ]
+    request += ["--workers", "1", "--export", str(out), "--root"]
+    out.write_text("precious")
+    assert app.run([*request, str(tmp_path / "one")]) == 2
+    assert "out.json: exists and is not an export" in capsys.readouterr().err
+    assert out.read_text() == "precious"
+    assert not (tmp_path / "one").exists()  # told before the work
+    out.unlink()
+    for root in ("one", "two"):
+        assert app.run([*request, str(tmp_path / root)]) == 0, capsys.readouterr().err
+    assert out.read_text().startswith('{"info"')

@@ -20,7 +20,9 @@ from typing import IO, Any
 
 from filelock import FileLock
 
+from uniref.core.atomic import foreign_files, remove_written
 from uniref.core.errors import UniRefError
+from uniref.core.json_files import read_json
 from uniref.data.fetch.download import Progress
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z")
@@ -125,6 +127,28 @@ def _stamp(archive: Path, target: Path) -> Path:
     return target / _STAMPS / f"{archive.name}.json"
 
 
+def _files_of(archive: Path, target: Path) -> Path:
+    """Where the names of what an archive brought are listed."""
+    return target / _STAMPS / f"{archive.name}.files"
+
+
+def remove_unpacked(target: Path) -> list[str]:
+    """Delete what archives brought into a folder, so that nothing of it is mixed with what comes next.
+
+    Args:
+        target: Where they were unpacked; it need not exist.
+
+    Returns:
+        What stays, because no archive brought it; relative, with `/`.
+    """
+    written = {name for name in foreign_files(target, set()) if name.startswith(f"{_STAMPS}/")}
+    for lists in (target / _STAMPS).glob("*.files"):
+        with contextlib.suppress(UniRefError):
+            names = read_json(lists, largest=1 << 32)
+            written |= {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+    return remove_written(target, written)
+
+
 def _mark(archive: Path, target: Path) -> str:
     try:
         return _stamp(archive, target).read_text(encoding="utf-8", errors="replace")
@@ -151,6 +175,8 @@ def _unpack_once(archive: Path, target: Path, limits: Limits, progress: Progress
         except BaseException:
             stamp.unlink(missing_ok=True)  # nothing of it is there yet
             raise
+        # before the files, so that what a killed run moved in is known too
+        _files_of(archive, target).write_text(json.dumps(foreign_files(work, set())), encoding="utf-8")
         _move_in(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,14 @@ from uniref.core.files import sha256
 from uniref.core.progress import Progress
 from uniref.data.fetch import download, unpack
 from uniref.data.fetch.download import discard
-from uniref.data.fetch.unpack import DamagedArchiveError, holds, is_archive, is_being_unpacked, is_unpacked
+from uniref.data.fetch.unpack import (
+    DamagedArchiveError,
+    holds,
+    is_archive,
+    is_being_unpacked,
+    is_unpacked,
+    remove_unpacked,
+)
 from uniref.data.index import Source
 from uniref.data.prepare.entry import DataSet, Remote
 from uniref.data.prepare.split_names import split_of
@@ -152,8 +158,8 @@ def _open(found: Published, entry: DataSet, source: Path, media: Path, progress:
         target = media
         if entry.module == "custom":  # nothing of another archive, or of an older version of this one, is mixed in
             target = media / source.name.partition(".")[0]
-            if not holds(source, target):
-                shutil.rmtree(target, ignore_errors=True)
+            if not holds(source, target) and (left := remove_unpacked(target)):
+                found.notes.append(f"{target}: keeps {', '.join(left[:5])}, which no archive brought")
         _unpack(found, source, target, remote, progress)
         if target not in found.bases:
             found.bases.append(target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -315,10 +314,8 @@ def _convert(entry: DataSet, job: Job) -> None:
     try:
         importlib.import_module(f"uniref.data.prepare.{entry.module}").prepare(job)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        if os.environ.get("UNIREF_DEBUG"):
-            raise
         where = job.last_used or (job.bases[0] if job.bases else job.folder)
-        raise UniRefError(f"{where}: is not in the form that {entry.name} has ({first_line(error)})") from None
+        raise UniRefError(f"{where}: is not in the form that {entry.name} has ({first_line(error)})") from error
 
 
 def _nothing(job: Job, index: Index) -> str:

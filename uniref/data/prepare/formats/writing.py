@@ -24,6 +24,7 @@ from uniref.data.prepare.formats.tables import ONLY, Table, file_key, read_table
 from uniref.data.prepare.job import FilesMissing, Job
 from uniref.data.prepare.labels import Region
 from uniref.media.image import colour_name
+from uniref.media.open_image import PictureProblem, open_image
 
 ROOT = "custom"
 """What the index calls the folder of a user's pictures."""
@@ -180,8 +181,13 @@ def _is_whole(job: Job, picture: Picture) -> bool:
         file.seek(max(file.tell() - _TAIL, 0))
         tail = file.read()
     if (head == b"\xff\xd8" and b"\xff\xd9" not in tail) or (head == b"\x89P" and b"IEND" not in tail):
-        job.bad(picture.path, "is cut: the end of the picture is missing")
-        return False
+        # phones put a film behind the picture; decoding tells
+        try:
+            with open_image(picture.path) as image:
+                image.load()
+        except PictureProblem:
+            job.bad(picture.path, "is cut: the end of the picture is missing")
+            return False
     return True
 
 
