@@ -21,6 +21,7 @@ from tests.evaluation.masks import Masks, write_masks
 from tests.tiny import tiny_config
 from uniref.core.tasks import Task
 from uniref.evaluation.benchmark import Case, open_benchmark
+from uniref.evaluation.store import Store
 from uniref.model.tokenizer import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import BackboneConfig
@@ -309,3 +310,13 @@ def test_files_of_others_stay(evaluated: Eval, root: Path, tmp_path: Path, capsy
     assert all(f"{name}: is kept" in told for name in (*names, ".link"))
     assert all((below / name).read_text() == "precious" for name in names)
     assert (below / ".link" / "file").read_text() == "precious"
+
+
+def test_a_note_in_a_folder_of_masks_is_no_prediction(root: Path, tmp_path: Path) -> None:
+    benchmark = open_benchmark(root, DATA[Task.VOS])
+    store = Store(benchmark, tmp_path)
+    write_masks(benchmark, store.predictions)
+    assert store.is_predicted(0)
+    notes = [build.write_text(store.predictions / case.name / "note.txt", "precious") for case in benchmark.cases(0)]
+    assert store.remove_predictions() == [note.relative_to(store.predictions).as_posix() for note in notes]
+    assert not store.is_predicted(0)

@@ -34,8 +34,9 @@ def predict_clip(predictor: Predictor, benchmark: Benchmark, unit: int, root: Pa
     cases = benchmark.cases(unit)
     media = benchmark.index.media(cases[0].sample.media)
     first = min(benchmark.first_frame(case.sample) for case in cases)
+    masks = {f"{frame_name(media, t)}.png" for t in range(media.length)}
     with contextlib.ExitStack() as stack:
-        folders = [stack.enter_context(atomic_folder(root / case.name, overwrite=True)) for case in cases]
+        folders = [stack.enter_context(atomic_folder(root / case.name, True, lambda _: masks)) for case in cases]
         frames = prefetch(frames_in_order(media, first))
         for t, results in _results(predictor, benchmark, cases, frames):
             for folder, result in zip(folders, results, strict=True):

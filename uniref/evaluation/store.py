@@ -18,7 +18,7 @@ from uniref.core.atomic import foreign_files, remove_written
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.json_files import read_json
 from uniref.core.reading import read_text
-from uniref.evaluation.benchmark import Benchmark, frame_name
+from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.image_predictions import block_path
 from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import find_folder
@@ -102,7 +102,12 @@ class Store:
         """Whether the model's predictions of a unit are complete."""
         if not self.benchmark.protocol.is_video:
             return block_path(self.predictions, unit).exists()
-        return all((self.predictions / case.name).is_dir() for case in self.benchmark.cases(unit))
+        return all(self._last_mask(case).is_file() for case in self.benchmark.cases(unit))
+
+    def _last_mask(self, case: Case) -> Path:
+        """The mask of a clip's last frame: a case's folder appears with all of its masks, or without any."""
+        media = self.benchmark.index.media(case.sample.media)
+        return self.predictions / case.name / f"{frame_name(media, media.length - 1)}.png"
 
     def state(self, unit: int) -> str:
         """A digest that changes with the files of others (predictions, truth) that a clip's scores depend on."""
