@@ -15,13 +15,13 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
-from uniref.data.synthetic.backgrounds import make_background
-from uniref.data.synthetic.layout import Thing
-from uniref.data.synthetic.nouns import NOUNS
-from uniref.data.synthetic.render import Effects, render
-from uniref.data.synthetic.sprite import Look, draw
-from uniref.data.synthetic.track import Motion, make_track
 from uniref.media.palette import write_labels
+from uniref_scenes.backgrounds import make_background
+from uniref_scenes.layout import Thing
+from uniref_scenes.nouns import NOUNS
+from uniref_scenes.render import Effects, render
+from uniref_scenes.sprite import Look, draw
+from uniref_scenes.track import Motion, make_track
 
 HERE = Path(__file__).parent
 FRAMES, STEP = 48, 8

@@ -23,10 +23,10 @@ from uniref.core.tasks import Task
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.job import Job
 from uniref.data.prepare.labels import Region, read_label_map, regions
-from uniref.data.synthetic import SceneOptions, make_scene
-from uniref.data.synthetic.bank import DRAWN, Bank
-from uniref.data.synthetic.named.files import read_bank
 from uniref.media.palette import write_labels
+from uniref_scenes import SceneOptions, make_scene
+from uniref_scenes.bank import DRAWN, Bank
+from uniref_scenes.named.files import read_bank
 
 DEFAULTS: Mapping[str, int] = {"images": 2000, "clips": 300, "frames": 8, "size": 256, "seed": 0}
 """What is made where an option says nothing else; sets other than `train` have a tenth as many scenes."""

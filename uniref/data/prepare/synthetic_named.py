@@ -14,14 +14,14 @@ from pathlib import Path
 from uniref.core.errors import UniRefError
 from uniref.data.prepare.job import Job
 from uniref.data.prepare.synthetic import DEFAULTS, write_split
-from uniref.data.synthetic.named.bank import Picture, survey
-from uniref.data.synthetic.named.files import read_bank, write_bank
-from uniref.data.synthetic.named.photos import Photo, find_photos
-from uniref.data.synthetic.named.styles import FONT, draw_font, read_stamps
-from uniref.data.synthetic.named.words import Named, code_of, named_nouns, read_emojibase
-from uniref.data.synthetic.nouns import NOUNS
-from uniref.data.synthetic.scene import sprite_side
-from uniref.data.synthetic.sets import NAMED_SETS
+from uniref_scenes.named.bank import Picture, survey
+from uniref_scenes.named.files import read_bank, write_bank
+from uniref_scenes.named.photos import Photo, find_photos
+from uniref_scenes.named.styles import FONT, draw_font, read_stamps
+from uniref_scenes.named.words import Named, code_of, named_nouns, read_emojibase
+from uniref_scenes.nouns import NOUNS
+from uniref_scenes.scene import sprite_side
+from uniref_scenes.sets import NAMED_SETS
 
 _VERSION = 1
 """Of what is done to the sources; another one makes other banks."""

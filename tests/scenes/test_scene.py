@@ -1,0 +1,111 @@
+"""Drawn scenes: repeatable, exactly masked, truly described, and divided between training and tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from uniref_scenes import SETS, Scene, SceneOptions, make_scene
+from uniref_scenes.bank import DRAWN
+from uniref_scenes.nouns import HELD_OUT, NOUNS
+
+IMAGE, CLIP = SceneOptions(size=128), SceneOptions(size=96, frames=5)
+
+
+def scenes(name: str, count: int, options: SceneOptions = IMAGE) -> list[Scene]:
+    return [make_scene(name, number, options) for number in range(count)]
+
+
+@pytest.mark.parametrize("options", [IMAGE, CLIP])
+def test_a_scene_is_a_function_of_its_number(options: SceneOptions) -> None:
+    first, again, other = (make_scene("train", number, options) for number in (3, 3, 4))
+    for a, b in zip(first.frames, again.frames, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [e.text for e in first.expressions] == [e.text for e in again.expressions]
+    assert first.frames[0].shape != other.frames[0].shape or (first.frames[0] != other.frames[0]).any()
+
+
+def test_shapes_and_labels() -> None:
+    for scene in [*scenes("train", 8), *scenes("val", 4, CLIP)]:
+        assert len(scene.frames) == len(scene.labels)
+        for picture, labels in zip(scene.frames, scene.labels, strict=True):
+            assert picture.dtype == labels.dtype == np.uint8
+            assert picture.shape == (*labels.shape, 3)
+            assert labels.max() <= len(scene.things)
+        assert 2 <= len(scene.things) <= 6
+
+
+def test_objects_take_a_sensible_part_of_the_picture() -> None:
+    for scene in scenes("train", 6):
+        inside = scene.labels[0] > 0
+        assert 0.005 < inside.mean() < 0.9
+
+
+def test_every_expression_means_exactly_one_object() -> None:
+    """Checked without the generator's own logic where that is easy: nouns and colours of all objects, and places."""
+    checked = 0
+    for scene in scenes("train", 60):
+        nouns = [thing.noun for thing in scene.things]
+        for expression in scene.expressions:
+            assert expression.target is not None
+            assert (scene.labels[0] == expression.target + 1).any()
+            name = expression.query.name
+            if expression.kind in ("noun", "synonym", "hypernym"):
+                fitting = [n for n, noun in enumerate(nouns) if noun.fits(name.noun) == 1]
+                assert fitting == [expression.target]
+                checked += 1
+            elif expression.kind == "place" and expression.query.what == "left" and name.noun is None:
+                visible = [n for n in range(len(nouns)) if (scene.labels[0] == n + 1).any()]
+                centres = {n: np.nonzero(scene.labels[0] == n + 1)[1].mean() for n in visible}
+                if name.colour is None:
+                    assert min(centres, key=lambda n: centres[n]) == expression.target
+                    checked += 1
+    assert checked > 20
+
+
+def test_the_words_are_needed() -> None:
+    """In most scenes something else shares the noun, the hypernym or the colour of what is asked for."""
+    rivals = 0
+    found = scenes("train", 40)
+    for scene in found:
+        names = [thing.noun.name for thing in scene.things]
+        wider = [word for thing in scene.things for word in thing.noun.hypernyms]
+        rivals += len(set(names)) < len(names) or len(set(wider)) < len(wider)
+    assert rivals > len(found) / 2
+
+
+def test_every_kind_of_expression_occurs() -> None:
+    kinds = {e.kind for scene in scenes("train", 80) for e in scene.expressions}
+    kinds |= {e.kind for scene in scenes("train", 60, CLIP) for e in scene.expressions}
+    assert {"noun", "synonym", "hypernym", "colour", "colour noun", "size", "place", "motion", "relation"} <= kinds
+
+
+def test_sets_are_disjoint() -> None:
+    train, val, test = (SETS[name] for name in ("train", "val", "test"))
+    styles = [set(s.styles) for s in (train, val, test)]
+    assert not (styles[0] & styles[1] or styles[0] & styles[2] or styles[1] & styles[2])
+    assert len({train.grounds, val.grounds, test.grounds}) == 3
+    for scene in scenes("train", 30):
+        for expression in scene.expressions:
+            assert expression.query.name.noun not in HELD_OUT
+        assert not {thing.noun.name for thing in scene.things} & set(HELD_OUT)
+    for scene in scenes("novel", 10):
+        for expression in scene.expressions:
+            assert scene.things[expression.target or 0].noun.name in HELD_OUT
+
+
+def test_held_out_pairs_are_asked_for_in_their_set_only() -> None:
+    asked = [e.query.name for scene in scenes("pairs", 12) for e in scene.expressions]
+    assert asked
+    assert all(name.noun in NOUNS and DRAWN.held_out_pair(name.noun, name.colour or "") for name in asked)
+    for scene in scenes("train", 30):
+        for e in scene.expressions:
+            name = e.query.name
+            if name.noun in NOUNS and name.colour:
+                assert not DRAWN.held_out_pair(name.noun, name.colour)
+
+
+def test_something_may_be_asked_for_that_is_not_there() -> None:
+    options = SceneOptions(size=96, nothing=1.0)
+    missing = [e for number in range(8) for e in make_scene("train", number, options).expressions if e.target is None]
+    assert missing

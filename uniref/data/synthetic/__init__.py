@@ -1,8 +1,0 @@
-"""A drawn referring data set: named objects over backgrounds, exact masks, expressions that need their words."""
-
-from __future__ import annotations
-
-from uniref.data.synthetic.scene import Scene, SceneOptions, make_scene
-from uniref.data.synthetic.sets import SETS, SceneSet
-
-__all__ = ["SETS", "Scene", "SceneOptions", "SceneSet", "make_scene"]

@@ -1,7 +1,0 @@
-"""What objects are put on: patterns, drawn scenery, or photographs."""
-
-from __future__ import annotations
-
-from uniref.data.synthetic.backgrounds.make import Background, make_background
-
-__all__ = ["Background", "make_background"]

@@ -1,0 +1,51 @@
+"""One background by its kind, number and size."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from uniref_scenes.backgrounds.patterns import PATTERNS
+from uniref_scenes.backgrounds.scenery import SCENERY, Canvas
+
+HELD_OUT: Mapping[str, frozenset[str]] = {
+    "val": frozenset(("waves", "snow")),
+    "test": frozenset(("dots", "voronoi", "beach", "playground")),
+}
+"""Kinds that only one of the divisions has."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """What objects stand before."""
+
+    kind: str
+    number: int
+    pixels: npt.NDArray[np.uint8]
+    """RGB [H, W, 3]."""
+    horizon: float | None
+    """Where the ground begins, as a fraction of the height; None where there is none."""
+    words: tuple[str | None, ...] = ()
+    """Words that could mean something of it; None: anything that is not named, too."""
+
+
+def kinds_of(division: str) -> tuple[list[str], list[str]]:
+    """Patterns and scenery that `train`, `val` or `test` may use."""
+    others = frozenset().union(*(kinds for name, kinds in HELD_OUT.items() if name != division))
+    return [k for k in PATTERNS if k not in others], [k for k in SCENERY if k not in others]
+
+
+def make_background(kind: str, number: int, h: int, w: int) -> Background:
+    """A background; the same arguments always give the same pixels."""
+    rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
+    if kind in PATTERNS:
+        pixels = PATTERNS[kind](rng, h, w).clip(0, 255).astype(np.uint8)
+        return Background(kind, number, pixels, None)
+    paint, words = SCENERY[kind]
+    canvas = Canvas(rng, h, w)
+    horizon = paint(canvas)
+    return Background(kind, number, canvas.pixels.clip(0, 255).astype(np.uint8), horizon, words)

@@ -1,0 +1,164 @@
+"""Photographs as backgrounds: which of the known packages' pictures are used, for what, and what they show."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from uniref.core.errors import UniRefError
+from uniref.media.open_image import PictureProblem, open_image
+from uniref_scenes.backgrounds import Background
+from uniref_scenes.layout import Frame
+
+Rng = np.random.Generator
+_SIDE = 1280  # pixels of the longer side that are kept of a large photograph
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph and the sets that may show it."""
+
+    path: Path
+    division: str
+    """`train`, `val` or `test`."""
+    words: tuple[str | None, ...] = ()
+    """Words that could mean something in it: no expression uses them. None: "the one on the left" could, too."""
+
+
+_THING = None
+_LEAVES = ("plant", "leaf", "tree")
+_FLOWERS = ("flower", "blossom", "plant", "leaf")
+_KNOWN: Mapping[str, tuple[str, tuple[str | None, ...]]] = {
+    # lomiri-wallpapers: CC0 and CC-BY-4.0 for training, CC-BY-SA for validation
+    "seeding_by_Clements_Engelhardt": ("train", (*_FLOWERS, "ball")),
+    "aitzgorri_by_Aitzol_Berasategi": ("train", ("mountain", "tree", "pine", "pine tree", "fir", "plant")),
+    "friends_by_Aitzol_Berasategi": ("train", (_THING, "dog", "puppy", "animal", "window", "house", "building")),
+    "life_by_Aitzol_Berasategi": ("train", ("rock", "stone", "tree", "plant", "log", "tree trunk")),
+    "picosdeeuropa_by_Aitzol_Berasategi": ("train", ("mountain", "peak", "cloud", "rock", "stone")),
+    "sunset_by_Aitzol_Berasategi": ("train", ("sun", "mountain", "rock", "stone")),
+    "Picture_0B_by_freespace": ("train", (_THING, "bowl", "plate", "fruit", "food")),
+    "Picture_1A_by_freespace": ("train", ("paintbrush", "brush", "tool")),
+    "Wine_by_Jakkub_Mede": (
+        "train",
+        (_THING, "bottle", "wine glass", "glass of wine", "drum", "musical instrument", "chair", "table", "drink"),
+    ),
+    "umang_by_Abhishek_Mudgal": ("train", ()),
+    "Bridge_by_Sander_Klootwijk": ("val", ("rope",)),
+    "Dragonfly_by_Bolly": ("val", ("insect", "animal", *_LEAVES)),
+    "free_by_Peter_Nerlich": ("val", (_THING, "bird", "animal", "lamp", "light bulb", "bulb")),
+    "greentock_by_Peter_Nerlich": ("val", (_THING, "clock", "alarm clock")),
+    "Kleiber_by_Lukas_Baubkus": ("val", (_THING, "bird", "animal", "tree", "plant", "log", "tree trunk")),
+    # scikit-learn and scikit-image: CC-BY-2.0, CC0, public domain
+    "china": ("train", ("building", "pagoda", "temple", "hindu temple", "house", "tree", "plant", "roof")),
+    "flower": ("train", _FLOWERS),
+    "chelsea": ("train", (_THING, "cat", "kitten", "kitty", "animal")),
+    "coffee": ("train", (_THING, "cup", "mug", "coffee", "cup of coffee", "cup of tea", "spoon", "drink", "plate")),
+    "rocket": ("train", (_THING, "rocket", "spaceship", "vehicle", "aircraft", "tower")),
+    "hubble_deep_field": ("train", ("star", "planet")),
+    "brick": ("train", ("brick wall", "bricks")),
+    "grass": ("train", ("plant",)),
+    "gravel": ("train", ("rock", "stone")),
+    # mate-backgrounds: GPL-2+, for tests only
+    "Aqua": ("test", ("drop", "water drop", "wave")),
+    "Blinds": ("test", _LEAVES),
+    "Dune": ("test", ("plant", "wheat", "ear of wheat")),
+    "FreshFlower": ("test", _FLOWERS),
+    "Garden": ("test", _FLOWERS),
+    "GreenMeadow": ("test", ("plant",)),
+    "LadyBird": ("test", (_THING, "ladybug", "ladybird", "insect", "animal", *_FLOWERS)),
+    "RainDrops": ("test", ("drop", "water drop", *_LEAVES)),
+    "Storm": ("test", ("cloud", "rain cloud", "storm cloud")),
+    "TwoWings": ("test", ("feather", "quill", *_FLOWERS)),
+    "Wood": ("test", ()),
+    "YellowFlower": ("test", _FLOWERS),
+    # plasma-workspace-wallpapers: LGPL-3 and CC-BY-SA-4.0, for tests only
+    "Autumn": ("test", (_THING, "tree", "person", "human", "plant")),
+    "BytheWater": ("test", ()),
+    "ColdRipple": ("test", ()),
+    "ColorfulCups": ("test", (_THING, "cup", "mug", "circle", "bowl")),
+    "DarkestHour": ("test", ("cloud",)),
+    "EveningGlow": ("test", (_THING, "boat", "canoe", "rowing boat", "vehicle", "mountain", "cloud")),
+    "FallenLeaf": ("test", _LEAVES),
+    "OneStandsOut": ("test", _FLOWERS),
+    "Path": ("test", _LEAVES),
+    "summer_1am": ("test", ()),
+}
+"""Division and words by file name, or by folder name where the files are called by their size."""
+
+_PLACES = (
+    "usr/share/backgrounds",
+    "usr/share/backgrounds/mate/nature",
+    "sklearn/datasets/images",
+    "skimage/data",
+    "usr/lib/python3/dist-packages/sklearn/datasets/images",
+    "usr/lib/python3/dist-packages/skimage/data",
+)
+_BY_FOLDER = "usr/share/wallpapers"
+_OWN = "photos"
+_PARTS = (8, 9)  # of ten: own photographs for training, validation, and the rest for tests
+
+
+def find_photos(starts: Iterable[Path]) -> list[Photo]:
+    """Known packages' photographs below the folders, and those of any folder `photos`, in a fixed order.
+
+    Own photographs are divided by a hash of their names; nothing is known of what they show.
+    """
+    found: dict[str, Photo] = {}
+    for start in starts:
+        for place in _PLACES:
+            for path in _pictures(start / place):
+                if path.stem in _KNOWN:
+                    found.setdefault(path.stem, Photo(path, *_KNOWN[path.stem]))
+        for folder in sorted((start / _BY_FOLDER).glob("*/contents/images")):
+            name = folder.parent.parent.name
+            pictures = _pictures(folder)
+            if name in _KNOWN and pictures:
+                found.setdefault(name, Photo(max(pictures, key=lambda p: (p.stat().st_size, p.name)), *_KNOWN[name]))
+        for path in _pictures(start / _OWN):
+            found.setdefault(path.name, Photo(path, _division(path.name)))
+    return [found[name] for name in sorted(found)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(x for x in folder.glob("*") if x.suffix.lower() in _PICTURES) if folder.is_dir() else []
+
+
+def _division(name: str) -> str:
+    part = zlib.crc32(name.encode()) % 10
+    return "train" if part < _PARTS[0] else "val" if part < _PARTS[1] else "test"
+
+
+@lru_cache(maxsize=64)
+def _load(path: Path) -> Image.Image:
+    try:
+        with open_image(path) as image:
+            image.draft("RGB", (_SIDE, _SIDE))
+            picture = image.convert("RGB")
+    except PictureProblem as problem:
+        raise UniRefError(f"{path}: cannot be used as a background ({problem})") from None
+    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    return picture
+
+
+def part_of(rng: Rng, photo: Photo, frame: Frame) -> Background:
+    """A part of a photograph, scaled, perhaps mirrored; for clips larger than the frame, to be panned over."""
+    picture = _load(photo.path)
+    margin = 1.2 if frame.length > 1 else 1.0
+    height, width = round(frame.height * margin), round(frame.width * margin)
+    largest = min(picture.height / height, picture.width / width)
+    scale = largest * float(rng.uniform(0.4, 1.0))
+    if scale < 1:
+        scale = min(largest, 1.0)  # rather a whole photograph than a blurred part of it
+    w, h = width * scale, height * scale
+    x, y = float(rng.uniform(0, picture.width - w)), float(rng.uniform(0, picture.height - h))
+    part = picture.resize((width, height), Image.Resampling.BILINEAR, (x, y, x + w, y + h), reducing_gap=2.0)
+    if rng.random() < 0.5:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return Background("photo", 0, np.asarray(part), None, photo.words)
