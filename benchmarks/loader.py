@@ -17,7 +17,7 @@ from pathlib import Path
 from uniref.core.progress import silent
 from uniref.data.loader import TrainLoader
 from uniref.data.prepare import run
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
 _BATCHES, _SIZE = 40, 2

@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks.clips import moving_disks
 from uniref.media.video_write import VideoWriter
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights.bundle import BundleConfig, save_bundle

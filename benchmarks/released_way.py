@@ -17,17 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from uniref.inference.merge import merge_labels
-from uniref.inference.preprocess import normalise, pad_batch, pad_mask
-from uniref.model import unifusion
-from uniref.model.deformable import attention, layers
+from uniref.inference.video import merge_labels
+from uniref.model import deformable_layers, unifusion
 from uniref.model.mask_head import STRIDE
 from uniref.model.structures import Features, ReferenceTokens
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.dynamic_conv import layer_widths
+from uniref.ops.images import aligned_bilinear, normalise, pad_batch, pad_mask
 from uniref.ops.ms_deform_attn import sample_grid
-from uniref.ops.resize import aligned_bilinear
 from uniref.recipe.model import MaskHeadConfig
 
 
@@ -35,16 +33,16 @@ from uniref.recipe.model import MaskHeadConfig
 def plain_kernels() -> Iterator[None]:
     """PyTorch's usual kernels everywhere."""
     with (
-        mock.patch.object(attention, "ms_deform_attn", sample_grid),
-        mock.patch.object(attention, "_in_pixels_pays", lambda references: False),
-        mock.patch.object(layers, "_MANY_ROWS", 1 << 60),
+        mock.patch.object(deformable_layers, "ms_deform_attn", sample_grid),
+        mock.patch.object(deformable_layers, "_in_pixels_pays", lambda references: False),
+        mock.patch.object(deformable_layers, "_MANY_ROWS", 1 << 60),
         mock.patch.object(unifusion, "_MANY_TOKENS", 1 << 60),
     ):
         yield
 
 
 def draw_grouped(features: Tensor, centres: Tensor, parameters: Tensor, config: MaskHeadConfig) -> Tensor:
-    """What `uniref.ops.dynamic_conv.draw_masks` computes, as convolutions with a group for each query: [N, h, w]."""
+    """What `uniref.ops.dynamic_conv.predict_masks` computes, as convolutions with a group for each query: [N, h, w]."""
     count, (channels, h, w) = len(parameters), features.shape[1:]
     widths = layer_widths(channels, config.dynamic_width, config.dynamic_layers)
     parts = parameters.split([i * o for i, o in widths] + [o for _, o in widths], dim=1)
@@ -143,8 +141,8 @@ class ReleasedWay:
         found = model.detect(fused, with_proposals=True)
         best = int(model.best_queries(found))
         mask_features = model.mask_features(fused, found)
-        centres = found.references[-1, 0, :, :2] * fused.sizes.flip(-1)
-        parameters = model.mask_head.controller(found.states[-1, 0])
+        centres = found.reference_boxes[-1, 0, :, :2] * fused.sizes.flip(-1)
+        parameters = model.mask_head.controller(found.query_states[-1, 0])
         logits = draw_grouped(mask_features, centres, parameters, model.config.mask_head)
         return aligned_bilinear(logits[:, None], enlarge)[best : best + 1]
 

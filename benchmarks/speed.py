@@ -19,8 +19,8 @@ from benchmarks.released_way import ReleasedWay
 from benchmarks.weights import bundle
 from uniref import Predictor
 from uniref.inference.video import VideoTracker
+from uniref.kernels.matmul import cpu_has_bfloat16, onednn_is_exact
 from uniref.model.uniref import UniRef
-from uniref.ops.matmul import cpu_has_bfloat16, onednn_is_exact
 
 TEXT = "the red disk on the left"
 
@@ -40,7 +40,7 @@ def found_before(predictor: Predictor, frame: np.ndarray, mask: np.ndarray) -> V
     """A tracker of a text whose object has been found in a frame before, so that every step uses masks too."""
     tracker = predictor.track({1: TEXT}, score_threshold=0.0, short_side=None)
     known = tracker._objects[1]  # users cannot give a text and a mask of one object
-    (known.first,) = tracker.segmenter.mask_references(tracker.encode(frame), torch.from_numpy(mask)[None])
+    (known.first,) = tracker.model.mask_references(tracker.encode(frame), torch.from_numpy(mask)[None])
     known.previous = known.first
     return tracker
 

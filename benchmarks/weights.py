@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights.bundle import Bundle, BundleConfig, load_bundle

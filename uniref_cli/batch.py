@@ -18,9 +18,9 @@ from uniref.core.atomic import atomic_folder, foreign_files, remove_written, rep
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import is_folder, sha256
 from uniref.core.json_files import read_json
+from uniref.inference.predict_source import PredictOptions, predict_source
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
-from uniref.inference.run import RunOptions, run
 from uniref.media.ffmpeg import kill_children
 from uniref.media.source import Selection, Source
 from uniref.weights.bundle import read_config, weights_of
@@ -38,7 +38,7 @@ class Settings:
     """What holds for all inputs."""
 
     prompt: Prompt
-    options: RunOptions
+    options: PredictOptions
     checkpoint: Path
     out: Path
     overwrite: bool
@@ -155,7 +155,7 @@ class Batch:
         objects = resolve(prompt, source, options.selection)
         predictor = self._load()
         with contextlib.suppress(_StoppedError), atomic_folder(final, True, written_files) as work:
-            summary = run(
+            summary = predict_source(
                 predictor, source, objects, options, work, self.console.progress, self.console.warn, self.stop
             )
             summary |= {"checkpoint": self._checkpoint(), "request": request}
@@ -215,7 +215,7 @@ class Batch:
         own = Prompt(text=job.text, mask=job.mask, support=job.support)
         return self.settings.prompt if own.empty else own
 
-    def _options(self, job: Job) -> RunOptions:
+    def _options(self, job: Job) -> PredictOptions:
         options = self.settings.options
         selection = options.selection
         own = Selection(
@@ -230,7 +230,7 @@ class Batch:
             score_threshold=options.score_threshold if job.score_threshold is None else job.score_threshold,
         )
 
-    def _request(self, source: Source, prompt: Prompt, options: RunOptions) -> dict[str, Any]:
+    def _request(self, source: Source, prompt: Prompt, options: PredictOptions) -> dict[str, Any]:
         """What makes two runs the same: the summary holds it, and a rerun compares it."""
         assert self._digest is not None
         request = {

@@ -170,15 +170,15 @@ def predict(
         )
     # what is not here is told at once; what is to be fetched waits until all other options are checked
     folder = None if download else named_checkpoint(console, checkpoint, False)
+    from uniref.inference.predict_source import PredictOptions
     from uniref.inference.prompts import Prompt
-    from uniref.inference.run import RunOptions
     from uniref.media.source import Selection
     from uniref_cli.batch import Batch, Settings
     from uniref_cli.shards import parse_shard, shard_of_environment
 
     settings = Settings(
         prompt=Prompt(text=tuple(text or ()), mask=tuple(mask or ()), support=tuple(support or ())),
-        options=RunOptions(
+        options=PredictOptions(
             save=_kinds(save),
             selection=Selection(start, end, stride),
             propagate=propagate,

@@ -23,7 +23,7 @@ from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
 from uniref.data.loader import TrainLoader
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
 SMALL = AugmentConfig(short_sides=(64, 80), max_long_side=120, crop_short_sides=(60, 70), crop_sides=(50, 60))

@@ -12,7 +12,7 @@ from tests.data import toy
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.data.preview import write_preview
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
 AUGMENT = AugmentConfig(short_sides=(64, 80), max_long_side=120, crop_short_sides=(60, 70), crop_sides=(50, 60))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.tasks import Task
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 
 SIZE = (64, 96)
 BOXES = ((8, 12, 40, 44), (52, 20, 88, 56))

@@ -23,7 +23,7 @@ def worst_iou(learner: Learner, batch: Batch) -> float:
     features = model.encode_image(batch.images, batch.padding)
     fused = model.fuse(features, learner.references(batch))
     found = model.detect(fused)
-    masks = model.draw_best(fused, found, model.best_queries(found)) > 0
+    masks = model.predict_best_masks(fused, found, model.best_queries(found)) > 0
     learner.train()
     ious = []
     for mask, target in zip(masks, batch.targets, strict=True):

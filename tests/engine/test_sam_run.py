@@ -18,7 +18,7 @@ from uniref.engine.dry_run import describe
 from uniref.engine.validate import validate
 from uniref.evaluation import evaluate
 from uniref.model.sam import UniRefSam
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.load import load_recipe
 from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle
 

@@ -18,7 +18,7 @@ from uniref.evaluation.devices import DevicePool
 from uniref.evaluation.run import work
 from uniref.evaluation.store import Store
 from uniref.model.sam import UniRefSam
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.weights.bundle import BundleConfig, save_bundle
 from uniref_cli import app

@@ -22,7 +22,7 @@ from tests.tiny import tiny_config
 from uniref.core.tasks import Task
 from uniref.evaluation.benchmark import Case, open_benchmark
 from uniref.evaluation.store import Store
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import BackboneConfig
 from uniref.weights.bundle import BundleConfig, save_bundle

@@ -16,7 +16,7 @@ from uniref.data.index import Index
 from uniref.evaluation import evaluate, run
 from uniref.evaluation.metrics.images import overlap, referring
 from uniref.inference.predictor import Predictor
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.weights.bundle import Bundle, BundleConfig
 

@@ -33,7 +33,7 @@ from uniref.evaluation.image_predictions import foreign_predictions
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.image import read_image, read_mask
 from uniref.media.source import Selection, Source
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.load import load_recipe
 from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle

@@ -14,8 +14,8 @@ from torch import Tensor
 from tests.golden.compare import SCORE, close, same_pixels
 from tests.golden.conftest import Golden
 from uniref import Predictor
-from uniref.inference.preprocess import normalise, pad_batch
-from uniref.model.position import pixel_positions
+from uniref.model.deformable_transformer import pixel_positions
+from uniref.ops.images import normalise, pad_batch
 from uniref.weights.bundle import Bundle, load_bundle
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
@@ -76,13 +76,13 @@ def test_every_stage_of_an_image_with_text(golden: Golden, bundle: Bundle) -> No
         close(fused.levels[level], expected[f"fused{level}"], 1e-4)
     found = model.detect(fused)
     close(torch.cat([x.flatten(2).transpose(1, 2) for x in found.memory], 1), expected["memory"], 1e-3)
-    close(found.references[0], expected["init_reference"], 1e-3)
-    close(found.states[-1], expected["hs_last"], 1e-3)
+    close(found.reference_boxes[0], expected["init_reference"], 1e-3)
+    close(found.query_states[-1], expected["hs_last"], 1e-3)
     close(found.logits[-1], expected["pred_logits"], 1e-3)
     close(found.boxes[-1], expected["pred_boxes"], 1e-3)
     best = model.best_queries(found)
     assert int(best) == int(expected["top_query"])
-    close(model.draw_best(fused, found, best)[0], expected["top_mask_logits"], 1e-3)
+    close(model.predict_best_masks(fused, found, best)[0], expected["top_mask_logits"], 1e-3)
 
 
 @pytest.mark.parametrize(("name", "variant"), [("ris", "r50"), ("ris_swint", "swint")])

@@ -19,7 +19,7 @@ from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.boxes import xyxy_to_cxcywh
 from uniref.core.tasks import Task
 from uniref.engine.learner import Learner, ground_truth_boxes
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.images import normalise, pad_batch, pad_mask
 from uniref.recipe.loss import LossConfig

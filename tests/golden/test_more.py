@@ -18,7 +18,7 @@ import torch
 from tests.golden.compare import SCORE
 from uniref import Predictor
 from uniref.inference.results import FrameResult
-from uniref.ops.matmul import cpu_has_bfloat16
+from uniref.kernels.matmul import cpu_has_bfloat16
 from uniref.weights.bundle import load_bundle
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from tests.golden.compare import SCORE, close, same_pixels
 from tests.golden.conftest import Golden
 from uniref import Predictor
-from uniref.inference.preprocess import normalise, pad_batch
+from uniref.ops.images import normalise, pad_batch
 from uniref.weights.bundle import Bundle, load_bundle
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
@@ -34,7 +34,7 @@ def test_every_stage_of_an_image_with_text(golden: Golden, bundle: Bundle, predi
     expected, model = golden("sam_ris"), bundle.model
     assert bundle.tokenizer is not None
     image, text = expected["image"], str(expected["text"])
-    batch = pad_batch([normalise(image, image.shape[:2])], model.canvas)
+    batch = pad_batch([normalise(image, image.shape[:2])], model.input_size)
     features = model.encode_image(batch.images, batch.padding)
     fused = model.fuse(features, [model.project(model.encode_text(*bundle.tokenizer([text])))])
     close(features.levels[0][:, ::16, ::4, ::4], expected["emb"], 1e-4)

@@ -21,7 +21,7 @@ from uniref.core.tasks import Task
 from uniref.engine.learner import Learner, ground_truth_boxes
 from uniref.inference.predictor import Predictor
 from uniref.inference.results import FrameResult
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.images import normalise, pad_batch, pad_mask
 from uniref.recipe.loss import LossConfig

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from tests.counting import encoder_calls
 from tests.tiny import tiny_sam_config
 from uniref import Predictor, UsageError
-from uniref.inference.preprocess import box_of, normalise, pad_batch
-from uniref.inference.segmenter import Found, Frame
+from uniref.inference.inference_model import Frame, MaskPredictions
 from uniref.model.sam import UniRefSam
 from uniref.model.structures import Features
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
+from uniref.ops.images import box_of, normalise, pad_batch
 from uniref.weights.bundle import Bundle, BundleConfig, save_bundle
 from uniref_cli.app import run
 
@@ -110,7 +110,7 @@ def test_an_image_larger_than_the_square(predictor: Predictor) -> None:
 def test_videos_compare_logits_with_a_half(predictor: Predictor, bundle: Bundle) -> None:
     frame = Frame(Features((), (), torch.zeros(1, 2)), torch.zeros(1, 3, SIDE, SIDE), (96, SIDE), (48, 64))
     logits = torch.randn(2, 32, 32)
-    p = predictor._segmenter.probabilities(Found(logits, [0.5, 0.5], None), 1, frame, by_mask=True)
+    p = predictor._model.probabilities(MaskPredictions(logits, [0.5, 0.5], None), 1, frame, by_mask=True)
     full = F.interpolate(logits[1:, None], scale_factor=4, mode="bilinear")[:, :, :96]
     expected = F.interpolate(full, size=(48, 64), mode="bilinear")[0, 0]
     assert torch.equal(p > 0.5, expected > 0.5)

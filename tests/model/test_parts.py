@@ -6,9 +6,9 @@ import torch
 from tests.tiny import TINY_BERT, tiny_config
 from uniref.core.errors import UsageError
 from uniref.model.backbone import Backbone, Projection, level_padding, level_paddings
+from uniref.model.deformable_transformer import box_positions, pixel_positions
 from uniref.model.mask_encoder import CBAM, MaskEncoder
 from uniref.model.mask_head import MaskHead
-from uniref.model.position import box_positions, pixel_positions
 from uniref.model.text import TextEncoder
 from uniref.recipe.model import BackboneConfig, MaskEncoderConfig, MaskHeadConfig, TextConfig
 
@@ -142,10 +142,10 @@ def test_mask_head_draws_each_query_on_its_own_image() -> None:
     features = head.features(memory, torch.randn(2, 6, 16, 24))
     assert features.shape == (2, 4, 16, 24)
     states, centres = torch.randn(2, 16), torch.tensor([[10.0, 20.0], [50.0, 30.0]])
-    together = head.draw(features, states, centres)
+    together = head.predict_masks(features, states, centres)
     for i in range(2):
         torch.testing.assert_close(
-            head.draw(features[i : i + 1], states[i : i + 1], centres[i : i + 1])[0], together[i]
+            head.predict_masks(features[i : i + 1], states[i : i + 1], centres[i : i + 1])[0], together[i]
         )
 
 

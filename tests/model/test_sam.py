@@ -25,10 +25,10 @@ def net() -> UniRefSam:
 
 def picture(net: UniRefSam, height: int = 96, width: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
     """One padded input and its padding."""
-    assert net.canvas is not None
-    images = torch.zeros(1, 3, net.canvas, net.canvas)
+    assert net.input_size is not None
+    images = torch.zeros(1, 3, net.input_size, net.input_size)
     images[:, :, :height, :width] = torch.randn(1, 3, height, width)
-    padding = torch.ones(1, net.canvas, net.canvas, dtype=torch.bool)
+    padding = torch.ones(1, net.input_size, net.input_size, dtype=torch.bool)
     padding[:, :height, :width] = False
     return images, padding
 

@@ -4,7 +4,7 @@ import pytest
 
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.core.text import clean_text
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 
 
 @pytest.fixture(scope="module")

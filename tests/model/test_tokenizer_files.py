@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from uniref.core.errors import CheckpointError
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 
 
 @pytest.fixture

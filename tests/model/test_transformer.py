@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from uniref.model.deformable import attention
-from uniref.model.deformable.transformer import DeformableTransformer, level_anchors, pixel_centres, valid_ratio
+from uniref.model import deformable_layers
+from uniref.model.deformable_transformer import DeformableTransformer, level_anchors, pixel_centres, valid_ratio
 from uniref.recipe.model import TransformerConfig
 
 SIZES = [(8, 10), (4, 5), (2, 3), (1, 2)]
@@ -20,8 +20,8 @@ def levels(batch: int = 2) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
 def test_shapes() -> None:
     found = transformer(classes=5)(*levels(), with_proposals=True)
     assert found.logits.shape == (3, 2, 12, 5)
-    assert found.boxes.shape == found.references.shape == (3, 2, 12, 4)
-    assert found.states.shape == (3, 2, 12, 16)
+    assert found.boxes.shape == found.reference_boxes.shape == (3, 2, 12, 4)
+    assert found.query_states.shape == (3, 2, 12, 16)
     assert [tuple(m.shape[-2:]) for m in found.memory] == SIZES
     assert found.proposals is not None
     assert found.proposals.boxes.shape == (2, sum(h * w for h, w in SIZES), 4)
@@ -57,7 +57,7 @@ def test_sampling_in_pixels_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         memory = {}
         for pays in (False, True):
             monkeypatch.setattr(
-                attention, "_in_pixels_pays", lambda references, pays=pays: pays and references.shape[-1] == 2
+                deformable_layers, "_in_pixels_pays", lambda references, pays=pays: pays and references.shape[-1] == 2
             )
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 memory[pays] = torch.cat([x.flatten(2) for x in net(xs, pads).memory], 2)
@@ -78,7 +78,7 @@ def test_each_layer_starts_from_the_refined_box_before_it() -> None:
     for head in net.box_heads:
         torch.nn.init.normal_(head.layers[-1].weight)
     found = net(*levels())
-    torch.testing.assert_close(found.references[1:], found.boxes[:-1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.reference_boxes[1:], found.boxes[:-1], atol=1e-5, rtol=1e-4)
 
 
 def test_look_forward_twice_lets_gradients_reach_the_layer_before() -> None:

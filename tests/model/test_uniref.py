@@ -4,7 +4,7 @@ import torch
 from tests.tiny import tiny_config
 from uniref.core.errors import UsageError
 from uniref.model.structures import batch_references
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 
 
@@ -25,14 +25,14 @@ def test_a_batch_of_two_sizes_equals_two_single_runs(model: UniRef) -> None:
     fused = model.fuse(model.encode_image(images, padding), [reference])
     found = model.detect(fused)
     queries = model.best_queries(found)
-    logits = model.draw_best(fused, found, queries)
+    logits = model.predict_best_masks(fused, found, queries)
     for i in range(2):
         one = model.project(model.encode_text(ids[i : i + 1, : int(valid[i].sum())], valid[i : i + 1, valid[i]]))
         alone = model.fuse(model.encode_image(images[i : i + 1], padding[i : i + 1]), [one])
         seen = model.detect(alone)
         torch.testing.assert_close(seen.logits[:, 0], found.logits[:, i], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(seen.boxes[:, 0], found.boxes[:, i], atol=1e-4, rtol=1e-4)
-        drawn = model.draw_best(alone, seen, queries[i : i + 1])[0]
+        drawn = model.predict_best_masks(alone, seen, queries[i : i + 1])[0]
         torch.testing.assert_close(drawn, logits[i], atol=1e-3, rtol=1e-3)
 
 
@@ -90,7 +90,7 @@ def test_training_mode_reaches_every_parameter(model: UniRef) -> None:
     mask = net.project(net.encode_mask(features, images, (images[:, 0] > 0).float()))
     fused = net.fuse(features, [text, mask])
     found = net.detect(fused, with_proposals=True)
-    logits = net.draw_best(fused, found, torch.tensor([0, 3]))
+    logits = net.predict_best_masks(fused, found, torch.tensor([0, 3]))
     loss = logits.square().mean() + found.logits.square().sum() + found.boxes.sum()
     (loss + found.proposals.logits.sum() + found.proposals.boxes.sum()).backward()
     unused = [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None]

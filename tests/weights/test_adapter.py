@@ -11,7 +11,7 @@ import torch
 from tests.tiny import tiny_sam_config
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.sam import UniRefSam
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle
 from uniref.weights.convert import convert
 

@@ -18,7 +18,7 @@ from tests.weights.hub_server import COMMIT, Hub, serve_hub
 from uniref import Predictor
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.model.build import build_model
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.weights.bundle import BundleConfig, save_bundle
 from uniref.weights.locate import Access, find_checkpoint
 from uniref_cli.app import run

@@ -12,8 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from uniref.ops.images import BoolMask, UInt8Image, resize_image, resize_mask
-from uniref.ops.resize import fit_size
+from uniref.ops.images import BoolMask, UInt8Image, fit_size, resize_image, resize_mask
 from uniref.recipe.data import AugmentConfig
 
 Boxes = npt.NDArray[np.float32]

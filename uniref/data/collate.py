@@ -14,7 +14,7 @@ from uniref.data.examples import Example, View
 from uniref.ops.images import BoolMask, Input, normalise, pad_batch, pad_mask
 
 Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
-"""Texts to ids int64 [B, K] and valid bool [B, K], as uniref.model.tokenizer.TextTokenizer does; picklable."""
+"""Texts to ids int64 [B, K] and valid bool [B, K], as uniref.model.text.TextTokenizer does; picklable."""
 
 
 def collate(examples: Sequence[Example], task: Task, tokenizer: Tokenise | None = None) -> Batch:

@@ -15,7 +15,7 @@ from uniref.engine.embedding_cache import EmbeddingCache
 from uniref.engine.learner import Learner, ReferringLearner
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
-from uniref.model.tokenizer import TextTokenizer, wordpiece
+from uniref.model.text import TextTokenizer, wordpiece
 from uniref.model.uniref import UniRef
 from uniref.recipe.stage import StageConfig
 from uniref.weights.bundle import TOKENIZER, read_config, read_tensors

@@ -23,8 +23,7 @@ from uniref.losses.matches import Matches
 from uniref.losses.matching import NONE, hungarian, sim_ota
 from uniref.model.mask_head import STRIDE
 from uniref.model.structures import Detections, Proposals
-from uniref.ops.images import denormalise
-from uniref.ops.resize import aligned_bilinear
+from uniref.ops.images import aligned_bilinear, denormalise
 from uniref.recipe.loss import LossConfig
 
 _PIXELS = 1 << 22  # of masks that are drawn and compared at a time

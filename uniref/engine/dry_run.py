@@ -115,7 +115,7 @@ def _memory(model: ReferringModel, stage: StageConfig, place: torch.device) -> s
     largest = max(augment, key=lambda each: max(each.short_sides) * each.max_long_side)
     short, long = max(largest.short_sides), largest.max_long_side
     long = min(long, short * 16 // 9)  # a film's proportions
-    size = model.sides or (-(-short // 32) * 32, -(-long // 32) * 32)
+    size = model.resize or (-(-short // 32) * 32, -(-long // 32) * 32)
     activations = _activations(model, stage, size) * stage.micro_batch * (1 if precision == "float32" else 0.5)
     return (
         f"  memory about {(fixed + activations) / 1e9:.1f} GB a device: weights, gradients and optimiser "

@@ -101,7 +101,7 @@ class Learner(ReferringLearner):
         mask_features = model.mask_features(fused, found)
 
         def draw(layers: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
-            return model.draw(mask_features, found, fused.sizes, layers, rows, queries)
+            return model.predict_masks(mask_features, found, fused.sizes, layers, rows, queries)
 
         with torch.autocast(batch.images.device.type, enabled=False):
             return self.criterion(found, batch, draw, boxes, iteration) | terms

@@ -8,7 +8,7 @@ from uniref.core.errors import UsageError
 from uniref.data.preview import write_preview
 from uniref.engine.build import make_tokenizer
 from uniref.engine.stage_files import FINAL, stage_seed
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.recipe import Recipe
 
 

@@ -16,7 +16,7 @@ from uniref.engine.listener import Listener
 from uniref.engine.step import Stepper
 from uniref.engine.stop import Stop
 from uniref.engine.world import World
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.recipe import Recipe
 from uniref.weights.adapter_base import AdapterBase
 from uniref.weights.bundle import BundleConfig, read_tensors, save_bundle

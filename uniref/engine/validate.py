@@ -19,7 +19,7 @@ from uniref.evaluation import evaluate
 from uniref.evaluation.benchmark import open_benchmark
 from uniref.inference.predictor import Predictor
 from uniref.model.build import build_model
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.stage import StageConfig
 from uniref.weights.bundle import Bundle, BundleConfig, uninitialised
 

@@ -17,9 +17,9 @@ from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.masks_on_disk import write_png
 from uniref.evaluation.metrics.masks import LabelMap, Mask
 from uniref.evaluation.predict_images import has_words
+from uniref.inference.inference_model import Frame
 from uniref.inference.predictor import Predictor
 from uniref.inference.results import FrameResult
-from uniref.inference.segmenter import Frame
 from uniref.inference.video import VideoTracker
 
 Image = npt.NDArray[np.uint8]

@@ -20,7 +20,7 @@ from uniref.evaluation.score import ScoreJob, score_unit
 from uniref.evaluation.store import Store
 from uniref.inference.predictor import Predictor
 from uniref.model.referring import ReferringModel
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.weights.bundle import Bundle, BundleConfig
 
 Predict = Callable[[Store, Sequence[int]], Iterator[int]]
@@ -74,7 +74,7 @@ def evaluate(
         UsageError: A name is not `dataset/split`, or the model cannot do the task.
         UniRefError: A split is not prepared, has no ground truth, or a picture cannot be read.
     """
-    made_for = sides or model.sides
+    made_for = sides or model.resize
     place = device or str(next(model.parameters()).device)
     modes = {module: module.training for module in model.modules()}  # frozen parts may be in another than the rest
     model.eval()

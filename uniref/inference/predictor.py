@@ -13,12 +13,12 @@ import torch
 
 from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
-from uniref.inference.preprocess import UInt8Image, check_image, check_mask, normalise, resize_mask
+from uniref.inference.inference_model import Frame, InferenceModel, hard_masks
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
-from uniref.inference.segmenter import Frame, Segmenter, hard_masks
 from uniref.inference.video import MAX_ID, VideoTracker
-from uniref.model.folding import prepare_for_inference
+from uniref.kernels.prepare import prepare_for_inference
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
+from uniref.ops.images import UInt8Image, check_image, check_mask, normalise, resize_mask
 from uniref.weights.bundle import Bundle, load_bundle
 from uniref.weights.locate import Access, find_checkpoint, terminal_progress
 
@@ -41,9 +41,9 @@ class Predictor:
         dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
             precision on CUDA; float32 elsewhere, where on CPUs with bfloat16 products those are used in the attention
             to masks of large inputs, whose result they change by 1e-5 to 3e-5.
-        fast: Accept small differences in videos for speed, see `Segmenter`.
+        fast: Accept small differences in videos for speed, see `InferenceModel`.
         own: The model serves this predictor alone and may be rewritten for inference (on a CPU, see
-            `uniref.model.folding`), after which it cannot be trained or stored.
+            `uniref.kernels.prepare`), after which it cannot be trained or stored.
 
     Raises:
         UsageError: The device is not there, or the precision is unknown.
@@ -64,7 +64,7 @@ class Predictor:
         self.config = bundle.config
         if own and place.type == "cpu":
             prepare_for_inference(bundle.model)
-        self._segmenter = Segmenter(bundle.model.to(place), bundle.tokenizer, place, dtype, fast, rounded)
+        self._model = InferenceModel(bundle.model.to(place), bundle.tokenizer, place, dtype, fast, rounded)
 
     @classmethod
     def from_pretrained(
@@ -98,22 +98,22 @@ class Predictor:
     @property
     def precision(self) -> str:
         """In which precision it computes: "float32", "bfloat16" or "float16"."""
-        return self._segmenter.precision
+        return self._model.precision
 
     @property
     def attention_precision(self) -> str:
         """In which precision it multiplies in the attention to mask references of large inputs."""
-        return self._segmenter.attention_precision
+        return self._model.attention_precision
 
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self._segmenter.device
+        return self._model.device
 
     @property
     def classes(self) -> int:
         """How many classes of objects `detect` tells apart; 1 for a class-agnostic model."""
-        return self._segmenter.model.classes
+        return self._model.network.classes
 
     @overload
     def segment_image(
@@ -163,14 +163,14 @@ class Predictor:
         if (text is None) == (support is None):
             raise UsageError("segment_image: give either a text or support images")
         if support is not None:
-            sides = self._sides(short_side, long_side, SUPPORT_SIDES)
-            frame = self._segmenter.encode(image, *sides)
+            sides = self._resize(short_side, long_side, SUPPORT_SIDES)
+            frame = self._model.encode(image, *sides)
             return self._image_results(frame, self._support(support, sides))[0]
         texts = [text] if isinstance(text, str) else list(text or ())
         if not texts:
             return []
-        references = self._segmenter.text_references(texts)
-        frame = self._segmenter.encode(image, *self._sides(short_side, long_side, TEXT_SIDES))
+        references = self._model.text_references(texts)
+        frame = self._model.encode(image, *self._resize(short_side, long_side, TEXT_SIDES))
         results = self._image_results(frame, batch_references(references))
         return results[0] if isinstance(text, str) else results
 
@@ -182,7 +182,7 @@ class Predictor:
         Raises:
             UsageError: No example, or an array of the wrong form.
         """
-        return self._support(support, self._sides(short_side, long_side, SUPPORT_SIDES))
+        return self._support(support, self._resize(short_side, long_side, SUPPORT_SIDES))
 
     def detect(
         self, image: UInt8Image, short_side: Side = "default", long_side: Side = "default", top: int = 100
@@ -197,8 +197,8 @@ class Predictor:
         Raises:
             UsageError: The image has the wrong form.
         """
-        frame = self._segmenter.encode(image, *self._sides(short_side, long_side, TEXT_SIDES))
-        boxes, scores, classes = self._segmenter.detect(frame, top)
+        frame = self._model.encode(image, *self._resize(short_side, long_side, TEXT_SIDES))
+        boxes, scores, classes = self._model.detect(frame, top)
         return DetectionResult(boxes.numpy(), scores.numpy(), classes.numpy())
 
     def segment_video(
@@ -262,9 +262,9 @@ class Predictor:
         Raises:
             UsageError: An id is out of range, a text has no words, or an array has the wrong form.
         """
-        sides = self._sides(short_side, long_side, VIDEO_SIDES)
+        sides = self._resize(short_side, long_side, VIDEO_SIDES)
         return VideoTracker(
-            self._segmenter,
+            self._model,
             texts=texts or {},
             supports={number: self._support(pairs, sides) for number, pairs in (support or {}).items()},
             propagate=propagate,
@@ -274,10 +274,10 @@ class Predictor:
             exact_masks=exact_masks,
         )
 
-    def _sides(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:
+    def _resize(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:
         """Sides as asked for, else what the model is made for, else the protocol's; never longer than a square."""
-        square = self._segmenter.model.canvas
-        defaults = self.config.sides or self._segmenter.model.sides or protocol
+        square = self._model.network.input_size
+        defaults = self.config.sides or self._model.network.resize or protocol
         chosen = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
         for name, value in zip(("short_side", "long_side"), chosen, strict=True):
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -296,13 +296,13 @@ class Predictor:
             check_image(image)
             original = (image.shape[0], image.shape[1])
             chosen = check_mask(mask, original, f"mask of support image {index}")
-            size = self._segmenter.fit(original, *sides)
+            size = self._model.fit(original, *sides)
             images.append(normalise(image, size))
             masks.append(torch.tensor(resize_mask(chosen, size)))
-        return self._segmenter.support_reference(images, masks)
+        return self._model.support_reference(images, masks)
 
     def _image_results(self, frame: Frame, reference: ProjectedReference) -> list[ImageResult]:
-        found = self._segmenter.find(frame, [[reference]])
+        found = self._model.predict(frame, [[reference]])
         masks = hard_masks(found, frame).cpu()
         return [ImageResult(mask.numpy(), found.scores[row], found.box(row, mask)) for row, mask in enumerate(masks)]
 

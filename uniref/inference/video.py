@@ -12,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uniref.core.errors import UsageError
-from uniref.inference.merge import merge_labels
-from uniref.inference.preprocess import BoolMask, UInt8Image, check_image, check_mask, resize_mask
+from uniref.inference.inference_model import Frame, InferenceModel, MaskPredictions
 from uniref.inference.results import FrameResult
-from uniref.inference.segmenter import Found, Frame, Segmenter
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
+from uniref.ops.images import BoolMask, UInt8Image, check_image, check_mask, resize_mask
 
 MAX_ID = 255  # labels are uint8, 0 is background
 
@@ -43,10 +42,10 @@ class _Object:
 
 
 @dataclass(frozen=True)
-class _Sight:
+class ObjectPrediction:
     """One object in one frame."""
 
-    found: Found
+    found: MaskPredictions
     row: int
     probability: Tensor
     """Float32 [H, W]."""
@@ -65,7 +64,7 @@ class VideoTracker:
         UsageError: An id is out of range, a text has no words, or no text and no mask can be followed.
     """
 
-    segmenter: Segmenter
+    model: InferenceModel
     texts: Mapping[int, str] = field(default_factory=dict)
     """Object id -> text."""
     supports: Mapping[int, ProjectedReference] = field(default_factory=dict)
@@ -86,8 +85,8 @@ class VideoTracker:
         self._index = 0
         self._objects = {n: _Object(reference, follow=False) for n, reference in self.supports.items()}
         if self.texts:
-            follow = self.propagate and self.segmenter.model.mask_encoder is not None
-            references = self.segmenter.text_references(list(self.texts.values()))
+            follow = self.propagate and self.model.network.mask_encoder is not None
+            references = self.model.text_references(list(self.texts.values()))
             for number, reference in zip(self.texts, references, strict=True):
                 self._objects[number] = _Object(reference, follow=follow, thresholded=self.propagate)
 
@@ -122,16 +121,16 @@ class VideoTracker:
         if given:
             at_input = {n: resize_mask(mask, frame.size) for n, mask in given.items()}
             stacked = torch.from_numpy(np.stack(list(at_input.values())))
-            for number, reference in zip(given, self.segmenter.mask_references(frame, stacked), strict=True):
+            for number, reference in zip(given, self.model.mask_references(frame, stacked), strict=True):
                 self._objects[number].first = self._objects[number].previous = reference
             if not self.exact_masks:
                 given = {n: _there_and_back(mask, frame.original) for n, mask in at_input.items()}
-        sights = self._look(frame)
-        return self._conclude(index, frame, sights, given)
+        sights = self._predict_objects(frame)
+        return self._merge_and_update_memory(index, frame, sights, given)
 
     def encode(self, image: UInt8Image) -> Frame:
         """A frame after the backbone, at this tracker's resolution. Raises UsageError as `step` does."""
-        return self.segmenter.encode(image, self.short_side, self.long_side)
+        return self.model.encode(image, self.short_side, self.long_side)
 
     def _check_given(self, masks: Mapping[int, npt.NDArray[np.generic]], size: tuple[int, int]) -> dict[int, BoolMask]:
         for number in masks:
@@ -145,22 +144,22 @@ class VideoTracker:
         """Objects in the order in which the released system multiplies and adds them: by id, as text."""
         return sorted(self._objects, key=str)
 
-    def _look(self, frame: Frame) -> dict[int, _Sight]:
+    def _predict_objects(self, frame: Frame) -> dict[int, ObjectPrediction]:
         """Predict every object. Those whose references come from the same frames share their attention."""
         groups: dict[tuple[int, ...], list[int]] = {}
-        together = self.segmenter.shares_work(frame)
+        together = self.model.shares_work(frame)
         for number in self._order():
             groups.setdefault(self._objects[number].origin if together else (number,), []).append(number)
         numbers = [number for group in groups.values() for number in group]
-        found = self.segmenter.find(frame, [self._references(group) for group in groups.values()])
+        found = self.model.predict(frame, [self._references(group) for group in groups.values()])
         sights = {}
         for row, number in enumerate(numbers):
             known = self._objects[number]
             if known.thresholded and found.scores[row] <= self.score_threshold:
-                p = torch.zeros(frame.original, device=self.segmenter.device)
+                p = torch.zeros(frame.original, device=self.model.device)
             else:
-                p = self.segmenter.probabilities(found, row, frame, by_mask=known.static is None)
-            sights[number] = _Sight(found, row, p)
+                p = self.model.probabilities(found, row, frame, by_mask=known.static is None)
+            sights[number] = ObjectPrediction(found, row, p)
         return sights
 
     def _references(self, numbers: Sequence[int]) -> list[ProjectedReference]:
@@ -175,12 +174,12 @@ class VideoTracker:
             references.append(concat_references([batch_references(firsts), batch_references(previous)]))
         return references
 
-    def _conclude(
-        self, index: int, frame: Frame, sights: Mapping[int, _Sight], given: Mapping[int, BoolMask]
+    def _merge_and_update_memory(
+        self, index: int, frame: Frame, sights: Mapping[int, ObjectPrediction], given: Mapping[int, BoolMask]
     ) -> FrameResult:
         """Merge, renew the previous references, and hand out arrays."""
         order = self._order()
-        device = self.segmenter.device
+        device = self.model.device
         stack = torch.stack(
             [torch.from_numpy(given[n]).to(device).float() if n in given else sights[n].probability for n in order]
         )
@@ -191,7 +190,7 @@ class VideoTracker:
             masks[number] = stack[row] > 0.5 if independent else labels == number
         renewed = [n for n in order if n not in given and self._objects[n].follow and bool(masks[n].any())]
         if renewed:
-            references = self.segmenter.mask_references(frame, torch.stack([masks[n] for n in renewed]))
+            references = self.model.mask_references(frame, torch.stack([masks[n] for n in renewed]))
             for number, reference in zip(renewed, references, strict=True):
                 known = self._objects[number]
                 known.first = known.first or reference
@@ -218,3 +217,22 @@ def check_id(number: int) -> None:
     """Raise UsageError unless `number` can be an object id (1..255)."""
     if not isinstance(number, int | np.integer) or not 1 <= number <= MAX_ID:
         raise UsageError(f"object id {number!r}: must be a whole number from 1 to {MAX_ID}")
+
+
+def merge_labels(probabilities: Tensor, ids: Sequence[int]) -> Tensor:
+    """Most probable of background and objects at every pixel; background = product of (1 - p).
+
+    Args:
+        probabilities: Float [N, H, W].
+        ids: The objects' ids, 1..255, one per row. Of exactly equal probabilities the background's wins, then the
+            lowest id's.
+
+    Returns:
+        uint8 [H, W]; 0 = background.
+    """
+    # the product in the order of the rows, since rounding depends on it; argmax takes the first of equal values
+    background = (1 - probabilities).prod(0, keepdim=True)
+    by_id = sorted(range(len(ids)), key=lambda row: ids[row])
+    winner = torch.cat([background, probabilities[by_id]]).argmax(0)
+    table = torch.tensor([0, *(ids[row] for row in by_id)], dtype=torch.uint8, device=probabilities.device)
+    return table[winner]

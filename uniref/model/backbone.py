@@ -9,10 +9,10 @@ import timm
 import torch
 import torch.nn.functional as F
 from timm.layers import freeze_batch_norm_2d
+from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
 from uniref.core.errors import UsageError
-from uniref.model.swin import pad_before_shift
 from uniref.recipe.model import BackboneConfig
 
 _BACKBONE_LEVELS = 3  # strides 8, 16 and 32
@@ -141,3 +141,33 @@ def level_paddings(padding: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
 def level_padding(padding: Tensor, size: tuple[int, int]) -> Tensor:
     """A padding mask, bool [B, H, W], at a level's size (nearest neighbour, floor): bool [B, h, w]."""
     return F.interpolate(padding[:, None].to(torch.uint8), size=size, mode="nearest")[:, 0].bool()
+
+
+class PadFirstBlock(SwinTransformerBlock):
+    """timm's block with the order of padding and shifting exchanged; parameters are the same."""
+
+    def _attn(self, x: Tensor) -> Tensor:
+        _, height, width, channels = x.shape
+        window_h, window_w = self.window_size
+        x = F.pad(x, (0, 0, 0, -width % window_w, 0, -height % window_h))
+        _, padded_h, padded_w, _ = x.shape
+        shift_h, shift_w = self.shift_size
+        if shift_h or shift_w:
+            x = torch.roll(x, shifts=(-shift_h, -shift_w), dims=(1, 2))
+        windows = window_partition(x, self.window_size).view(-1, window_h * window_w, channels)
+        windows = self.attn(windows, mask=self.get_attn_mask(x))
+        x = window_reverse(windows.view(-1, window_h, window_w, channels), self.window_size, padded_h, padded_w)
+        if shift_h or shift_w:
+            x = torch.roll(x, shifts=(shift_h, shift_w), dims=(1, 2))
+        return x[:, :height, :width].contiguous()
+
+
+def pad_before_shift(body: nn.Module) -> None:
+    """Turn every Swin block inside a timm network into a `PadFirstBlock`, in place.
+
+    timm builds the blocks deep inside its stages; changing the class of a finished block is the one hook that
+    needs no copy of the network.
+    """
+    for module in body.modules():
+        if type(module) is SwinTransformerBlock:
+            module.__class__ = PadFirstBlock

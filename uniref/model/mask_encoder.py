@@ -98,14 +98,16 @@ class MaskEncoder(nn.Module):
             stages.append(nn.Sequential(*blocks))
             inputs = width
         self.stages = nn.ModuleList(stages)
-        self.taken = [stride.bit_length() - 3 for stride in strides]  # of the maps at strides 4, 8, 16, ...
+        self.level_indices = [stride.bit_length() - 3 for stride in strides]  # of the maps at strides 4, 8, 16, ...
         extra = []
-        for _ in range(self.taken[-1] + 1 - len(stages)):
+        for _ in range(self.level_indices[-1] + 1 - len(stages)):
             extra.append(nn.Sequential(nn.Conv2d(inputs, dim, 3, 2, 1), nn.GroupNorm(groups, dim)))
             inputs = dim
         self.extra = nn.ModuleList(extra)
         widths = [*config.widths, *[dim] * len(extra)]
-        self.fusers = nn.ModuleList(Fuser(widths[index] + dim, dim, config.gate_reduction) for index in self.taken)
+        self.fusers = nn.ModuleList(
+            Fuser(widths[index] + dim, dim, config.gate_reduction) for index in self.level_indices
+        )
 
     def forward(self, images: Tensor, masks: Tensor, frame_features: Sequence[Tensor]) -> list[Tensor]:
         """Encode one mask an image.
@@ -126,5 +128,5 @@ class MaskEncoder(nn.Module):
             maps.append(x)
         return [
             fuser(maps[index], frame_map)
-            for fuser, index, frame_map in zip(self.fusers, self.taken, frame_features, strict=True)
+            for fuser, index, frame_map in zip(self.fusers, self.level_indices, frame_features, strict=True)
         ]

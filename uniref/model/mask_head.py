@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniref.model.heads import MLP
-from uniref.ops.dynamic_conv import draw_masks, parameter_count
+from uniref.model.deformable_layers import MLP
+from uniref.ops.dynamic_conv import parameter_count, predict_masks
 from uniref.recipe.model import MaskHeadConfig
 
 STRIDE = 4  # input pixels per mask feature pixel
@@ -55,7 +55,7 @@ class MaskHead(nn.Module):
         x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="bilinear", align_corners=False)
         return self.output(F.relu(self.smooth(x)))
 
-    def draw(self, features: Tensor, states: Tensor, centres: Tensor) -> Tensor:
+    def predict_masks(self, features: Tensor, states: Tensor, centres: Tensor) -> Tensor:
         """Mask logits of N queries.
 
         Args:
@@ -68,7 +68,7 @@ class MaskHead(nn.Module):
         """
         # coordinates go up to the image's size: half precision would lose whole pixels
         with torch.autocast(features.device.type, enabled=False):
-            return draw_masks(
+            return predict_masks(
                 features.float(),
                 centres.float(),
                 self.controller(states.float()),

@@ -36,9 +36,9 @@ class ReferringModel(nn.Module, ABC):
     """Classes of objects that it tells apart; 1 = objects of any kind."""
     levels: int
     """Feature levels."""
-    canvas: int | None
+    input_size: int | None
     """Side of the square that inputs are padded to; None = multiples of 32."""
-    half_logit: float | None
+    mask_threshold_logit: float | None
     """In videos, masks come to the frame's size as probabilities (None; SPEC section 6), or as logits of which this one
     counts as 0.5."""
     text_encoder: TextEncoder | None
@@ -46,16 +46,16 @@ class ReferringModel(nn.Module, ABC):
     fusion: UniFusion | None
 
     @property
-    def sides(self) -> tuple[int, int] | None:
+    def resize(self) -> tuple[int, int] | None:
         """Short and longest long side of the inputs that this model is made for, in pixels; None = any."""
-        return None if self.canvas is None else (self.canvas, self.canvas)
+        return None if self.input_size is None else (self.input_size, self.input_size)
 
     @abstractmethod
     def encode_image(self, images: Tensor, padding: Tensor) -> Features:
         """Features before fusion.
 
         Args:
-            images: Normalised, padded right and bottom as `canvas` says, float [B, 3, H, W].
+            images: Normalised, padded right and bottom as `input_size` says, float [B, 3, H, W].
             padding: Bool [B, H, W], True = padded.
         """
 

@@ -33,12 +33,12 @@ class UniRefSam(ReferringModel):
 
     classes = 1
     levels = 1
-    half_logit = 0.5  # the released system compares logits with it
+    mask_threshold_logit = 0.5  # the released system compares logits with it
 
     def __init__(self, config: SamModelConfig) -> None:
         super().__init__()
         self.config: SamModelConfig = config
-        self.canvas = config.image_encoder.image_size
+        self.input_size = config.image_encoder.image_size
         dim = config.hidden_dim
         self.sam = SamModel(sam_config(config))
         # one module, as it is one tensor: loading weights would part them

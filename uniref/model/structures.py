@@ -212,9 +212,9 @@ class Detections:
     """Class logits, float [L, B, Q, classes]."""
     boxes: Tensor
     """Refined boxes, float [L, B, Q, 4], cxcywh as fractions of the unpadded image."""
-    references: Tensor
+    reference_boxes: Tensor
     """The box each layer started from, float [L, B, Q, 4], same format."""
-    states: Tensor
+    query_states: Tensor
     """Decoder states, float [L, B, Q, C]."""
     memory: tuple[Tensor, ...]
     """The encoder's output at every level, float [B, C, h, w]."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
 
+from uniref.core.errors import CheckpointError, UsageError
+from uniref.core.json_files import read_json
+from uniref.core.reading import reading
+from uniref.core.text import clean_text
 from uniref.model.structures import ReferenceTokens
 from uniref.recipe.model import TextConfig
 
@@ -16,6 +24,8 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: TextConfig, dim: int) -> None:
         super().__init__()
+        from transformers import AutoConfig, AutoModel  # seconds that whoever only tokenises need not wait
+
         options: dict[str, Any] = dict(config.encoder)
         encoder = AutoConfig.for_model(options.pop("model_type"), **options)
         self.body = AutoModel.from_config(encoder, add_pooling_layer=False)
@@ -39,3 +49,125 @@ class TextEncoder(nn.Module):
         weight = valid[..., None].to(words.dtype)
         sentence = (words * weight).sum(1) / weight.sum(1)
         return ReferenceTokens(words, words, ~valid, sentence)
+
+
+_MOST_STEPS = 32
+
+
+class TextTokenizer:
+    """Texts to padded batches of token ids.
+
+    Args:
+        tokenizer: A `tokenizers.Tokenizer` that adds the special tokens itself.
+        max_tokens: Longest sequence, special tokens included; longer texts are truncated.
+        path: Where it was read, for messages.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, path: Path | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._path = path
+        self._pad_id = _pad_id(tokenizer)
+        self.max_tokens = max_tokens
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_tokens)
+
+    @classmethod
+    def bert_base_uncased(cls, max_tokens: int = 77) -> TextTokenizer:
+        """The bundled bert-base-uncased WordPiece vocabulary (30,522 entries)."""
+        text = (resources.files("uniref") / "assets/bert_base_uncased/vocab.txt").read_text("utf-8")
+        return cls(wordpiece(text.splitlines()), max_tokens)
+
+    @classmethod
+    def from_file(cls, path: Path, max_tokens: int = 77) -> TextTokenizer:
+        """A `tokenizer.json` as the Hugging Face libraries write it.
+
+        Raises:
+            CheckpointError: The file is missing or not a tokenizer.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file; it belongs beside the weights")
+        content = read_json(path, CheckpointError)
+        with reading(path, CheckpointError):
+            _check_growth(path, content)
+            tokenizer = Tokenizer.from_file(str(path))
+        return cls(tokenizer, max_tokens, path)
+
+    @property
+    def size(self) -> int:
+        """Entries of the vocabulary."""
+        return self._tokenizer.get_vocab_size()
+
+    def vocabulary(self) -> dict[str, int]:
+        """Token -> id."""
+        return dict(self._tokenizer.get_vocab())
+
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Clean, tokenise and pad to the longest text.
+
+        Returns:
+            ids int64 [B, K] and valid bool [B, K] with K <= max_tokens.
+
+        Raises:
+            UsageError: A text is empty after cleaning.
+            CheckpointError: The tokenizer gives a token that is not in its own vocabulary.
+        """
+        cleaned = [clean_text(text) for text in texts]
+        for text, original in zip(cleaned, texts, strict=True):
+            if not text.strip():
+                raise UsageError(f"text {original!r}: no words in it; describe the object to segment")
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(cleaned)]
+        largest = max((number for row in rows for number in row), default=0)
+        if largest >= self.size:
+            raise CheckpointError(f"{self._path}: gives token {largest:,}, but has {self.size:,} words")
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self._pad_id, dtype=torch.int64)
+        valid = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row)
+            valid[index, : len(row)] = True
+        return ids, valid
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json` into a checkpoint folder."""
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def _check_growth(path: Path, content: Any) -> None:
+    """Refuse steps before tokenising that make texts longer and longer: a few of them fill any memory.
+
+    Raises:
+        CheckpointError: A replacement is longer than what it replaces, or there are very many steps.
+    """
+    steps = [content.get("normalizer")] if isinstance(content, dict) else []
+    count = 0
+    while steps:
+        step, count = steps.pop(), count + 1
+        if count > _MOST_STEPS:
+            raise CheckpointError(f"{path}: has more than {_MOST_STEPS} steps of normalisation")
+        if not isinstance(step, dict):
+            continue
+        steps += step.get("normalizers") or []
+        if step.get("type") == "Replace":
+            pattern, new = step.get("pattern") or {}, str(step.get("content", ""))
+            if len(new) > max(1, len(str(pattern.get("String", "")))):
+                raise CheckpointError(f"{path}: replaces by something longer ({new!r:.40}), which texts do not need")
+
+
+def wordpiece(vocabulary: Sequence[str]) -> Tokenizer:
+    """An uncased BERT tokenizer over `vocabulary` (must hold [PAD], [UNK], [CLS], [SEP])."""
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))  # noqa: S106
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    return tokenizer
+
+
+def _pad_id(tokenizer: Tokenizer) -> int:
+    for token in ("[PAD]", "<pad>"):
+        found = tokenizer.token_to_id(token)
+        if found is not None:
+            return found
+    return 0

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uniref.kernels.multi_query_attention import shared_key_attention
 from uniref.model.structures import ProjectedTokens, ReferenceTokens
 from uniref.ops.attention import cross_attention
-from uniref.ops.shared_attention import shared_key_attention
 
 _MANY_TOKENS = 1024  # of a reference or of features, from which folding projections pays
 
@@ -50,7 +50,7 @@ class UniFusion(nn.Module):
         super().__init__()
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
         self.rounded = False
-        """Multiply in bfloat16 in folded attention (see `uniref.ops.shared_attention`), which is otherwise float32."""
+        """Multiply in bfloat16 in folded attention, which is otherwise float32."""
         self._folded: _Fold | None = None
         self.query_norm = nn.LayerNorm(dim)
         self.key_norm = nn.LayerNorm(dim)

@@ -1,7 +1,7 @@
 """UniRef++: a `ReferringModel` that finds objects with a transformer; its `segment` in steps:
 
 found  = model.detect(fused)
-logits = model.draw_best(fused, found, model.best_queries(found))
+logits = model.predict_best_masks(fused, found, model.best_queries(found))
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from uniref.model.backbone import Backbone, Projection, level_paddings
-from uniref.model.deformable.transformer import DeformableTransformer
+from uniref.model.deformable_transformer import DeformableTransformer
 from uniref.model.mask_encoder import MaskEncoder
 from uniref.model.mask_head import MaskHead
 from uniref.model.referring import ReferringModel
@@ -30,8 +30,8 @@ class UniRef(ReferringModel):
         UsageError: The backbone cannot be built.
     """
 
-    canvas = None
-    half_logit = None
+    input_size = None
+    mask_threshold_logit = None
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class UniRef(ReferringModel):
         """The best query's mask for each row of (fused) features, with its class score and box."""
         found = self.detect(features)
         queries = self.best_queries(found)
-        logits = self.draw_best(features, found, queries)
+        logits = self.predict_best_masks(features, found, queries)
         rows = torch.arange(len(queries), device=queries.device)
         scores = found.logits[-1, rows, queries].sigmoid().amax(-1)
         return Segments(logits, scores, found.boxes[-1, rows, queries])
@@ -91,7 +91,7 @@ class UniRef(ReferringModel):
         """
         return found.logits[-1].sigmoid().amax(-1).argmax(1)
 
-    def draw_best(self, features: Features, found: Detections, queries: Tensor) -> Tensor:
+    def predict_best_masks(self, features: Features, found: Detections, queries: Tensor) -> Tensor:
         """Draw one query's mask an image; the others are never drawn.
 
         Args:
@@ -103,15 +103,15 @@ class UniRef(ReferringModel):
             Float32 logits [N, H / 4, W / 4].
         """
         rows = torch.arange(len(queries), device=queries.device)
-        last = torch.full_like(queries, len(found.states) - 1)
-        return self.draw(self.mask_features(features, found), found, features.sizes, last, rows, queries)
+        last = torch.full_like(queries, len(found.query_states) - 1)
+        return self.predict_masks(self.mask_features(features, found), found, features.sizes, last, rows, queries)
 
     def mask_features(self, features: Features, found: Detections) -> Tensor:
-        """What masks are drawn from: float [N, width, H / 4, W / 4]. Arguments as for `draw_best`."""
+        """What masks are drawn from: float [N, width, H / 4, W / 4]. Arguments as for `predict_best_masks`."""
         assert features.stride4 is not None
         return self.mask_head.features(found.memory, features.stride4)
 
-    def draw(
+    def predict_masks(
         self, mask_features: Tensor, found: Detections, sizes: Tensor, layers: Tensor, rows: Tensor, queries: Tensor
     ) -> Tensor:
         """Draw the masks of M chosen queries.
@@ -126,6 +126,6 @@ class UniRef(ReferringModel):
             Float32 logits [M, H / 4, W / 4].
         """
         scale = sizes.flip(-1).expand(len(mask_features), 2)[rows]
-        centres = found.references[layers, rows, queries, :2] * scale
-        states = found.states[layers, rows, queries]
-        return self.mask_head.draw(mask_features.index_select(0, rows), states, centres)
+        centres = found.reference_boxes[layers, rows, queries, :2] * scale
+        states = found.query_states[layers, rows, queries]
+        return self.mask_head.predict_masks(mask_features.index_select(0, rows), states, centres)

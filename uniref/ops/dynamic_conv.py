@@ -21,7 +21,7 @@ def parameter_count(feature_width: int, width: int, layers: int) -> int:
     return sum(i * o + o for i, o in layer_widths(feature_width, width, layers))
 
 
-def draw_masks(
+def predict_masks(
     features: Tensor, centres: Tensor, parameters: Tensor, *, width: int, layers: int, stride: int
 ) -> Tensor:
     """Mask logits of N queries.

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from uniref.core.errors import UsageError
+
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 MULTIPLE = 32
@@ -87,3 +89,74 @@ def pad_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
 
 def _round_up(pixels: int) -> int:
     return -(-pixels // MULTIPLE) * MULTIPLE
+
+
+def fit_size(height: int, width: int, short_side: int | None, long_side: int | None) -> tuple[int, int]:
+    """Size with the short side at `short_side` unless the long side would then exceed `long_side`.
+
+    Args:
+        height, width: Pixels, at least 1.
+        short_side: Wanted short side in pixels; None keeps the size.
+        long_side: Limit of the long side in pixels; None = no limit.
+
+    Returns:
+        (height, width), each rounded half up and at least 1.
+    """
+    if short_side is None:
+        return height, width
+    scale = short_side / min(height, width)
+    new_h, new_w = (short_side, scale * width) if height < width else (scale * height, short_side)
+    if long_side is not None and max(new_h, new_w) > long_side:
+        shrink = long_side / max(new_h, new_w)
+        new_h, new_w = new_h * shrink, new_w * shrink
+    return max(1, int(new_h + 0.5)), max(1, int(new_w + 0.5))
+
+
+def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
+    """CondInst's upsampling: source pixel i lands exactly on output pixel factor * i + factor / 2.
+
+    Args:
+        x: float [N, C, h, w].
+        factor: Whole number, at least 1.
+
+    Returns:
+        [N, C, factor * h, factor * w]; borders replicate.
+    """
+    if factor == 1:
+        return x
+    h, w = x.shape[-2:]
+    x = F.pad(x, (0, 1, 0, 1), mode="replicate")
+    x = F.interpolate(x, size=(factor * h + 1, factor * w + 1), mode="bilinear", align_corners=True)
+    x = F.pad(x, (factor // 2, 0, factor // 2, 0), mode="replicate")
+    return x[..., : factor * h, : factor * w]
+
+
+def resize_nearest(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Nearest-neighbour resize of [..., h, w] (bool or float) to `size`; the input itself where sizes agree."""
+    if tuple(masks.shape[-2:]) == tuple(size):
+        return masks
+    flat = masks.reshape(-1, 1, *masks.shape[-2:])
+    out = F.interpolate(flat.float(), size=size, mode="nearest")
+    return out.to(masks.dtype).view(*masks.shape[:-2], *size)
+
+
+def check_image(image: npt.NDArray[np.generic]) -> None:
+    """Raise UsageError unless `image` is uint8 [H, W, 3] with at least one pixel."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UsageError(f"image: expected a uint8 RGB array [H, W, 3], got {found}")
+    if 0 in image.shape:
+        raise UsageError(f"image: is empty ({image.shape[0]} x {image.shape[1]} pixels)")
+
+
+def check_mask(mask: npt.NDArray[np.generic], size: tuple[int, int], what: str) -> BoolMask:
+    """`mask` as bool [H, W] of the image's size and not empty, or a UsageError that begins with `what`."""
+    mask = np.asarray(mask)
+    if mask.ndim != 2:
+        raise UsageError(f"{what}: expected a mask [H, W], got {list(mask.shape)}")
+    if mask.shape != size:
+        raise UsageError(f"{what}: is {mask.shape[1]} x {mask.shape[0]} pixels, but its image is {size[1]} x {size[0]}")
+    chosen = mask.astype(np.bool_)
+    if not chosen.any():
+        raise UsageError(f"{what}: is empty; mark the object's pixels")
+    return chosen

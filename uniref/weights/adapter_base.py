@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uniref.core.errors import CheckpointError
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.weights.adapter import AdapterConfig, frozen_digest
 from uniref.weights.bundle import BundleConfig, read_tensors, save_bundle
 from uniref.weights.rename import listing

@@ -21,7 +21,7 @@ from uniref.core.reading import reading
 from uniref.core.writing import writing
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.model import BackboneConfig
 from uniref.recipe.sam import AnyModelConfig, written_path
 from uniref.version import __version__

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uniref.core.errors import CheckpointError
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.model import TextConfig
 from uniref.weights.bundle import BundleConfig, save_bundle
 from uniref.weights.rename import check_fit, listing

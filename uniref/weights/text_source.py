@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.recipe.model import TextConfig
 from uniref.weights.convert_common import fitting_tokenizer, inferred
 from uniref.weights.hub_folder import weights_file

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uniref.core.errors import UsageError
 from uniref.core.text import clean_text
-from uniref.model.tokenizer import TextTokenizer, wordpiece
+from uniref.model.text import TextTokenizer, wordpiece
 from uniref.recipe.model import TextConfig
 
 _EMBEDDINGS = "text_encoder.body.embeddings.word_embeddings.weight"

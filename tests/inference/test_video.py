@@ -1,6 +1,6 @@
 import torch
 
-from uniref.inference.merge import merge_labels
+from uniref.inference.video import merge_labels
 
 
 def test_worked_by_hand() -> None:

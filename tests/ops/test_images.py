@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
+from uniref.ops.images import aligned_bilinear, fit_size, resize_nearest
 
 
 @pytest.mark.parametrize(

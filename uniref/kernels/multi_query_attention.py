@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uniref.ops.matmul import cpu_has_bfloat16, fast_matmul
+from uniref.kernels.matmul import cpu_has_bfloat16, fast_matmul
 
 _ROWS, _KEYS = 2048, 1024  # of the block of weights that exists at a time: it stays in the processor's cache
 _LARGEST = 96.0  # logit to the base 2 up to which neither a weight nor a sum of weights or products overflows

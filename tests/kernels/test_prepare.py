@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import tiny_config, tiny_sam_config
-from uniref.model import folding
+from uniref.kernels import prepare
+from uniref.kernels.prepare import fold_norms, prepare_for_inference
 from uniref.model.backbone import Backbone
 from uniref.model.build import build_model
-from uniref.model.folding import fold_norms, prepare_for_inference
 from uniref.recipe.model import BackboneConfig
 
 
@@ -35,7 +35,7 @@ def test_backbones_keep_their_maps(name: str, frozen: bool) -> None:
     images = torch.randn(1, 3, 96, 64)
     with torch.no_grad():
         before = backbone(images)
-        backbone.body = folding._folded_backbone(backbone.body)
+        backbone.body = prepare._folded_backbone(backbone.body)
         after = backbone(images)
     assert norms(backbone) == 0
     for x, y in zip(before, after, strict=True):
@@ -91,7 +91,7 @@ class Crossed(nn.Module):
 def test_a_backbone_that_folding_would_change_stays() -> None:
     body = Crossed().eval()
     shuffle_norms(body)
-    assert folding._folded_backbone(body) is body
+    assert prepare._folded_backbone(body) is body
     assert norms(body) == 1
 
 

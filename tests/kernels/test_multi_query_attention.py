@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniref.ops import shared_attention
-from uniref.ops.matmul import cpu_has_bfloat16
-from uniref.ops.shared_attention import shared_key_attention
+from uniref.kernels import multi_query_attention
+from uniref.kernels.matmul import cpu_has_bfloat16
+from uniref.kernels.multi_query_attention import shared_key_attention
 
 SCALE = 0.25
 
@@ -30,8 +30,8 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, rounded: bool) -> Tensor
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks of queries and keys, the last ones incomplete."""
-    monkeypatch.setattr(shared_attention, "_ROWS", 24)
-    monkeypatch.setattr(shared_attention, "_KEYS", 100)
+    monkeypatch.setattr(multi_query_attention, "_ROWS", 24)
+    monkeypatch.setattr(multi_query_attention, "_KEYS", 100)
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 60.0], ids=["flat", "usual", "one key takes all"])
@@ -63,7 +63,7 @@ def test_bfloat16_errs_by_a_fraction_of_what_attention_adds(spread: float, limit
 @pytest.fixture
 def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a CPU that multiplies bfloat16 in hardware; others do the same, slowly."""
-    monkeypatch.setattr(shared_attention, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(multi_query_attention, "cpu_has_bfloat16", lambda: True)
 
 
 def layer(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, torch.nn.Linear]:
@@ -101,7 +101,7 @@ def test_the_error_of_a_whole_layer_with_bfloat16_products() -> None:
 @pytest.mark.parametrize("rounded", [False, True])
 def test_float32_products_are_never_permitted_to_round(rounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On processors whose oneDNN would round them (matrix tiles), the switch stays off around `finish`."""
-    monkeypatch.setattr("uniref.ops.matmul.onednn_is_exact", lambda: False)
+    monkeypatch.setattr("uniref.kernels.matmul.onednn_is_exact", lambda: False)
     switch = getattr(torch.backends.mkldnn, "matmul", None)
     before, seen = getattr(switch, "fp32_precision", None), []
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from uniref.core.boxes import cxcywh_to_xyxy, keep_apart
 from uniref.core.device import autocast
 from uniref.core.errors import UsageError
-from uniref.inference.preprocess import Input, UInt8Image, box_of, check_image, normalise, pad_batch, pad_mask
+from uniref.kernels.matmul import cpu_has_bfloat16, fast_matmul
 from uniref.model.mask_head import STRIDE
 from uniref.model.referring import ReferringModel
 from uniref.model.structures import (
@@ -29,10 +29,20 @@ from uniref.model.structures import (
     join_shots,
     split_reference,
 )
-from uniref.model.tokenizer import TextTokenizer
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.ops.matmul import cpu_has_bfloat16, fast_matmul
-from uniref.ops.resize import aligned_bilinear, fit_size, resize_nearest
+from uniref.ops.images import (
+    Input,
+    UInt8Image,
+    aligned_bilinear,
+    box_of,
+    check_image,
+    fit_size,
+    normalise,
+    pad_batch,
+    pad_mask,
+    resize_nearest,
+)
 
 _LARGE = 1 << 17  # pixels of an input from which other kernels than PyTorch's usual ones pay
 NMS_IOU = 0.7
@@ -53,7 +63,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Found:
+class MaskPredictions:
     """N objects in one image."""
 
     logits: Tensor
@@ -71,7 +81,7 @@ class Found:
         return np.array(box_of(mask.cpu().numpy()) or (0, 0, 0, 0), np.float32)
 
 
-class Segmenter:
+class InferenceModel:
     """Runs the model's verbs for one image at a time.
 
     Args:
@@ -81,7 +91,7 @@ class Segmenter:
         precision: "float32", or "bfloat16" / "float16" for mixed precision.
         fast: Accept small differences: mask references are pooled 2 x 2 at the finest level; implies `rounded`.
         rounded: Multiply in bfloat16 in the attention to mask references of large inputs, on CPUs that have such
-            products (see `uniref.ops.shared_attention`).
+            products (see `uniref.kernels.multi_query_attention`).
     """
 
     def __init__(
@@ -97,12 +107,12 @@ class Segmenter:
         self.fast = fast
         if model.fusion is not None:
             model.fusion.rounded = fast or rounded
-        self.model, self.tokenizer, self.device, self.precision = model, tokenizer, device, precision
+        self.network, self.tokenizer, self.device, self.precision = model, tokenizer, device, precision
 
     @property
     def attention_precision(self) -> str:
         """As `precision`, of the attention to mask references."""
-        fusion = self.model.fusion
+        fusion = self.network.fusion
         rounded = fusion is not None and fusion.rounded and fusion.foldable and self.device.type == "cpu"
         return "bfloat16" if rounded and cpu_has_bfloat16() else self.precision
 
@@ -116,14 +126,15 @@ class Segmenter:
         check_image(image)
         original = (image.shape[0], image.shape[1])
         size = self.fit(original, short_side, long_side)
-        return self._encode(pad_batch([normalise(image, size)], self.model.canvas), size, original)
+        return self._encode(pad_batch([normalise(image, size)], self.network.input_size), size, original)
 
     def fit(self, original: tuple[int, int], short_side: int | None, long_side: int | None) -> tuple[int, int]:
         """Size of the network input, as `fit_size`, of an image of `original` size. Raises UsageError as `encode`."""
         size = fit_size(*original, short_side, long_side)
-        if self.model.canvas is not None and max(size) > self.model.canvas:
+        square = self.network.input_size
+        if square is not None and max(size) > square:
             raise UsageError(
-                f"image: {size[1]} x {size[0]} pixels do not fit into this model's square of {self.model.canvas}; "
+                f"image: {size[1]} x {size[0]} pixels do not fit into this model's square of {square}; "
                 "leave the short side to its default"
             )
         return size
@@ -131,7 +142,7 @@ class Segmenter:
     def _encode(self, batch: Input, size: tuple[int, int], original: tuple[int, int]) -> Frame:
         images = batch.images.to(self.device)
         with self._computing(images):
-            features = self.model.encode_image(images, batch.padding.to(self.device))
+            features = self.network.encode_image(images, batch.padding.to(self.device))
         return Frame(features, images, size, original)
 
     @torch.inference_mode()
@@ -145,7 +156,7 @@ class Segmenter:
             raise UsageError("this checkpoint has no text encoder: it cannot follow a text")
         ids, valid = self.tokenizer(texts)
         with autocast(self.device, self.precision), fast_matmul(self.device):
-            reference = self.model.project(self.model.encode_text(ids.to(self.device), valid.to(self.device)))
+            reference = self.network.project(self.network.encode_text(ids.to(self.device), valid.to(self.device)))
         return split_reference(reference)
 
     @torch.inference_mode()
@@ -159,10 +170,10 @@ class Segmenter:
         at_input = resize_nearest(masks.to(self.device), frame.size).float()
         padded = pad_mask(at_input, frame.images.shape[-2:])
         with self._computing(frame.images):
-            reference = self.model.encode_mask(frame.features, frame.images, padded)
+            reference = self.network.encode_mask(frame.features, frame.images, padded)
             if self.fast:
                 reference = (pool_tokens(reference[0], frame.features.levels[0].shape[-2:]), *reference[1:])
-            return split_reference(self.model.project(reference))
+            return split_reference(self.network.project(reference))
 
     @torch.inference_mode()
     def support_reference(self, images: Sequence[Tensor], masks: Sequence[Tensor]) -> ProjectedReference:
@@ -172,17 +183,17 @@ class Segmenter:
             images: Normalised, float32 [3, h, w] each, of any sizes.
             masks: Bool [h, w] each.
         """
-        batch = pad_batch(images, self.model.canvas)
+        batch = pad_batch(images, self.network.input_size)
         size = batch.images.shape[-2:]
         stacked = torch.stack([pad_mask(mask.float(), size) for mask in masks]).to(self.device)
         inputs = batch.images.to(self.device)
         with self._computing(inputs):
-            features = self.model.encode_image(inputs, batch.padding.to(self.device))
-            reference = self.model.project(self.model.encode_mask(features, inputs, stacked))
+            features = self.network.encode_image(inputs, batch.padding.to(self.device))
+            reference = self.network.project(self.network.encode_mask(features, inputs, stacked))
         return join_shots(reference, len(images))
 
     @torch.inference_mode()
-    def find(self, frame: Frame, groups: Sequence[Sequence[ProjectedReference]]) -> Found:
+    def predict(self, frame: Frame, groups: Sequence[Sequence[ProjectedReference]]) -> MaskPredictions:
         """Mask, score and box of each object.
 
         Args:
@@ -195,11 +206,11 @@ class Segmenter:
         """
         size = 1 if self.device.type == "cpu" else _OBJECTS
         with self._computing(frame.images):
-            fused = join_objects([self.model.fuse(frame.features, references) for references in groups])
+            fused = join_objects([self.network.fuse(frame.features, references) for references in groups])
             starts = range(0, len(fused.levels[0]), size)
-            found = [self.model.segment(fused.rows(slice(i, i + size))) for i in starts]
+            found = [self.network.segment(fused.rows(slice(i, i + size))) for i in starts]
         boxes = [part.boxes for part in found if part.boxes is not None]
-        return Found(
+        return MaskPredictions(
             logits=torch.cat([part.logits for part in found]),
             scores=torch.cat([part.scores for part in found]).tolist(),
             boxes=_pixels(torch.cat(boxes), frame.original) if boxes else None,
@@ -209,7 +220,7 @@ class Segmenter:
         """Whether objects of one frame should be grouped: not in small inputs on a CPU (see `_computing`)."""
         return self.device.type != "cpu" or frame.images.shape[-2:].numel() >= _LARGE
 
-    def probabilities(self, found: Found, row: int, frame: Frame, by_mask: bool) -> Tensor:
+    def probabilities(self, found: MaskPredictions, row: int, frame: Frame, by_mask: bool) -> Tensor:
         """Video's way to the original size: upsample, crop the padding, resize (SPEC section 6).
 
         Args:
@@ -222,7 +233,7 @@ class Segmenter:
             Float32 [H, W].
         """
         height, width = frame.size
-        logits, half = found.logits[row : row + 1], self.model.half_logit
+        logits, half = found.logits[row : row + 1], self.network.mask_threshold_logit
         if half is None:
             return _resized(upsample(logits, by_mask).sigmoid()[:, :height, :width], frame.original)[0]
         return (_resized(upsample(logits, False)[:, :height, :width], frame.original)[0] - half).sigmoid()
@@ -242,10 +253,10 @@ class Segmenter:
         Raises:
             UsageError: The model cannot find anything without a reference.
         """
-        if not isinstance(self.model, UniRef):
+        if not isinstance(self.network, UniRef):
             raise UsageError("a SAM model finds objects by a reference only; it cannot detect all objects of an image")
         with self._computing(frame.images):
-            found = self.model.detect(frame.features)
+            found = self.network.detect(frame.features)
         scores = found.logits[-1, 0].float().sigmoid().cpu()
         boxes = _pixels(found.boxes[-1, 0], frame.original)
         kept = keep_apart(boxes, scores.amax(-1), NMS_IOU)
@@ -312,7 +323,7 @@ def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def hard_masks(found: Found, frame: Frame) -> Tensor:
+def hard_masks(found: MaskPredictions, frame: Frame) -> Tensor:
     """Images' way to the original size: sigmoid > 0.5, crop the padding, nearest resize (SPEC section 6).
 
     Returns:

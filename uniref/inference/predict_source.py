@@ -27,7 +27,7 @@ _LISTED = 50  # damaged frames named in a summary
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class PredictOptions:
     """How to process an input."""
 
     save: tuple[str, ...] = ("overlay", "masks")
@@ -58,11 +58,11 @@ class _Tally:
     frames: int = 0
 
 
-def run(
+def predict_source(
     predictor: Predictor,
     source: Source,
     objects: Objects,
-    options: RunOptions,
+    options: PredictOptions,
     folder: Path,
     progress: Progress,
     warn: Callable[[str], None],
@@ -217,7 +217,7 @@ class _Recorder:
 
 
 def _image_step(
-    predictor: Predictor, source: Source, objects: Objects, options: RunOptions
+    predictor: Predictor, source: Source, objects: Objects, options: PredictOptions
 ) -> Callable[[SourceFrame], FrameResult]:
     def step(frame: SourceFrame) -> FrameResult:
         short, long = options.short_side, options.long_side
@@ -232,7 +232,7 @@ def _image_step(
 
 
 def _video_step(
-    predictor: Predictor, source: Source, objects: Objects, options: RunOptions
+    predictor: Predictor, source: Source, objects: Objects, options: PredictOptions
 ) -> Callable[[SourceFrame], FrameResult]:
     support = {objects.support_id: objects.support} if objects.support_id is not None else None
     tracker: VideoTracker = predictor.track(
@@ -306,7 +306,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _plain(options: RunOptions) -> dict[str, Any]:
+def _plain(options: PredictOptions) -> dict[str, Any]:
     selection = options.selection
     return {
         "save": list(options.save),

@@ -8,11 +8,11 @@ import torch
 
 from tests.tiny import tiny_config
 from uniref import Predictor
-from uniref.inference import segmenter
-from uniref.inference.segmenter import pool_tokens
-from uniref.model.deformable import layers
+from uniref.inference import inference_model
+from uniref.inference.inference_model import pool_tokens
+from uniref.kernels.matmul import cpu_has_bfloat16
+from uniref.model import deformable_layers
 from uniref.model.structures import ReferenceTokens
-from uniref.ops.matmul import cpu_has_bfloat16
 from uniref.recipe.model import FusionConfig
 from uniref.weights.bundle import Bundle, load_bundle
 
@@ -51,8 +51,8 @@ def run(bundle: Bundle, frames, masks, fast: bool = False, dtype: str = "float32
 
 def test_fast_kernels_and_shared_work_change_nothing(bundle, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = run(bundle, frames, masks)
-    monkeypatch.setattr(segmenter, "_LARGE", 1)
-    monkeypatch.setattr(layers, "_MANY_ROWS", 1)
+    monkeypatch.setattr(inference_model, "_LARGE", 1)
+    monkeypatch.setattr(deformable_layers, "_MANY_ROWS", 1)
     monkeypatch.setattr("uniref.model.unifusion._MANY_TOKENS", 1)
     fast = run(bundle, frames, masks)
     np.testing.assert_allclose(fast, plain, atol=1e-4)
@@ -68,7 +68,7 @@ def test_automatic_precision_rounds_the_attention_alone(bundle, frames, masks, m
 
 def test_precision_is_told(bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     for has in (True, False):
-        monkeypatch.setattr(segmenter, "cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(inference_model, "cpu_has_bfloat16", lambda has=has: has)
         told = {dtype: Predictor(bundle, "cpu", dtype) for dtype in ("auto", "float32", "bfloat16")}
         assert [told[d].precision for d in told] == ["float32", "float32", "bfloat16"]
         first = Predictor(bundle, "cpu", "auto").attention_precision
@@ -91,9 +91,9 @@ def test_pooling_averages_what_is_not_padded() -> None:
 
 
 def test_feed_forward_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, x = layers.FeedForward(8, 16, 0.0).eval(), torch.randn(2, 700, 8)
+    net, x = deformable_layers.FeedForward(8, 16, 0.0).eval(), torch.randn(2, 700, 8)
     expected = net(x)
-    monkeypatch.setattr(layers, "_MANY_ROWS", 1)
-    monkeypatch.setattr(layers, "_ROWS", 100)
+    monkeypatch.setattr(deformable_layers, "_MANY_ROWS", 1)
+    monkeypatch.setattr(deformable_layers, "_ROWS", 100)
     with torch.no_grad():
         torch.testing.assert_close(net(x), expected)

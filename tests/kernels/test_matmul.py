@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from uniref.ops.matmul import fast_matmul, onednn_is_exact
+from uniref.kernels.matmul import fast_matmul, onednn_is_exact
 
 
 def test_products_stay_exact() -> None:
@@ -25,7 +25,7 @@ def test_the_switch_is_put_back() -> None:
 
 def test_a_processor_that_would_round_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those with matrix tiles do, where the switch is on."""
-    monkeypatch.setattr("uniref.ops.matmul.onednn_is_exact", lambda: False)
+    monkeypatch.setattr("uniref.kernels.matmul.onednn_is_exact", lambda: False)
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     before = getattr(matmul, "fp32_precision", None)
     with fast_matmul(torch.device("cpu")):

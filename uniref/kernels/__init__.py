@@ -1,0 +1,1 @@
+"""Modules and functions that replace the plain ones of `uniref.model` for inference, chosen once for a device."""

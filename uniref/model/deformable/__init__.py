@@ -1,1 +1,0 @@
-"""Deformable DETR as UniRef++ uses it (SPEC section 5)."""
