@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
-from uniref.core.pool import default_workers, ordered_map
+from uniref.core.parallel import ordered_map, usable_cores
 from uniref.data.prepare.clips import Clip, ClipFiles, read_clip
 from uniref.media.palette import PALETTE
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=24)
     parser.add_argument("--frames", type=int, default=60)
     options = parser.parse_args()
-    workers = default_workers()
+    workers = usable_cores()
     with tempfile.TemporaryDirectory() as folder:
         files = draw(Path(folder), options.videos, options.frames)
         count = options.videos * options.frames

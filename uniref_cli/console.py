@@ -41,17 +41,17 @@ class Console:
         """A warning on stderr; shown always."""
         warning(line)
 
-    def progress(self, items: Iterable[T], what: str, total: int | None, unit: str = "frame") -> Generator[T]:
+    def progress(self, items: Iterable[T], description: str, total: int | None, unit: str = "frame") -> Generator[T]:
         """Pass items through, showing how far they are: a bar on a terminal, else a line now and then."""
-        what = printable(what)
+        description = printable(description)
         if self.quiet:
             yield from items
         elif sys.stderr.isatty():
             from tqdm import tqdm
 
-            yield from tqdm(items, desc=what, total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)
+            yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)
         else:
-            yield from _plain_progress(items, what, total, unit)
+            yield from _plain_progress(items, description, total, unit)
 
     def meter(self, what: str, total: int, done: int) -> Meter:
         """How far a training stage is: a bar on a terminal, else the lines that it is given."""
@@ -89,7 +89,7 @@ class _Bar(Meter):
         self._bar.close()
 
 
-def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str) -> Generator[T]:
+def _plain_progress(items: Iterable[T], description: str, total: int | None, unit: str) -> Generator[T]:
     start = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
@@ -97,7 +97,11 @@ def _plain_progress(items: Iterable[T], what: str, total: int | None, unit: str)
             last = now
             goal = f"/{total}" if total else ""
             units = unit if unit.isupper() else f"{unit}s"  # MB
-            print(f"{what}: {done}{goal} {units}, {done / (now - start):.2f} {units}/s", file=sys.stderr, flush=True)
+            print(
+                f"{description}: {done}{goal} {units}, {done / (now - start):.2f} {units}/s",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _print(line: str) -> None:

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from uniref.core.atomic import write_text_atomic
 from uniref.core.errors import UsageError
 from uniref.core.files import sha256
-from uniref.core.pool import default_workers
+from uniref.core.parallel import usable_cores
 from uniref.core.tasks import Task
 from uniref.core.text import printable
 from uniref.evaluation.benchmark import Benchmark, open_benchmark
@@ -28,7 +29,6 @@ from uniref.evaluation.finish import (
     request_of,
 )
 from uniref.evaluation.image_predictions import foreign_predictions
-from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import check_root
 from uniref.evaluation.published import recognise
 from uniref.evaluation.run import Predict, predict_units, work
@@ -262,7 +262,7 @@ class Evaluation:
             return self.settings.workers
         if beside_model and self.settings.checkpoint is not None and self._model_request["device"] == "cpu":
             return 1
-        return default_workers()
+        return usable_cores()
 
     def _tell_bad(self, lines: Sequence[str], whole: Path | None = None) -> None:
         """Warn of every line; of many, the first ones, and all go to the file `whole` or to --json."""
@@ -271,7 +271,7 @@ class Evaluation:
         if len(lines) <= _TOLD:
             return
         if whole is not None:
-            write_atomic(whole, "".join(f"{printable(line)}\n" for line in lines))
+            write_text_atomic(whole, "".join(f"{printable(line)}\n" for line in lines))
         self.console.warn(f"and {len(lines) - _TOLD} more; {whole or '--json'} has all of them")
 
     def _tell(self, works: Sequence[Work], records: Sequence[dict[str, Any]]) -> None:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from uniref.core.addresses import is_address, shown
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.files import read_text, reading
 from uniref.core.json_files import read_json, read_json_lines
-from uniref.core.reading import read_text, reading
 from uniref.recipe.tree import parse_file, plain
 
 _LONGEST_LIST = 1 << 26  # characters

@@ -155,12 +155,12 @@ def prepare_data(
         raise UsageError("which data set? name one, or see --list")
     if export is not None and not overwrite:
         _check_export(export)
-    from uniref.core.pool import default_workers
+    from uniref.core.parallel import usable_cores
     from uniref.data.prepare import run
 
     if verify:
         own = name if name is not None and dataset == "custom" else dataset
-        done = run.verify(root, own, split or (), console.progress, workers or default_workers())
+        done = run.verify(root, own, split or (), console.progress, workers or usable_cores())
     else:
         drawn = {"images": images, "clips": clips, "frames": frames, "size": size, "seed": seed}
         request = run.Request(
@@ -168,7 +168,7 @@ def prepare_data(
             root=root,
             sources=source or (),
             splits=split or (),
-            workers=workers or default_workers(),
+            workers=workers or usable_cores(),
             download=download,
             subset=subset,
             skip_bad=skip_bad,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uniref.core.reading import reading
+from uniref.core.files import reading
 from uniref.version import __version__
 from uniref_cli.app import run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uniref.core.atomic import atomic_folder, remove_written
+from uniref.core.atomic import atomic_folder, exclusive, remove_written
 from uniref.core.errors import UniRefError, UsageError
 
 
@@ -140,3 +140,20 @@ def test_of_a_link_only_the_link_is_removed(tmp_path: Path) -> None:
     assert remove_written(tmp_path / "link", {"old"}) == []
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "old").is_file()
+
+
+def test_the_second_is_told_who_is_at_work(tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / "index/mose", "prepared"),
+        pytest.raises(UniRefError, match=f"mose: is being prepared by process {os.getpid()}"),
+        exclusive(tmp_path / "index/mose", "prepared"),
+    ):
+        pass
+    with exclusive(tmp_path / "index/mose", "prepared"):
+        pass
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UniRefError, match="cannot be written"), exclusive(tmp_path / "file/mose", "prepared"):
+        pass

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uniref.core.boxes import mask_box
 from uniref.data.augment import Crop, Flip, Transform, draw_clip_transforms, draw_image_transform
-from uniref.ops.images import box_of
 from uniref.recipe.data import AugmentConfig
 
 SMALL = AugmentConfig(
@@ -33,7 +33,7 @@ def check_agreement(transform: Transform, image: np.ndarray, mask: np.ndarray) -
     assert seen.shape == moved.shape[:2]
     clear = (moved[..., 0] > 250) | (moved[..., 0] < 5)  # elsewhere the edge is smoothed
     assert ((moved[..., 0] > 128) == seen)[clear].mean() > 0.97
-    box, tight = transform.boxes(np.array([box_of(mask)], np.float32))[0], box_of(seen)
+    box, tight = transform.boxes(np.array([mask_box(mask)], np.float32))[0], mask_box(seen)
     if tight is not None:
         # one pixel of the original covers several of the result
         slack = 1 + max(seen.shape) / min(mask.shape)

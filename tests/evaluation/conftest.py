@@ -13,11 +13,12 @@ from tests.data.prepare.conftest import prepare  # noqa: F401 - a fixture
 from tests.data.prepare.test_images import few_classes  # noqa: F401 - a fixture
 from tests.data.toy import clips, images, scenes
 from uniref.core import rle
+from uniref.core.atomic import write_text_atomic
 from uniref.core.tasks import Task
 from uniref.evaluation import run
 from uniref.evaluation.benchmark import Benchmark, frame_name
 from uniref.evaluation.image_predictions import block_path
-from uniref.evaluation.masks_on_disk import write_atomic, write_png
+from uniref.evaluation.masks_on_disk import write_png
 from uniref.evaluation.predict_clips import given_masks
 from uniref.evaluation.score_images import truth_mask
 from uniref.evaluation.store import Store
@@ -54,7 +55,7 @@ def predict_truth(predictor: Predictor | None, store: Store, unit: int) -> None:
         _true_clip(benchmark, unit, store.predictions)
         return
     lines = [_true_record(benchmark, unit, place) for place in range(len(benchmark.cases(unit)))]
-    write_atomic(block_path(store.predictions, unit), "".join(f"{line}\n" for line in lines))
+    write_text_atomic(block_path(store.predictions, unit), "".join(f"{line}\n" for line in lines))
 
 
 def _true_record(benchmark: Benchmark, unit: int, place: int) -> str:

@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from tests.counting import encoder_calls
 from tests.tiny import tiny_sam_config
 from uniref import Predictor, UsageError
+from uniref.core.boxes import mask_box
 from uniref.inference.inference_model import Frame, MaskPredictions
 from uniref.model.sam import UniRefSam
 from uniref.model.structures import Features
 from uniref.model.text import TextTokenizer
-from uniref.ops.images import box_of, normalise, pad_batch
+from uniref.ops.images import normalise, pad_batch
 from uniref.weights.bundle import Bundle, BundleConfig, save_bundle
 from uniref_cli.app import run
 
@@ -57,7 +58,7 @@ def test_image(predictor: Predictor, picture: np.ndarray, disk: np.ndarray) -> N
     assert found.mask.shape == (48, 64)
     assert 0 <= found.score <= 1
     assert 0 < found.mask.sum() < found.mask.size
-    assert found.box.tolist() == list(box_of(found.mask) or ())
+    assert found.box.tolist() == list(mask_box(found.mask) or ())
     shown = predictor.segment_image(picture, support=[(picture, disk), (picture[:40, :50].copy(), disk[:40, :50])])
     assert not np.array_equal(shown.mask, found.mask)
 

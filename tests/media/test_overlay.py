@@ -1,6 +1,7 @@
 import numpy as np
 
-from uniref.media.overlay import _shortened, bounds, colour, draw_overlay, drawable
+from uniref.core.boxes import mask_bounds
+from uniref.media.overlay import _shortened, colour, draw_overlay, drawable
 
 
 def test_inside_is_tinted_and_the_rest_untouched(picture: np.ndarray, disk: np.ndarray) -> None:
@@ -16,7 +17,7 @@ def test_inside_is_tinted_and_the_rest_untouched(picture: np.ndarray, disk: np.n
 def test_empty_masks_and_labels_change_nothing(picture: np.ndarray, disk: np.ndarray) -> None:
     empty = np.zeros_like(disk)
     assert np.array_equal(draw_overlay(picture, {1: empty}, {1: "nothing"}), picture)
-    assert bounds(empty) is None
+    assert mask_bounds(empty) is None
 
 
 def test_a_label_is_written_near_the_object(picture: np.ndarray, disk: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Writing that is either complete under its final name or not there at all."""
+"""Files and folders that are either complete under their final name or not there at all, and locks on folders."""
 
 from __future__ import annotations
 
@@ -10,10 +10,41 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from uniref.core.errors import UniRefError, UsageError
 
 _REPLACED = ".replaced"
 """End of the name of a folder whose successor is about to take its place."""
+
+
+@contextlib.contextmanager
+def atomic_file(final: Path) -> Iterator[Path]:
+    """A hidden path beside `final`; the file written there takes that name when the block ends without an error.
+
+    Args:
+        final: The file to make or replace; its folder is made where it is missing. Several processes may write the
+            same file: each has a hidden one of its own, and the last to end counts.
+
+    Raises:
+        UniRefError: The file system refuses (read-only, full); nothing is left behind.
+    """
+    work = final.with_name(f".{final.stem}.partial-{os.getpid()}{final.suffix}")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield work
+        work.replace(final)
+    except OSError as error:
+        raise UniRefError(f"{final}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with contextlib.suppress(OSError):  # a folder that cannot be written
+            work.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: Path, text: str, errors: str = "strict") -> None:
+    """Write a text file in UTF-8 that is complete under its name or not there. Raises UniRefError as `atomic_file`."""
+    with atomic_file(path) as work:
+        work.write_text(text, "utf-8", errors=errors)
 
 
 @contextlib.contextmanager
@@ -172,3 +203,56 @@ def remove_written(folder: Path, written: Set[str]) -> list[str]:
             for parent in path.relative_to(folder).parents:  # those that are empty now
                 (folder / parent).rmdir()
     return left
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, doing: str) -> Iterator[None]:
+    """Hold `<folder>.lock` for a block; it is removed afterwards, and free as soon as its process dies.
+
+    Args:
+        folder: What is worked on; it need not exist.
+        doing: What is done to it, for the message: "prepared", "trained".
+
+    Raises:
+        UniRefError: Another process holds it, or the lock cannot be written.
+    """
+    path = folder.with_name(f"{folder.name}.lock")
+    holder = folder.with_name(f"{folder.name}.lock.holder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(timeout=0)
+        while not _is_current(lock, path):  # its last holder removed the file while this process opened it
+            lock.release()
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise UniRefError(f"{folder.name}: is being {doing} by {_who(holder)}; wait until it is done") from None
+    except OSError as error:
+        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
+    try:
+        with contextlib.suppress(OSError):
+            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        for file in (holder, path):
+            with contextlib.suppress(OSError):  # Windows removes no open file
+                file.unlink(missing_ok=True)
+        lock.release()
+
+
+def _is_current(lock: FileLock, path: Path) -> bool:
+    """Whether the file that is locked is the one that others would lock now."""
+    handle = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
+    if not isinstance(handle, int):
+        return True
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _who(holder: Path) -> str:
+    try:
+        return holder.read_text(encoding="utf-8")
+    except OSError:
+        return "another process"

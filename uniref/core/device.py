@@ -1,8 +1,10 @@
-"""Where and in which precision to compute."""
+"""Devices, numeric precision and the size of main memory."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -10,6 +12,8 @@ import torch
 from uniref.core.errors import UsageError
 
 Precision = Literal["float32", "bfloat16", "float16"]
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_UNKNOWN = 1 << 34  # where the system does not tell
 
 
 def resolve_device(name: str) -> torch.device:
@@ -56,3 +60,14 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=getattr(torch, precision))
+
+
+def total_memory() -> int:
+    """Bytes of main memory, of the machine or of the container that this runs in."""
+    total = _UNKNOWN
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in _CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int(Path(name).read_text("ascii")))
+    return total

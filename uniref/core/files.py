@@ -1,12 +1,108 @@
-"""What is asked of files of any kind."""
+"""Reading and writing files: every failure becomes one line that names the file; also hashing and existence checks."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
+
+_LONGEST = 200  # characters of another library's message
+
+
+@contextlib.contextmanager
+def reading(path: Path | str, error: type[UniRefError] = UniRefError, advice: str = "") -> Iterator[None]:
+    """Wrap the reading of one file, so that any failure is told as `FILE: what is wrong`.
+
+    Files come from strangers, and every decoder has failures of its own (an `IndexError` in a table of a picture, an
+    `OverflowError` in a header); a list of exception types is never complete.
+
+    Args:
+        path: The file, for the message.
+        error: What to raise.
+        advice: What the user can do, added after a semicolon.
+
+    Raises:
+        UniRefError: As `error`, for any exception of the block that is not a `UniRefError` already.
+    """
+    after = f"; {advice}" if advice else ""
+    try:
+        yield
+    except UniRefError:
+        raise
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except MemoryError:
+        raise error(f"{path}: needs more memory than this machine has") from None
+    except RecursionError:
+        raise error(f"{path}: is nested too deeply{after}") from None
+    except UnicodeDecodeError:
+        raise error(f"{path}: is not text in UTF-8{after}") from None
+    except OSError as problem:
+        reason = problem.strerror or first_line(problem)
+        raise error(f"{path}: cannot be read ({reason}){after}") from None
+    except Exception as problem:
+        raise error(f"{path}: is damaged ({first_line(problem)}){after}") from problem
+
+
+def first_line(problem: BaseException | str) -> str:
+    """An exception or message on one line: its first line, or the type of an exception that has no message."""
+    lines = [line.strip() for line in str(problem).strip().splitlines()]
+    if not lines:
+        return type(problem).__name__
+    line = f"{type(problem).__name__}: {lines[0]}" if isinstance(problem, LookupError) else lines[0]
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+
+
+def read_text(
+    path: Path, error: type[UniRefError] = UniRefError, largest: int = 64 << 20, encoding: str = "utf-8-sig"
+) -> str:
+    """A text file, by default in UTF-8 with or without a byte order mark.
+
+    Args:
+        path: The file.
+        error: What to raise.
+        largest: Bytes that it may have.
+        encoding: Of its characters.
+
+    Raises:
+        UniRefError: As `error`: missing, unreadable, too large, in another encoding, or with NUL bytes.
+    """
+    with reading(path, error):
+        size = path.stat().st_size
+        if size > largest:
+            raise error(f"{path}: has {size:,} bytes; at most {largest:,} are read")
+        with path.open("rb") as file:
+            data = file.read(largest + 1)  # what is no regular file has no size
+        if len(data) > largest:
+            raise error(f"{path}: is longer than {largest:,} bytes, which is the most that is read")
+        text = data.decode(encoding)
+    if "\0" in text:
+        raise error(f"{path}: holds NUL bytes; it is not a text file")
+    return text
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Wrap the writing of one file or folder.
+
+    Args:
+        path: What is written, for the message.
+
+    Raises:
+        UniRefError: For any exception of the block that is not a `UniRefError` already.
+    """
+    try:
+        yield
+    except UniRefError:
+        raise
+    except OSError as problem:
+        raise UniRefError(f"{path}: cannot be written ({problem.strerror or first_line(problem)})") from None
+    except Exception as problem:
+        raise UniRefError(f"{path}: cannot be written ({first_line(problem)})") from problem
 
 
 def sha256(path: Path) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from uniref.core.writing import writing
+from uniref.core.atomic import write_text_atomic
+from uniref.core.files import writing
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 _BINS = 20
@@ -49,10 +50,8 @@ def _environment() -> Any:
 
 def write(path: Path, content: str) -> None:
     """Write a page; it replaces an older one when it is complete. Raises UniRefError."""
-    work = path.with_name(f".{path.name}.partial")
     with writing(path):
-        work.write_text(content, "utf-8", errors="backslashreplace")
-        work.replace(path)
+        write_text_atomic(path, content, errors="backslashreplace")
 
 
 def picture_address(image: npt.NDArray[np.uint8], kind: str = "PNG") -> str:

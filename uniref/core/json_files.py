@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from uniref.core.errors import UniRefError
-from uniref.core.reading import first_line, read_text, reading
+from uniref.core.files import first_line, read_text, reading
 
 MAX_DEPTH = 64
 """Brackets inside brackets. COCO and YouTube-VIS files have 6."""

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
+from uniref.core.types import BoolMask
+
 _LARGEST_SIDE, _MOST_PIXELS = 1 << 17, 1 << 28
 _FARTHEST, _LONGEST_OUTLINE = 1e6, 1e7  # pixels
-
-Mask = npt.NDArray[np.bool_]
 
 
 def encode(mask: npt.NDArray[Any]) -> bytes:
@@ -20,7 +20,7 @@ def encode(mask: npt.NDArray[Any]) -> bytes:
     return bytes(coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))["counts"])
 
 
-def decode(counts: bytes, height: int, width: int) -> Mask:
+def decode(counts: bytes, height: int, width: int) -> BoolMask:
     """The mask of compressed counts: bool [H, W].
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from uniref.core.errors import UniRefError
-from uniref.core.reading import first_line, reading
+from uniref.core.files import first_line, reading
 
 _LARGEST = 1 << 29  # bytes; CVAT's largest exports have some hundred megabytes
 _DEEPEST = 64

@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from uniref.ops.images import BoolMask, UInt8Image, fit_size, resize_image, resize_mask
+from uniref.core.types import BoolMask, UInt8Image
+from uniref.ops.images import fit_size, resize_image, resize_mask
 from uniref.recipe.data import AugmentConfig
 
 Boxes = npt.NDArray[np.float32]

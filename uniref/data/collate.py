@@ -10,8 +10,9 @@ from torch import Tensor
 from uniref.core.batch import Batch, Phrases, ReferenceImages, Targets, TextTokens
 from uniref.core.boxes import xyxy_to_cxcywh
 from uniref.core.tasks import Task
+from uniref.core.types import BoolMask
 from uniref.data.examples import Example, View
-from uniref.ops.images import BoolMask, Input, normalise, pad_batch, pad_mask
+from uniref.ops.images import Input, normalise, pad_batch, pad_mask
 
 Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 """Texts to ids int64 [B, K] and valid bool [B, K], as uniref.model.text.TextTokenizer does; picklable."""

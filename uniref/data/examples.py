@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from uniref.core.boxes import mask_box
 from uniref.core.tasks import Task
 from uniref.core.text import clean_text
+from uniref.core.types import BoolMask, UInt8Image
 from uniref.data.augment import Boxes, Transform, draw_clip_transforms, draw_image_transform
 from uniref.data.clips import draw_pair, presence
 from uniref.data.frames import read_frame, read_frames
@@ -20,7 +22,6 @@ from uniref.data.index import Media, Sample
 from uniref.data.masks import union_mask
 from uniref.data.sources import TrainSource
 from uniref.data.words import has_ordinal, swap_sides
-from uniref.ops.images import BoolMask, UInt8Image, box_of
 
 
 class Rejected(Exception):
@@ -197,7 +198,7 @@ def _moved(transform: Transform, mask: BoolMask | None) -> BoolMask | None:
 
 
 def _view(image: UInt8Image, masks: Sequence[BoolMask]) -> View:
-    boxes = np.array([box_of(mask) for mask in masks], np.float32)
+    boxes = np.array([mask_box(mask) for mask in masks], np.float32)
     return View(image, boxes, np.stack(masks))
 
 

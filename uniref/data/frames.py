@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from uniref.core.errors import MediaError
+from uniref.core.types import UInt8Image
 from uniref.data.index import Media
 from uniref.media.image import read_image
 
 _NEAR = 20  # frames that are decoded in one go, with those between them
-
-UInt8Image = npt.NDArray[np.uint8]
 
 
 def read_frame(media: Media, frame: int) -> UInt8Image:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from uniref.core.batch import Batch
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.parallel import usable_cores
 from uniref.data.collate import Tokenise
 from uniref.data.plan import Unit
 from uniref.data.sources import TrainSource, make_plan, open_sources
@@ -89,7 +90,7 @@ class TrainLoader:
         self._on_skip = on_skip
         self._per_step = len(self.plan.step(start_step, rank, world_size))
         self._running: Iterator[Made] | None = None
-        workers = min(config.workers, _cores())
+        workers = min(config.workers, usable_cores())
         _share_in_few_files()
         options: dict[str, Any] = {"prefetch_factor": config.prefetch} if workers else {}
         self._loader: DataLoader[Made] = DataLoader(
@@ -158,10 +159,6 @@ def _check_tokenizer(sources: tuple[TrainSource, ...], tokenizer: Tokenise | Non
     for source in sources:
         if source.task.needs_text and tokenizer is None:
             raise UsageError(f"{source.name}: has expressions, but the model has no text encoder; leave the source out")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _share_in_few_files() -> None:

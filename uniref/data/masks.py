@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from uniref.core import rle
+from uniref.core.types import BoolMask
 from uniref.data.index import Annotations
-from uniref.ops.images import BoolMask
 
 
 def union_mask(annotations: Sequence[Annotations], frame: int) -> BoolMask | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uniref.core.atomic import atomic_file
 from uniref.core.errors import UniRefError
 from uniref.model.structures import Features
 from uniref.weights.adapter import frozen_digest
@@ -78,12 +77,8 @@ def _read(path: Path) -> Tensor | None:
 
 def _write(path: Path, embedding: Tensor) -> None:
     """Complete under its name, or not there; several processes may write the same."""
-    work = path.with_name(f".{path.stem}-{os.getpid()}.npy")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(work, embedding.numpy())
-        work.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            work.unlink()
-        raise UniRefError(f"embedding_cache: {path.parent}: cannot be written ({error.strerror or error})") from None
+        with atomic_file(path) as work:
+            np.save(work, embedding.numpy())
+    except UniRefError as error:
+        raise UniRefError(f"embedding_cache: {error}") from None

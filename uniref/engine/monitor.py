@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from uniref.core.atomic import write_text_atomic
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.json_files import parse_json
 from uniref.engine.listener import Listener
@@ -219,9 +220,7 @@ def _forget_after(path: Path, step: int) -> None:
                 kept.append(line)
         except (UniRefError, KeyError, TypeError):  # cut off by a kill
             continue
-    work = path.with_suffix(".partial")
-    work.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-    work.replace(path)
+    write_text_atomic(path, "".join(f"{line}\n" for line in kept))
 
 
 def _wandb(project: str, name: str, folder: Path, stage: StageConfig) -> Any:

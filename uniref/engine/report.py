@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from uniref.core import html
+from uniref.core.files import reading
 from uniref.core.json_files import read_json_lines
-from uniref.core.reading import reading
 from uniref.engine.monitor import METRICS
 from uniref.media.open_image import open_image
 from uniref.recipe.recipe import Recipe

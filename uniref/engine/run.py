@@ -16,9 +16,9 @@ from pathlib import Path
 
 import yaml
 
+from uniref.core.atomic import exclusive
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.core.json_files import read_json
-from uniref.core.lock import exclusive
 from uniref.engine import state as states
 from uniref.engine.listener import Listener
 from uniref.engine.report import write_report

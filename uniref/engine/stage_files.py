@@ -10,7 +10,7 @@ import torch
 
 from uniref.core.atomic import atomic_folder
 from uniref.core.errors import CheckpointError, UniRefError
-from uniref.core.reading import first_line
+from uniref.core.files import first_line
 from uniref.engine import state as states
 from uniref.engine.listener import Listener
 from uniref.engine.step import Stepper
@@ -59,7 +59,7 @@ class Counters:
 
 
 @dataclass
-class Progress:
+class StageProgress:
     """How far a stage is."""
 
     done: int = 0
@@ -86,7 +86,7 @@ class StageFiles:
         self._told: set[str] = set()
         """Files of others that were named."""
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: StageProgress) -> None:
         """Write a checkpoint; every process has to call it."""
         counters = self._world.gather(asdict(progress.counters))
         tensors, state = self._stepper.averaged(), self._stepper.state()
@@ -107,7 +107,7 @@ class StageFiles:
                         self._told.add(name)
                         self._listener.warn(f"{name}: is kept; no training wrote it")
 
-    def restore(self, saved: states.Saved) -> Progress:
+    def restore(self, saved: states.Saved) -> StageProgress:
         """Continue from a checkpoint; returns how far it was.
 
         Raises:
@@ -118,7 +118,7 @@ class StageFiles:
             counters, processes = list(facts["counters"]), int(facts["processes"])
             mine = dict(counters[rank]) if processes == size else _redealt(counters, rank)
             # a checkpoint that does not say was written after its evaluation
-            progress = Progress(saved.step, int(facts.get("evaluated", saved.step)), Counters(**mine))
+            progress = StageProgress(saved.step, int(facts.get("evaluated", saved.step)), Counters(**mine))
             self._stepper.restore(read_tensors(saved.folder), states.load(saved))
         except UniRefError:
             raise

@@ -18,9 +18,8 @@ import torch
 
 from uniref.core.atomic import atomic_folder, remove_written
 from uniref.core.errors import CheckpointError, UniRefError
-from uniref.core.files import sha256
+from uniref.core.files import sha256, writing
 from uniref.core.json_files import read_json
-from uniref.core.writing import writing
 from uniref.weights.bundle import ADAPTER, CONFIG, TOKENIZER, WEIGHTS
 from uniref.weights.safe_load import read_pickled
 

@@ -18,7 +18,7 @@ from uniref.engine import state as states
 from uniref.engine.build import build
 from uniref.engine.listener import Listener, Silent
 from uniref.engine.monitor import Monitor
-from uniref.engine.stage_files import BEST, CHECKPOINTS, FINAL, Progress, StageFiles, StageJob, stage_seed
+from uniref.engine.stage_files import BEST, CHECKPOINTS, FINAL, StageFiles, StageJob, StageProgress, stage_seed
 from uniref.engine.step import Stepper, StepResult
 from uniref.engine.validate import Validation, check_data, validate
 from uniref.model.referring import ReferringModel
@@ -55,7 +55,7 @@ class StageTrainer:
         self.files = StageFiles(job, self.stepper, built.tokenizer, self.listener)
         self.listener.say(f"{job.name}: {_trained_share(built.model)}")
         if resume is None:
-            self.progress = Progress()
+            self.progress = StageProgress()
             for note in built.notes:
                 self.listener.say(f"{job.name}: {note}")
         else:

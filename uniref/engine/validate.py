@@ -105,7 +105,7 @@ def validate(
     model.load_state_dict(dict(tensors))
     model.to(device).eval()
 
-    def until_asked(items: Iterable[T], what: str, total: int | None, unit: str = "") -> Generator[T]:
+    def until_asked(items: Iterable[T], description: str, total: int | None, unit: str = "") -> Generator[T]:
         for item in items:
             yield item
             if asked_to_stop():

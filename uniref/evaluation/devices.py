@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from uniref.core.pool import begin_worker, pool_map
+from uniref.core.parallel import begin_worker, pool_map
 from uniref.evaluation.run import predict_units
 from uniref.evaluation.store import Store
 from uniref.inference.predictor import Predictor

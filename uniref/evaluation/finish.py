@@ -10,13 +10,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from uniref.core.atomic import remove_leftovers
+from uniref.core.atomic import remove_leftovers, write_text_atomic
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.files import exists
+from uniref.core.files import exists, reading
 from uniref.core.json_files import read_json
 from uniref.core.progress import Progress
-from uniref.core.reading import reading
-from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.outcome import Outcome, gather
 from uniref.evaluation.places import strangers
 from uniref.evaluation.report.page import page
@@ -110,9 +108,9 @@ class Ending:
             "benchmarks": records,
             "requests": [dict(each.request) for each in works],
         }
-        write_atomic(self.out / SEQUENCES, sequences(outcomes))
-        write_atomic(self.out / REPORT, page(outcomes, records, galleries, self.about))
-        write_atomic(self.out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        write_text_atomic(self.out / SEQUENCES, sequences(outcomes))
+        write_text_atomic(self.out / REPORT, page(outcomes, records, galleries, self.about))
+        write_text_atomic(self.out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         for each in works:
             if each.store.foreign is None and not each.store.keep and each.store.benchmark.has_truth:
                 for name in each.store.remove_predictions():

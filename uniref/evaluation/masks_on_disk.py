@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from uniref.core.errors import UniRefError
-from uniref.evaluation.metrics.masks import LabelMap, Mask
+from uniref.core.types import BoolMask, LabelMap
 from uniref.media.open_image import PictureProblem, open_image
 from uniref.media.palette import write_labels
 
@@ -22,7 +21,7 @@ class BadMask(UniRefError):
     """A mask file cannot be used; the message does not name it."""
 
 
-def write_png(path: Path, values: Mask | LabelMap) -> None:
+def write_png(path: Path, values: BoolMask | LabelMap) -> None:
     """Write a mask, bool [H, W], as an 8-bit grey PNG of 0 and 255, or a label map as a palette PNG."""
     if values.dtype == np.bool_:
         Image.fromarray(values.astype(np.uint8) * 255).save(path, format="PNG")
@@ -72,7 +71,7 @@ def read_ids(path: Path, size: tuple[int, int], known: frozenset[int]) -> LabelM
     return labels
 
 
-def read_binary(path: Path, size: tuple[int, int]) -> Mask:
+def read_binary(path: Path, size: tuple[int, int]) -> BoolMask:
     """A predicted mask of one object: every value but 0.
 
     Raises:
@@ -88,15 +87,3 @@ def read_binary(path: Path, size: tuple[int, int]) -> Mask:
 def _values(values: npt.NDArray[np.uint8]) -> list[int]:
     """The different values of an array, ascending."""
     return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=256))]
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file that is complete under its name or not there. Raises UniRefError."""
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work.write_text(text, "utf-8")
-        work.replace(path)
-    except OSError as error:
-        work.unlink(missing_ok=True)
-        raise UniRefError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -7,22 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from uniref.core.atomic import atomic_folder
+from uniref.core.parallel import prefetch
 from uniref.core.tasks import Task
-from uniref.core.threads import prefetch
+from uniref.core.types import BoolMask, LabelMap, UInt8Image
 from uniref.data.frames import frames_in_order
 from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.masks_on_disk import write_png
-from uniref.evaluation.metrics.masks import LabelMap, Mask
 from uniref.evaluation.predict_images import has_words
 from uniref.inference.inference_model import Frame
 from uniref.inference.predictor import Predictor
 from uniref.inference.results import FrameResult
 from uniref.inference.video import VideoTracker
-
-Image = npt.NDArray[np.uint8]
 
 
 def predict_clip(predictor: Predictor, benchmark: Benchmark, unit: int, root: Path) -> None:
@@ -44,8 +41,8 @@ def predict_clip(predictor: Predictor, benchmark: Benchmark, unit: int, root: Pa
 
 
 def _results(
-    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
-) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, UInt8Image]]
+) -> Iterator[tuple[int, list[BoolMask | LabelMap]]]:
     """For each frame, what each case's folder gets: a mask or a label map."""
     if benchmark.protocol.task == Task.VOS:
         return _given(predictor, benchmark, cases, frames)
@@ -55,8 +52,8 @@ def _results(
 
 
 def _given(
-    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
-) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, UInt8Image]]
+) -> Iterator[tuple[int, list[BoolMask | LabelMap]]]:
     """Objects given by masks: a label map of their ids."""
     short, long = benchmark.protocol.sides
     trackers = [
@@ -67,7 +64,7 @@ def _given(
     ]
     masks = [given_masks(benchmark, case) for case in cases]
     for t, image in frames:
-        out: list[Mask | LabelMap] = []
+        out: list[BoolMask | LabelMap] = []
         encoded: Frame | None = None
         for tracker, given in zip(trackers, masks, strict=True):
             encoded = encoded or tracker.encode(image)
@@ -75,9 +72,9 @@ def _given(
         yield t, out
 
 
-def given_masks(benchmark: Benchmark, case: Case) -> dict[int, dict[int, Mask]]:
+def given_masks(benchmark: Benchmark, case: Case) -> dict[int, dict[int, BoolMask]]:
     """Frame -> object id -> the mask that is given there."""
-    given: dict[int, dict[int, Mask]] = {}
+    given: dict[int, dict[int, BoolMask]] = {}
     for row in case.sample.objects:
         thing, annotations = benchmark.index.object(row), benchmark.index.annotations(row)
         if thing.crowd:
@@ -91,8 +88,8 @@ def given_masks(benchmark: Benchmark, case: Case) -> dict[int, dict[int, Mask]]:
 
 
 def _one_text_each(
-    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
-) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, UInt8Image]]
+) -> Iterator[tuple[int, list[BoolMask | LabelMap]]]:
     """Texts that are followed by themselves: a mask each."""
     texts = {number: benchmark.text(case) for number, case in enumerate(cases, start=1)}
     asked = {number: text for number, text in texts.items() if has_words(text)}
@@ -103,8 +100,8 @@ def _one_text_each(
 
 
 def _texts_together(
-    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, Image]]
-) -> Iterator[tuple[int, list[Mask | LabelMap]]]:
+    predictor: Predictor, benchmark: Benchmark, cases: list[Case], frames: Iterator[tuple[int, UInt8Image]]
+) -> Iterator[tuple[int, list[BoolMask | LabelMap]]]:
     """Texts that share out the pixels: a label map of their places, 1, 2, ... (Ref-DAVIS17)."""
     texts = [[benchmark.index.expression(row).text for row in case.expressions] for case in cases]
     trackers = [_text_tracker(predictor, benchmark, dict(enumerate(some, start=1))) for some in texts]

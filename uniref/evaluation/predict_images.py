@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core import rle
+from uniref.core.atomic import write_text_atomic
 from uniref.core.errors import UniRefError
+from uniref.core.parallel import prefetch
 from uniref.core.tasks import Task
 from uniref.core.text import clean_text
-from uniref.core.threads import prefetch
+from uniref.core.types import UInt8Image
 from uniref.data.frames import read_frame
 from uniref.data.index import Sample
 from uniref.evaluation.benchmark import Benchmark, Case
-from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.inference.predictor import Predictor
 from uniref.inference.results import ImageResult
 from uniref.model.structures import ProjectedReference
 
-Image = npt.NDArray[np.uint8]
 Record = dict[str, Any]
 """One line of a file of predictions: `key`, and `size`, `counts`, `box`, `score`, or lists of `boxes`, `scores` and
 `classes` (None from a model that knows a single class)."""
@@ -38,13 +38,13 @@ def predict_block(predictor: Predictor, benchmark: Benchmark, unit: int, path: P
     """
     way = _WAYS[benchmark.protocol.task]
     records = list(way(predictor, benchmark, benchmark.cases(unit)))
-    write_atomic(path, "".join(json.dumps(record) + "\n" for record in records))
+    write_text_atomic(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
-def _images(benchmark: Benchmark, cases: Sequence[Case]) -> Iterator[tuple[list[Case], Image]]:
+def _images(benchmark: Benchmark, cases: Sequence[Case]) -> Iterator[tuple[list[Case], UInt8Image]]:
     """Cases that share an image, and the image, read ahead."""
 
-    def read() -> Iterator[tuple[list[Case], Image]]:
+    def read() -> Iterator[tuple[list[Case], UInt8Image]]:
         for row, group in groupby(cases, key=lambda case: case.sample.media):
             yield list(group), read_frame(benchmark.index.media(row), 0)
 
@@ -83,7 +83,7 @@ def _few_shot(predictor: Predictor, benchmark: Benchmark, cases: Sequence[Case])
             yield _mask_record(case, result)
 
 
-def _support(benchmark: Benchmark, sample: Sample) -> tuple[Image, npt.NDArray[np.bool_]]:
+def _support(benchmark: Benchmark, sample: Sample) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
     index = benchmark.index
     mask = index.annotations(sample.objects[0]).mask(0)
     if mask is None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from uniref.core.pool import ordered_map
+from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress, silent
 from uniref.evaluation.benchmark import open_benchmark
 from uniref.evaluation.image_predictions import block_path

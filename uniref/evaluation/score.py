@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from uniref.core.atomic import write_text_atomic
 from uniref.evaluation.image_predictions import Prediction, read_block
-from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.score_clips import score_clip
 from uniref.evaluation.score_images import score_block
 from uniref.evaluation.store import Store
@@ -33,5 +33,5 @@ def score_unit(job: ScoreJob) -> int:
     else:
         given = read_block(benchmark, store.predictions, unit) if job.given is None else job.given
         scored = score_block(benchmark, unit, given)
-    write_atomic(store.score_path(unit), json.dumps({"state": state, **scored}))
+    write_text_atomic(store.score_path(unit), json.dumps({"state": state, **scored}))
     return unit

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.tasks import Task
+from uniref.core.types import BoolMask
 from uniref.data.index import Media
 from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.masks_on_disk import BadMask, read_binary, read_ids
-from uniref.evaluation.metrics.masks import Mask, score_masks, score_pairs
+from uniref.evaluation.metrics.masks import score_masks, score_pairs
 from uniref.evaluation.metrics.tracks import best_assignment, statistics
 from uniref.evaluation.places import find_folder
 from uniref.evaluation.truth import ClipTruth
@@ -72,13 +73,13 @@ class Track:
         visible = [share for share in self.truth if share > 0]
         return fmean(visible) if visible else 0.0
 
-    def compare(self, frame: int, predicted: Mask, truth: Mask, void: Mask | None) -> None:
+    def compare(self, frame: int, predicted: BoolMask, truth: BoolMask, void: BoolMask | None) -> None:
         """One more frame, from its masks."""
         score = score_masks(predicted, truth, void)
         self.add(frame, score.region, score.boundary, share(predicted), share(truth))
 
 
-def share(mask: Mask) -> float:
+def share(mask: BoolMask) -> float:
     """How much of the frame a mask covers, 0..1."""
     return np.count_nonzero(mask) / mask.size
 

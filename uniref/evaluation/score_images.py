@@ -12,12 +12,12 @@ import numpy as np
 from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
+from uniref.core.types import BoolMask
 from uniref.data.index import Index, Sample
 from uniref.evaluation.benchmark import Benchmark, Case
 from uniref.evaluation.image_predictions import Prediction
 from uniref.evaluation.masks_on_disk import BadMask, read_binary
 from uniref.evaluation.metrics.images import Overlap, box_iou, overlap
-from uniref.evaluation.metrics.masks import Mask
 from uniref.evaluation.score_boxes import detections
 
 
@@ -103,12 +103,12 @@ def _item(benchmark: Benchmark, case: Case, prediction: Prediction) -> Item:
     )
 
 
-def truth_mask(benchmark: Benchmark, sample: Sample) -> Mask:
+def truth_mask(benchmark: Benchmark, sample: Sample) -> BoolMask:
     """What a sample's prediction should be, bool [H, W]."""
     return _truth(benchmark.index, sample)[0]
 
 
-def _truth(index: Index, sample: Sample) -> tuple[Mask, list[float]]:
+def _truth(index: Index, sample: Sample) -> tuple[BoolMask, list[float]]:
     """Union of the sample's objects, and the box around theirs."""
     media = index.media(sample.media)
     mask = np.zeros((media.height, media.width), np.bool_)
@@ -126,7 +126,7 @@ def _truth(index: Index, sample: Sample) -> tuple[Mask, list[float]]:
     return mask, [*stacked[:, :2].min(0).tolist(), *stacked[:, 2:].max(0).tolist()]
 
 
-def predicted_mask(prediction: Prediction, size: tuple[int, int]) -> Mask:
+def predicted_mask(prediction: Prediction, size: tuple[int, int]) -> BoolMask:
     """The mask, bool [H, W]; empty where there is no prediction. Raises BadMask."""
     if prediction is None:
         return np.zeros(size, np.bool_)

@@ -14,18 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from uniref.core.atomic import foreign_files, remove_written
+from uniref.core.atomic import foreign_files, remove_written, write_text_atomic
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.files import read_text
 from uniref.core.json_files import read_json
-from uniref.core.reading import read_text
 from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.image_predictions import block_path
-from uniref.evaluation.masks_on_disk import write_atomic
 from uniref.evaluation.places import find_folder
 
 REQUEST, SUBMISSION = "request.json", "submission.zip"
 _LEFTOVER = re.compile(r"(scores|predictions)/(.+/)?\.[^/]+\.(partial-[^/]+|\d+)(/.*)?", re.DOTALL)
-"""What killed writers leave (see `atomic_folder` and `write_atomic`)."""
+"""What killed writers leave (see `atomic_folder` and `write_text_atomic`)."""
 _EMPTY = re.compile(r"(scores|predictions)/(.+/)?", re.DOTALL)
 
 
@@ -66,7 +65,7 @@ class Store:
             # all but the request: a folder whose clearing was killed on the way is still known for an evaluation
             left = remove_written(self.folder, self._written()) if path.exists() else []
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, text)
+            write_text_atomic(path, text)
             return [name for name in left if name != path.name]
         if path.exists():
             if read_text(path) != text:
@@ -75,7 +74,7 @@ class Store:
                     "--overwrite"
                 )
             return []
-        write_atomic(path, text)
+        write_text_atomic(path, text)
         return []
 
     def _written(self) -> set[str]:

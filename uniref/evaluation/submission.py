@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence, Set
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from uniref.core.atomic import atomic_file
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.pool import ordered_map
+from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress
 from uniref.core.tasks import Task
 from uniref.evaluation.benchmark import Benchmark, Case, frame_name
@@ -170,16 +170,10 @@ def _ids(benchmark: Benchmark, case: Case) -> list[int]:
 
 def pack(folder: Path, path: Path) -> None:
     """Zip a folder of masks, complete or not at all; the same masks give the same bytes. Raises UniRefError."""
-    work = path.with_name(f".{path.name}.{os.getpid()}")
     submission = Submission(folder)
-    try:
-        with zipfile.ZipFile(work, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
-            for name, content in zip(submission.names, submission.read(submission.names), strict=True):
-                if isinstance(content, BadMask):
-                    raise UniRefError(f"{folder / name}: {content}")
-                archive.writestr(zipfile.ZipInfo(name, _DATE), content)
-        work.replace(path)
-    except OSError as error:
-        raise UniRefError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        work.unlink(missing_ok=True)
+    # PNGs are compressed already
+    with atomic_file(path) as work, zipfile.ZipFile(work, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in zip(submission.names, submission.read(submission.names), strict=True):
+            if isinstance(content, BadMask):
+                raise UniRefError(f"{folder / name}: {content}")
+            archive.writestr(zipfile.ZipInfo(name, _DATE), content)

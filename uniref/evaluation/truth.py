@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from uniref.core.errors import UniRefError
+from uniref.core.types import BoolMask, LabelMap
 from uniref.data.index import Annotations
 from uniref.evaluation.benchmark import Benchmark, Case, frame_name
 from uniref.evaluation.masks_on_disk import VOID, BadMask, read_values
-from uniref.evaluation.metrics.masks import LabelMap, Mask
 from uniref.evaluation.places import find_folder
 
 
@@ -42,7 +42,7 @@ class ClipTruth:
             self._tracks = [[index.annotations(row) for row in group] for group in rows]
             self._void = benchmark.void_of(self._media)
 
-    def masks(self, frame: int) -> list[Mask]:
+    def masks(self, frame: int) -> list[BoolMask]:
         """One mask a target, bool [H, W]; all False where it is absent.
 
         Raises:
@@ -55,7 +55,7 @@ class ClipTruth:
             return [(labels != 0) & (labels != VOID)] if self._several(labels) else [labels != 0]
         return [np.isin(labels, ids) for ids in self._ids]
 
-    def void(self, frame: int) -> Mask | None:
+    def void(self, frame: int) -> BoolMask | None:
         """Pixels that do not count, or None: 255 in a folder's label maps, in the unsupervised protocol alone."""
         if self._folder is not None:
             void = self._labels(frame) == VOID if self._marks_void else None
@@ -63,8 +63,8 @@ class ClipTruth:
         found = self._union(self._void, frame) if self._void else None
         return found if found is not None and found.any() else None
 
-    def _union(self, tracks: Sequence[Annotations], frame: int) -> Mask:
-        out: Mask | None = None
+    def _union(self, tracks: Sequence[Annotations], frame: int) -> BoolMask:
+        out: BoolMask | None = None
         for track in tracks:
             place = track.at(frame)
             mask = None if place is None else track.mask(place)

@@ -14,10 +14,12 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import nms
 
-from uniref.core.boxes import cxcywh_to_xyxy, keep_apart
+from uniref.core.boxes import cxcywh_to_xyxy, mask_box
 from uniref.core.device import autocast
 from uniref.core.errors import UsageError
+from uniref.core.types import UInt8Image
 from uniref.kernels.matmul import cpu_has_bfloat16, fast_matmul
 from uniref.model.mask_head import STRIDE
 from uniref.model.referring import ReferringModel
@@ -33,9 +35,7 @@ from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.images import (
     Input,
-    UInt8Image,
     aligned_bilinear,
-    box_of,
     check_image,
     fit_size,
     normalise,
@@ -78,7 +78,7 @@ class MaskPredictions:
         """An object's box, float32 [4]: the model's, or the tight one of its mask [H, W] (zeros for an empty mask)."""
         if self.boxes is not None:
             return self.boxes[row].numpy()
-        return np.array(box_of(mask.cpu().numpy()) or (0, 0, 0, 0), np.float32)
+        return np.array(mask_box(mask.cpu().numpy()) or (0, 0, 0, 0), np.float32)
 
 
 class InferenceModel:
@@ -259,7 +259,7 @@ class InferenceModel:
             found = self.network.detect(frame.features)
         scores = found.logits[-1, 0].float().sigmoid().cpu()
         boxes = _pixels(found.boxes[-1, 0], frame.original)
-        kept = keep_apart(boxes, scores.amax(-1), NMS_IOU)
+        kept = nms(boxes, scores.amax(-1), NMS_IOU)
         best, flat = scores[kept].flatten().sort(descending=True, stable=True)
         best, flat = best[:top], flat[:top]
         return boxes[kept][flat // scores.shape[1]], best, flat % scores.shape[1]

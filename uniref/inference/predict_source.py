@@ -5,15 +5,16 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from uniref.core.errors import MediaError
-from uniref.core.threads import Background, prefetch
+from uniref.core.parallel import BackgroundWorker, prefetch
+from uniref.core.progress import Progress
 from uniref.inference.predictor import Predictor, Side
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult, ImageResult
@@ -39,14 +40,6 @@ class PredictOptions:
     long_side: Side = "default"
     labels: bool = True
     """Write texts and scores into the overlay."""
-
-
-class Progress(Protocol):
-    """Shows how far an iteration is."""
-
-    def __call__(self, items: Iterable[SourceFrame], what: str, total: int | None) -> Generator[SourceFrame]:
-        """Pass `items` through."""
-        ...
 
 
 @dataclass
@@ -128,7 +121,7 @@ class _Recorder:
     def __init__(self, context: Context, save: Iterable[str]) -> None:
         self.context = context
         self.sinks: list[Sink] = [SINKS[name](context) for name in save]
-        self._thread = Background(self._write)
+        self._thread = BackgroundWorker(self._write)
         self._tallies = {number: _Tally() for number in context.objects.ids}
         self.frames = 0
         self.damaged_count = 0

@@ -13,12 +13,13 @@ import torch
 
 from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
+from uniref.core.types import UInt8Image
 from uniref.inference.inference_model import Frame, InferenceModel, hard_masks
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.video import MAX_ID, VideoTracker
 from uniref.kernels.prepare import prepare_for_inference
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
-from uniref.ops.images import UInt8Image, check_image, check_mask, normalise, resize_mask
+from uniref.ops.images import check_image, check_mask, normalise, resize_mask
 from uniref.weights.bundle import Bundle, load_bundle
 from uniref.weights.locate import Access, find_checkpoint, terminal_progress
 

@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import is_folder
+from uniref.core.types import UInt8Image
 from uniref.inference.video import MAX_ID
 from uniref.media.image import colour_name, read_image, read_labels
 from uniref.media.source import Selection, Source, frame_files
 
 _LONGEST_TEXT = 2_000  # characters; the text encoder reads 77 word pieces
-UInt8Image = npt.NDArray[np.uint8]
 
 
 class Prompt(BaseModel):

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uniref.core.errors import UsageError
+from uniref.core.types import BoolMask, UInt8Image
 from uniref.inference.inference_model import Frame, InferenceModel, MaskPredictions
 from uniref.inference.results import FrameResult
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
-from uniref.ops.images import BoolMask, UInt8Image, check_image, check_mask, resize_mask
+from uniref.ops.images import check_image, check_mask, resize_mask
 
 MAX_ID = 255  # labels are uint8, 0 is background
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
-from uniref.core.reading import reading
+from uniref.core.files import reading
 from uniref.media.frame import MAX_FRAME_PIXELS, SourceFrame
 from uniref.media.open_image import PictureProblem, open_image
 from uniref.media.probe import BT709, ColorTags

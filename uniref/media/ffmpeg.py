@@ -106,9 +106,3 @@ def run_ffmpeg(arguments: Sequence[str]) -> tuple[int, str]:
             return child.returncode, output.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
-
-
-def first_line(error: BaseException | str) -> str:
-    """The first line that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

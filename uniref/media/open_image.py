@@ -12,7 +12,7 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError
 
 from uniref.core.errors import UniRefError
-from uniref.core.reading import first_line
+from uniref.core.files import first_line
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF")
 """Formats by their content, whatever the file is called. Others reach further than their file: to read EPS, Pillow

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-UInt8Image = npt.NDArray[np.uint8]
-BoolMask = npt.NDArray[np.bool_]
+from uniref.core.boxes import mask_bounds
+from uniref.core.types import BoolMask, UInt8Image
 
 _OPACITY = 0.45
 _LONGEST = 0.6  # of a label, as a share of the picture's width
@@ -54,7 +53,7 @@ def draw_overlay(
     out = image.copy()
     thickness = max(1, round(min(image.shape[:2]) / 240))
     for number, mask in masks.items():
-        region = bounds(mask)
+        region = mask_bounds(mask)
         if region is None:
             continue
         rows, cols = _grown(region, thickness, image.shape[:2])
@@ -67,14 +66,6 @@ def draw_overlay(
     if labels:
         out = _write_labels(out, masks, labels)
     return out
-
-
-def bounds(mask: BoolMask) -> tuple[slice, slice] | None:
-    """Rows and columns that hold the mask's pixels, or None where it is empty."""
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 def _grown(region: tuple[slice, slice], margin: int, size: tuple[int, ...]) -> tuple[slice, slice]:
@@ -113,7 +104,7 @@ def _write_labels(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapp
     font = ImageFont.load_default(size)
     taken: list[tuple[int, int, int, int]] = []
     for number, label in labels.items():
-        region = bounds(masks[number]) if number in masks else None
+        region = mask_bounds(masks[number]) if number in masks else None
         if region is None:
             continue
         text = _shortened(label, _LONGEST * image.shape[1], lambda t: draw.textlength(t, font=font))

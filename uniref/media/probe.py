@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
-from uniref.media.ffmpeg import first_line, input_arguments, run_ffmpeg, running_ffmpeg
+from uniref.core.files import first_line
+from uniref.media.ffmpeg import input_arguments, run_ffmpeg, running_ffmpeg
 
 NO_TIME = np.iinfo(np.int64).min
 """A packet's timestamp where the container gives none (AV_NOPTS_VALUE)."""

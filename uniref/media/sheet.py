@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from uniref.core.errors import UniRefError
+from uniref.core.atomic import atomic_file
 
 _LINE = 13  # pixels of a caption line
 _LINES = 3
@@ -28,13 +27,8 @@ def write_contact_sheet(path: Path, tiles: Sequence[Tile], columns: int = 4, sid
     Raises:
         UniRefError: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        contact_sheet(tiles, columns, side).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
+    with atomic_file(path) as work:
+        contact_sheet(tiles, columns, side).save(work, format="PNG")
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int = 4, side: int = 240) -> Image.Image:

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UsageError
-from uniref.core.files import exists, is_file, is_folder
-from uniref.core.reading import reading
+from uniref.core.files import exists, is_file, is_folder, reading
 from uniref.media import image as pictures
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame

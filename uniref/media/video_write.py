@@ -14,15 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
+from uniref.core.files import first_line
 from uniref.media.clock import writing_base
-from uniref.media.ffmpeg import (
-    first_line,
-    input_arguments,
-    output_argument,
-    run_ffmpeg,
-    start_ffmpeg,
-    widen_pipe,
-)
+from uniref.media.ffmpeg import input_arguments, output_argument, run_ffmpeg, start_ffmpeg, widen_pipe
 from uniref.media.probe import BT709, UNTAGGED, ColorTags, VideoInfo
 from uniref.media.raw_stream import frame_header, stream_header
 

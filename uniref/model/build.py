@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from uniref.core.device import total_memory
 from uniref.core.errors import UsageError
-from uniref.core.memory import total_memory
 from uniref.model.referring import ReferringModel
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 
 from uniref.core.errors import CheckpointError, UsageError
+from uniref.core.files import reading
 from uniref.core.json_files import read_json
-from uniref.core.reading import reading
 from uniref.core.text import clean_text
 from uniref.model.structures import ReferenceTokens
 from uniref.recipe.model import TextConfig

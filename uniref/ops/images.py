@@ -13,15 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from uniref.core.errors import UsageError
+from uniref.core.types import BoolMask, UInt8Image
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 MULTIPLE = 32
-
-UInt8Image = npt.NDArray[np.uint8]
-"""RGB, [H, W, 3]."""
-BoolMask = npt.NDArray[np.bool_]
-"""[H, W]."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +55,6 @@ def resize_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
         return mask
     resized = Image.fromarray(mask.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)
     return np.asarray(resized).astype(np.bool_)
-
-
-def box_of(mask: BoolMask) -> tuple[float, float, float, float] | None:
-    """Tight box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive; None for an empty mask."""
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return None
-    return float(cols[0]), float(rows[0]), float(cols[-1] + 1), float(rows[-1] + 1)
 
 
 def pad_batch(images: Sequence[Tensor], square: int | None = None) -> Input:

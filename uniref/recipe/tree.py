@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from uniref.core.errors import UsageError
+from uniref.core.files import first_line, read_text
 from uniref.core.json_files import MAX_DEPTH
-from uniref.core.reading import first_line, read_text
 
 
 @dataclass(frozen=True)

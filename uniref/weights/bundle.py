@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from uniref.core.errors import CheckpointError, UsageError
+from uniref.core.files import reading, writing
 from uniref.core.json_files import read_json
-from uniref.core.reading import reading
-from uniref.core.writing import writing
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from uniref.core.atomic import write_text_atomic
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.json_files import read_json
 
@@ -69,9 +70,7 @@ def remember(name: str, digest: str) -> str:
             if before is not None:
                 return ""
             seen[name] = {"sha256": digest, "first": date.today().isoformat()}
-            fresh = path.with_name(f"{path.name}.new")
-            fresh.write_text(json.dumps(seen, indent=2) + "\n", encoding="utf-8")
-            os.replace(fresh, path)
+            write_text_atomic(path, json.dumps(seen, indent=2) + "\n")
     except OSError as error:
         raise UniRefError(f"{path}: cannot be written ({error.strerror or error})") from None
     return f"{name}: nobody published a checksum; its SHA-256 {digest} is written down in {path} for the next time"

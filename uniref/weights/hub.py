@@ -12,8 +12,8 @@ from typing import Any
 
 from uniref.core.addresses import plain
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
+from uniref.core.files import first_line
 from uniref.core.json_files import read_json
-from uniref.core.reading import first_line
 from uniref.weights.hosts import HubRepository
 
 OURS = ("config.json", "model.safetensors", "adapter.safetensors", "tokenizer.json")

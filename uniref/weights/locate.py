@@ -25,12 +25,12 @@ T = TypeVar("T")
 _MOST_STATE = 8  # times its tensors that a file may have: AdamW's state is twice them
 
 
-def terminal_progress(items: Iterable[T], what: str, total: int | None, unit: str = "") -> Generator[T]:
+def terminal_progress(items: Iterable[T], description: str, total: int | None, unit: str = "") -> Generator[T]:
     """A `Progress` for Python: a bar on a terminal, nothing elsewhere."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, desc=what, total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)
+        yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)
     else:
         yield from items
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from uniref.core.errors import UsageError
-from uniref.core.reading import read_text
+from uniref.core.files import read_text
 from uniref.weights.bundle import BundleConfig, load_bundle
 from uniref.weights.convert_common import Converted, DType, report, save
 from uniref.weights.vocabulary import trim_vocabulary

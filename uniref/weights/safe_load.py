@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.files import reading
 from uniref.core.json_files import parse_json
 from uniref.core.pickles import ForbiddenName, PickleProblem, load_plain
-from uniref.core.reading import reading
 from uniref.weights.rename import check_finite
 from uniref.weights.stand_ins import NUMPY_CALLS
 from uniref.weights.torch_files import STREAM_MAGIC, TorchScriptProblem, plain_array, read_archive, read_stream

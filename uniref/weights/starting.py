@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from uniref.core.atomic import atomic_folder
+from uniref.core.atomic import atomic_file, atomic_folder
 from uniref.core.errors import UniRefError, UsageError
 from uniref.recipe.recipe import Recipe
 from uniref.recipe.stage import StageConfig
@@ -134,9 +134,5 @@ def _copy_file(source: Path, target: Path, overwrite: bool) -> None:
         raise UsageError(f"{target}: is a folder; name the file to write, for example {target / source.name}")
     if target.exists() and not overwrite:
         raise UsageError(f"{target}: already exists; choose another name or pass --overwrite")
-    work = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    try:
+    with atomic_file(target) as work:
         shutil.copyfile(source, work)
-        os.replace(work, target)
-    finally:
-        work.unlink(missing_ok=True)

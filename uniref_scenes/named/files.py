@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from uniref.core.files import reading
 from uniref.core.json_files import read_json
-from uniref.core.reading import reading
 from uniref_scenes.named.bank import NamedBank, Picture
 from uniref_scenes.named.photos import Photo
 from uniref_scenes.nouns import Noun

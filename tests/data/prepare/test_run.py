@@ -19,8 +19,7 @@ from pycocotools.coco import COCO
 from tests.data.fetch.server import Behaviour, serve
 from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
-from uniref.core.atomic import replace_folder
-from uniref.core.lock import exclusive
+from uniref.core.atomic import exclusive, replace_folder
 from uniref.data.index import Index
 from uniref.data.prepare import catalog, run
 from uniref_cli import app

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from filelock import FileLock
 
@@ -20,6 +20,7 @@ from uniref.core.addresses import Address, parse_address, plain
 from uniref.core.errors import UniRefError
 from uniref.core.files import file_digest
 from uniref.core.json_files import read_json
+from uniref.core.progress import Progress
 from uniref.data.fetch.request import Browser, StatusError, UnreachableError
 from uniref.data.fetch.structure import PAGE, is_page, structure_problem
 
@@ -38,14 +39,6 @@ _BY_HAND = "fetch the file by hand and name it with --source"
 
 PageReader = Callable[[Address, str], str]
 """What to do with a web page where a file was expected: its address and text -> the address to go on to."""
-
-
-class Progress(Protocol):
-    """Shows how far a loop is (`Console.progress`)."""
-
-    def __call__(self, items: Iterable[Any], what: str, total: int | None, unit: str = ...) -> Iterable[Any]:
-        """Pass `items` through."""
-        ...
 
 
 @dataclass(frozen=True)

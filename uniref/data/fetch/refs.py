@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from uniref.core.errors import UniRefError
+from uniref.core.files import reading
 from uniref.core.pickles import ForbiddenName, PickleProblem, load_plain
-from uniref.core.reading import reading
 
 _LARGEST = 1 << 29  # bytes; the published files have up to 40 MB
 

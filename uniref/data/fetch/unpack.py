@@ -22,8 +22,9 @@ from filelock import FileLock
 
 from uniref.core.atomic import foreign_files, remove_written
 from uniref.core.errors import UniRefError
+from uniref.core.files import first_line
 from uniref.core.json_files import read_json
-from uniref.data.fetch.download import Progress
+from uniref.core.progress import Progress
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z")
 _BLOCK = 1 << 20
@@ -98,11 +99,13 @@ def _unpack_locked(archive: Path, target: Path, limits: Limits | None, progress:
     except FileNotFoundError:
         raise UniRefError(f"{archive}: no such file") from None
     except _DAMAGE as error:
-        raise DamagedArchiveError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
+        raise DamagedArchiveError(
+            f"{archive}: is damaged or not complete ({first_line(error)}); fetch it again"
+        ) from None
     except OSError as error:
         if error.errno is None:  # of a decompressor (gzip.BadGzipFile, bz2), not of the disk
             raise DamagedArchiveError(
-                f"{archive}: is damaged or not complete ({_line(error)}); fetch it again"
+                f"{archive}: is damaged or not complete ({first_line(error)}); fetch it again"
             ) from None
         raise UniRefError(f"{archive}: cannot be unpacked into {target} ({error.strerror or error})") from None
     return target
@@ -315,7 +318,9 @@ def _extract_7z(archive: Path, work: Path, limits: Limits) -> None:
     except py7zr.exceptions.PasswordRequired:
         raise UniRefError(f"{archive}: is encrypted; unpack it yourself and name the folder") from None
     except (py7zr.exceptions.ArchiveError, ValueError, IndexError, TypeError) as error:
-        raise DamagedArchiveError(f"{archive}: is damaged or not complete ({_line(error)}); fetch it again") from None
+        raise DamagedArchiveError(
+            f"{archive}: is damaged or not complete ({first_line(error)}); fetch it again"
+        ) from None
 
 
 def _inside(archive: Path, work: Path, name: str) -> Path:
@@ -336,7 +341,3 @@ def _move_in(work: Path, target: Path) -> None:
         there.mkdir(parents=True, exist_ok=True)
         for name in names:
             os.replace(Path(folder) / name, there / name)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from uniref.core.errors import UniRefError
-from uniref.core.files import sha256
-from uniref.core.reading import reading
+from uniref.core.files import reading, sha256
 from uniref.data.index.manifest import Manifest, read_manifest
 from uniref.data.index.rows import Annotations, Expression, Media, Object, Sample
 from uniref.data.index.schema import KINDS, ROWS, TABLES

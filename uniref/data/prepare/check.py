@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from uniref.core.errors import UniRefError
-from uniref.core.pool import ordered_map
+from uniref.core.parallel import ordered_map
+from uniref.core.progress import Progress
 from uniref.data.index import Index, Media
 from uniref.data.prepare.clip_file import clip_file_size
 from uniref.data.prepare.entry import Expected
-from uniref.data.prepare.job import BadRecord, Progress, image_size
+from uniref.data.prepare.job import BadRecord, image_size
 from uniref.data.prepare.reasons import EMPTY_MASK, EMPTY_REF, EMPTY_SENTENCE, OTHER_SIZE, WITHHELD_IMAGE, WITHHELD_REF
 
 _SHARE_MEDIA = (

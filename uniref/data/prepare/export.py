@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from uniref.core.errors import UniRefError
-from uniref.core.reading import reading
+from uniref.core.atomic import atomic_file
+from uniref.core.files import reading
 from uniref.core.tasks import Task
 from uniref.data.index import Annotations, Index, Media, Object
 
@@ -33,15 +32,8 @@ def export_json(index: Index, path: Path) -> str:
         UniRefError: The file cannot be written.
     """
     clips = _holds_clips(index)
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            _write(index, file, clips)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
+    with atomic_file(path) as work, work.open("w", encoding="utf-8") as file:
+        _write(index, file, clips)
     return "YouTube-VIS JSON" if clips else "COCO JSON"
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from uniref.core.errors import UniRefError
-from uniref.core.files import exists, sha256
+from uniref.core.files import exists, read_text, sha256
 from uniref.core.json_files import read_json
-from uniref.core.pool import ordered_map
-from uniref.core.reading import read_text
+from uniref.core.parallel import ordered_map
+from uniref.core.progress import Progress
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter, Source
 from uniref.data.prepare.entry import DataSet
@@ -26,14 +26,6 @@ BAD = "bad record"
 _LARGEST_JSON = 1 << 33  # bytes; what is read at once is far smaller than what is streamed
 _LONGEST_NAME = 255  # of a file that is looked for
 _FEW = 16  # items for which starting processes does not pay
-
-
-class Progress(Protocol):
-    """Shows how far a loop is (`Console.progress`)."""
-
-    def __call__(self, items: Iterable[T], what: str, total: int | None, unit: str = ...) -> Iterable[T]:
-        """Pass `items` through."""
-        ...
 
 
 class FilesMissing(UniRefError):

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from uniref.core.types import UInt8Image
 from uniref.data.frames import read_frame
 from uniref.data.index import Annotations, Index, Sample
 from uniref.media.overlay import draw_overlay
 from uniref.media.sheet import write_contact_sheet
-
-UInt8Image = npt.NDArray[np.uint8]
 
 
 def write_preview(index: Index, path: Path, count: int, seed: int = 0) -> None:

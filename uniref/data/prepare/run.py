@@ -10,11 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from uniref.core.atomic import foreign_files, replace_folder, tell_final_name
+from uniref.core.atomic import exclusive, foreign_files, replace_folder, tell_final_name
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.lock import exclusive
+from uniref.core.files import first_line
 from uniref.core.progress import Progress
-from uniref.core.reading import first_line
 from uniref.core.text import printable
 from uniref.data.index import Index
 from uniref.data.index.manifest import NAME

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.writing import writing
+from uniref.core.files import writing
 from uniref.data.index import Index
 from uniref.data.prepare.formats.writing import PHRASES, ROOT
 

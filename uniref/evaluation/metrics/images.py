@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from uniref.evaluation.metrics.masks import Mask, check_size
+from uniref.core.types import BoolMask
+from uniref.evaluation.metrics.masks import check_size
 
 PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
 _SMOOTH = 1e-6
@@ -29,7 +30,7 @@ class Overlap:
         return (self.intersection + _SMOOTH) / (self.union + _SMOOTH)
 
 
-def overlap(prediction: Mask, truth: Mask) -> Overlap:
+def overlap(prediction: BoolMask, truth: BoolMask) -> Overlap:
     """Count what two masks, bool [H, W], share.
 
     Raises:

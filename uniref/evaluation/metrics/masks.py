@@ -15,12 +15,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from uniref.core.boxes import mask_bounds
 from uniref.core.errors import UniRefError
-
-Mask = npt.NDArray[np.bool_]
-"""Bool [H, W]."""
-LabelMap = npt.NDArray[np.uint8]
-"""Object id of every pixel, uint8 [H, W]; 0 = background, 255 = void where the data set has it."""
+from uniref.core.types import BoolMask, LabelMap
 
 BOUNDARY_TOLERANCE = 0.008
 """Radius of the disk within which boundaries match, as a share of the image's diagonal."""
@@ -46,7 +43,7 @@ def boundary_radius(height: int, width: int) -> int:
     return math.ceil(BOUNDARY_TOLERANCE * math.hypot(height, width))
 
 
-def boundary_map(mask: Mask) -> Mask:
+def boundary_map(mask: BoolMask) -> BoolMask:
     """Pixels that differ from their right, lower or lower-right neighbour; outside the image nothing differs."""
     edges = np.zeros(mask.shape, np.bool_)
     edges[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
@@ -63,7 +60,7 @@ class PackedMask:
         radius: How far boundaries may be off, in pixels.
     """
 
-    def __init__(self, mask: Mask, radius: int) -> None:
+    def __init__(self, mask: BoolMask, radius: int) -> None:
         self._radius = radius
         self._stride = -(-(mask.shape[1] + radius) // 8) * 8  # the gap keeps a dilated row out of the next
         self.bits = _pack(mask, self._stride)
@@ -87,7 +84,7 @@ class PackedMask:
         return Score(region, 2 * precision * recall / total if total else 0.0)
 
 
-def pack_masks(masks: Sequence[Mask], radius: int) -> list[PackedMask]:
+def pack_masks(masks: Sequence[BoolMask], radius: int) -> list[PackedMask]:
     """Masks of one frame, cropped to what they cover together.
 
     Args:
@@ -98,16 +95,16 @@ def pack_masks(masks: Sequence[Mask], radius: int) -> list[PackedMask]:
     return [PackedMask(mask[crop], radius) for mask in masks]
 
 
-def _covered(mask: Mask) -> tuple[slice, slice]:
+def _covered(mask: BoolMask) -> tuple[slice, slice]:
     """Rows and columns with something in them, and one more on every side; a corner where there is nothing."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
+    region = mask_bounds(mask)
+    if region is None:
         return slice(1), slice(1)
-    cols = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(cols[0] - 1, 0), cols[-1] + 2)
+    rows, cols = region
+    return slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(cols.start - 1, 0), cols.stop + 1)
 
 
-def score_masks(prediction: Mask, truth: Mask, void: Mask | None = None) -> Score:
+def score_masks(prediction: BoolMask, truth: BoolMask, void: BoolMask | None = None) -> Score:
     """J and F of one mask.
 
     Args:
@@ -154,7 +151,7 @@ def score_labels(prediction: LabelMap, truth: LabelMap, ids: Sequence[int]) -> l
 
 
 def score_pairs(
-    predictions: Sequence[Mask], truths: Sequence[Mask], size: tuple[int, int], void: Mask | None = None
+    predictions: Sequence[BoolMask], truths: Sequence[BoolMask], size: tuple[int, int], void: BoolMask | None = None
 ) -> npt.NDArray[np.float64]:
     """J and F of every prediction against every object of a frame.
 
@@ -190,7 +187,7 @@ def check_size(mask: npt.NDArray[np.generic], size: tuple[int, int]) -> None:
         raise UniRefError(f"a mask is {found} pixels, the truth {size[1]} x {size[0]}; masks are never resized")
 
 
-def _pack(mask: Mask, stride: int) -> int:
+def _pack(mask: BoolMask, stride: int) -> int:
     rows = np.zeros((mask.shape[0], stride // 8), np.uint8)
     packed = np.packbits(mask, axis=1)
     rows[:, : packed.shape[1]] = packed

@@ -8,16 +8,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from uniref.core.errors import UniRefError
 from uniref.core.html import picture_address
+from uniref.core.types import BoolMask, UInt8Image
 from uniref.data.frames import read_frames
 from uniref.evaluation.benchmark import Case, frame_name
 from uniref.evaluation.image_predictions import Prediction, block_path, read_block
 from uniref.evaluation.masks_on_disk import BadMask, read_values
-from uniref.evaluation.metrics.masks import Mask
 from uniref.evaluation.outcome import Entry
 from uniref.evaluation.places import find_folder
 from uniref.evaluation.score_boxes import Boxes, BoxItem
@@ -32,8 +31,6 @@ _STRIP, _SINGLE = 220, 340  # longest side of a picture in a strip, and alone
 _GAP = 4
 _PREDICTED, _TRUE = 1, 3  # colours of media/overlay.py: red, green
 
-RGB = npt.NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
 class Gallery:
@@ -47,7 +44,7 @@ class Gallery:
         """A picture as a `data:` address; None where the prediction (or the picture) is not there any more."""
         try:
             if isinstance(entry, BoxItem):
-                rows: list[list[RGB]] | None = self._boxes(entry)
+                rows: list[list[UInt8Image]] | None = self._boxes(entry)
             else:
                 rows = self._track(entry) if isinstance(entry, Track) else self._item(entry)
         except UniRefError:
@@ -62,7 +59,7 @@ class Gallery:
         cases = self.store.benchmark.cases(self._units[entry.sample])
         return next(case for case in cases if case.name == entry.name)
 
-    def _item(self, item: Item) -> list[list[RGB]] | None:
+    def _item(self, item: Item) -> list[list[UInt8Image]] | None:
         benchmark = self.store.benchmark
         case = self._case(item)
         media = benchmark.index.media(case.sample.media)
@@ -84,12 +81,12 @@ class Gallery:
         records = read_block(self.store.benchmark, self.store.predictions, unit)
         return next(r for r in records if isinstance(r, dict) and r["key"] == item.name)
 
-    def _boxes(self, item: BoxItem) -> list[list[RGB]]:
+    def _boxes(self, item: BoxItem) -> list[list[UInt8Image]]:
         [image] = read_frames(self.store.benchmark.index.media(item.sample), [0])
         shown = ((_PREDICTED, item.predicted), (_TRUE, item.truth))
         return [[_small(_draw_boxes(image, boxes, colour(number)), _SINGLE) for number, boxes in shown]]
 
-    def _track(self, track: Track) -> list[list[RGB]] | None:
+    def _track(self, track: Track) -> list[list[UInt8Image]] | None:
         benchmark = self.store.benchmark
         case = self._case(track)
         folder = find_folder(case, self.store.predictions)
@@ -100,26 +97,26 @@ class Gallery:
         truth = ClipTruth(benchmark, case, targets)
         places = np.unique(np.linspace(0, len(track.frames) - 1, _FRAMES).round().astype(int))
         chosen = [track.frames[place] for place in places]
-        rows: list[list[RGB]] = [[], []]
+        rows: list[list[UInt8Image]] = [[], []]
         for t, image in zip(chosen, read_frames(media, chosen), strict=True):
             try:
                 values = read_values(folder / f"{frame_name(media, t)}.png", truth.size)
             except BadMask:
                 return None
-            predicted: Mask = values != 0 if benchmark.one_mask else values == track.prediction
+            predicted: BoolMask = values != 0 if benchmark.one_mask else values == track.prediction
             for row, number, mask in ((0, _PREDICTED, predicted), (1, _TRUE, truth.masks(t)[0])):
                 rows[row].append(_small(draw_overlay(image, {number: mask}), _STRIP))
         return rows
 
 
-def _small(picture: RGB, side: int) -> RGB:
+def _small(picture: UInt8Image, side: int) -> UInt8Image:
     image = Image.fromarray(picture)
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC))
 
 
-def _draw_boxes(image: RGB, boxes: Boxes, outline: tuple[int, int, int]) -> RGB:
+def _draw_boxes(image: UInt8Image, boxes: Boxes, outline: tuple[int, int, int]) -> UInt8Image:
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     width = max(1, round(min(picture.size) / 160))
@@ -128,7 +125,7 @@ def _draw_boxes(image: RGB, boxes: Boxes, outline: tuple[int, int, int]) -> RGB:
     return np.asarray(picture)
 
 
-def _grid(rows: Sequence[Sequence[RGB]]) -> RGB:
+def _grid(rows: Sequence[Sequence[UInt8Image]]) -> UInt8Image:
     """Pictures of one size in rows and columns, with white between."""
     height, width = rows[0][0].shape[:2]
     shape = (len(rows) * (height + _GAP) - _GAP, len(rows[0]) * (width + _GAP) - _GAP, 3)

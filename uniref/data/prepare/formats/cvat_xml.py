@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from uniref.core.errors import UniRefError
-from uniref.core.reading import reading
+from uniref.core.files import reading
 from uniref.core.xml_files import read_xml
 from uniref.data.prepare.clip_file import clip_file_size, is_clip_file
 from uniref.data.prepare.clips import Clip, ClipFiles

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
-from uniref.core.reading import read_text
+from uniref.core.files import read_text
 from uniref.data.prepare.clip_file import is_clip_file
 from uniref.data.prepare.job import Job
 from uniref.media.image import EXTENSIONS

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UniRefError
-from uniref.core.reading import read_text
+from uniref.core.files import read_text
 from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size

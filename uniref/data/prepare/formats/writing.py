@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from uniref.core import rle
 from uniref.core.errors import UniRefError
-from uniref.core.reading import reading
+from uniref.core.files import reading
 from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.custom_task import choose_task

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.reading import read_text, reading
+from uniref.core.files import read_text, reading
 from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
 from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, region_of, write_pictures
 from uniref.data.prepare.job import BadRecord, Job, image_size

@@ -1,10 +1,41 @@
+import os
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from uniref.core.threads import Background, prefetch
+from uniref.core.errors import UniRefError
+from uniref.core.parallel import BackgroundWorker, ordered_map, prefetch
+
+
+def slow_square(number: int) -> int:
+    if number < 0:
+        os._exit(7)
+    return number * number
+
+
+def test_results_come_in_order_and_items_lazily() -> None:
+    taken = []
+
+    def items() -> object:
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(slow_square, items(), 2)  # type: ignore[arg-type]
+    assert next(results) == 0
+    assert len(taken) <= 9
+    assert list(results) == [number * number for number in range(1, 40)]
+
+
+def test_a_worker_that_dies_is_told() -> None:
+    with pytest.raises(UniRefError, match="a worker process died"):
+        list(ordered_map(slow_square, [1, -1, 2], 2))
+
+
+def test_one_process_is_this_one() -> None:
+    assert list(ordered_map(lambda number: (number, os.getpid()), [3], 1)) == [(3, os.getpid())]
 
 
 def test_prefetch_keeps_order_and_bounds_what_is_in_flight() -> None:
@@ -43,7 +74,7 @@ def test_prefetch_ends_its_thread_when_abandoned() -> None:
 
 def test_background_works_in_order_and_raises_on_close() -> None:
     done: list[int] = []
-    worker: Background[int] = Background(done.append)
+    worker: BackgroundWorker[int] = BackgroundWorker(done.append)
     for i in range(10):
         worker.put(i)
     worker.close()
@@ -52,7 +83,7 @@ def test_background_works_in_order_and_raises_on_close() -> None:
     def fail(item: int) -> None:
         raise OSError("disk full")
 
-    broken: Background[int] = Background(fail)
+    broken: BackgroundWorker[int] = BackgroundWorker(fail)
     with pytest.raises(OSError, match="disk full"):
         for i in range(50):
             broken.put(i)
