@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from uniref.data.frames import union_mask
 from uniref.data.index import Index
-from uniref.data.masks import union_mask
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from uniref.core.progress import silent
-from uniref.data.loader import TrainLoader
 from uniref.data.prepare import run
+from uniref.data.train.loader import TrainLoader
 from uniref.model.text import TextTokenizer
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
@@ -48,7 +48,13 @@ def _rate(root: Path, task: str, workers: int, clock: Callable[[], float]) -> fl
     config = DataConfig(sources=(SourceConfig(index=f"synthetic/train-{task}"),), augment=augment, workers=workers)
     tokenizer = TextTokenizer.bert_base_uncased()
     loader = TrainLoader(
-        config, root, seed=0, units_per_step=1, unit_size=_SIZE, end_step=_BATCHES + 4, tokenizer=tokenizer
+        config,
+        root,
+        seed=0,
+        micro_batches_per_step=1,
+        micro_batch_size=_SIZE,
+        end_step=_BATCHES + 4,
+        tokenizer=tokenizer,
     )
     steps = iter(loader)
     for _ in range(4):  # the first ones wait for the process to start

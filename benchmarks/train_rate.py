@@ -17,10 +17,10 @@ import torch
 from benchmarks.train_step import drawn_batch
 from uniref.core.device import resolve_device
 from uniref.core.tasks import Task
-from uniref.engine.build import freeze
-from uniref.engine.monitor import memory_gb
-from uniref.engine.step import Stepper
-from uniref.engine.world import World
+from uniref.engine.distributed import World
+from uniref.engine.reporter import memory_gb
+from uniref.engine.stage_model import freeze
+from uniref.engine.step import TrainStep
 from uniref.model.build import build_model
 from uniref.recipe.load import load_recipe
 from uniref.recipe.stage import StageConfig
@@ -59,7 +59,7 @@ def _rate(stage: StageConfig, options: argparse.Namespace, width: int, device: t
     torch.manual_seed(0)
     model = build_model(stage.model)
     freeze(model, stage)
-    stepper = Stepper(stage, model, World(device), seed=0)
+    train_step = TrainStep(stage, model, World(device), seed=0)
     batch = drawn_batch(Task(options.task), stage.micro_batch, (options.side, width))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -67,8 +67,8 @@ def _rate(stage: StageConfig, options: argparse.Namespace, width: int, device: t
     for step in range(-3, options.steps):  # the first ones warm up
         if step == 0:
             began = time.perf_counter()
-        stepper.step([batch], max(step, 0))  # it ends with a number on the CPU, so that the device is done
-    return options.steps / (time.perf_counter() - began), stepper.precision
+        train_step.step([batch], max(step, 0))  # it ends with a number on the CPU, so that the device is done
+    return options.steps / (time.perf_counter() - began), train_step.precision
 
 
 if __name__ == "__main__":

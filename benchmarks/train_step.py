@@ -20,8 +20,8 @@ import torch
 
 from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.tasks import Task
-from uniref.engine.build import train_mode
-from uniref.engine.learner import Learner
+from uniref.engine.loss_module import LossModule
+from uniref.engine.stage_model import train_mode
 from uniref.model.uniref import UniRef
 from uniref.recipe.loss import LossConfig
 from uniref.recipe.model import ModelConfig
@@ -40,7 +40,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = UniRef(ModelConfig())
     model.backbone.freeze(model.config.backbone.frozen_stages)
-    learner = Learner(model, LossConfig(auxiliary_masks=task.is_video))
+    loss_module = LossModule(model, LossConfig(auxiliary_masks=task.is_video))
     train_mode(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
     spent: dict[str, list[float]] = defaultdict(list)
@@ -52,8 +52,8 @@ def main() -> None:
         (model, "fuse", "fusion"),
         (model, "detect", "transformer"),
         (model, "mask_features", "mask features"),
-        (learner.criterion, "match", "matching"),
-        (learner.criterion, "match_proposals", "matching"),
+        (loss_module.criterion, "match", "matching"),
+        (loss_module.criterion, "match_proposals", "matching"),
         (model, "draw", "drawing matched masks"),
     ):
         setattr(owner, name, _timed(getattr(owner, name), part, current, clock))
@@ -61,7 +61,7 @@ def main() -> None:
     for step in range(options.steps + 1):
         current.clear()
         began = clock()
-        loss = torch.stack(list(learner(batch, 1.0, step).values())).sum()
+        loss = torch.stack(list(loss_module(batch, 1.0, step).values())).sum()
         forward = clock() - began
         parts = dict(current)  # masks are drawn once more in the backward pass
         loss.backward()

@@ -75,9 +75,9 @@ def _check(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...])
         if found < processes:
             raise UsageError(f"--gpus {processes}: this machine has {found} usable CUDA devices")
     for name, stage in recipe.stages.items():
-        if (not stages or name in stages) and stage.units % processes:
+        if (not stages or name in stages) and stage.micro_batches_per_step % processes:
             raise UsageError(
-                f"--gpus {processes}: the {stage.units} batches in a step of stages.{name} (global_batch "
-                f"{stage.global_batch} / micro_batch {stage.micro_batch}) cannot be shared by {processes} processes; "
-                "use a number of processes that divides it"
+                f"--gpus {processes}: the {stage.micro_batches_per_step} batches in a step of stages.{name} "
+                f"(global_batch {stage.global_batch} / micro_batch {stage.micro_batch}) cannot be shared by "
+                f"{processes} processes; use a number of processes that divides it"
             )

@@ -124,7 +124,7 @@ def train(
 
         put_missing(missing_weights(loaded, stages), access(console, download))
     if preview:
-        from uniref.engine.preview import preview_stage
+        from uniref.engine.dry_run import preview_stage
 
         for name in stages or tuple(loaded.stages):
             path = preview_stage(loaded, name, root, folder, preview)

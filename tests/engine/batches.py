@@ -24,7 +24,7 @@ def picture(seed: int, moved: int = 0) -> tuple[Tensor, Tensor]:
     return image, masks
 
 
-def box_of(mask: Tensor) -> Tensor:
+def mask_box(mask: Tensor) -> Tensor:
     """The tight box of a mask, cxcywh as fractions."""
     rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
     y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
@@ -59,7 +59,7 @@ def make_batch(task: Task, masks: bool = True, text_only: bool = False) -> Batch
         padding=torch.zeros(2, *SIZE, dtype=torch.bool),
         targets=tuple(
             Targets(
-                torch.stack([box_of(mask) for mask in each]),
+                torch.stack([mask_box(mask) for mask in each]),
                 torch.zeros(len(each), dtype=torch.int64),
                 each if masks else None,
             )

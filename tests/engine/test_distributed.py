@@ -13,7 +13,7 @@ import torch
 
 from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go, weights
-from uniref.engine.state import check, load, steps
+from uniref.engine.checkpointer import checkpoint_folders, read_training_state, verify_checkpoint
 
 
 def together(recipe: Path, root: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +43,7 @@ def test_two_processes_equal_accumulation(make_recipe: MakeRecipe, root: Path, t
     )
     assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
     assert first["terms"] == pytest.approx(second["terms"], rel=1e-3)
-    assert check(tmp_path / "two/only/checkpoints/step-00000002").facts["processes"] == 2
+    assert verify_checkpoint(tmp_path / "two/only/checkpoints/step-00000002").facts["processes"] == 2
     # one process goes on where two stopped
     outcome, heard = go(path, root, tmp_path / "two", "stages.only.steps=3", resume="auto")
     assert outcome.signal == 0
@@ -69,7 +69,8 @@ def test_sharded_training_equals_copies(make_recipe: MakeRecipe, root: Path, tmp
         assert "continuing at step 2" in ended.stdout
     assert_close(weights(tmp_path / "copies"), weights(tmp_path / "shards"))
     moments = [
-        load(check(tmp_path / name / "only/checkpoints/step-00000004"))["optimizer"] for name in ("copies", "shards")
+        read_training_state(verify_checkpoint(tmp_path / name / "only/checkpoints/step-00000004"))["optimizer"]
+        for name in ("copies", "shards")
     ]
     assert moments[0].keys() == moments[1].keys()
 
@@ -90,8 +91,8 @@ def test_a_request_to_stop_reaches_all_processes(make_recipe: MakeRecipe, root: 
     _, told = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM, told
     assert "Traceback" not in told
-    (saved,) = steps(tmp_path / "run/only/checkpoints")
-    assert check(saved).facts["processes"] == 2
+    (saved,) = checkpoint_folders(tmp_path / "run/only/checkpoints")
+    assert verify_checkpoint(saved).facts["processes"] == 2
     assert (tmp_path / "run/stopped").is_file()
 
 

@@ -9,7 +9,7 @@ from tests.engine.batches import make_batch
 from tests.tiny import tiny_config
 from uniref.core.batch import Batch
 from uniref.core.tasks import Task
-from uniref.engine.learner import Learner, ground_truth_boxes
+from uniref.engine.loss_module import LossModule, ground_truth_boxes
 from uniref.model.uniref import UniRef
 from uniref.recipe.loss import LossConfig
 
@@ -17,14 +17,14 @@ STEPS = 200
 
 
 @torch.no_grad()
-def worst_iou(learner: Learner, batch: Batch) -> float:
+def worst_iou(loss_module: LossModule, batch: Batch) -> float:
     """IoU of the best query's mask with its object (in detection: the nearest), of the worse sample."""
-    model = learner.model.eval()
+    model = loss_module.model.eval()
     features = model.encode_image(batch.images, batch.padding)
-    fused = model.fuse(features, learner.references(batch))
+    fused = model.fuse(features, loss_module.references(batch))
     found = model.detect(fused)
     masks = model.predict_best_masks(fused, found, model.best_queries(found)) > 0
-    learner.train()
+    loss_module.train()
     ious = []
     for mask, target in zip(masks, batch.targets, strict=True):
         assert target.masks is not None
@@ -36,16 +36,16 @@ def worst_iou(learner: Learner, batch: Batch) -> float:
 
 @pytest.mark.parametrize("task", list(Task), ids=lambda task: task.value)
 def test_overfits_a_batch(task: Task) -> None:
-    learner = Learner(UniRef(tiny_config()), LossConfig(auxiliary_masks=task.is_video))
+    loss_module = LossModule(UniRef(tiny_config()), LossConfig(auxiliary_masks=task.is_video))
     batch = make_batch(task)
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(loss_module.parameters(), lr=2e-3)
     for step in range(STEPS):
-        terms = learner(batch, ground_truth_boxes(batch), step)
+        terms = loss_module(batch, ground_truth_boxes(batch), step)
         optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(loss_module.parameters(), 1.0)
         optimizer.step()
-        if step % 20 == 19 and worst_iou(learner, batch) > 0.9:
+        if step % 20 == 19 and worst_iou(loss_module, batch) > 0.9:
             break
     else:
-        pytest.fail(f"IoU {worst_iou(learner, batch):.2f} after {STEPS} steps")
+        pytest.fail(f"IoU {worst_iou(loss_module, batch):.2f} after {STEPS} steps")

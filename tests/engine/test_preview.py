@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.engine.conftest import MakeRecipe
-from uniref.engine.preview import preview_stage
+from uniref.engine.dry_run import preview_stage
 from uniref.recipe.load import load_recipe
 
 

@@ -23,14 +23,14 @@ from tests.engine.conftest import MakeRecipe
 from tests.tiny import tiny_config
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.core.tasks import Task
-from uniref.engine import state
-from uniref.engine.listener import Silent
-from uniref.engine.run import Outcome, TrainRequest, train
+from uniref.engine import checkpointer
+from uniref.engine.reporter import SilentReporter
+from uniref.engine.run import RunResult, TrainRequest, train
 from uniref.recipe.load import load_recipe
 from uniref.weights.bundle import load_bundle
 
 
-class Heard(Silent):
+class Heard(SilentReporter):
     """Remembers what was said."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Heard(Silent):
         self.records.append(record)
 
 
-def go(recipe: Path, root: Path, out: Path, *overrides: str, resume: str | None = None) -> tuple[Outcome, Heard]:
+def go(recipe: Path, root: Path, out: Path, *overrides: str, resume: str | None = None) -> tuple[RunResult, Heard]:
     heard = Heard()
     loaded = load_recipe(recipe, overrides)
     return train(TrainRequest(loaded, root, out, resume=resume, device="cpu"), heard), heard
@@ -68,7 +68,7 @@ def test_a_run_ends_with_a_model_logs_and_a_report(make_recipe: MakeRecipe, root
     assert outcome.signal == 0
     bundle = load_bundle(tmp_path / "run/only/final")
     assert bundle.config.source["step"] == 6
-    names = [path.name for path in state.steps(tmp_path / "run/only/checkpoints")]
+    names = [path.name for path in checkpointer.checkpoint_folders(tmp_path / "run/only/checkpoints")]
     assert names == ["step-00000002", "step-00000004", "step-00000006"]
     lines = [json.loads(line) for line in (tmp_path / "run/only/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
@@ -187,16 +187,16 @@ def test_stages_start_from_one_another(make_recipe: MakeRecipe, root: Path, tmp_
 def test_a_step_that_is_not_finite_is_left_out(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uniref.engine import learner
+    from uniref.engine import loss_module
 
-    original, calls = learner.Learner.forward, []
+    original, calls = loss_module.LossModule.forward, []
 
-    def sometimes_nan(self: learner.Learner, *arguments: object) -> dict[str, torch.Tensor]:
+    def sometimes_nan(self: loss_module.LossModule, *arguments: object) -> dict[str, torch.Tensor]:
         calls.append(arguments)
         terms = original(self, *arguments)
         return {name: term * float("nan") for name, term in terms.items()} if len(calls) == 3 else terms
 
-    monkeypatch.setattr(learner.Learner, "forward", sometimes_nan)
+    monkeypatch.setattr(loss_module.LossModule, "forward", sometimes_nan)
     _, heard = go(make_recipe(), root, tmp_path / "run")
     (told,) = [line for line in heard.lines if "not applied" in line]
     assert "step 2" in told
@@ -210,27 +210,27 @@ def test_a_step_that_is_not_finite_is_left_out(
 def test_too_many_bad_steps_stop_with_the_state_saved(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uniref.engine import learner
+    from uniref.engine import loss_module
 
-    original = learner.Learner.forward
+    original = loss_module.LossModule.forward
 
-    def nan(self: learner.Learner, *arguments: object) -> dict[str, torch.Tensor]:
+    def nan(self: loss_module.LossModule, *arguments: object) -> dict[str, torch.Tensor]:
         return {name: term * float("nan") for name, term in original(self, *arguments).items()}
 
-    monkeypatch.setattr(learner.Learner, "forward", nan)
+    monkeypatch.setattr(loss_module.LossModule, "forward", nan)
     with pytest.raises(UniRefError, match="3 steps in a row without a finite loss"):
         go(make_recipe(), root, tmp_path / "run", "run.max_bad_steps=3")
-    assert state.check(tmp_path / "run/only/checkpoints/step-00000003").step == 3
+    assert checkpointer.verify_checkpoint(tmp_path / "run/only/checkpoints/step-00000003").step == 3
 
 
 def test_sigterm_saves_and_stops(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uniref.engine.step import Stepper
+    from uniref.engine.step import TrainStep
 
-    original, steps = Stepper.step, []
+    original, steps = TrainStep.step, []
 
-    def signalled(self: Stepper, *arguments: object) -> object:
+    def signalled(self: TrainStep, *arguments: object) -> object:
         steps.append(1)
         if len(steps) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -238,7 +238,7 @@ def test_sigterm_saves_and_stops(
 
     path = make_recipe(checkpoint={"every": 100, "keep": 1})
     go(path, root, tmp_path / "whole")
-    monkeypatch.setattr(Stepper, "step", signalled)
+    monkeypatch.setattr(TrainStep, "step", signalled)
     outcome, heard = go(path, root, tmp_path / "run")
     assert outcome.signal == signal.SIGTERM
     assert any("finishing the step" in line for line in heard.lines)
@@ -266,13 +266,13 @@ def test_a_signal_to_the_whole_group_saves_too(make_recipe: MakeRecipe, root: Pa
     os.killpg(process.pid, signal.SIGTERM)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM, told
-    (saved,) = state.steps(tmp_path / "run/only/checkpoints")
-    assert state.check(saved).step >= 2
+    (saved,) = checkpointer.checkpoint_folders(tmp_path / "run/only/checkpoints")
+    assert checkpointer.verify_checkpoint(saved).step >= 2
 
 
 KILLED = """
     import os, signal, sys
-    from uniref.engine import state, step
+    from uniref.engine import checkpointer, step
 
     def now(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -283,15 +283,15 @@ KILLED = """
         now()
 
     def half_deleted(folder, *arguments):
-        (state.steps(folder)[0] / state.TRAINING).unlink()
+        (checkpointer.checkpoint_folders(folder)[0] / checkpointer.TRAINING).unlink()
         now()
 
-    save = state.torch.save
+    save = checkpointer.torch.save
     owner, name, die = {
-        "step": (step.Stepper, "step", now),
-        "writing": (state.torch, "save", half_written),
-        "naming": (state, "sha256", now),
-        "deleting": (state, "keep_last", half_deleted),
+        "step": (step.TrainStep, "step", now),
+        "writing": (checkpointer.torch, "save", half_written),
+        "naming": (checkpointer, "sha256", now),
+        "deleting": (checkpointer, "keep_last", half_deleted),
     }[sys.argv[1]]
     original, calls = getattr(owner, name), []
 
@@ -330,11 +330,13 @@ def test_killed_outright_and_resumed_gives_the_same_weights(
         command = [sys.executable, str(script), moment, str(count), *arguments, "--resume", "auto"]
         dead = subprocess.run(command, capture_output=True, text=True, check=False)
         assert dead.returncode == -signal.SIGKILL, dead.stderr
-        assert [int(each.name.removeprefix("step-")) for each in state.steps(folder)] == left, moment
+        assert [int(each.name.removeprefix("step-")) for each in checkpointer.checkpoint_folders(folder)] == left, (
+            moment
+        )
     go(path, root, tmp_path / "run", resume="auto")
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
     assert not list(folder.glob(".*"))
-    assert [each.name for each in state.steps(folder)] == ["step-00000008", "step-00000010"]
+    assert [each.name for each in checkpointer.checkpoint_folders(folder)] == ["step-00000008", "step-00000010"]
 
 
 def test_killed_from_outside_at_any_moment(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
@@ -368,7 +370,10 @@ def test_going_back_leaves_the_later_checkpoints_until_there_is_a_new_one(
     shutil.rmtree(tmp_path / "run/only/final")
     back = str(tmp_path / "run/only/checkpoints/step-00000002")
     go(path, root, tmp_path / "run", "stages.only.steps=3", resume=back)
-    assert [each.name for each in state.steps(tmp_path / "run/only/checkpoints")] == ["step-00000002", "step-00000003"]
+    assert [each.name for each in checkpointer.checkpoint_folders(tmp_path / "run/only/checkpoints")] == [
+        "step-00000002",
+        "step-00000003",
+    ]
 
 
 def test_half_precision_on_a_cpu_scales_its_gradients(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
@@ -379,5 +384,7 @@ def test_half_precision_on_a_cpu_scales_its_gradients(make_recipe: MakeRecipe, r
     _, heard = go(path, root, tmp_path / "parts", resume="auto")
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     assert heard.records[-1]["bad_steps"] == 0
-    scale = state.load(state.check(tmp_path / "parts/only/checkpoints/step-00000008"))["scaler"]["scale"]
+    scale = checkpointer.read_training_state(
+        checkpointer.verify_checkpoint(tmp_path / "parts/only/checkpoints/step-00000008")
+    )["scaler"]["scale"]
     assert scale == 65536 / 2 ** heard.records[-1]["overflows"]

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go
 from uniref.core.errors import UniRefError, UsageError
-from uniref.engine.state import check, steps
+from uniref.engine.checkpointer import checkpoint_folders, verify_checkpoint
 from uniref.engine.validate import Validation
 from uniref.weights.bundle import load_bundle, read_config
 
@@ -72,8 +72,8 @@ def test_a_request_to_stop_breaks_an_evaluation_off_and_it_is_made_up_for(
     monkeypatch.setattr(run, "predict_unit", asked)
     outcome, _ = go(path, root, tmp_path / "run")
     assert outcome.signal == signal.SIGTERM
-    (saved,) = steps(tmp_path / "run/only/checkpoints")
-    assert check(saved).step == 2
+    (saved,) = checkpoint_folders(tmp_path / "run/only/checkpoints")
+    assert verify_checkpoint(saved).step == 2
     monkeypatch.undo()
     lines = (tmp_path / "run/only/metrics.jsonl").read_text()
     assert '"evaluation"' not in lines

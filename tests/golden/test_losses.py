@@ -18,7 +18,7 @@ from tests.golden.conftest import Golden
 from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.boxes import xyxy_to_cxcywh
 from uniref.core.tasks import Task
-from uniref.engine.learner import Learner, ground_truth_boxes
+from uniref.engine.loss_module import LossModule, ground_truth_boxes
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.images import normalise, pad_batch, pad_mask
@@ -51,19 +51,19 @@ def test_losses(name: str, golden: Golden, golden_folder: Path, converted: Calla
     name = name.removesuffix("_new")
     bundle = load_bundle(converted("pre_r50" if name == "pretrain" else "r50"))
     batch = make_batch(name, arrays, bundle.tokenizer)
-    learner = Learner(bundle.model, LossConfig(auxiliary_masks=name != "pretrain")).eval()
+    loss_module = LossModule(bundle.model, LossConfig(auxiliary_masks=name != "pretrain")).eval()
     # the released counter of BoxInst counts every decoder layer's loss
     iteration = arrays.get("boxinst_iteration", 0) / len(bundle.model.transformer.decoder)
     found = []
     for _ in orders_of_ties(bundle.model):
-        terms = learner(batch, ground_truth_boxes(batch), iteration)
+        terms = loss_module(batch, ground_truth_boxes(batch), iteration)
         found.append({key: term.item() for key, term in terms.items()})
         if found[-1] == pytest.approx(expected, rel=1e-4):
             break
     else:
         assert found[0] == pytest.approx(expected, rel=1e-4)
     torch.stack(list(terms.values())).sum().backward()
-    gradients = [p.grad for p in learner.parameters() if p.grad is not None]
+    gradients = [p.grad for p in loss_module.parameters() if p.grad is not None]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from tests.tiny import tiny_config
 from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.tasks import Task
-from uniref.engine.learner import Learner, ground_truth_boxes
+from uniref.engine.loss_module import LossModule, ground_truth_boxes
 from uniref.inference.predictor import Predictor
 from uniref.inference.results import FrameResult
 from uniref.model.text import TextTokenizer
@@ -109,12 +109,12 @@ def answers(bundle: Bundle) -> dict[str, np.ndarray]:
 
 def losses(bundle: Bundle) -> dict[str, dict[str, float]]:
     """Every loss term of a batch of each task."""
-    learner = Learner(bundle.model, LossConfig(auxiliary_masks=True)).eval()
+    loss_module = LossModule(bundle.model, LossConfig(auxiliary_masks=True)).eval()
     found = {}
     with torch.no_grad():
         for name in ("detection", "boxes", "ris", "fss", "vos", "rvos"):
             batch = _batch(name, bundle)
-            terms = learner(batch, ground_truth_boxes(batch), 40)
+            terms = loss_module(batch, ground_truth_boxes(batch), 40)
             found[name] = {key: float(term) for key, term in terms.items()}
     return found
 

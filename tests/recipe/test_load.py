@@ -28,7 +28,7 @@ def write(folder: Path, text: str, name: str = "r.yaml") -> Path:
 def test_defaults_reach_every_stage_and_1e_4_is_a_number(tmp_path: Path) -> None:
     stage = load_recipe(write(tmp_path, BASE)).stages["a"]
     assert stage.optim.lr == 1e-4
-    assert (stage.global_batch, stage.micro_batch, stage.units) == (4, 2, 2)
+    assert (stage.global_batch, stage.micro_batch, stage.micro_batches_per_step) == (4, 2, 2)
 
 
 def test_extends_merges_key_by_key_and_replaces_lists(tmp_path: Path) -> None:

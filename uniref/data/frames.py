@@ -1,12 +1,13 @@
-"""Decoding the frames of an index's media."""
+"""Decoding the frames and masks of an index's media."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from uniref.core import rle
 from uniref.core.errors import MediaError
-from uniref.core.types import UInt8Image
-from uniref.data.index import Media
+from uniref.core.types import BoolMask, UInt8Image
+from uniref.data.index import Annotations, Media
 from uniref.media.image import read_image
 
 _NEAR = 20  # frames that are decoded in one go, with those between them
@@ -82,3 +83,14 @@ def _read_video(media: Media, frames: list[int]) -> dict[int, UInt8Image]:
     if missing := sorted(wanted - set(images)):
         raise MediaError(f"{media.path}: frame {missing[0]} cannot be decoded")
     return images
+
+
+def union_mask(annotations: Sequence[Annotations], frame: int) -> BoolMask | None:
+    """What several objects cover in a frame, bool [H, W]; None where none of them has a mask there."""
+    found = [(each, each.at(frame)) for each in annotations]
+    counts = [each.counts[place] for each, place in found if place is not None]
+    parts = [part for part in counts if part is not None]
+    if not parts:
+        return None
+    height, width = annotations[0].height, annotations[0].width
+    return rle.decode(rle.merge(parts, height, width), height, width)

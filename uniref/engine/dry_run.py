@@ -1,4 +1,4 @@
-"""What a training would do, without doing it: sizes, rates, data, batches, memory."""
+"""Looking before training: `--dry-run` (sizes, rates, data, batches, memory) and `--preview` (training samples)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
-from uniref.data.sources import open_sources
-from uniref.engine.build import freeze
-from uniref.engine.checkpointing import recompute_activations
+from uniref.data.train.preview import write_preview
+from uniref.data.train.sources import open_sources
+from uniref.engine.checkpointer import FINAL, stage_seed
+from uniref.engine.distributed import recompute_activations
 from uniref.engine.optim import groups
+from uniref.engine.stage_model import freeze, make_tokenizer
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
+from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.recipe import Recipe
 from uniref.recipe.stage import StageConfig
@@ -95,12 +98,12 @@ def _data(stage: StageConfig, root: Path) -> Iterator[str]:
 
 
 def _batch(stage: StageConfig, place: torch.device, processes: int) -> Iterator[str]:
-    if stage.units % processes:
+    if stage.micro_batches_per_step % processes:
         raise UsageError(
-            f"global_batch {stage.global_batch} of micro_batch {stage.micro_batch} are {stage.units} batches, which "
-            f"{processes} processes cannot share; change one of the three"
+            f"global_batch {stage.global_batch} of micro_batch {stage.micro_batch} are "
+            f"{stage.micro_batches_per_step} batches, which {processes} processes cannot share; change one of the three"
         )
-    accumulation = stage.units // processes
+    accumulation = stage.micro_batches_per_step // processes
     yield (
         f"  global batch {stage.global_batch} = {stage.micro_batch} a device x {processes} "
         f"{'process' if processes == 1 else 'processes'} ({place.type}) x {accumulation} accumulated"
@@ -171,3 +174,38 @@ def _follow(model: ReferringModel, images: Tensor, padding: Tensor) -> None:
 
 def _same(value: Any) -> Any:
     return value
+
+
+def preview_stage(recipe: Recipe, name: str, root: Path, out: Path, count: int) -> Path:
+    """Draw the first samples that a stage trains on; returns the PNG.
+
+    Raises:
+        UsageError: The recipe has no such stage.
+        UniRefError: The data cannot be used, or the PNG not be written.
+    """
+    if name not in recipe.stages:
+        raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(recipe.stages)})")
+    stage = recipe.stages[name]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"preview-{name}.png"
+    write_preview(
+        stage.data,
+        root,
+        path,
+        count,
+        seed=stage_seed(recipe, name),
+        micro_batches_per_step=stage.micro_batches_per_step,
+        micro_batch_size=stage.micro_batch,
+        tokenizer=_tokenizer(recipe, name, out),
+    )
+    return path
+
+
+def _tokenizer(recipe: Recipe, name: str, out: Path) -> TextTokenizer | None:
+    """As in training; where the stage before is not trained yet, the one that it will hand on."""
+    stage = recipe.stages[name]
+    before = stage.init.stage
+    final = None if before is None else out / before / FINAL
+    if before is None or stage.init.text is not None or (final is not None and final.is_dir()):
+        return make_tokenizer(stage, name, final)
+    return _tokenizer(recipe, before, out)

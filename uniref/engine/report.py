@@ -16,7 +16,7 @@ import yaml
 from uniref.core import html
 from uniref.core.files import reading
 from uniref.core.json_files import read_json_lines
-from uniref.engine.monitor import METRICS
+from uniref.engine.reporter import METRICS
 from uniref.media.open_image import open_image
 from uniref.recipe.recipe import Recipe
 

@@ -19,13 +19,19 @@ import yaml
 from uniref.core.atomic import exclusive
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.core.json_files import read_json
-from uniref.engine import state as states
-from uniref.engine.listener import Listener
+from uniref.engine.checkpointer import (
+    CHECKPOINTS,
+    FINAL,
+    MANIFEST,
+    SavedCheckpoint,
+    StageJob,
+    latest_checkpoint,
+    verify_checkpoint,
+)
+from uniref.engine.distributed import catch_signals, join
 from uniref.engine.report import write_report
-from uniref.engine.stage_files import CHECKPOINTS, FINAL, StageJob
-from uniref.engine.stop import catch_signals
+from uniref.engine.reporter import Reporter
 from uniref.engine.trainer import StageTrainer
-from uniref.engine.world import join
 from uniref.recipe.recipe import Recipe
 from uniref.weights.bundle import read_config
 
@@ -49,7 +55,7 @@ class TrainRequest:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """How a run ended."""
 
     out: Path
@@ -57,12 +63,12 @@ class Outcome:
     """By which it was stopped, with its state saved; 0 = it is done."""
 
 
-def train(request: TrainRequest, listener: Listener) -> Outcome:
+def train(request: TrainRequest, reporter: Reporter) -> RunResult:
     """Train a recipe's stages one after the other; stages that are done are passed over when resuming.
 
     Args:
         request: What to train.
-        listener: Of the main process.
+        reporter: Of the main process.
 
     Raises:
         UsageError: The folder holds a run and `resume` is not given; a stage or device does not exist.
@@ -70,7 +76,7 @@ def train(request: TrainRequest, listener: Listener) -> Outcome:
     """
     names = _stages(request)
     with join(request.device, request.recipe.run.timeout_minutes) as world, contextlib.ExitStack() as stack:
-        with world.main_first():
+        with world.on_main_process():
             if world.main:
                 stack.enter_context(exclusive(request.out, "trained"))
                 _check_out(request, names)
@@ -78,7 +84,7 @@ def train(request: TrainRequest, listener: Listener) -> Outcome:
                 content = yaml.safe_dump(request.recipe.model_dump(mode="json"), sort_keys=False)
                 (request.out / "recipe.yaml").write_text(content, "utf-8")
                 (request.out / STOPPED).unlink(missing_ok=True)
-        stop = stack.enter_context(catch_signals(listener.warn if world.main else _nothing))
+        stop = stack.enter_context(catch_signals(reporter.warn if world.main else _nothing))
         for name in names:
             job = StageJob(
                 recipe=request.recipe,
@@ -86,7 +92,7 @@ def train(request: TrainRequest, listener: Listener) -> Outcome:
                 root=request.root,
                 folder=request.out / name,
                 world=world,
-                listener=listener,
+                reporter=reporter,
                 stop=stop,
                 start=_start(request, name),
             )
@@ -94,12 +100,12 @@ def train(request: TrainRequest, listener: Listener) -> Outcome:
                 number = max(world.gather(stop.signal))  # perhaps another process was asked
                 if world.main:
                     (request.out / STOPPED).write_text(f"signal {number}\n", "utf-8")
-                    listener.say(f"stopped; continue with --resume auto --out {request.out}")
-                return Outcome(request.out, number)
-        with world.main_first():
+                    reporter.say(f"stopped; continue with --resume auto --out {request.out}")
+                return RunResult(request.out, number)
+        with world.on_main_process():
             if world.main:
-                listener.say(f"report: {write_report(request.out, request.recipe)}")
-    return Outcome(request.out, 0)
+                reporter.say(f"report: {write_report(request.out, request.recipe)}")
+    return RunResult(request.out, 0)
 
 
 def _train_stage(job: StageJob, request: TrainRequest) -> bool:
@@ -110,20 +116,20 @@ def _train_stage(job: StageJob, request: TrainRequest) -> bool:
         final = job.folder / FINAL
         if final.is_dir() and _steps_of(final) >= stage.steps:
             if job.world.main:
-                job.listener.say(f"{job.name}: is done ({final})")
+                job.reporter.say(f"{job.name}: is done ({final})")
             return True
         resume = _latest(job)
     elif request.resume is not None:
-        resume = states.check(Path(request.resume))
+        resume = verify_checkpoint(Path(request.resume))
         if resume.facts.get("stage") != job.name:
             # a later stage of the same run starts from the one that was resumed
             resume = _latest(job) if _stage_of(Path(request.resume)) in job.recipe.stages else None
     return StageTrainer(job, resume).run()
 
 
-def _latest(job: StageJob) -> states.Saved | None:
+def _latest(job: StageJob) -> SavedCheckpoint | None:
     """The newest intact checkpoint, as the main process sees it."""
-    found = states.latest(job.folder / CHECKPOINTS, job.listener.warn) if job.world.main else None
+    found = latest_checkpoint(job.folder / CHECKPOINTS, job.reporter.warn) if job.world.main else None
     return job.world.gather(found)[0]
 
 
@@ -150,7 +156,7 @@ def _stages(request: TrainRequest) -> tuple[str, ...]:
 
 def _stage_of(checkpoint: Path) -> str | None:
     try:
-        facts = read_json(checkpoint / states.MANIFEST)
+        facts = read_json(checkpoint / MANIFEST)
     except UniRefError:
         return None
     stage = facts.get("stage") if isinstance(facts, dict) else None

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from uniref.core.batch import Batch
 from uniref.core.device import autocast, best_precision
-from uniref.engine.build import build_learner, train_mode
-from uniref.engine.learner import ground_truth_boxes
+from uniref.engine.distributed import World, distribute, full, gradient_sync
+from uniref.engine.loss_module import ground_truth_boxes
 from uniref.engine.optim import Ema, global_norm, make_optimizer, set_rates
-from uniref.engine.parallel import distribute, full, synchronised
-from uniref.engine.world import World
+from uniref.engine.stage_model import build_loss_module, train_mode
 from uniref.model.referring import ReferringModel
 from uniref.recipe.stage import StageConfig
 
@@ -42,7 +41,7 @@ class StepResult:
     seconds: float = 0.0
 
 
-class Stepper:
+class TrainStep:
     """Model, optimiser and everything else that a step changes.
 
     Args:
@@ -57,7 +56,7 @@ class Stepper:
         self.stage, self.world, self.seed = stage, world, seed
         self.model = model.to(world.device)
         self.precision = best_precision(world.device) if stage.precision == "auto" else stage.precision
-        self.network: nn.Module = distribute(build_learner(self.model, stage, self.precision), stage, world)
+        self.network: nn.Module = distribute(build_loss_module(self.model, stage, self.precision), stage, world)
         self.optimizer = make_optimizer(self.model, stage.optim)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.ema = Ema(self.model, stage.ema) if stage.ema is not None else None
@@ -68,7 +67,7 @@ class Stepper:
         """Train on the batches of this process.
 
         Args:
-            batches: In the order of the plan.
+            batches: In the order of the sampler.
             step: Number of the step, from 0.
             stop: Whether this process was asked to stop.
         """
@@ -80,16 +79,21 @@ class Stepper:
         total = torch.zeros((), dtype=torch.float64, device=self.world.device)
         terms = []
         for place, batch in enumerate(moved):
-            torch.manual_seed(self.seed * _STREAM + step * self.stage.units + place * self.world.size + self.world.rank)
+            torch.manual_seed(
+                self.seed * _STREAM
+                + step * self.stage.micro_batches_per_step
+                + place * self.world.size
+                + self.world.rank
+            )
             last = place == len(moved) - 1
-            with synchronised(self.network, last):
+            with gradient_sync(self.network, last):
                 with autocast(self.world.device, self.precision):
                     losses: dict[str, Tensor] = self.network(batch, boxes, step)
                 loss = torch.stack([term.float() for term in losses.values()]).sum()
                 self.scaler.scale(loss / len(moved)).backward()
             total += loss.detach()
             terms.append((batch.task.value, {name: term.detach() for name, term in losses.items()}))
-        shared = self.world.sum(torch.stack([total / self.stage.units, total.new_tensor(float(stop))]))
+        shared = self.world.sum(torch.stack([total / self.stage.micro_batches_per_step, total.new_tensor(float(stop))]))
         loss, asked = shared.tolist()
         result = self._apply(loss, bool(asked))
         result.terms = terms
@@ -115,7 +119,7 @@ class Stepper:
     def _boxes_per_batch(self, batches: Sequence[Batch]) -> float:
         """Ground-truth boxes of a batch, averaged over the whole step; at least 1."""
         count = torch.tensor(float(sum(map(ground_truth_boxes, batches))), device=self.world.device)
-        return max(1.0, float(self.world.sum(count)) / self.stage.units)
+        return max(1.0, float(self.world.sum(count)) / self.stage.micro_batches_per_step)
 
     # --- state -------------------------------------------------------------------------------------------------------
 

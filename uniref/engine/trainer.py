@@ -12,14 +12,21 @@ from uniref.core.batch import Batch
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.heap import keep_freed_memory
 from uniref.core.tasks import Task
-from uniref.data.loader import TrainLoader
-from uniref.data.sources import TrainSource
-from uniref.engine import state as states
-from uniref.engine.build import build
-from uniref.engine.listener import Listener, Silent
-from uniref.engine.monitor import Monitor
-from uniref.engine.stage_files import BEST, CHECKPOINTS, FINAL, StageFiles, StageJob, StageProgress, stage_seed
-from uniref.engine.step import Stepper, StepResult
+from uniref.data.train.loader import TrainLoader
+from uniref.data.train.sources import TrainSource
+from uniref.engine.checkpointer import (
+    BEST,
+    CHECKPOINTS,
+    FINAL,
+    Checkpointer,
+    SavedCheckpoint,
+    StageJob,
+    StageProgress,
+    stage_seed,
+)
+from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter
+from uniref.engine.stage_model import build
+from uniref.engine.step import StepResult, TrainStep
 from uniref.engine.validate import Validation, check_data, validate
 from uniref.model.referring import ReferringModel
 from uniref.recipe.stage import StageConfig
@@ -37,11 +44,11 @@ class StageTrainer:
         UsageError: Recipe, data and devices do not go together.
     """
 
-    def __init__(self, job: StageJob, resume: states.Saved | None) -> None:
+    def __init__(self, job: StageJob, resume: SavedCheckpoint | None) -> None:
         self.job = job
         self.stage = job.recipe.stages[job.name]
         self.world = job.world
-        self.listener: Listener = job.listener if job.world.main else Silent()
+        self.reporter: Reporter = job.reporter if job.world.main else SilentReporter()
         if self.stage.precision == "float32" and job.world.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         if job.world.device.type == "cpu":
@@ -51,13 +58,13 @@ class StageTrainer:
         seed = stage_seed(job.recipe, job.name)
         built = build(self.stage, job.name, seed, job.start, load=resume is None)
         self.tokenizer = built.tokenizer
-        self.stepper = Stepper(self.stage, built.model, job.world, seed)
-        self.files = StageFiles(job, self.stepper, built.tokenizer, self.listener)
-        self.listener.say(f"{job.name}: {_trained_share(built.model)}")
+        self.train_step = TrainStep(self.stage, built.model, job.world, seed)
+        self.files = Checkpointer(job, self.train_step, built.tokenizer, self.reporter)
+        self.reporter.say(f"{job.name}: {_trained_share(built.model)}")
         if resume is None:
             self.progress = StageProgress()
             for note in built.notes:
-                self.listener.say(f"{job.name}: {note}")
+                self.reporter.say(f"{job.name}: {note}")
         else:
             self.progress = self.files.restore(resume)
         self.files.open_adapter_base()
@@ -65,21 +72,21 @@ class StageTrainer:
             self.stage.data,
             job.root,
             seed=seed,
-            units_per_step=self.stage.units,
-            unit_size=self.stage.micro_batch,
+            micro_batches_per_step=self.stage.micro_batches_per_step,
+            micro_batch_size=self.stage.micro_batch,
             start_step=self.progress.done,
             end_step=self.stage.steps,
             rank=job.world.rank,
             world_size=job.world.size,
             tokenizer=built.tokenizer,
             pin_memory=job.world.device.type == "cuda",
-            on_skip=job.listener.warn,
+            on_skip=job.reporter.warn,
         )
         _check_fit(self.loader.sources, self.stage)
         check_data(self.stage, job.root)
         job.folder.mkdir(parents=True, exist_ok=True)
-        self.monitor = Monitor(
-            job.folder, job.name, self.stage, job.recipe.run, job.world, self.listener, self.progress.done
+        self.monitor = MetricLogger(
+            job.folder, job.name, self.stage, job.recipe.run, job.world, self.reporter, self.progress.done
         )
 
     def run(self) -> bool:
@@ -108,7 +115,7 @@ class StageTrainer:
             began = time.perf_counter()
             batches = next(steps)
             waited = time.perf_counter() - began
-            result = self.stepper.step(batches, self.progress.done, self.job.stop.requested)
+            result = self.train_step.step(batches, self.progress.done, self.job.stop.requested)
             self.progress.done += 1
             self._count(batches, result)
             self.monitor.add(result, waited)
@@ -147,7 +154,7 @@ class StageTrainer:
             name for part in self.world.gather([name for batch in batches for name in batch.ids]) for name in part
         ]
         names = guilty or everyone
-        self.listener.warn(
+        self.reporter.warn(
             f"{self.job.name} step {done}: loss {loss:.4g}, gradient norm {norm:.4g}: not applied "
             f"(samples {', '.join(names[:8])}{' ...' if len(names) > 8 else ''})"
         )
@@ -186,9 +193,9 @@ class StageTrainer:
             return True
         evaluation, done, counters = self.stage.evaluation, self.progress.done, self.progress.counters
         assert evaluation is not None
-        tensors = self.stepper.averaged()
+        tensors = self.train_step.averaged()
         value: float | None = None
-        with self.world.main_first():
+        with self.world.on_main_process():
             if self.world.main:
                 found = validate(
                     self.stage,
@@ -196,7 +203,7 @@ class StageTrainer:
                     self.tokenizer,
                     self.job.root,
                     self.world.device,
-                    self.stepper.precision,
+                    self.train_step.precision,
                     asked_to_stop=lambda: self.job.stop.requested,
                 )
                 value = None if found is None else self._tell_evaluation(found)

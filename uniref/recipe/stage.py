@@ -104,7 +104,7 @@ class StageConfig(Strict):
     evaluation: EvaluationConfig | None = None
 
     @property
-    def units(self) -> int:
+    def micro_batches_per_step(self) -> int:
         """Micro batches in the global batch."""
         return self.global_batch // self.micro_batch
 

@@ -1,0 +1,208 @@
+"""Optimiser steps as lists of batches: what the engine trains on."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import multiprocessing.util  # with its own function for the end of the process
+import os
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, get_worker_info
+
+from uniref.core.batch import Batch
+from uniref.core.errors import UniRefError, UsageError
+from uniref.core.parallel import usable_cores
+from uniref.data.train.collate import LoadedBatch, Tokenise, collate_drawn
+from uniref.data.train.dataset import DrawnSamples, MicroBatchDataset
+from uniref.data.train.sampler import MicroBatch
+from uniref.data.train.sources import TrainSource, make_sampler, open_sources
+from uniref.recipe.data import DataConfig
+
+try:
+    import resource
+except ImportError:  # Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
+_FILES_TO_SHARE = 512
+
+
+class TrainLoader:
+    """Iterates over the optimiser steps of one process: `for batches in loader` gives a list[Batch] a step.
+
+    The content of a step is a function of (seed, step) alone. Its `micro_batches_per_step` micro batches
+    (`micro_batch_size` samples of one source and one orientation each) are dealt to processes: the m-th of process r is
+    the step's micro batch m * world_size + r. So 8 micro batches give the same step on 8 processes, or on 1 that
+    accumulates 8.
+
+    Args:
+        config: Sources, ratios, augmentation, workers.
+        root: Data root; indexes lie at `<root>/index/<dataset>/<split>`.
+        seed: Of everything random here; at least 0.
+        micro_batches_per_step: Batches in the global batch, all processes together; a multiple of world_size.
+        micro_batch_size: Samples in a batch.
+        start_step: First step to give (resuming is nothing else).
+        end_step: Step to stop before; None = never.
+        rank, world_size: Which process this is, of how many.
+        tokenizer: Needed by sources with expressions.
+        pin_memory: Put batches into page-locked memory (for CUDA).
+        on_skip: Told one line for each sample that could not be read.
+
+    Raises:
+        UniRefError: An index is missing, damaged or empty, or lacks what its task needs. While iterating: many draws in
+            a row were unusable, or a worker died.
+        UsageError: An index does not serve the task it is used for; micro_batches_per_step is not a multiple
+            of world_size.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        root: Path,
+        *,
+        seed: int,
+        micro_batches_per_step: int,
+        micro_batch_size: int,
+        start_step: int = 0,
+        end_step: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        tokenizer: Tokenise | None = None,
+        pin_memory: bool = False,
+        on_skip: Callable[[str], None] | None = None,
+    ) -> None:
+        self.sources: tuple[TrainSource, ...] = open_sources(config, root)
+        """What the recipe names, opened, in its order."""
+        _check_tokenizer(self.sources, tokenizer)
+        self.sampler = make_sampler(config, self.sources, seed, micro_batches_per_step, micro_batch_size)
+        """Which samples any step consists of."""
+        self.step = start_step
+        """The step that comes next."""
+        self.skipped = 0
+        """Samples of this process that could not be read and were replaced."""
+        self.redrawn = 0
+        """Samples of this process that showed nothing of their object (a crop lost it) and were replaced."""
+        self._end = end_step
+        self._rank, self._world_size = rank, world_size
+        self._on_skip = on_skip
+        self._per_step = len(self.sampler.step(start_step, rank, world_size))
+        self._running: Iterator[LoadedBatch] | None = None
+        workers = min(config.workers, usable_cores())
+        _share_in_few_files()
+        options: dict[str, Any] = {"prefetch_factor": config.prefetch} if workers else {}
+        self._loader: DataLoader[LoadedBatch] = DataLoader(
+            MicroBatchDataset(self.sources, seed),  # type: ignore[arg-type]  # its keys are micro batches
+            batch_size=None,
+            sampler=_LoaderSampler(self),
+            num_workers=workers,
+            collate_fn=partial(_collate_and_share, tokenizer=tokenizer),
+            pin_memory=pin_memory,
+            worker_init_fn=_begin_worker,
+            generator=torch.Generator(),  # the global one belongs to the model
+            **options,
+        )
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        """From `step` on; iterating again continues there."""
+        self.close()
+        self._running = iter(self._loader)
+        while self._end is None or self.step < self._end:
+            batches = [self._next() for _ in range(self._per_step)]
+            self.step += 1
+            yield batches
+        self.close()
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self._running = None
+
+    def micro_batches(self) -> Iterator[MicroBatch]:
+        """The micro batches of this process from `step` on, in order."""
+        for step in itertools.count(self.step) if self._end is None else range(self.step, self._end):
+            yield from self.sampler.step(step, self._rank, self._world_size)
+
+    def _next(self) -> Batch:
+        assert self._running is not None
+        try:
+            loaded = next(self._running)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UniRefError(
+                "a data loader worker died (out of memory, or of shared memory in /dev/shm?); "
+                "set fewer `data.workers` or a smaller `data.prefetch`"
+            ) from error
+        for line in loaded.skipped:
+            if self._on_skip:
+                self._on_skip(line)
+        self.skipped += len(loaded.skipped)
+        self.redrawn += loaded.redrawn
+        if loaded.batch is None:
+            raise UniRefError(loaded.error)
+        return loaded.batch
+
+
+class _LoaderSampler:
+    """The keys that PyTorch's loader deals to its workers."""
+
+    def __init__(self, loader: TrainLoader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        return self._loader.micro_batches()
+
+
+def _check_tokenizer(sources: tuple[TrainSource, ...], tokenizer: Tokenise | None) -> None:
+    for source in sources:
+        if source.task.needs_text and tokenizer is None:
+            raise UsageError(f"{source.name}: has expressions, but the model has no text encoder; leave the source out")
+
+
+def _share_in_few_files() -> None:
+    """Where few files may be open, let workers hand over tensors by name: by default each is an open file for a time,
+    and a worker that cannot open one more would leave the training waiting."""
+    if resource is not None and resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _FILES_TO_SHARE:
+        torch.multiprocessing.set_sharing_strategy("file_system")
+
+
+def _begin_worker(worker: int) -> None:
+    """A worker uses one core, and leaves signals to the process that trains: clusters and terminals send them to all.
+
+    When that process ends, PyTorch tells its workers by other means, or `_end_workers` does.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _share_in_few_files()
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Workers that are left at exit (an error's traceback kept their loader) end now.
+
+    Python itself would send them SIGTERM, which they ignore, and then wait for them for ever. Registered after Python's
+    own function, this one runs before it.
+    """
+    with contextlib.suppress(ValueError, AttributeError):  # not in the main thread; no such signal
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler takes a killed worker for a failure
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
+
+
+def _collate_and_share(drawn: DrawnSamples, tokenizer: Tokenise | None) -> LoadedBatch:
+    """The batch of drawn samples, in shared memory already: where that is full, the worker's own thread fails here and
+    the failure is reported, while PyTorch's thread that hands batches over would fail alone and leave the training
+    waiting."""
+    loaded = collate_drawn(drawn, tokenizer)
+    if get_worker_info() is not None and loaded.batch is not None:
+        loaded.batch.share_memory()
+    return loaded

@@ -1,0 +1,285 @@
+"""Processes and devices of a training: process group, stop signals, DDP and FSDP, activation checkpointing."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+from uniref.core.device import resolve_device
+from uniref.core.errors import UniRefError, UsageError
+from uniref.model.uniref import UniRef
+from uniref.recipe.stage import StageConfig
+
+T = TypeVar("T")
+_COURTESY = 30.0  # seconds; ending takes a moment on a busy machine
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among its peers."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def gather(self, value: T) -> list[T]:
+        """The value of every process, on every process."""
+        if self.size == 1:
+            return [value]
+        values: list[T | None] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values  # type: ignore[return-value]  # all are filled
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        if self.size > 1:
+            dist.barrier()
+
+    @contextlib.contextmanager
+    def on_main_process(self) -> Iterator[None]:
+        """A block that the main process alone has work in; a failure there fails all processes.
+
+        Raises:
+            UniRefError: On the others, where the main process failed.
+        """
+        problem: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            problem = error
+            raise
+        finally:
+            failed = self.gather(problem is not None)
+            if problem is None and any(failed):
+                raise UniRefError("another process failed; its message says why")
+
+
+@contextlib.contextmanager
+def join(device: str, timeout_minutes: int) -> Iterator[World]:
+    """Join the processes that torchrun started, or be alone.
+
+    Args:
+        device: As for `resolve_device`; "cuda" becomes the process's own GPU.
+        timeout_minutes: How long to wait for the others before giving up.
+
+    Raises:
+        UsageError: The device is not there, or torchrun's variables are incomplete.
+    """
+    if "RANK" not in os.environ:
+        yield World(resolve_device(device))
+        return
+    try:
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+    except (KeyError, ValueError):
+        raise UsageError(
+            "RANK is set, but WORLD_SIZE or LOCAL_RANK is not a number; start with torchrun, or unset RANK"
+        ) from None
+    place = resolve_device(device)
+    if place.type == "cuda" and place.index is None:
+        place = resolve_device(f"cuda:{local}")
+        torch.cuda.set_device(place)
+    dist.init_process_group(
+        "nccl" if place.type == "cuda" else "gloo", timeout=datetime.timedelta(minutes=timeout_minutes)
+    )
+    try:
+        yield World(place, rank, size)
+    except UniRefError:
+        if rank:
+            _let_the_main_process_speak()
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def _let_the_main_process_speak() -> None:
+    """What stops one process mostly stops all, and one line about it is enough: the main one's comes first, whereupon
+    torchrun ends the others with SIGTERM, silently here."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(_COURTESY)
+
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+_MOMENT = 1.0  # seconds
+
+
+class Stop:
+    """Whether, and by which signal, the process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self.asked = 0.0
+        """When, by the monotonic clock."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop after this step."""
+        return self.signal != 0
+
+
+@contextlib.contextmanager
+def catch_signals(say: Callable[[str], None]) -> Iterator[Stop]:
+    """A block in which SIGINT, SIGTERM and SIGUSR1 (a cluster's early warning) ask for a stop.
+
+    Args:
+        say: Told once what will happen.
+    """
+    stop = Stop()
+    before: dict[int, Any] = {}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.requested:
+            again = number == signal.SIGINT and time.monotonic() - stop.asked > _MOMENT
+            if again and callable(before[number]):
+                before[number](number, frame)
+            return
+        stop.signal, stop.asked = number, time.monotonic()
+        say("finishing the step, then saving the state (Ctrl-C: stop at once)")
+
+    if threading.current_thread() is threading.main_thread():
+        for name in _SIGNALS:
+            if hasattr(signal, name):
+                number = getattr(signal, name)
+                before[number] = signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def distribute(loss_module: nn.Module, stage: StageConfig, world: World) -> nn.Module:
+    """The network that a step calls: compiled and shared as the stage says.
+
+    Args:
+        loss_module: Holds the model as `loss_module.model`; on its device.
+        stage: Configuration.
+        world: The processes.
+    """
+    if stage.compile:
+        for module in _blocks(loss_module):
+            module.compile()
+    if world.size == 1:
+        return loss_module
+    if stage.parallel == "fsdp":
+        return _sharded(loss_module)
+    # a batch uses the parts that its task needs, so some parameters get no gradient
+    devices = [world.device.index] if world.device.type == "cuda" else None
+    return DistributedDataParallel(loss_module, device_ids=devices, find_unused_parameters=True)
+
+
+_LAYERS = {
+    "transformer.encoder",
+    "transformer.decoder",
+    "text_encoder.body.encoder.layer",
+    "sam.vision_encoder.layers",
+    "sam.mask_decoder.transformer.layers",
+}
+
+
+@contextlib.contextmanager
+def gradient_sync(network: nn.Module, now: bool) -> Iterator[None]:
+    """A block whose backward pass exchanges gradients, or (not `now`) only adds them up here."""
+    if isinstance(network, DistributedDataParallel):
+        with contextlib.nullcontext() if now else network.no_sync():
+            yield
+        return
+    if hasattr(network, "set_requires_gradient_sync"):
+        network.set_requires_gradient_sync(now)  # type: ignore[operator]  # FSDP adds it to the class
+    yield
+
+
+def full(tensor: Tensor) -> Tensor:
+    """The complete tensor of one that may be shared; every process has to ask."""
+    whole: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return whole.detach()
+
+
+def _sharded(loss_module: nn.Module) -> nn.Module:
+    from torch.distributed.fsdp import fully_shard
+
+    for module in _blocks(loss_module):
+        if any(p.requires_grad for p in module.parameters()):
+            fully_shard(module)
+    fully_shard(loss_module)
+    return loss_module
+
+
+def _blocks(loss_module: nn.Module) -> list[nn.Module]:
+    """Backbone, and the layers of encoders and decoder: what is called as a whole."""
+    model = loss_module.model
+    assert isinstance(model, nn.Module)
+    blocks: list[nn.Module] = []
+    for name, module in model.named_modules():
+        if name == "backbone.body":
+            blocks.append(module)
+        elif name in _LAYERS:
+            blocks += list(module.children())
+    return blocks
+
+
+def recompute_activations(model: UniRef) -> list[nn.Module]:
+    """Checkpoint the backbone's blocks, the text encoder's and the transformer's layers, and the fusion, in place.
+
+    Names of parameters stay as they are.
+
+    Returns:
+        The blocks and layers, of whose calls only the arguments are kept.
+    """
+    layers = [*model.transformer.encoder, *model.transformer.decoder, *blocks(model.backbone.body)]
+    if model.text_encoder is not None:
+        layers += blocks(model.text_encoder.body)
+    for layer in layers:
+        layer.forward = _checkpointed(layer, layer.forward)
+    if model.fusion is not None:
+        model.fusion.fuse = _checkpointed(model.fusion, model.fusion.fuse)  # type: ignore[method-assign]
+    return layers
+
+
+def blocks(network: nn.Module) -> list[nn.Module]:
+    """The layers of a network: what the outermost sequences hold, as far as it has parts of its own."""
+    found: list[nn.Module] = []
+    for child in network.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            found += [block for block in child if any(block.children())]
+        else:
+            found += blocks(child)
+    return found
+
+
+def _checkpointed(module: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose intermediate values are not kept while `module` is being trained."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return function(*args, **kwargs)
+        return checkpoint(function, *args, use_reentrant=False, **kwargs)
+
+    return call

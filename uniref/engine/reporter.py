@@ -1,0 +1,290 @@
+"""Reporting a training: lines and a progress bar for people, metrics.jsonl, TensorBoard and Weights & Biases."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from uniref.core.atomic import write_text_atomic
+from uniref.core.errors import UniRefError, UsageError
+from uniref.core.json_files import parse_json
+from uniref.engine.distributed import World
+from uniref.engine.optim import factor
+from uniref.engine.step import StepResult
+from uniref.recipe.recipe import RunConfig
+from uniref.recipe.stage import StageConfig
+
+
+class Meter(Protocol):
+    """A bar, or lines, that show how far a stage is."""
+
+    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
+        """After some steps: how many are done, what a bar shows beside itself, and the same as a line."""
+
+    def close(self) -> None:
+        """The stage is over."""
+
+
+class Reporter(Protocol):
+    """Where a training's words go."""
+
+    def say(self, line: str) -> None:
+        """For people."""
+
+    def warn(self, line: str) -> None:
+        """For people, in any case."""
+
+    def result(self, record: dict[str, Any]) -> None:
+        """For programs."""
+
+    def meter(self, what: str, total: int, done: int) -> Meter:
+        """Begin to show a stage."""
+
+
+class SilentReporter:
+    """A reporter that says nothing: of the processes that are not the main one."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    def warn(self, line: str) -> None:
+        """Nothing."""
+
+    def result(self, record: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def meter(self, what: str, total: int, done: int) -> Meter:
+        """One that shows nothing."""
+        return _NoMeter()
+
+
+class _NoMeter:
+    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+METRICS = "metrics.jsonl"
+
+
+class MetricLogger:
+    """Collects what steps did, and tells it every `log_every` steps.
+
+    Args:
+        folder: Of the stage.
+        name: Of the stage.
+        stage, run: Configuration.
+        world: All processes call `add` and `flush`; the main one writes.
+        reporter: Of the main process.
+        start: Steps done before; what the files know of later ones is dropped.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, stage: StageConfig, run: RunConfig, world: World, reporter: Reporter, start: int
+    ) -> None:
+        self._name, self._stage, self._run, self._world, self._reporter = name, stage, run, world, reporter
+        self._path = folder / METRICS
+        self._terms: dict[str, tuple[float, int]] = {}
+        self._pending: list[tuple[StepResult, float]] = []
+        self._began, self._start, self._done = time.monotonic(), start, start
+        self._board: Any = None
+        self._wandb: Any = None
+        if world.main:
+            _forget_after(self._path, start)
+            if run.tensorboard:
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+            if run.wandb is not None:
+                self._wandb = _wandb(run.wandb, name, folder, stage)
+        self._meter = reporter.meter(name, stage.steps, start)
+
+    def add(self, result: StepResult, data_seconds: float) -> None:
+        """A step is over; how long it had to wait for its data."""
+        self._pending.append((result, data_seconds))
+
+    def flush(self, done: int, counters: Mapping[str, int]) -> None:
+        """Tell the steps since the last time; every process has to call it.
+
+        Args:
+            done: Steps done.
+            counters: Of this process: samples skipped, steps not applied, ...
+        """
+        if not self._pending:
+            return
+        steps = len(self._pending)
+        sums = self._world.gather((_sums(self._pending), dict(counters)))
+        if not self._world.main:
+            self._pending = []
+            return
+        terms: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        totals: dict[str, int] = defaultdict(int)
+        for values, counts in sums:
+            for key, (total, count) in values.items():
+                terms[key][0] += total
+                terms[key][1] += count
+            for key, number in counts.items():
+                totals[key] += number
+        finite = [(r.loss, r.norm) for r, _ in self._pending if math.isfinite(r.loss) and math.isfinite(r.norm)]
+        seconds = sum(result.seconds for result, _ in self._pending) / steps
+        waiting = sum(data for _, data in self._pending) / steps
+        record: dict[str, Any] = {
+            "kind": "train",
+            "stage": self._name,
+            "step": done,
+            "loss": sum(loss for loss, _ in finite) / len(finite) if finite else None,
+            "terms": {key: total / count for key, (total, count) in sorted(terms.items())},
+            "gradient_norm": sum(norm for _, norm in finite) / len(finite) if finite else None,
+            "learning_rate": self._stage.optim.lr * factor(self._stage.optim.schedule, done - 1),
+            "seconds_per_step": seconds + waiting,
+            "data_seconds": waiting,
+            "samples_per_second": self._stage.global_batch / (seconds + waiting),
+            "memory_gb": memory_gb(self._world.device),
+            **totals,
+        }
+        self._pending = []
+        self._done = done
+        self._write(record)
+        self._show(record)
+
+    def evaluated(self, done: int, results: Mapping[str, Mapping[str, float]]) -> None:
+        """Results of an evaluation, `dataset/split` -> metric -> value (main process)."""
+        self._write({"kind": "evaluation", "stage": self._name, "step": done, "results": results})
+        for data, values in results.items():
+            told = ", ".join(f"{key} {value:.4f}" for key, value in list(values.items())[:6])
+            self._reporter.say(f"{self._name} step {done}: {data}: {told}")
+
+    def picture(self, done: int, name: str, image: npt.NDArray[np.uint8]) -> None:
+        """A picture [H, W, 3] for TensorBoard (main process)."""
+        if self._board is not None:
+            self._board.add_image(name, image, done, dataformats="HWC")
+
+    def event(self, done: int, **facts: Any) -> None:
+        """Something worth keeping besides numbers (main process)."""
+        if self._world.main:
+            self._write({"kind": "event", "stage": self._name, "step": done, **facts})
+
+    def close(self) -> None:
+        """Finish all files."""
+        self._meter.close()
+        if self._board is not None:
+            self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise UniRefError(f"{self._path}: cannot be written ({error.strerror})") from None
+        self._reporter.result(record)
+        flat = dict(_flat(record))
+        if self._board is not None:
+            for key, value in flat.items():
+                self._board.add_scalar(key, value, record["step"])
+        if self._wandb is not None:
+            self._wandb.log(flat, step=record["step"])
+
+    def _show(self, record: dict[str, Any]) -> None:
+        done, total = record["step"], self._stage.steps
+        spent = time.monotonic() - self._began
+        left = spent / max(1, done - self._start) * (total - done)
+        main = sorted(
+            ((key, value) for key, value in record["terms"].items() if "/" not in key), key=lambda kv: -kv[1]
+        )[:3]
+        facts = {
+            "loss": "-" if record["loss"] is None else f"{record['loss']:.3f}",
+            **{key.removeprefix("loss_"): f"{value:.3f}" for key, value in main},
+            "data": f"{record['data_seconds']:.2f}s",
+            "mem": f"{record['memory_gb']:.1f}G",
+        }
+        words = " ".join(f"{key} {value}" for key, value in facts.items())
+        speed = f"{record['seconds_per_step']:.2f} s/step"
+        line = f"{self._name} {done}/{total}: {words}, lr {record['learning_rate']:.2g}, {speed}, {_clock(left)} left"
+        self._meter.show(done, facts, line)
+
+
+def memory_gb(device: torch.device) -> float:
+    """Highest memory used so far: of the GPU, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+
+
+def _sums(pending: list[tuple[StepResult, float]]) -> dict[str, tuple[float, int]]:
+    """Sum and number of each loss term, over all batches and by task (`ris/loss_mask`); non-finite ones left out.
+
+    Terms of all decoder layers go into the name without a layer.
+    """
+    sums: dict[str, tuple[float, int]] = {}
+    for result, _ in pending:
+        for task, terms in result.terms:
+            merged: dict[str, float] = defaultdict(float)
+            for name, value in terms.items():
+                merged[_without_layer(name)] += float(value)
+            for name, number in merged.items():
+                if math.isfinite(number):
+                    for key in (name, f"{task}/{name}"):
+                        total, count = sums.get(key, (0.0, 0))
+                        sums[key] = (total + number, count + 1)
+    return sums
+
+
+def _without_layer(name: str) -> str:
+    head, _, tail = name.rpartition("_")
+    return head if head and (tail.isdecimal() or tail == "enc") else name
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found = []
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and key != "step":
+            found.append((prefix + key, float(value)))
+    return found
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drop the lines of later steps: they are about to be done again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text("utf-8", "replace").splitlines():
+        try:
+            if parse_json(line, str(path))["step"] <= step:
+                kept.append(line)
+        except (UniRefError, KeyError, TypeError):  # cut off by a kill
+            continue
+    write_text_atomic(path, "".join(f"{line}\n" for line in kept))
+
+
+def _wandb(project: str, name: str, folder: Path, stage: StageConfig) -> Any:
+    try:
+        import wandb  # type: ignore[import-not-found]
+    except ImportError:
+        raise UsageError(
+            "run.wandb: the package is not installed; pip install wandb, or set run.wandb to null"
+        ) from None
+    return wandb.init(project=project, name=name, dir=str(folder), config=stage.model_dump(mode="json"), resume="allow")
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,216 @@
+"""A stage's model: built, given its initial weights, frozen where the recipe says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from uniref.core.errors import CheckpointError, UsageError
+from uniref.engine.loss_module import LossModule, ReferringLossModule
+from uniref.engine.sam_loss_module import EmbeddingCache
+from uniref.model.build import build_model
+from uniref.model.referring import ReferringModel
+from uniref.model.text import TextTokenizer, wordpiece
+from uniref.model.uniref import UniRef
+from uniref.recipe.stage import StageConfig
+from uniref.weights.bundle import TOKENIZER, read_config, read_tensors
+from uniref.weights.rename import listing
+from uniref.weights.safe_load import read_weights
+from uniref.weights.text_source import read_text_tensors
+
+
+class Built(NamedTuple):
+    """A model ready to be trained."""
+
+    model: ReferringModel
+    tokenizer: TextTokenizer | None
+    notes: tuple[str, ...]
+    """Where its weights come from, one line each."""
+
+
+def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, load: bool = True) -> Built:
+    """The model at the start of a stage: random weights from the seed, then whatever `init` names laid over them.
+
+    Args:
+        stage: Configuration.
+        name: Of the stage, for messages.
+        seed: Of the random weights.
+        start: Checkpoint folder that takes the place of `init.stage`.
+        load: False leaves out the initial weights, because others are put in their place; not the tokenizer.
+
+    Raises:
+        CheckpointError: Initial weights are missing, damaged, or do not fit the model.
+        UsageError: The tokenizer does not fit the text encoder, or a pattern of `frozen` matches nothing.
+    """
+    torch.manual_seed(seed)
+    try:
+        model = build_model(stage.model)
+    except UsageError as error:
+        raise UsageError(f"stages.{name}.model: {error}") from None
+    where = f"stages.{name}.init"
+    notes = []
+    folder = start if stage.init.stage is not None else stage.init.model
+    init = stage.init
+    if load:
+        if folder is not None:
+            notes.append(_load_model(model, folder, where))
+        if init.backbone is not None:
+            notes.append(_load_part(model.get_submodule("backbone"), "backbone.", init.backbone, f"{where}.backbone"))
+        if init.text is not None and model.text_encoder is not None:
+            notes.append(_load_text(model.text_encoder.body, init.text, f"{where}.text"))
+        if init.mask_encoder is not None and model.mask_encoder is not None:
+            notes.append(_load_mask_encoder(model.mask_encoder, init.mask_encoder, f"{where}.mask_encoder"))
+    tokenizer = make_tokenizer(stage, name, start)
+    freeze(model, stage, f"stages.{name}")
+    return Built(model, tokenizer, tuple(notes) or ("all weights start random",))
+
+
+def freeze(model: ReferringModel, stage: StageConfig, where: str = "recipe") -> None:
+    """Turn off the gradient of the parameters that a stage does not train.
+
+    Raises:
+        UsageError: A pattern matches no parameter.
+    """
+    names = dict(model.named_parameters())
+    for pattern in stage.frozen:
+        chosen = [name for name in names if re.match(pattern, name)]
+        if not chosen:
+            example = next(iter(names))
+            raise UsageError(f"{where}.frozen: {pattern!r} matches no parameter; they are named like {example}")
+        for name in chosen:
+            names[name].requires_grad_(False)
+    model.freeze()
+
+
+def build_loss_module(model: ReferringModel, stage: StageConfig, precision: str) -> ReferringLossModule:
+    """The model with its losses.
+
+    Args:
+        model: On its device.
+        stage: Configuration.
+        precision: Of the network's products; images' embeddings that are kept differ by it.
+    """
+    if isinstance(model, UniRef):
+        return LossModule(model, stage.loss, stage.activation_checkpointing)
+    from uniref.engine.sam_loss_module import (
+        SamLossModule,  # transformers' SAM costs a moment that UniRef++ need not pay
+    )
+    from uniref.model.sam import UniRefSam
+
+    assert isinstance(model, UniRefSam)
+    cache = EmbeddingCache(stage.embedding_cache, model, precision) if stage.embedding_cache is not None else None
+    return SamLossModule(model, stage.loss.sam, cache)
+
+
+def train_mode(model: nn.Module) -> None:
+    """Training mode, except for parts whose parameters are all frozen: they run as in inference."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+def _load_model(model: ReferringModel, folder: Path, where: str) -> str:
+    """Weights of a trained model, for every part that both have. Class heads of another number of classes start new."""
+    config = read_config(folder)
+    if config.model is None:
+        raise CheckpointError(f"{where}: {folder}: holds a backbone; name it as init.backbone")
+    tensors = read_tensors(folder)
+    expected = model.state_dict()
+    parts = {name.split(".")[0] for name in tensors}
+    fresh = [name for name in expected if name not in tensors and name.split(".")[0] not in parts]
+    heads = [name for name in expected if name in tensors and _is_other_head(name, tensors[name], expected[name])]
+    kept = {name: tensor for name, tensor in tensors.items() if name in expected and name not in heads}
+    missing = [name for name in expected if name not in kept and name not in fresh and name not in heads]
+    misshapen = [name for name, tensor in kept.items() if tensor.shape != expected[name].shape]
+    if missing or misshapen:
+        problem = f"lacks {listing(missing)}" if missing else f"has other sizes in {listing(misshapen)}"
+        raise CheckpointError(f"{where}: {folder}: does not fit the stage's model: it {problem}; adapt `model`")
+    model.load_state_dict(kept, strict=False)
+    new = sorted({name.split(".")[0] for name in fresh} | ({"class heads"} if heads else set()))
+    return f"weights from {folder}" + (f"; new: {', '.join(new)}" if new else "")
+
+
+def _is_other_head(name: str, have: Tensor, want: Tensor) -> bool:
+    return name.startswith("transformer.class_heads.") and have.shape != want.shape
+
+
+def _load_part(module: nn.Module, prefix: str, folder: Path, where: str) -> str:
+    if read_config(folder).backbone is None and read_config(folder).model is None:
+        raise CheckpointError(f"{where}: {folder}: holds no backbone; make it with 'uniref convert'")
+    tensors = {name.removeprefix(prefix): t for name, t in read_tensors(folder).items() if name.startswith(prefix)}
+    _fit(module, tensors, f"{where}: {folder}")
+    return f"backbone from {folder}"
+
+
+def _load_text(body: nn.Module, folder: Path, where: str) -> str:
+    """A BERT-like encoder as the Hugging Face libraries store it; heads and poolers of other tasks are left out."""
+    _fit(body, read_text_tensors(folder), f"{where}: {folder}")
+    return f"text encoder from {folder}"
+
+
+def _load_mask_encoder(module: nn.Module, path: Path, where: str) -> str:
+    """Torchvision's ResNet-18: the stem reads image and mask, so the mask's channel starts random."""
+    found, _ = read_weights(path)
+    expected = module.state_dict()
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in found.items():
+        short = re.sub(r"^layer(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.", name)
+        if short == "conv1.weight" and short in expected and tensor.shape[1] == 3:
+            tensors[short] = torch.cat([tensor, expected[short][:, 3:]], dim=1)
+        elif short in expected and tensor.shape == expected[short].shape:
+            tensors[short] = tensor
+    wanted = [name for name in expected if name.startswith(("conv1.weight", "bn1.", "stages."))]
+    # our convolutions have biases, which a file of a bias-free network lacks: they are set to zero
+    for name in wanted:
+        if name not in tensors and name.endswith(".bias") and name.removesuffix("bias") + "weight" in tensors:
+            tensors[name] = torch.zeros_like(expected[name])
+    if lacking := [name for name in wanted if name not in tensors]:
+        raise CheckpointError(f"{where}: {path}: is no ResNet-18 of these sizes: lacks {listing(lacking)}")
+    module.load_state_dict(tensors, strict=False)
+    return f"mask encoder's residual network from {path}"
+
+
+def _fit(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    expected = module.state_dict()
+    if missing := [name for name in expected if name not in tensors]:
+        raise CheckpointError(f"{source}: does not fit the model: lacks {listing(missing)}")
+    if other := [name for name in expected if tensors[name].shape != expected[name].shape]:
+        raise CheckpointError(f"{source}: does not fit the model: other sizes in {listing(other)}")
+    module.load_state_dict({name: tensors[name] for name in expected})
+
+
+def make_tokenizer(stage: StageConfig, name: str, start: Path | None = None) -> TextTokenizer | None:
+    """The tokenizer of a stage's text encoder: of the initial text encoder or model, else bert-base-uncased.
+
+    Args:
+        stage, name, start: As for `build`.
+
+    Raises:
+        UsageError: Its vocabulary is not the text encoder's.
+        CheckpointError: It cannot be read.
+    """
+    text = stage.model.text
+    if text is None:
+        return None
+    folder = stage.init.text or (start if stage.init.stage is not None else stage.init.model)
+    if folder is not None and (folder / TOKENIZER).is_file():
+        tokenizer = TextTokenizer.from_file(folder / TOKENIZER, text.max_tokens)
+    elif folder is not None and (folder / "vocab.txt").is_file():
+        words = (folder / "vocab.txt").read_text("utf-8").splitlines()
+        tokenizer = TextTokenizer(wordpiece(words), text.max_tokens)
+    else:
+        tokenizer = TextTokenizer.bert_base_uncased(text.max_tokens)
+    size = text.encoder.get("vocab_size", 30522)
+    if tokenizer.size != size:
+        raise UsageError(
+            f"stages.{name}.model.text.encoder.vocab_size is {size}, but the vocabulary of "
+            f"{folder or 'bert-base-uncased'} has {tokenizer.size} words; init.text names the folder with the right one"
+        )
+    return tokenizer
