@@ -17,18 +17,18 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from uniref.core.parallel import ordered_map, usable_cores
-from uniref.data.prepare.clips import Clip, ClipFiles, read_clip
+from uniref.data.prepare.videos import LabelledVideo, VideoFiles, read_labelled_video
 from uniref.media.palette import PALETTE
 
 _HEIGHT, _WIDTH, _OBJECTS = 480, 854, 4
 
 
-def draw(folder: Path, videos: int, frames: int) -> list[ClipFiles]:
+def draw(folder: Path, videos: int, frames: int) -> list[VideoFiles]:
     """Videos of moving ellipses; the pictures are small JPEGs of the right size."""
     rows, columns = np.mgrid[:_HEIGHT, :_WIDTH]
     files = []
     for video in range(videos):
-        clip = ClipFiles(f"{video:03d}", folder / f"images/{video:03d}", folder / f"masks/{video:03d}")
+        clip = VideoFiles(f"{video:03d}", folder / f"images/{video:03d}", folder / f"masks/{video:03d}")
         clip.frames.mkdir(parents=True)
         (clip.labels or folder).mkdir(parents=True)
         for frame in range(frames):
@@ -45,7 +45,7 @@ def draw(folder: Path, videos: int, frames: int) -> list[ClipFiles]:
     return files
 
 
-def plain(files: list[ClipFiles]) -> dict[tuple[str, int, int], bytes]:
+def plain(files: list[VideoFiles]) -> dict[tuple[str, int, int], bytes]:
     """The obvious loop."""
     found = {}
     for clip in files:
@@ -60,10 +60,10 @@ def plain(files: list[ClipFiles]) -> dict[tuple[str, int, int], bytes]:
     return found
 
 
-def packaged(files: list[ClipFiles], workers: int) -> dict[tuple[str, int, int], bytes]:
+def packaged(files: list[VideoFiles], workers: int) -> dict[tuple[str, int, int], bytes]:
     """What `uniref prepare-data` does, checks of the pictures included."""
     found = {}
-    clips: list[Clip] = list(ordered_map(read_clip, files, workers))
+    clips: list[LabelledVideo] = list(ordered_map(read_labelled_video, files, workers))
     for clip in clips:
         for number, track in clip.tracks.items():
             for frame, region in track.items():

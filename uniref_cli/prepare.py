@@ -11,7 +11,7 @@ from uniref.core.errors import UsageError
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
-    from uniref.data.prepare.entry import DataSet
+    from uniref.data.prepare.dataset import DataSet
     from uniref.data.prepare.run import Prepared
 
 _NAMED = 8  # classes that are named

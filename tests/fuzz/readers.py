@@ -25,10 +25,10 @@ from tests.tiny import TINY_BERT, tiny_config
 from uniref.core.errors import UniRefError
 from uniref.core.files import exists
 from uniref.core.tasks import Task
-from uniref.data.fetch.refs import read_refs
 from uniref.data.fetch.unpack import Limits, unpack
 from uniref.data.index import Index, IndexWriter
 from uniref.data.index.schema import TRUTH
+from uniref.data.prepare.datasets.refcoco import read_refs
 from uniref.evaluation.image_predictions import foreign_predictions
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.image import read_image, read_mask

@@ -13,7 +13,7 @@ import pytest
 from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
-from uniref.data.index import GIVEN, TRUTH, Index, IndexWriter, Source
+from uniref.data.index import GIVEN, TRUTH, Index, IndexWriter, SourceFile
 from uniref.data.index import schema as index_schema
 
 
@@ -31,7 +31,7 @@ def write(folder: Path, images: Path, videos: int = 3) -> None:
         task=Task.RVOS,
         roots={"frames": images},
         categories={3: "cat"},
-        sources=[Source(name="toy.json", size=7)],
+        sources=[SourceFile(name="toy.json", size=7)],
         options={"subset": 3},
     ) as w:
         for video in range(videos):

@@ -10,15 +10,15 @@ import pytest
 from tests.data.prepare import build
 from tests.data.prepare.test_images import few_classes  # noqa: F401 - a fixture
 from uniref.data.prepare import catalog
-from uniref.data.prepare.entry import DataSet, Expected
+from uniref.data.prepare.dataset import DataSet, PublishedCounts
 from uniref_cli import app
 
 
 @pytest.fixture
 def publish(monkeypatch: pytest.MonkeyPatch) -> object:
-    """`publish("refcoco", val=Expected(...))`: what counts as published, for a miniature."""
+    """`publish("refcoco", val=PublishedCounts(...))`: what counts as published, for a miniature."""
 
-    def change(name: str, **splits: Expected) -> None:
+    def change(name: str, **splits: PublishedCounts) -> None:
         entry = catalog.CATALOG[name]
         changed = DataSet(**{**vars(entry), "splits": {**entry.splits, **splits}})
         monkeypatch.setitem(catalog.CATALOG, name, changed)
@@ -33,10 +33,10 @@ def command(tmp_path: Path, dataset: str, split: str, *options: str) -> int:
 
 def test_refcoco_with_an_empty_sentence(tmp_path: Path, publish, capsys: pytest.CaptureFixture[str]) -> None:
     build.refcoco(tmp_path / "s")
-    publish("refcoco", train=Expected(1, 1, 3, 1), testA=Expected(1, 1, 2, 2))
+    publish("refcoco", train=PublishedCounts(1, 1, 3, 1), testA=PublishedCounts(1, 1, 2, 2))
     assert command(tmp_path, "refcoco", "train") == 0, capsys.readouterr().err
     assert command(tmp_path, "refcoco", "testA") == 0
-    publish("refcoco", train=Expected(1, 1, 4, 1))
+    publish("refcoco", train=PublishedCounts(1, 1, 4, 1))
     assert command(tmp_path, "refcoco", "train", "--overwrite") == 1
     assert "has 3 expressions, published are 4" in capsys.readouterr().err
 
@@ -44,7 +44,7 @@ def test_refcoco_with_an_empty_sentence(tmp_path: Path, publish, capsys: pytest.
 def test_repackaged_evaluation_files_repeat_an_object_for_every_sentence(tmp_path: Path, publish) -> None:
     build.refcoco(tmp_path / "s")
     (tmp_path / "s/refcoco").rename(tmp_path / "away")
-    publish("refcoco", testA=Expected(1, 1, 2, 2))
+    publish("refcoco", testA=PublishedCounts(1, 1, 2, 2))
     record = {"image_id": 77, "height": build.H, "width": build.W, "bbox": [3.0, 2.0, 9.0, 8.0], "mask": [build.SQUARE]}
     data = {"testA": [record | {"expressions": [text]} for text in ("man in red", "guy on left")]}
     build.write_json(tmp_path / "s/refcoco-unc/instances.json", data)
@@ -67,7 +67,7 @@ def test_refcoco_mixed_clean(tmp_path: Path, publish, capsys: pytest.CaptureFixt
     """Image 77 is in evaluation splits: its objects are left out, counted, and no reason to fail."""
     for name in ("refcoco", "refcoco+", "refcocog"):
         build.refcoco(tmp_path / "s", name, splits=("train", "train"))
-    publish("refcoco-mixed", train=Expected(None, None, 15, 6))
+    publish("refcoco-mixed", train=PublishedCounts(None, None, 15, 6))
     assert command(tmp_path, "refcoco-mixed", "train", "--clean") == 1
     assert "first run uniref prepare-data refcoco --split val" in capsys.readouterr().err
     for name in ("refcoco", "refcoco+", "refcocog"):
@@ -89,7 +89,7 @@ def test_refcoco_mixed_clean(tmp_path: Path, publish, capsys: pytest.CaptureFixt
     assert command(tmp_path, "refcoco-mixed", "train", "--clean", "--overwrite") == 1
     assert "refcoco/val, which was prepared with --subset" in capsys.readouterr().err
     assert app.run(["prepare-data", "refcoco", *part[:-2], "--accept-counts"]) == 0
-    publish("refcoco-mixed", train=Expected(None, None, 15, 7))
+    publish("refcoco-mixed", train=PublishedCounts(None, None, 15, 7))
     assert command(tmp_path, "refcoco-mixed", "train", "--clean", "--overwrite") == 1
     assert "has 6 samples, published are 7" in capsys.readouterr().err
 
@@ -97,7 +97,7 @@ def test_refcoco_mixed_clean(tmp_path: Path, publish, capsys: pytest.CaptureFixt
 def test_fss_compat_drops_what_it_says(tmp_path: Path, publish, few_classes: list[str]) -> None:  # noqa: F811
     build.fss1000(tmp_path / "s", few_classes)
     build.grey(tmp_path / "s/fewshot_data/band-aid/3.png", np.zeros((build.H, build.W), np.uint8))
-    publish("fss-1000", test=Expected(6, samples=6))
+    publish("fss-1000", test=PublishedCounts(6, samples=6))
     assert command(tmp_path, "fss-1000", "test", "--splits", str(tmp_path / "lists"), "--compat") == 0
 
 
@@ -105,13 +105,13 @@ def test_fss_compat_drops_what_it_says(tmp_path: Path, publish, few_classes: lis
 def test_images_of_the_annotation_file(tmp_path: Path, publish, listed: tuple[int, ...], code: int) -> None:
     """COCO keeps images without an object, too; Objects365 is published in two editions."""
     build.coco(tmp_path / "s")
-    publish("coco", train=Expected(listed=listed))
+    publish("coco", train=PublishedCounts(listed=listed))
     assert command(tmp_path, "coco", "train") == code
 
 
 def test_frames_of_davis(tmp_path: Path, publish, capsys: pytest.CaptureFixture[str]) -> None:
     build.davis(tmp_path / "s")
-    publish("davis17", val=Expected(2, 3, frames=8))
+    publish("davis17", val=PublishedCounts(2, 3, frames=8))
     assert command(tmp_path, "davis17", "val") == 1
     assert "has 7 frames, published are 8" in capsys.readouterr().err
 

@@ -14,13 +14,14 @@ from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare, Refused
 from tests.data.prepare.test_run import zipped
 from uniref.data.index import Index
-from uniref.data.prepare import catalog, fss1000
+from uniref.data.prepare import catalog
 from uniref.data.prepare.catalog import CATALOG, other_folders
-from uniref.data.prepare.entry import DataSet, Remote
+from uniref.data.prepare.dataset import DataSet, RemoteFile
+from uniref.data.prepare.datasets import fss1000
 from uniref_cli import app
 
 
-def with_remotes(monkeypatch: pytest.MonkeyPatch, name: str, *remotes: Remote) -> None:
+def with_remotes(monkeypatch: pytest.MonkeyPatch, name: str, *remotes: RemoteFile) -> None:
     entry = CATALOG[name]
     monkeypatch.setitem(catalog.CATALOG, name, DataSet(**{**vars(entry), "remotes": remotes}))
 
@@ -82,8 +83,8 @@ def test_download_fetches_what_the_sources_lack(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "r/coco").rename(tmp_path / "coco")
     behaviour = Behaviour(zipped(tmp_path / "r", tmp_path / "refcoco.zip"))
     with serve(behaviour) as url:
-        annotations = Remote(url, instead=("refcoco/instances.json",))
-        pictures = Remote(f"{url}/train2014.zip", instead=("train2014", "train2017"))
+        annotations = RemoteFile(url, instead=("refcoco/instances.json",))
+        pictures = RemoteFile(f"{url}/train2014.zip", instead=("train2014", "train2017"))
         with_remotes(monkeypatch, "refcoco", annotations, pictures)
         options = ("--source", str(tmp_path / "coco"), "--split", "testA", "--download")
         assert command(tmp_path / "data", "refcoco", *options) == 0
@@ -115,7 +116,7 @@ def test_editions_of_an_archive(
     digest = hashlib.sha256(zipped(tmp_path / "m", tmp_path / "train.zip")).hexdigest()
     known = ["0" * 64, "1" * 64]
     known[which : which + 1] = [digest] if which < 2 else []
-    remote = Remote("http://x/train.zip", sha256=tuple(known), editions=("the new release", "the first release"))
+    remote = RemoteFile("http://x/train.zip", sha256=tuple(known), editions=("the new release", "the first release"))
     with_remotes(monkeypatch, "mose", remote)
     assert command(tmp_path / "data", "mose", "--source", str(tmp_path / "train.zip"), "--split", "train") == 0
     assert note in capsys.readouterr().err

@@ -18,8 +18,8 @@ from tests.data.prepare.conftest import Prepare
 from uniref.core.tasks import Task
 from uniref.data.frames import read_frame
 from uniref.data.index import Index
-from uniref.data.prepare import fss1000
-from uniref.data.prepare.objects365 import clean_boxes
+from uniref.data.prepare.datasets import fss1000
+from uniref.data.prepare.datasets.objects365 import clean_boxes
 
 Refused = Callable[..., str]
 

@@ -16,14 +16,14 @@ from uniref.data.index import Index
 
 SLOW = """
 import sys, time
-from uniref.data.prepare import clips
+from uniref.data.prepare import videos
 from uniref_cli import app
-read = clips.read_clip
+read = videos.read_labelled_video
 def slow(files):
     print("reading", flush=True)
     time.sleep(float(sys.argv[1]))
     return read(files)
-clips.read_clip = slow
+videos.read_labelled_video = slow
 sys.exit(app.run(sys.argv[2:]))
 """
 

@@ -152,7 +152,7 @@ def test_archives_and_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Index.open(tmp_path / "a/index/davis17/val").media(0).path.is_dir()
     with serve(Behaviour(whole)) as url:
         assert app.run([*base, "--root", str(tmp_path / "b"), "--source", url]) == 0
-        remote = catalog.Remote(url, size=len(whole), sha256=(hashlib.sha256(whole).hexdigest(),))
+        remote = catalog.RemoteFile(url, size=len(whole), sha256=(hashlib.sha256(whole).hexdigest(),))
         entry = catalog.CATALOG["davis17"]
         monkeypatch.setitem(catalog.CATALOG, "davis17", catalog.DataSet(**{**vars(entry), "remotes": (remote,)}))
         assert app.run([*base, "--root", str(tmp_path / "c")]) == 1  # nothing is fetched without being asked for

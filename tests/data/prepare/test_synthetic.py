@@ -11,7 +11,7 @@ import pytest
 from uniref.core.tasks import Task
 from uniref.data.frames import read_frame
 from uniref.data.index import GIVEN, TRUTH, Index
-from uniref.data.prepare.labels import read_label_map
+from uniref.data.prepare.regions import read_label_map
 from uniref_cli import app
 
 SIZES = ["--images", "8", "--clips", "3", "--frames", "4", "--size", "96", "--workers", "1", "--quiet"]

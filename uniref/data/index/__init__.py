@@ -1,6 +1,6 @@
 """The on-disk index: one format for images and clips of every task (docs/index-format.md)."""
 
-from uniref.data.index.manifest import Manifest, Source
+from uniref.data.index.manifest import Manifest, SourceFile
 from uniref.data.index.reader import Index
 from uniref.data.index.rows import Annotations, Expression, Media, Object, Sample
 from uniref.data.index.schema import GIVEN, TRUTH
@@ -17,5 +17,5 @@ __all__ = [
     "Media",
     "Object",
     "Sample",
-    "Source",
+    "SourceFile",
 ]

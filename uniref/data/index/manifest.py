@@ -20,7 +20,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Strict):
+class SourceFile(_Strict):
     """A file that the index was made from."""
 
     name: str
@@ -51,7 +51,7 @@ class Manifest(_Strict):
     roots: dict[str, str]
     """Where media lie, relative to the index folder, with `/`; rows count these in this order."""
     categories: dict[int, str] = Field(default_factory=dict)
-    sources: tuple[Source, ...] = ()
+    sources: tuple[SourceFile, ...] = ()
     dropped: dict[str, int] = Field(default_factory=dict)
     """How many records were left out, by reason."""
     options: dict[str, Any] = Field(default_factory=dict)

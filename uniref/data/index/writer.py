@@ -17,7 +17,7 @@ from uniref.core.atomic import atomic_folder
 from uniref.core.errors import UniRefError
 from uniref.core.files import sha256
 from uniref.core.tasks import Task
-from uniref.data.index.manifest import Manifest, Source, TableFile, write_manifest
+from uniref.data.index.manifest import Manifest, SourceFile, TableFile, write_manifest
 from uniref.data.index.rows import Kind
 from uniref.data.index.schema import FORMAT, KINDS, ROWS, TABLES, TRUTH
 from uniref.version import __version__
@@ -90,7 +90,7 @@ class IndexWriter:
         task: Task,
         roots: Mapping[str, Path],
         categories: Mapping[int, str] | None = None,
-        sources: Sequence[Source] = (),
+        sources: Sequence[SourceFile] = (),
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = Path(folder)

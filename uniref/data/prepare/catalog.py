@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from uniref.core.tasks import Task
-from uniref.data.prepare.entry import DataSet, Expected, Remote
+from uniref.data.prepare.dataset import DataSet, PublishedCounts, RemoteFile
 
 _COCO = "http://images.cocodataset.org"
-_TRAIN2014 = Remote(
+_TRAIN2014 = RemoteFile(
     f"{_COCO}/zips/train2014.zip",
     md5="0da8c0bd3d6becc4dcb32757491aca88",
     instead=("train2014", "train2017"),  # the same pictures
@@ -22,9 +22,9 @@ _O365 = "https://dorc.ks3-cn-beijing.ksyun.com/data-set/2020Objects365%E6%95%B0%
 _MOSE = "https://huggingface.co/datasets/FudanCVL/MOSE/resolve/main"
 
 
-def _refer(name: str, stamp: str, size: int, digest: str) -> Remote:
+def _refer(name: str, stamp: str, size: int, digest: str) -> RemoteFile:
     url = f"https://web.archive.org/web/{stamp}id_/{_REFER}/{name}.zip"
-    return Remote(url, size=size, sha256=(digest,), instead=(f"{name}/instances.json",))
+    return RemoteFile(url, size=size, sha256=(digest,), instead=(f"{name}/instances.json",))
 
 
 _REFCOCO = _refer(
@@ -51,7 +51,7 @@ _ALL = (
         "coco",
         "COCO 2017 instances",
         Task.DETECTION,
-        {"train": Expected(listed=(118_287,)), "val": Expected(listed=(5_000,))},
+        {"train": PublishedCounts(listed=(118_287,)), "val": PublishedCounts(listed=(5_000,))},
         "coco",
         "coco",
         "19 GB",
@@ -59,19 +59,19 @@ _ALL = (
         "https://cocodataset.org",
         "train2017.zip, val2017.zip and annotations_trainval2017.zip",
         (
-            Remote(
+            RemoteFile(
                 f"{_COCO}/zips/train2017.zip",
                 md5="cced6f7f71b7629ddf16f17bbcfab6b2",
                 splits=("train",),
                 instead=("train2017",),
             ),
-            Remote(
+            RemoteFile(
                 f"{_COCO}/zips/val2017.zip",
                 md5="442b8da7639aecaf257c1dceb8ba8c80",
                 splits=("val",),
                 instead=("val2017",),
             ),
-            Remote(
+            RemoteFile(
                 f"{_COCO}/annotations/annotations_trainval2017.zip",
                 md5="f4bbac642086de4f52a3fdda2de5fa2c",
                 instead=("annotations/instances_train2017.json",),
@@ -83,7 +83,7 @@ _ALL = (
         "objects365",
         "Objects365 v2 boxes",
         Task.DETECTION,
-        {"train": Expected(listed=(1_742_289, 1_817_287)), "val": Expected(listed=(80_000, 5_000))},
+        {"train": PublishedCounts(listed=(1_742_289, 1_817_287)), "val": PublishedCounts(listed=(80_000, 5_000))},
         "objects365",
         "objects365",
         "345 GB",
@@ -92,12 +92,15 @@ _ALL = (
         "the patchN.tar.gz archives and zhiyuan_objv2_{train,val}.json, or the re-split "
         "zhiyuan_objv2_{train,val}_new.json",
         (
-            Remote(f"{_O365}/train/zhiyuan_objv2_train.tar.gz", splits=("train",), folder="annotations"),
-            Remote(f"{_O365}/val/zhiyuan_objv2_val.json", splits=("val",), folder="annotations"),
+            RemoteFile(f"{_O365}/train/zhiyuan_objv2_train.tar.gz", splits=("train",), folder="annotations"),
+            RemoteFile(f"{_O365}/val/zhiyuan_objv2_val.json", splits=("val",), folder="annotations"),
             # both splits have a patch0 and so on
-            *(Remote(f"{_O365}/train/patch{n}.tar.gz", splits=("train",), folder="train") for n in range(51)),
-            *(Remote(f"{_O365}/val/images/v1/patch{n}.tar.gz", splits=("val",), folder="val") for n in range(16)),
-            *(Remote(f"{_O365}/val/images/v2/patch{n}.tar.gz", splits=("val",), folder="val") for n in range(16, 44)),
+            *(RemoteFile(f"{_O365}/train/patch{n}.tar.gz", splits=("train",), folder="train") for n in range(51)),
+            *(RemoteFile(f"{_O365}/val/images/v1/patch{n}.tar.gz", splits=("val",), folder="val") for n in range(16)),
+            *(
+                RemoteFile(f"{_O365}/val/images/v2/patch{n}.tar.gz", splits=("val",), folder="val")
+                for n in range(16, 44)
+            ),
         ),
         folders=("objects365v2", "o365"),
     ),
@@ -106,10 +109,10 @@ _ALL = (
         "RefCOCO (unc)",
         Task.RIS,
         {
-            "train": Expected(16_994, 42_404, 120_624, 42_404),
-            "val": Expected(1_500, 3_811, 10_834, 10_834),
-            "testA": Expected(750, 1_975, 5_657, 5_657),
-            "testB": Expected(750, 1_810, 5_095, 5_095),
+            "train": PublishedCounts(16_994, 42_404, 120_624, 42_404),
+            "val": PublishedCounts(1_500, 3_811, 10_834, 10_834),
+            "testA": PublishedCounts(750, 1_975, 5_657, 5_657),
+            "testB": PublishedCounts(750, 1_810, 5_095, 5_095),
         },
         "refcoco",
         "refcoco",
@@ -125,10 +128,10 @@ _ALL = (
         "RefCOCO+ (unc)",
         Task.RIS,
         {
-            "train": Expected(16_992, 42_278, 120_191, 42_278),
-            "val": Expected(1_500, 3_805, 10_758, 10_758),
-            "testA": Expected(750, 1_975, 5_726, 5_726),
-            "testB": Expected(750, 1_798, 4_889, 4_889),
+            "train": PublishedCounts(16_992, 42_278, 120_191, 42_278),
+            "val": PublishedCounts(1_500, 3_805, 10_758, 10_758),
+            "testA": PublishedCounts(750, 1_975, 5_726, 5_726),
+            "testB": PublishedCounts(750, 1_798, 4_889, 4_889),
         },
         "refcoco",
         "refcoco",
@@ -144,9 +147,9 @@ _ALL = (
         "RefCOCOg (umd)",
         Task.RIS,
         {
-            "train": Expected(21_899, 42_226, 80_512, 42_226),
-            "val": Expected(1_300, 2_573, 4_896, 4_896),
-            "test": Expected(2_600, 5_023, 9_602, 9_602),
+            "train": PublishedCounts(21_899, 42_226, 80_512, 42_226),
+            "val": PublishedCounts(1_300, 2_573, 4_896, 4_896),
+            "test": PublishedCounts(2_600, 5_023, 9_602, 9_602),
         },
         "refcoco",
         "refcoco",
@@ -161,7 +164,7 @@ _ALL = (
         "refcoco-mixed",
         "Training union of RefCOCO, RefCOCOg and RefCOCO+",
         Task.RIS,
-        {"train": Expected(None, None, 321_327, 126_908)},
+        {"train": PublishedCounts(None, None, 321_327, 126_908)},
         "refcoco",
         "refcoco",
         "156 MB + COCO train2014 (13 GB)",
@@ -177,9 +180,9 @@ _ALL = (
         "FSS-1000",
         Task.FSS,
         {
-            "train": Expected(5_200, samples=5_200),
-            "val": Expected(2_400, samples=2_400),
-            "test": Expected(2_400, samples=2_400),
+            "train": PublishedCounts(5_200, samples=5_200),
+            "val": PublishedCounts(2_400, samples=2_400),
+            "test": PublishedCounts(2_400, samples=2_400),
         },
         "fss1000",
         "fss1000",
@@ -195,7 +198,7 @@ _ALL = (
         "ref-youtube-vos",
         "Ref-YouTube-VOS",
         Task.RVOS,
-        {"train": Expected(3_471, 6_388, 12_913, 6_388), "val": Expected(202)},
+        {"train": PublishedCounts(3_471, 6_388, 12_913, 6_388), "val": PublishedCounts(202)},
         "ref_youtube_vos",
         "youtube-vos-2019",
         "about 11 GB",
@@ -208,7 +211,7 @@ _ALL = (
         "ref-davis17",
         "Ref-DAVIS17",
         Task.RVOS,
-        {"val": Expected(30, None, 244, 120, frames=1_999)},
+        {"val": PublishedCounts(30, None, 244, 120, frames=1_999)},
         "ref_davis17",
         "davis",
         "about 1 GB",
@@ -217,8 +220,8 @@ _ALL = (
         "video-segmentation/video-object-segmentation-with-language-referring-expressions",
         "DAVIS-2017-Unsupervised-trainval-480p.zip and davis_text_annotations.zip",
         (
-            Remote(f"{_DAVIS}/DAVIS-2017-Unsupervised-trainval-480p.zip"),
-            Remote("https://www.mpi-inf.mpg.de/fileadmin/inf/d2/khoreva/davis_text_annotations.zip"),
+            RemoteFile(f"{_DAVIS}/DAVIS-2017-Unsupervised-trainval-480p.zip"),
+            RemoteFile("https://www.mpi-inf.mpg.de/fileadmin/inf/d2/khoreva/davis_text_annotations.zip"),
         ),
         folders=("ref-davis", "ref-davis17", "refdavis"),
     ),
@@ -226,7 +229,7 @@ _ALL = (
         "youtube-vos-2018",
         "YouTube-VOS 2018",
         Task.VOS,
-        {"train": Expected(3_471, 5_945), "val": Expected(474, 894)},
+        {"train": PublishedCounts(3_471, 5_945), "val": PublishedCounts(474, 894)},
         "youtube_vos",
         "youtube-vos-2018",
         "about 9 GB",
@@ -239,7 +242,7 @@ _ALL = (
         "youtube-vos-2019",
         "YouTube-VOS 2019",
         Task.VOS,
-        {"train": Expected(3_471, 6_459), "val": Expected(507, 1_063)},
+        {"train": PublishedCounts(3_471, 6_459), "val": PublishedCounts(507, 1_063)},
         "youtube_vos",
         "youtube-vos-2019",
         "about 10 GB",
@@ -253,9 +256,9 @@ _ALL = (
         "DAVIS 2017",
         Task.VOS,
         {
-            "train": Expected(60, 144, frames=4_209),
-            "val": Expected(30, 61, frames=1_999),
-            "test-dev": Expected(30, 89, frames=2_086),
+            "train": PublishedCounts(60, 144, frames=4_209),
+            "val": PublishedCounts(30, 61, frames=1_999),
+            "test-dev": PublishedCounts(30, 89, frames=2_086),
         },
         "davis17",
         "davis",
@@ -264,8 +267,8 @@ _ALL = (
         "https://davischallenge.org",
         "DAVIS-2017-trainval-480p.zip (DAVIS-2017-test-dev-480p.zip for test-dev)",
         (
-            Remote(f"{_DAVIS}/DAVIS-2017-trainval-480p.zip", splits=("train", "val")),
-            Remote(f"{_DAVIS}/DAVIS-2017-test-dev-480p.zip", splits=("test-dev",)),
+            RemoteFile(f"{_DAVIS}/DAVIS-2017-trainval-480p.zip", splits=("train", "val")),
+            RemoteFile(f"{_DAVIS}/DAVIS-2017-test-dev-480p.zip", splits=("test-dev",)),
         ),
         folders=("davis17", "davis2017"),
     ),
@@ -273,7 +276,7 @@ _ALL = (
         "lvos",
         "LVOS v1",
         Task.VOS,
-        {"train": Expected(120), "val": Expected(50), "test": Expected(50)},
+        {"train": PublishedCounts(120), "val": PublishedCounts(50), "test": PublishedCounts(50)},
         "lvos",
         "lvos",
         "not published",
@@ -285,7 +288,7 @@ _ALL = (
         "mose",
         "MOSE v1",
         Task.VOS,
-        {"train": Expected(1_507), "val": Expected()},
+        {"train": PublishedCounts(1_507), "val": PublishedCounts()},
         "mose",
         "mose",
         "24 GB",
@@ -293,7 +296,7 @@ _ALL = (
         "https://henghuiding.com/MOSE/",
         "train.tar.gz and valid.tar.gz",
         (
-            Remote(
+            RemoteFile(
                 f"{_MOSE}/train.tar.gz",
                 sha256=(
                     "3f805e66ecb576fdd37a1ab2b06b08a428edd71994920443f70d09537918270b",
@@ -302,7 +305,7 @@ _ALL = (
                 splits=("train",),
                 editions=("the release of 2023-11-23", "the first release, replaced on 2023-11-23"),
             ),
-            Remote(
+            RemoteFile(
                 f"{_MOSE}/valid.tar.gz",
                 sha256=("884baecf7d7e85cd35486e45d6c474dc34352a227ac75c49f6d5e4afb61b331c",),
                 splits=("val",),
@@ -313,7 +316,7 @@ _ALL = (
         "ovis",
         "OVIS",
         Task.VOS,
-        {"train": Expected(607)},
+        {"train": PublishedCounts(607)},
         "ovis",
         "ovis",
         "8 GB",
@@ -326,9 +329,9 @@ _ALL = (
         "MeViS v1",
         Task.RVOS,
         {
-            "train": Expected(1_662, None, 23_051, 23_051),
-            "valid_u": Expected(50, None, 793, 793),
-            "val": Expected(140, None, 2_236, 2_236),
+            "train": PublishedCounts(1_662, None, 23_051, 23_051),
+            "valid_u": PublishedCounts(50, None, 793, 793),
+            "val": PublishedCounts(140, None, 2_236, 2_236),
         },
         "mevis",
         "mevis",
@@ -341,7 +344,7 @@ _ALL = (
         "custom",
         "Your own pictures or clips",
         Task.RIS,
-        {"train": Expected(), "val": Expected(), "test": Expected()},
+        {"train": PublishedCounts(), "val": PublishedCounts(), "test": PublishedCounts()},
         "custom",
         "custom",
         "yours",
@@ -355,7 +358,7 @@ _ALL = (
         "synthetic",
         "Drawn scenes with expressions, for every task",
         Task.RIS,
-        {f"{name}-{task.value}": Expected() for name in _SYNTHETIC for task in Task},
+        {f"{name}-{task.value}": PublishedCounts() for name in _SYNTHETIC for task in Task},
         "synthetic",
         "",
         "about 30 MB a thousand pictures",
@@ -370,7 +373,7 @@ _ALL = (
         "synthetic-named",
         "Scenes of named emoji and drawn objects before photographs and drawn backgrounds, for every task",
         Task.RIS,
-        {f"{name}-{task.value}": Expected() for name in _NAMED for task in Task},
+        {f"{name}-{task.value}": PublishedCounts() for name in _NAMED for task in Task},
         "synthetic_named",
         "synthetic-named",
         "about 30 MB a thousand pictures; sources 23 MB, with photographs 50 MB",

@@ -13,10 +13,18 @@ from uniref.core.errors import UniRefError
 from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress
 from uniref.data.index import Index, Media
-from uniref.data.prepare.clip_file import clip_file_size
-from uniref.data.prepare.entry import Expected
-from uniref.data.prepare.job import BadRecord, image_size
-from uniref.data.prepare.reasons import EMPTY_MASK, EMPTY_REF, EMPTY_SENTENCE, OTHER_SIZE, WITHHELD_IMAGE, WITHHELD_REF
+from uniref.data.prepare.dataset import PublishedCounts
+from uniref.data.prepare.job import (
+    EMPTY_MASK,
+    EMPTY_REF,
+    EMPTY_SENTENCE,
+    OTHER_SIZE,
+    WITHHELD_IMAGE,
+    WITHHELD_REF,
+    BadRecord,
+    image_size,
+)
+from uniref.data.prepare.videos import video_file_size
 
 _SHARE_MEDIA = (
     {"refcoco", "refcoco+", "refcocog", "refcoco-mixed", "coco"},
@@ -27,7 +35,7 @@ _CHUNK = 256  # pictures or clips that a process checks at a time
 _NAMES = {"media": "images or videos", "listed": "images"}
 
 
-def count_problems(index: Index, expected: Expected) -> list[str]:
+def count_problems(index: Index, expected: PublishedCounts) -> list[str]:
     """Differences from the published counts, a line each.
 
     Records that are left out on purpose count as if they were there; counts that `--clean` changes by an unknown
@@ -80,7 +88,7 @@ def _check_one(media: Media) -> str:
     """What is wrong with a picture or clip; nothing if it is as the index says."""
     try:
         if media.kind == "video":
-            length, *size = clip_file_size(media.path)
+            length, *size = video_file_size(media.path)
             if length != media.length:
                 return f"{media.path}: has {length} frames, the index says {media.length}"
         else:

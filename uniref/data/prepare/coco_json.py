@@ -13,8 +13,7 @@ from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.json_files import stream_json
 from uniref.data.index import TRUTH, IndexWriter
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.reasons import DEGENERATE
+from uniref.data.prepare.job import DEGENERATE, BadRecord, ConversionJob, image_size
 
 _CHUNK = 256  # pictures a worker checks at a time
 _SINGULAR = {"segmentations": "segmentation", "bboxes": "bbox", "areas": "area"}
@@ -37,7 +36,7 @@ def read_section(path: Path, section: str) -> Iterator[dict[str, Any]]:
     return stream_json(path, section)
 
 
-def read_images(job: Job, path: Path) -> dict[int, ImageRecord]:
+def read_images(job: ConversionJob, path: Path) -> dict[int, ImageRecord]:
     """Every image by its id, in the file's order; the released system's videos of one frame are images."""
     images: dict[int, ImageRecord] = {}
     for entry in chain(read_section(path, "images"), map(_as_image, read_section(path, "videos"))):
@@ -85,7 +84,7 @@ def read_categories(path: Path) -> dict[int, str]:
 
 
 def usable_images(
-    job: Job, images: Sequence[ImageRecord], root: Path, names: Sequence[str] | None = None
+    job: ConversionJob, images: Sequence[ImageRecord], root: Path, names: Sequence[str] | None = None
 ) -> Generator[tuple[ImageRecord, str]]:
     """Images whose file exists and has the size its record says, with the file's path relative to `root`.
 
@@ -127,7 +126,7 @@ def _problem(path: Path, height: int, width: int) -> str:
     return "" if size == (height, width) else f"is {size[1]} x {size[0]}, its record says {width} x {height}"
 
 
-def find_root(job: Job, file_name: str, folders: Sequence[str]) -> Path:
+def find_root(job: ConversionJob, file_name: str, folders: Sequence[str]) -> Path:
     """The folder that a record's file name starts at, searched for below the sources."""
     found = job.need(*(str(PurePosixPath(folder) / file_name) for folder in folders))
     return found.parents[len(PurePosixPath(file_name).parts) - 1]
@@ -147,7 +146,7 @@ class Instance:
 
 
 def read_instances(
-    job: Job, path: Path, images: Mapping[int, ImageRecord], exact: bool = False
+    job: ConversionJob, path: Path, images: Mapping[int, ImageRecord], exact: bool = False
 ) -> dict[int, list[Instance]]:
     """Every annotation of these images, by image; polygons become run lengths at once.
 

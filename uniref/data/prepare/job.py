@@ -15,14 +15,23 @@ from uniref.core.json_files import read_json
 from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress
 from uniref.core.tasks import Task
-from uniref.data.index import IndexWriter, Source
-from uniref.data.prepare.entry import DataSet
+from uniref.data.index import IndexWriter, SourceFile
+from uniref.data.prepare.dataset import DataSet
 from uniref.media.open_image import PictureProblem, open_image
 
 T = TypeVar("T")
 R = TypeVar("R")
 BAD = "bad record"
 """What `Job.dropped` calls those that --skip-bad leaves out."""
+# other reasons of `ConversionJob.dropped`: left out on purpose, so that counts compare with the published ones
+WITHHELD_IMAGE = "image of a RefCOCO evaluation split"
+WITHHELD_REF = "object in an image of an evaluation split"
+EMPTY_SENTENCE = "empty sentence"
+EMPTY_REF = "object without a usable sentence"
+OTHER_SIZE = "mask of another size"
+EMPTY_MASK = "empty mask"
+DEGENERATE = "annotation whose polygons are all degenerate"
+
 _LARGEST_JSON = 1 << 33  # bytes; what is read at once is far smaller than what is streamed
 _LONGEST_NAME = 255  # of a file that is looked for
 _FEW = 16  # items for which starting processes does not pay
@@ -37,7 +46,7 @@ class BadRecord(UniRefError):
 
 
 @dataclass
-class Job:
+class ConversionJob:
     """One split of one data set, to be prepared. A converter is a function of it."""
 
     dataset: DataSet
@@ -59,7 +68,7 @@ class Job:
     """Files that the user named one by one."""
     elsewhere: frozenset[str] = frozenset()
     """Names (lower case) of folders that hold other data sets, which are not searched."""
-    sources: list[Source] = field(default_factory=list)
+    sources: list[SourceFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     wanted: str = ""
     """What makes a sample, for the message that there is none."""
@@ -128,7 +137,7 @@ class Job:
         """Name a file in the manifest, with its checksum."""
         self.last_used = path
         name = f"{path.parent.name}/{path.name}"
-        self.sources.append(Source(name=name, size=path.stat().st_size, sha256=sha256(path)))
+        self.sources.append(SourceFile(name=name, size=path.stat().st_size, sha256=sha256(path)))
 
     def video(self, name: str) -> str:
         """What to call a video in messages: after the file that listed it, or the folder that it lies in."""

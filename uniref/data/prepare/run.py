@@ -20,9 +20,9 @@ from uniref.data.index.manifest import NAME
 from uniref.data.index.schema import TABLES
 from uniref.data.prepare.catalog import CATALOG, other_folders
 from uniref.data.prepare.check import check_media, count_problems, leaks
-from uniref.data.prepare.entry import DataSet
-from uniref.data.prepare.job import FilesMissing, Job
-from uniref.data.prepare.published import Published, listing, locate, unpack_archives
+from uniref.data.prepare.dataset import DataSet
+from uniref.data.prepare.job import ConversionJob, FilesMissing
+from uniref.data.prepare.source_files import SourceFiles, listing, locate, unpack_archives
 
 _SHOWN = 8  # names of what was found, in a message
 SKIPPED = "skipped.txt"
@@ -161,12 +161,12 @@ class _Files:
 
     def __init__(self, entry: DataSet, request: Request, progress: Progress) -> None:
         self._entry, self._request, self._progress = entry, request, progress
-        self._found: Published | None = None
+        self._found: SourceFiles | None = None
         self._unpacked = False
 
-    def __call__(self) -> Published:
+    def __call__(self) -> SourceFiles:
         if not self._entry.group:
-            return Published()  # made, not found
+            return SourceFiles()  # made, not found
         if self._found is None:
             r = self._request
             splits = r.splits or self._entry.default_splits or tuple(self._entry.splits)
@@ -207,7 +207,7 @@ def _check_splits(entry: DataSet, request: Request) -> None:
 
 def _splits(entry: DataSet, request: Request, files: _Files) -> Sequence[str]:
     if request.dataset == "custom" and not request.splits:
-        from uniref.data.prepare.custom import splits_of
+        from uniref.data.prepare.datasets.custom import splits_of
 
         made = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
         if made and not request.sources:
@@ -258,11 +258,11 @@ def _finished(request: Request, entry: DataSet, split: str) -> Prepared | None:
 
 
 def _prepare_split(
-    entry: DataSet, request: Request, split: str, files: Published, progress: Progress, unpacked: bool
+    entry: DataSet, request: Request, split: str, files: SourceFiles, progress: Progress, unpacked: bool
 ) -> Prepared:
     folder = index_folder(request.root, entry.name, split)
     staged = folder.with_name(f".{split}.new")  # as deep as the final name: relative paths stay right
-    job = Job(
+    job = ConversionJob(
         dataset=entry,
         split=split,
         bases=files.bases,
@@ -308,16 +308,16 @@ def _prepare_split(
     )
 
 
-def _convert(entry: DataSet, job: Job) -> None:
+def _convert(entry: DataSet, job: ConversionJob) -> None:
     """Run the converter. Raises UniRefError, also where the published files are of another form than anybody checks."""
     try:
-        importlib.import_module(f"uniref.data.prepare.{entry.module}").prepare(job)
+        importlib.import_module(f"uniref.data.prepare.datasets.{entry.module}").prepare(job)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         where = job.last_used or (job.bases[0] if job.bases else job.folder)
         raise UniRefError(f"{where}: is not in the form that {entry.name} has ({first_line(error)})") from error
 
 
-def _nothing(job: Job, index: Index) -> str:
+def _nothing(job: ConversionJob, index: Index) -> str:
     """What to say where every step went well and no sample came out."""
     where = f" in {', '.join(map(str, job.bases))}" if job.bases else ""
     dropped = ", ".join(f"{count:,} x {reason}" for reason, count in index.manifest.dropped.items())

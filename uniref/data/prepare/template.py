@@ -12,7 +12,7 @@ from pathlib import Path
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import writing
 from uniref.data.index import Index
-from uniref.data.prepare.formats.writing import PHRASES, ROOT
+from uniref.data.prepare.formats.write_images import PHRASES, ROOT
 
 _COLUMNS = ("file", "object", "phrase", "class")
 

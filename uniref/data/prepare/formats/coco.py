@@ -14,11 +14,10 @@ from typing import Any
 
 from uniref.core.errors import UniRefError
 from uniref.data.prepare.coco_json import read_box, read_section, record_id, whole
-from uniref.data.prepare.formats.places import Pictures, Tree, scan
-from uniref.data.prepare.formats.writing import Material, Picture, Thing, region_of, write_pictures
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.labels import Region
-from uniref.data.prepare.reasons import DEGENERATE
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, scan
+from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, region_of, write_images
+from uniref.data.prepare.job import DEGENERATE, BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import Region
 
 _TEXTS = ("expressions", "phrases", "expression", "phrase", "caption", "captions", "referring_expression")
 _POINT, _FEWEST = 2, 3
@@ -34,7 +33,7 @@ class _Image:
     texts: tuple[str, ...]
     turned: bool
     """Whether the record has height and width the other way round."""
-    things: list[Thing] = field(default_factory=list)
+    things: list[AnnotatedObject] = field(default_factory=list)
 
 
 @dataclass
@@ -51,30 +50,30 @@ class _Tally:
     foreign: int = 0
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from one or several COCO files. Raises UniRefError."""
     trees = list(trees)
     for path in paths:
         if not any(path.is_relative_to(tree.base) for tree in trees):
             trees.append(scan(path.parent, job.root))
-    pictures = Pictures(trees)
-    found: list[Picture] = []
+    pictures = MediaFinder(trees)
+    found: list[AnnotatedImage] = []
     numbers: dict[str, int] = {}
     for path in paths:
         found += read_file(job, path, pictures, numbers, many=len(paths) > 1)
         job.used(path)
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
-    write_pictures(job, found, Material(base, trees, numbers))
+    write_images(job, found, SplitInfo(base, trees, numbers))
 
 
 def read_file(
-    job: Job,
+    job: ConversionJob,
     path: Path,
-    pictures: Pictures,
+    pictures: MediaFinder,
     numbers: dict[str, int],
     wanted: set[int] | None = None,
     many: bool = False,
-) -> list[Picture]:
+) -> list[AnnotatedImage]:
     """The pictures of one file.
 
     Args:
@@ -118,14 +117,14 @@ def read_file(
     return [_picture(image, bool(ignored)) for image in images.values() if image is not None]
 
 
-def _picture(image: _Image, no_crowds: bool) -> Picture:
+def _picture(image: _Image, no_crowds: bool) -> AnnotatedImage:
     things = image.things
     if no_crowds:
-        things = [Thing(x.number, x.region, x.box, x.name, False, x.phrases) for x in things]
-    return Picture(image.path, image.height, image.width, tuple(things), image.texts, image.number, image.where)
+        things = [AnnotatedObject(x.number, x.region, x.box, x.name, False, x.phrases) for x in things]
+    return AnnotatedImage(image.path, image.height, image.width, tuple(things), image.texts, image.number, image.where)
 
 
-def _tell(job: Job, path: Path, tally: _Tally) -> None:
+def _tell(job: ConversionJob, path: Path, tally: _Tally) -> None:
     """What was guessed or is odd."""
     name = path.name
     if tally.crowds and (tally.cvat or tally.crowds == tally.annotations):
@@ -153,7 +152,7 @@ def _tell(job: Job, path: Path, tally: _Tally) -> None:
         )
 
 
-def _read_categories(job: Job, path: Path, numbers: dict[str, int], many: bool) -> dict[str, str]:
+def _read_categories(job: ConversionJob, path: Path, numbers: dict[str, int], many: bool) -> dict[str, str]:
     """Class names by category id as text; the numbers of the first file are kept."""
     names: dict[str, str] = {}
     for place, entry in enumerate(read_section(path, "categories")):
@@ -170,7 +169,7 @@ def _read_categories(job: Job, path: Path, numbers: dict[str, int], many: bool) 
 
 
 def _read_images(
-    job: Job, path: Path, pictures: Pictures, tally: _Tally, wanted: set[int] | None
+    job: ConversionJob, path: Path, pictures: MediaFinder, tally: _Tally, wanted: set[int] | None
 ) -> dict[str, _Image | None]:
     """Images by id as text, those whose file can be used; None for those that are passed over."""
     images: dict[str, _Image | None] = {}
@@ -192,7 +191,7 @@ def _read_images(
     return images
 
 
-def _image(entry: dict[str, Any], place: int, where: str, path: Path, pictures: Pictures, tally: _Tally) -> _Image:
+def _image(entry: dict[str, Any], place: int, where: str, path: Path, pictures: MediaFinder, tally: _Tally) -> _Image:
     name = entry["file_name"]
     file = pictures.find(name, path)
     tally.foreign += isinstance(name, str) and (name.startswith("/") or "\\" in name or ":" in name)
@@ -214,8 +213,8 @@ def _size(value: Any) -> int | None:
 
 
 def _thing(
-    job: Job, entry: dict[str, Any], number: int, image: _Image, names: Mapping[str, str], tally: _Tally
-) -> Thing | None:
+    job: ConversionJob, entry: dict[str, Any], number: int, image: _Image, names: Mapping[str, str], tally: _Tally
+) -> AnnotatedObject | None:
     """One annotation checked; None where nothing is left of its polygons."""
     segmentation = _plain(entry.get("segmentation"), tally)
     region: Region | None = None
@@ -239,7 +238,7 @@ def _thing(
     name = names.get(str(category), "")
     if not name and category is not None and str(category) not in names:
         tally.unlisted[str(category)] += 1
-    return Thing(number, region, box, name, crowd, _texts(entry))
+    return AnnotatedObject(number, region, box, name, crowd, _texts(entry))
 
 
 def _plain(segmentation: Any, tally: _Tally) -> Any:

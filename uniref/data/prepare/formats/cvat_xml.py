@@ -15,15 +15,21 @@ import numpy as np
 from uniref.core.errors import UniRefError
 from uniref.core.files import reading
 from uniref.core.xml_files import read_xml
-from uniref.data.prepare.clip_file import clip_file_size, is_clip_file
-from uniref.data.prepare.clips import Clip, ClipFiles
-from uniref.data.prepare.formats.clip_writing import write_clips
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder, is_picture_name
 from uniref.data.prepare.formats.labelme import ellipse, joined, pasted
-from uniref.data.prepare.formats.places import Pictures, Tree, common_folder, is_picture_name
-from uniref.data.prepare.formats.writing import Material, Picture, Thing, region_of, region_of_mask, write_pictures
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.labels import Region
+from uniref.data.prepare.formats.write_images import (
+    AnnotatedImage,
+    AnnotatedObject,
+    SplitInfo,
+    region_of,
+    region_of_mask,
+    write_images,
+)
+from uniref.data.prepare.formats.write_videos import write_videos
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import Region
 from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.videos import LabelledVideo, VideoFiles, is_video_file, video_file_size
 
 _LARGEST = 1 << 29
 _SUBSET = re.compile(rb"""<image\s[^>]*?\ssubset=["']([^"']*)["']""")
@@ -37,7 +43,7 @@ _BOX_ONLY = "box of a track (a box alone is no mask)"
 _SAME_STEP = 2
 
 
-def find(tree: Tree) -> list[Path]:
+def find(tree: FileTree) -> list[Path]:
     """XML files whose outermost element is CVAT's."""
     found = []
     for path in tree.files(".xml"):
@@ -61,7 +67,7 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from one or several files. Raises UniRefError."""
     roots = [(path, read_xml(path)) for path in paths]
     for path, root in roots:
@@ -75,8 +81,8 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     if clips:
         _prepare_clips(job, clips, trees, base)
         return
-    pictures = Pictures(trees)
-    found: list[Picture] = []
+    pictures = MediaFinder(trees)
+    found: list[AnnotatedImage] = []
     for path, root in roots:
         for place, element in enumerate(root.iterfind("image")):
             if element.get("subset") and (split_of(element.get("subset", "")) or "train") != job.split:
@@ -85,10 +91,10 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
                 found.append(_image(job, element, path, pictures))
     if not found:
         job.bad(paths[0], "has no images and no tracks")
-    write_pictures(job, found, Material(base, trees))
+    write_images(job, found, SplitInfo(base, trees))
 
 
-def _image(job: Job, element: Element, path: Path, pictures: Pictures) -> Picture:
+def _image(job: ConversionJob, element: Element, path: Path, pictures: MediaFinder) -> AnnotatedImage:
     file = pictures.find(element.get("name"), path)
     height, width = image_size(file)
     told = int(element.get("height", height)), int(element.get("width", width))
@@ -96,7 +102,7 @@ def _image(job: Job, element: Element, path: Path, pictures: Pictures) -> Pictur
         raise BadRecord(f"its picture {file.name} is {width} x {height}, its record says {told[1]} x {told[0]}")
     # regions by object: what carries one label and group number, else every shape by itself
     groups: dict[tuple[str, str], list[Region]] = {}
-    boxes: list[Thing] = []
+    boxes: list[AnnotatedObject] = []
     texts: dict[tuple[str, str], list[str]] = {}
     for place, shape in enumerate(x for x in element if x.tag in _SHAPES):
         try:
@@ -107,7 +113,7 @@ def _image(job: Job, element: Element, path: Path, pictures: Pictures) -> Pictur
             group = shape.get("group_id", "0")
             key = (label, f"shape {place}" if group == "0" else f"group {group}")
             if shape.tag == "box":
-                boxes.append(Thing(place + 1, None, _box(shape), label))
+                boxes.append(AnnotatedObject(place + 1, None, _box(shape), label))
             elif (region := _region(shape, height, width)) is not None:
                 groups.setdefault(key, []).append(region)
                 texts.setdefault(key, []).extend(_texts(shape))
@@ -115,11 +121,11 @@ def _image(job: Job, element: Element, path: Path, pictures: Pictures) -> Pictur
             raise BadRecord(f"{shape.tag} {place}: {problem}") from None
     # objects with masks come first, boxes are numbered after them
     things = [
-        Thing(number, joined(parts, height, width), name=key[0], phrases=tuple(texts[key]))
+        AnnotatedObject(number, joined(parts, height, width), name=key[0], phrases=tuple(texts[key]))
         for number, (key, parts) in enumerate(groups.items(), start=1)
     ]
-    things += [Thing(len(things) + n, None, x.box, x.name) for n, x in enumerate(boxes, start=1)]
-    return Picture(file, height, width, tuple(things), where=f"{path}: image {element.get('id')}")
+    things += [AnnotatedObject(len(things) + n, None, x.box, x.name) for n, x in enumerate(boxes, start=1)]
+    return AnnotatedImage(file, height, width, tuple(things), where=f"{path}: image {element.get('id')}")
 
 
 def _texts(shape: Element) -> list[str]:
@@ -160,28 +166,30 @@ def _region(shape: Element, height: int, width: int) -> Region | None:
     return region_of_mask(pasted(values.reshape(h, w), left, top, height, width))
 
 
-def _prepare_clips(job: Job, files: Sequence[tuple[Path, Element]], trees: Sequence[Tree], base: Path) -> None:
+def _prepare_clips(
+    job: ConversionJob, files: Sequence[tuple[Path, Element]], trees: Sequence[FileTree], base: Path
+) -> None:
     """A clip for every file. Raises UniRefError."""
-    clips: list[Clip] = []
-    places: list[ClipFiles] = []
+    clips: list[LabelledVideo] = []
+    places: list[VideoFiles] = []
     classes: dict[str, dict[int, str]] = {}
     for path, root in job.first(files):
         with job.record(path):
             frames = _frames(path, root, trees)
             clip, names = _clip(job, root, frames, {x.name for x in clips})
             clips.append(clip)
-            places.append(ClipFiles(clip.name, frames, None, own=True))
+            places.append(VideoFiles(clip.name, frames, None, own=True))
             classes[clip.name] = names
     root_folder = common_folder([place.frames for place in places], base) if places else base
-    write_clips(job, root_folder, places, classes, clips)
+    write_videos(job, root_folder, places, classes, clips)
 
 
-def _frames(path: Path, root: Element, trees: Sequence[Tree]) -> Path:
+def _frames(path: Path, root: Element, trees: Sequence[FileTree]) -> Path:
     """The video file that the XML names, or the folder of its frames. Raises BadRecord."""
     source = next((x.text.strip() for x in root.iter("source") if x.text and x.text.strip()), "")
-    if is_clip_file(source):
+    if is_video_file(source):
         try:
-            return Pictures(trees, clips=True).find(source, path)
+            return MediaFinder(trees, clips=True).find(source, path)
         except BadRecord:
             pass  # its frames may be there instead
     folders = [tree.base / folder for tree in trees for folder in tree.folders if tree.pictures(folder)]
@@ -194,14 +202,14 @@ def _frames(path: Path, root: Element, trees: Sequence[Tree]) -> Path:
     return named[0]
 
 
-def _clip(job: Job, root: Element, frames: Path, taken: set[str]) -> tuple[Clip, dict[int, str]]:
+def _clip(job: ConversionJob, root: Element, frames: Path, taken: set[str]) -> tuple[LabelledVideo, dict[int, str]]:
     """The clip with its tracks, and what they are called. Raises BadRecord."""
     names: tuple[str, ...] = ()
     if frames.is_dir():
         names = tuple(sorted(x.name for x in frames.iterdir() if _is_frame(x)))
         length, (height, width) = len(names), image_size(frames / names[0])
     else:
-        length, height, width = clip_file_size(frames)
+        length, height, width = video_file_size(frames)
     # a track is an object; its shapes say frame by frame where it is
     places = _places(names, length)
     tracks: dict[int, dict[int, Region]] = {}
@@ -234,7 +242,7 @@ def _clip(job: Job, root: Element, frames: Path, taken: set[str]) -> tuple[Clip,
     labelled = tuple(sorted({frame for track in tracks.values() for frame in track}))
     if filled:  # CVAT has written the frames between key frames, and where a track is outside
         labelled = tuple(range(length))
-    return Clip(name, names, length, height, width, tracks, labelled), classes
+    return LabelledVideo(name, names, length, height, width, tracks, labelled), classes
 
 
 def _places(names: Sequence[str], length: int) -> dict[int, int]:

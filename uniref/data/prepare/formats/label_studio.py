@@ -17,10 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import UniRefError
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_picture_name
 from uniref.data.prepare.formats.labelme import ellipse
-from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
-from uniref.data.prepare.formats.writing import Material, Picture, Thing, region_of, region_of_mask, write_pictures
-from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.formats.write_images import (
+    AnnotatedImage,
+    AnnotatedObject,
+    SplitInfo,
+    region_of,
+    region_of_mask,
+    write_images,
+)
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 
 _UPLOADED = re.compile(r"^[0-9a-fA-F]{8}-")
 """What Label Studio puts before the names of files that are uploaded."""
@@ -37,10 +44,10 @@ def is_label_studio(keys: Sequence[str]) -> bool:
     )
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from one or several files. Raises UniRefError."""
-    pictures = Pictures(trees)
-    found: list[Picture] = []
+    pictures = MediaFinder(trees)
+    found: list[AnnotatedImage] = []
     several = 0
     for path in paths:
         tasks = job.read_json(path)
@@ -55,10 +62,10 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     if several:
         job.notes.append(f"{several} tasks have annotations of several people; the first that was not cancelled counts")
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
-    write_pictures(job, found, Material(base, trees))
+    write_images(job, found, SplitInfo(base, trees))
 
 
-def _read(job: Job, task: dict[str, Any], path: Path, pictures: Pictures) -> tuple[Picture, bool]:
+def _read(job: ConversionJob, task: dict[str, Any], path: Path, pictures: MediaFinder) -> tuple[AnnotatedImage, bool]:
     """A task's picture with its regions, and whether several people annotated it. Raises BadRecord."""
     data = task["data"] if isinstance(task.get("data"), dict) else task
     file = _picture(data, path, pictures)
@@ -69,7 +76,7 @@ def _read(job: Job, task: dict[str, Any], path: Path, pictures: Pictures) -> tup
         if result.get("type") == "textarea" and isinstance(result.get("value"), dict):
             said = result["value"].get("text") or ()
             texts[str(result.get("id"))] = [said] if isinstance(said, str) else [str(text) for text in said]
-    things: list[Thing] = []
+    things: list[AnnotatedObject] = []
     for place, result in enumerate(results):
         if result.get("type") in ("textarea", "choices", "relation"):
             continue
@@ -79,7 +86,7 @@ def _read(job: Job, task: dict[str, Any], path: Path, pictures: Pictures) -> tup
             raise BadRecord(f"region {result.get('id', place)}: {problem}") from None
         if thing is not None:
             things.append(thing)
-    return Picture(file, height, width, tuple(things), where=f"{path}: task {task.get('id')}"), several
+    return AnnotatedImage(file, height, width, tuple(things), where=f"{path}: task {task.get('id')}"), several
 
 
 def _results(task: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
@@ -100,7 +107,7 @@ def _results(task: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
     return found, False
 
 
-def _picture(data: Mapping[str, Any], path: Path, pictures: Pictures) -> Path:
+def _picture(data: Mapping[str, Any], path: Path, pictures: MediaFinder) -> Path:
     """The file of a task: its address ends in the name, perhaps behind eight digits that were put before it."""
     addresses = [x for x in data.values() if isinstance(x, str)]
     named = [name for name in map(_file_name, addresses) if is_picture_name(name)]
@@ -126,8 +133,8 @@ def _file_name(address: str) -> str:
 
 
 def _thing(
-    job: Job, result: Mapping[str, Any], number: int, height: int, width: int, said: Sequence[str]
-) -> Thing | None:
+    job: ConversionJob, result: Mapping[str, Any], number: int, height: int, width: int, said: Sequence[str]
+) -> AnnotatedObject | None:
     value = result.get("value")
     if not isinstance(value, dict):
         raise BadRecord("has no value")
@@ -148,11 +155,13 @@ def _thing(
         region = region_of([outline], height, width)
     elif "width" in value and "height" in value:
         x, y, w, h = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
-        return Thing(number, None, (x * width, y * height, (x + w) * width, (y + h) * height), name, phrases=phrases)
+        return AnnotatedObject(
+            number, None, (x * width, y * height, (x + w) * width, (y + h) * height), name, phrases=phrases
+        )
     else:
         job.dropped[_DROPPED] = job.dropped.get(_DROPPED, 0) + 1
         return None
-    return None if region is None else Thing(number, region, name=name, phrases=phrases)
+    return None if region is None else AnnotatedObject(number, region, name=name, phrases=phrases)
 
 
 def decode_brush(codes: object, height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -17,18 +17,18 @@ import numpy.typing as npt
 from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.json_files import read_json
-from uniref.data.prepare.formats.places import Pictures, Tree
-from uniref.data.prepare.formats.writing import (
-    Material,
-    Picture,
-    Thing,
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder
+from uniref.data.prepare.formats.write_images import (
+    AnnotatedImage,
+    AnnotatedObject,
+    SplitInfo,
     read_all,
     region_of,
     region_of_mask,
-    write_pictures,
+    write_images,
 )
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.labels import Region
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import Region
 from uniref.media.open_image import PictureProblem, open_image
 
 _LARGEST = 1 << 28  # bytes; the picture itself may be inside
@@ -43,9 +43,9 @@ def is_labelme(keys: Sequence[str]) -> bool:
     return "shapes" in keys
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from its JSON files. Raises UniRefError."""
-    read = partial(_read, Pictures(trees))
+    read = partial(_read, MediaFinder(trees))
     results = read_all(job, list(job.first(sorted(paths))), read, "file")
     left_out: dict[str, int] = {}
     for _, reasons in results:
@@ -54,10 +54,10 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     for reason, count in left_out.items():
         job.dropped[reason] = job.dropped.get(reason, 0) + count
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
-    write_pictures(job, [picture for picture, _ in results], Material(base, trees))
+    write_images(job, [picture for picture, _ in results], SplitInfo(base, trees))
 
 
-def _read(pictures: Pictures, path: Path) -> tuple[Picture, list[str]]:
+def _read(pictures: MediaFinder, path: Path) -> tuple[AnnotatedImage, list[str]]:
     """A file's picture with its objects, and why shapes were left out. Raises UniRefError."""
     data = read_json(path, largest=_LARGEST)
     shapes = data.get("shapes") if isinstance(data, dict) else None
@@ -92,10 +92,10 @@ def _read(pictures: Pictures, path: Path) -> tuple[Picture, list[str]]:
             reason = f"has no {problem}" if isinstance(problem, KeyError) else str(problem)
             raise UniRefError(f"{path}: shape {place}: {reason}") from None
     things = [
-        Thing(number, joined(parts, height, width), name=key[0], phrases=tuple(texts.get(key, ())))
+        AnnotatedObject(number, joined(parts, height, width), name=key[0], phrases=tuple(texts.get(key, ())))
         for number, (key, parts) in enumerate(groups.items(), start=1)
     ]
-    return Picture(file, height, width, tuple(things), where=str(path)), left_out
+    return AnnotatedImage(file, height, width, tuple(things), where=str(path)), left_out
 
 
 def joined(parts: Sequence[Region], height: int, width: int) -> Region:

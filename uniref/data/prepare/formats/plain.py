@@ -19,14 +19,19 @@ import numpy as np
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.tasks import Task
-from uniref.data.prepare.clip_file import is_clip_file
-from uniref.data.prepare.clips import ClipFiles
-from uniref.data.prepare.formats.clip_writing import write_clips
-from uniref.data.prepare.formats.places import Tree, is_picture_name
-from uniref.data.prepare.formats.writing import Colours, Material, Picture, Thing, write_pictures
-from uniref.data.prepare.job import BadRecord, FilesMissing, Job, image_size
-from uniref.data.prepare.labels import VOID, Region, regions
+from uniref.data.prepare.formats.file_tree import FileTree, is_picture_name
+from uniref.data.prepare.formats.write_images import (
+    AnnotatedImage,
+    AnnotatedObject,
+    ColourNumbers,
+    SplitInfo,
+    write_images,
+)
+from uniref.data.prepare.formats.write_videos import write_videos
+from uniref.data.prepare.job import BadRecord, ConversionJob, FilesMissing, image_size
+from uniref.data.prepare.regions import VOID, Region, regions
 from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.videos import VideoFiles, is_video_file
 from uniref.media.image import EXTENSIONS, Labels, read_labels
 
 _MASK_ENDS = ("_mask", "-mask", "_label", "_labels", "_seg", "_gt", "_segmentation", ".mask", ".png", ".jpg", ".jpeg")
@@ -58,12 +63,12 @@ class _Read:
     problem: str = ""
 
 
-def find(tree: Tree) -> list[Path]:
+def find(tree: FileTree) -> list[Path]:
     """Folders of pictures or clips that have a folder of masks beside them."""
     return [folder for folder in find_without_masks(tree) if mask_folder(folder).is_dir()]
 
 
-def find_without_masks(tree: Tree) -> list[Path]:
+def find_without_masks(tree: FileTree) -> list[Path]:
     """Folders of pictures or clips: `images` or `videos` at the top or one below it, or the splits inside of these."""
     places = ["", *tree.below("")]
     found = [x for place in places for x in tree.below(place) if _name(x) in (*_IMAGES, _VIDEOS)]
@@ -105,7 +110,7 @@ def _holds_pictures(folder: Path) -> bool:
     return any(is_picture_name(x.name) for place in places for x in sorted(place.iterdir())[:_LOOKED_AT])
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from its folder. Raises UniRefError."""
     if len({base_of(path) for path in paths}) < len(paths):
         raise UniRefError(f"{base_of(paths[0])}: holds images and videos; make a data set of each (--name)")
@@ -118,18 +123,18 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
         prepare_pictures(job, base_of(folder), folder, mask_folder(folder))
 
 
-def _prepare_clips(job: Job, base: Path, folder: Path) -> None:
-    found = sorted(path for path in folder.iterdir() if path.is_dir() or is_clip_file(path))
+def _prepare_clips(job: ConversionJob, base: Path, folder: Path) -> None:
+    found = sorted(path for path in folder.iterdir() if path.is_dir() or is_video_file(path))
     if not found:
         raise UniRefError(f"{folder}: holds no folders of frames and no video files")
     paths = {path.name if path.is_dir() else path.stem: path for path in found}
     if len(paths) < len(found):
         raise UniRefError(f"{folder}: holds two clips of one name")
-    files = [ClipFiles(name, path, mask_folder(folder) / name, own=True) for name, path in paths.items()]
-    write_clips(job, base, files)
+    files = [VideoFiles(name, path, mask_folder(folder) / name, own=True) for name, path in paths.items()]
+    write_videos(job, base, files)
 
 
-def prepare_pictures(job: Job, base: Path, folder: Path, masks_at: Path) -> None:
+def prepare_pictures(job: ConversionJob, base: Path, folder: Path, masks_at: Path) -> None:
     """One split from a folder of pictures and one of masks that are called alike.
 
     Args:
@@ -160,10 +165,10 @@ def _pictures_below(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if is_picture_name(path.name) and path.name[0] != "."]
 
 
-def _write(job: Job, base: Path, masks: Mapping[Path, tuple[Path, ...]]) -> None:
+def _write(job: ConversionJob, base: Path, masks: Mapping[Path, tuple[Path, ...]]) -> None:
     """Read the masks of every picture, and write all of them."""
     items = [_Item(path, mine) for path, mine in masks.items()]
-    colours = Colours()
+    colours = ColourNumbers()
     found = []
     for item, read in zip(items, job.map(_read_picture, items, "image"), strict=True):
         if read.problem:
@@ -172,10 +177,10 @@ def _write(job: Job, base: Path, masks: Mapping[Path, tuple[Path, ...]]) -> None
         if read.labels is not None:
             colours.note(read.labels.note, item.masks[0].name)
         numbered = colours.renumber(read.found, read.labels.colours if read.labels is not None else ())
-        things = tuple(Thing(number, region) for number, region in sorted(numbered.items()))
-        found.append(Picture(item.path, read.height, read.width, things))
+        things = tuple(AnnotatedObject(number, region) for number, region in sorted(numbered.items()))
+        found.append(AnnotatedImage(item.path, read.height, read.width, things))
     colours.tell(job)
-    write_pictures(job, found, Material(base, classes_task=Task.FSS))
+    write_images(job, found, SplitInfo(base, classes_task=Task.FSS))
 
 
 def find_masks(
@@ -244,7 +249,7 @@ def _read_picture(item: _Item) -> _Read:
     return _Read(*size, found, told)
 
 
-def find_beside(tree: Tree) -> list[Path]:
+def find_beside(tree: FileTree) -> list[Path]:
     """Folders of pictures whose masks lie beside them: `a.jpg` and `a.png`, or `a_mask.png`."""
     folders = [folder for folder in tree.folders if _beside(tree.pictures(folder))]
     splits: dict[str, list[Path]] = {}
@@ -268,7 +273,7 @@ def _beside(names: Sequence[str]) -> list[str]:
     return found
 
 
-def prepare_beside(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare_beside(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from a folder in which masks lie beside pictures. Raises UniRefError."""
     folder = paths[0]
     files = _pictures_below(folder)

@@ -21,8 +21,8 @@ from uniref.data.prepare.formats import (
     yolo,
     youtube_vis,
 )
-from uniref.data.prepare.formats.places import Tree
-from uniref.data.prepare.job import Job
+from uniref.data.prepare.formats.file_tree import FileTree
+from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.split_names import split_of
 
 _DOCUMENTED = ("train", "val", "test", "annotations")
@@ -31,11 +31,11 @@ ANNOTATIONS = (".json", ".p", ".xml", ".yaml", ".yml")
 _SAMPLE = 3  # files of a folder that are looked into before all of them are taken for the same
 _JSON = ("coco", "youtube_vis", "label_studio", "labelme")
 
-Prepare = Callable[[Job, Sequence[Path], Sequence[Tree]], None]
+Prepare = Callable[[ConversionJob, Sequence[Path], Sequence[FileTree]], None]
 
 
 @dataclass(frozen=True)
-class Found:
+class RecognisedFormat:
     """A user's data set as recognised."""
 
     title: str
@@ -70,7 +70,7 @@ _OWN_SPLITS = {
 """Formats that say themselves which splits they have."""
 
 
-def recognise(trees: Sequence[Tree], named: Sequence[Path]) -> Found | None:
+def recognise(trees: Sequence[FileTree], named: Sequence[Path]) -> RecognisedFormat | None:
     """The format of some files; None where there is none that is known.
 
     Args:
@@ -92,7 +92,7 @@ def recognise(trees: Sequence[Tree], named: Sequence[Path]) -> Found | None:
     return next((found for found in _candidates(trees) if found is not None), None)
 
 
-def _candidates(trees: Sequence[Tree]) -> Iterator[Found | None]:
+def _candidates(trees: Sequence[FileTree]) -> Iterator[RecognisedFormat | None]:
     """What the folders may be, the surest first."""
     yield _in_trees("references", trees, references.find)
     files = {path.resolve(): path for tree in trees for path in tree.files(".json")}  # one tree may lie in another
@@ -112,7 +112,7 @@ def _candidates(trees: Sequence[Tree]) -> Iterator[Found | None]:
     yield _in_trees("plain", trees, plain.find_without_masks)
 
 
-def _in_trees(kind: str, trees: Sequence[Tree], find: Callable[[Tree], list[Path]]) -> Found | None:
+def _in_trees(kind: str, trees: Sequence[FileTree], find: Callable[[FileTree], list[Path]]) -> RecognisedFormat | None:
     """The first folder that has this format counts: others may hold pictures for it."""
     for tree in trees:
         if paths := find(tree):
@@ -120,19 +120,19 @@ def _in_trees(kind: str, trees: Sequence[Tree], find: Callable[[Tree], list[Path
     return None
 
 
-def _of_files(kind: str, paths: Sequence[Path], trees: Sequence[Tree]) -> Found | None:
+def _of_files(kind: str, paths: Sequence[Path], trees: Sequence[FileTree]) -> RecognisedFormat | None:
     for tree in trees:
         if mine := [path for path in paths if path.is_relative_to(tree.base)]:
             return _found(kind, mine, tree.base)
     return None
 
 
-def _found(kind: str, paths: Sequence[Path], base: Path | None) -> Found:
+def _found(kind: str, paths: Sequence[Path], base: Path | None) -> RecognisedFormat:
     title, prepare = _READERS[kind]
     splits = _OWN_SPLITS.get(kind, _by_split)(paths, base)
     if kind == "coco":
         splits = {split: coco.choose_files(paths, split) for split, paths in splits.items()}
-    return Found(title, splits, prepare)
+    return RecognisedFormat(title, splits, prepare)
 
 
 def _by_split(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:

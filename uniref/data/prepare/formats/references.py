@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
-from uniref.data.fetch.refs import read_refs
+from uniref.data.prepare.datasets.refcoco import read_refs
 from uniref.data.prepare.formats import coco
-from uniref.data.prepare.formats.places import Pictures, Tree
-from uniref.data.prepare.formats.writing import Material, Picture, write_pictures
-from uniref.data.prepare.job import BadRecord, Job
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder
+from uniref.data.prepare.formats.write_images import AnnotatedImage, SplitInfo, write_images
+from uniref.data.prepare.job import BadRecord, ConversionJob
 
 _SPLITS = {"train": "train", "val": "val", "test": "test", "testA": "test", "testB": "test", "validation": "val"}
 _INSTANCES = "instances.json"
 
 
-def find(tree: Tree) -> list[Path]:
+def find(tree: FileTree) -> list[Path]:
     """`refs(...).p` files; of several in a folder (`refs(google).p`), the first counts."""
     found: dict[Path, Path] = {}
     for path in tree.files(".p"):
@@ -38,7 +38,7 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split; an object has all sentences of its references. Raises UniRefError."""
     if len(paths) > 1:
         raise UniRefError(f"{paths[0]}: and {paths[1]} both have references of {job.split}; name one with --source")
@@ -64,7 +64,7 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     trees = list(trees)
     numbers: dict[str, int] = {}
     wanted = set(images.values())
-    found = coco.read_file(job, instances, Pictures(trees), numbers, wanted)
+    found = coco.read_file(job, instances, MediaFinder(trees), numbers, wanted)
     job.used(instances)
     known = {x.number: picture.source_id for picture in found for x in picture.things}
     for annotation, image in images.items():
@@ -73,9 +73,9 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
         elif known[annotation] != image:
             job.bad(f"{path}: annotation {annotation}", f"its image is {image}, its annotation's {known[annotation]}")
     base = next((tree.base for tree in trees if path.is_relative_to(tree.base)), path.parent)
-    write_pictures(job, [_with(picture, said) for picture in found], Material(base, trees, numbers))
+    write_images(job, [_with(picture, said) for picture in found], SplitInfo(base, trees, numbers))
 
 
-def _with(picture: Picture, said: dict[int, list[str]]) -> Picture:
+def _with(picture: AnnotatedImage, said: dict[int, list[str]]) -> AnnotatedImage:
     things = tuple(replace(x, phrases=tuple(said.get(x.number, ()))) for x in picture.things)
     return replace(picture, things=things)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from uniref.core.errors import UniRefError
 from uniref.core.files import read_text
-from uniref.data.prepare.clip_file import is_clip_file
-from uniref.data.prepare.job import Job
+from uniref.data.prepare.job import ConversionJob
+from uniref.data.prepare.videos import is_video_file
 from uniref.media.image import EXTENSIONS
 
 ONLY = -1
@@ -41,7 +41,7 @@ class Table:
         return any(self.texts.values())
 
 
-def read_table(job: Job, path: Path, column: str) -> Table:
+def read_table(job: ConversionJob, path: Path, column: str) -> Table:
     """A table with the columns file, object and `column` in any order; a missing file gives an empty one.
 
     Separators `,`, `;` and tab, a byte order mark, UTF-16 and Latin-1 are understood. Lines whose text is empty (those
@@ -85,11 +85,11 @@ def file_key(name: str) -> str:
     """What a file is called in a table: with `/`, without the extension of a picture or video."""
     name = name.replace("\\", "/").removeprefix("./")
     stem, dot, suffix = name.rpartition(".")
-    known = dot and (f".{suffix.lower()}" in EXTENSIONS or is_clip_file(name))
+    known = dot and (f".{suffix.lower()}" in EXTENSIONS or is_video_file(name))
     return stem if known else name
 
 
-def _text(job: Job, path: Path) -> str:
+def _text(job: ConversionJob, path: Path) -> str:
     """The file's text; spreadsheets write other encodings than UTF-8."""
     with path.open("rb") as file:
         head = file.read(2)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.files import read_text
-from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
-from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, write_pictures
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.labels import VOID, regions
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_picture_name
+from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import VOID, regions
 from uniref.data.prepare.split_names import split_of
 from uniref.media.image import Labels, read_labels
 from uniref.media.palette import PALETTE
@@ -35,7 +35,7 @@ _RIM = (224, 224, 192)
 Colour = tuple[int, int, int]
 
 
-def find(tree: Tree) -> list[Path]:
+def find(tree: FileTree) -> list[Path]:
     """Folders that hold `SegmentationClass` or `SegmentationObject`."""
     parents = {
         str(PurePosixPath(folder).parent): None
@@ -45,10 +45,10 @@ def find(tree: Tree) -> list[Path]:
     return [tree.base / parent for parent in parents]
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from one or several folders. Raises UniRefError."""
-    pictures = Pictures(trees)
-    found: list[Picture] = []
+    pictures = MediaFinder(trees)
+    found: list[AnnotatedImage] = []
     numbers: dict[str, int] = {}
     notes: dict[str, None] = {}
     for path in paths:
@@ -64,7 +64,7 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     used = {x.name for picture in found for x in picture.things}
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0])
     numbers = {name: number for name, number in numbers.items() if name in used}
-    write_pictures(job, found, Material(base, trees, numbers if len(set(numbers.values())) == len(numbers) else {}))
+    write_images(job, found, SplitInfo(base, trees, numbers if len(set(numbers.values())) == len(numbers) else {}))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class _Item:
     objects: Path | None
 
 
-def _items(job: Job, path: Path) -> list[_Item]:
+def _items(job: ConversionJob, path: Path) -> list[_Item]:
     """The pictures of a split, by `ImageSets` where it lists them, else all that have a mask. Raises UniRefError."""
     masks = {
         folder: {x.stem: x for x in sorted((path / folder).rglob("*")) if is_picture_name(x.name)}
@@ -112,7 +112,7 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
-def _classes(job: Job, path: Path) -> tuple[dict[int, str], dict[Colour, str]]:
+def _classes(job: ConversionJob, path: Path) -> tuple[dict[int, str], dict[Colour, str]]:
     """Class names by number and by colour. Raises UniRefError."""
     file = next((x for x in (path / "labelmap.txt", path.parent / "labelmap.txt") if x.is_file()), None)
     if file is None:
@@ -143,8 +143,8 @@ def _colour(number: int) -> Colour:
 
 
 def _read(
-    pictures: Pictures, names: Mapping[int, str], by_colour: Mapping[Colour, str], item: _Item
-) -> tuple[Picture, list[str]]:
+    pictures: MediaFinder, names: Mapping[int, str], by_colour: Mapping[Colour, str], item: _Item
+) -> tuple[AnnotatedImage, list[str]]:
     """A picture with its objects, and notes. Raises BadRecord."""
     file = _picture(pictures, item)
     size = image_size(file)
@@ -160,11 +160,11 @@ def _read(
             values, counts = np.unique(under[under != 0], return_counts=True)
             name = called.get(int(values[counts.argmax()]), "") if len(values) else ""
         if name != _BACKGROUND:
-            things.append(Thing(number, region, name=name))
-    return Picture(file, *size, tuple(things)), notes
+            things.append(AnnotatedObject(number, region, name=name))
+    return AnnotatedImage(file, *size, tuple(things)), notes
 
 
-def _picture(pictures: Pictures, item: _Item) -> Path:
+def _picture(pictures: MediaFinder, item: _Item) -> Path:
     """The picture of a mask: of all that are called alike, the one that is no mask. Raises BadRecord."""
     folder = item.path / "JPEGImages"
     for mask in (item.classes, item.objects):

@@ -14,20 +14,19 @@ from pathlib import Path, PurePosixPath
 
 from uniref.core.errors import UniRefError
 from uniref.core.json_files import outline
-from uniref.data.prepare.clips import Clip, ClipFiles, read_clip
 from uniref.data.prepare.formats import plain
-from uniref.data.prepare.formats.clip_writing import write_clips
-from uniref.data.prepare.formats.places import Tree, is_picture_name
-from uniref.data.prepare.job import Job
-from uniref.data.prepare.labels import Region
-from uniref.data.prepare.meta import read_videos
+from uniref.data.prepare.formats.file_tree import FileTree, is_picture_name
+from uniref.data.prepare.formats.write_videos import write_videos
+from uniref.data.prepare.job import ConversionJob
+from uniref.data.prepare.regions import Region
 from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.videos import LabelledVideo, VideoFiles, read_labelled_video, read_video_json
 
 _FRAMES, _MASKS = "JPEGImages", "Annotations"
 _RESOLUTIONS = ("480p", "Full-Resolution", "1080p", "720p")
 
 
-def find(tree: Tree) -> list[Path]:
+def find(tree: FileTree) -> list[Path]:
     """Folders that hold `JPEGImages` and `Annotations`."""
     parents = [
         PurePosixPath(folder).parent
@@ -54,7 +53,7 @@ def _lists(path: Path) -> list[Path]:
     return newest or lists
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from its folder. Raises UniRefError."""
     base = paths[0]
     if len(paths) > 1:
@@ -69,16 +68,16 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
         for name in sorted(wanted - set(names)):
             job.bad(listed[0], f"{name}: there is no folder of this name in {frames}")
         names = [name for name in names if name in wanted]
-    files = [ClipFiles(name, frames / name, masks / name, own=True) for name in names]
+    files = [VideoFiles(name, frames / name, masks / name, own=True) for name in names]
     clips = [_read(each) for each in job.progress(job.first(files), f"{job.dataset.name}/{job.split}", None, "video")]
-    usable: list[tuple[ClipFiles, Clip]] = []
+    usable: list[tuple[VideoFiles, LabelledVideo]] = []
     for each, clip in zip(files, clips, strict=False):
         if clip.problem:
             job.bad(clip.name, clip.problem)
         else:
             usable.append((each, clip))
     classes = _classes(job, base)
-    write_clips(job, base, [each for each, _ in usable], classes, [clip for _, clip in usable])
+    write_videos(job, base, [each for each, _ in usable], classes, [clip for _, clip in usable])
 
 
 def _with_resolution(base: Path) -> tuple[Path, Path]:
@@ -90,20 +89,20 @@ def _with_resolution(base: Path) -> tuple[Path, Path]:
     return frames, masks
 
 
-def _read(files: ClipFiles) -> Clip:
+def _read(files: VideoFiles) -> LabelledVideo:
     """A clip; where its masks lie in a folder for every object, these are joined."""
     assert files.labels is not None
     folder = files.labels
     objects = sorted(x for x in folder.iterdir() if x.is_dir()) if folder.is_dir() else []
     if not objects or any(is_picture_name(x.name) for x in folder.iterdir() if x.is_file()):
-        return read_clip(files)
+        return read_labelled_video(files)
     numbers = _numbers([x.name for x in objects])
     tracks: dict[int, dict[int, Region]] = {}
     labelled: set[int] = set()
     notes: dict[str, None] = {}
     clip = None
     for number, each in zip(numbers, objects, strict=True):
-        clip = read_clip(replace(files, labels=each))
+        clip = read_labelled_video(replace(files, labels=each))
         if clip.problem:
             return clip
         if len(clip.tracks) > 1:
@@ -122,13 +121,13 @@ def _numbers(names: Sequence[str]) -> list[int]:
     return list(range(1, len(names) + 1))
 
 
-def _classes(job: Job, base: Path) -> dict[str, dict[int, str]]:
+def _classes(job: ConversionJob, base: Path) -> dict[str, dict[int, str]]:
     """Class names by clip and object, where `meta.json` has some. Raises UniRefError."""
     path = base / "meta.json"
     if not path.is_file() or "videos" not in outline(path):
         return {}
     found: dict[str, dict[int, str]] = {}
-    for name, video in read_videos(job, path, "objects").items():
+    for name, video in read_video_json(job, path, "objects").items():
         with job.record(f"{path}: video {name}"):
             found[name] = {
                 int(number): str(info["category"]) for number, info in video["objects"].items() if info.get("category")

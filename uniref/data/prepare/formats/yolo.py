@@ -18,9 +18,16 @@ from typing import Any
 
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import read_text, reading
-from uniref.data.prepare.formats.places import Pictures, Tree, is_picture_name
-from uniref.data.prepare.formats.writing import Material, Picture, Thing, read_all, region_of, write_pictures
-from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_picture_name
+from uniref.data.prepare.formats.write_images import (
+    AnnotatedImage,
+    AnnotatedObject,
+    SplitInfo,
+    read_all,
+    region_of,
+    write_images,
+)
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.split_names import split_of
 from uniref.recipe.tree import parse_file, plain
 
@@ -35,7 +42,7 @@ _NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt
 _NO_LABELS = frozenset((*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt"))
 
 
-def find(tree: Tree) -> list[Path]:
+def find(tree: FileTree) -> list[Path]:
     """The `data.yaml` of such a data set, or its folders of text files where there is none."""
     configs = [path for path in tree.files(".yaml", ".yml") if _is_config(path)]
     if configs:
@@ -48,7 +55,7 @@ def find(tree: Tree) -> list[Path]:
     ]
 
 
-def _beside_pictures(tree: Tree, folder: str) -> bool:
+def _beside_pictures(tree: FileTree, folder: str) -> bool:
     """Whether a folder holds pictures with text files of their names that begin with the numbers of such a line."""
     stems = {PurePosixPath(name).stem for name in tree.pictures(folder)}
     label = next((x for x in tree.folders[folder] if _is_label(x) and x[: -len(".txt")] in stems), None)
@@ -71,7 +78,7 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     return {split: by_split[split] for split in _KEYS if split in by_split}
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split. Raises UniRefError."""
     if paths[0].suffix.lower() in (".yaml", ".yml"):
         config = _read_config(paths[0])
@@ -88,7 +95,7 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     # one text file a picture
     read = partial(_read, names, named_by)
     chosen = list(job.first(pictures))
-    found: list[Picture] = []
+    found: list[AnnotatedImage] = []
     boxes = 0
     for picture, left in read_all(job, chosen, read, "image"):
         found.append(picture)
@@ -96,7 +103,7 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
     if boxes:
         job.notes.append(f"{boxes} lines are boxes (5 values), not polygons; boxes alone cannot be referred to")
     numbers = {name: number + 1 for number, name in names.items()}
-    write_pictures(job, found, Material(base, trees, numbers if len(numbers) == len(names) else {}))
+    write_images(job, found, SplitInfo(base, trees, numbers if len(numbers) == len(names) else {}))
 
 
 @dataclass(frozen=True)
@@ -105,10 +112,10 @@ class _Item:
     labels: Path | None
 
 
-def _read(names: Mapping[int, str], named_by: str, item: _Item) -> tuple[Picture, int]:
+def _read(names: Mapping[int, str], named_by: str, item: _Item) -> tuple[AnnotatedImage, int]:
     """A picture with its objects, and how many boxes were among them. Raises BadRecord."""
     height, width = image_size(item.path)
-    things: list[Thing] = []
+    things: list[AnnotatedObject] = []
     boxes = 0
     lines = read_text(item.labels, largest=_LARGEST).splitlines() if item.labels is not None else []
     for number, line in enumerate(lines, start=1):
@@ -121,12 +128,12 @@ def _read(names: Mapping[int, str], named_by: str, item: _Item) -> tuple[Picture
         boxes += is_box
         if thing is not None:
             things.append(thing)
-    return Picture(item.path, height, width, tuple(things)), boxes
+    return AnnotatedImage(item.path, height, width, tuple(things)), boxes
 
 
 def _thing(
     words: Sequence[str], number: int, names: Mapping[int, str], named_by: str, size: tuple[int, int]
-) -> tuple[Thing | None, bool]:
+) -> tuple[AnnotatedObject | None, bool]:
     values = [float(word) for word in words]
     if not all(map(math.isfinite, values)) or not values[0].is_integer() or values[0] < 0:
         raise BadRecord("is no class number followed by coordinates")
@@ -142,10 +149,10 @@ def _thing(
     if is_box:
         x, y, w, h = (value * side for value, side in zip(values[1:5], (width, height) * 2, strict=True))
         box = (max(x - w / 2, 0.0), max(y - h / 2, 0.0), min(x + w / 2, float(width)), min(y + h / 2, float(height)))
-        return Thing(number, None, box, name), True
+        return AnnotatedObject(number, None, box, name), True
     polygon = [min(max(v, 0.0), 1.0) * (height if place % 2 else width) for place, v in enumerate(values[1:])]
     region = region_of([polygon], height, width)
-    return (None if region is None else Thing(number, region, name=name)), False
+    return (None if region is None else AnnotatedObject(number, region, name=name)), False
 
 
 def _is_config(path: Path) -> bool:
@@ -174,7 +181,7 @@ def _names(path: Path, config: Mapping[str, Any]) -> dict[int, str]:
     raise UniRefError(f"{path}: its names are neither a list nor numbers with names")
 
 
-def _names_beside(trees: Sequence[Tree]) -> tuple[dict[int, str], str]:
+def _names_beside(trees: Sequence[FileTree]) -> tuple[dict[int, str], str]:
     for tree in trees:
         for path in tree.files(*_NAME_FILES):
             if path.name.lower() in _NAME_FILES:
@@ -183,7 +190,7 @@ def _names_beside(trees: Sequence[Tree]) -> tuple[dict[int, str], str]:
     return {}, ""
 
 
-def _listed(job: Job, path: Path, config: Mapping[str, Any], trees: Sequence[Tree]) -> list[_Item]:
+def _listed(job: ConversionJob, path: Path, config: Mapping[str, Any], trees: Sequence[FileTree]) -> list[_Item]:
     """The pictures that `data.yaml` lists for a split. Raises UniRefError, naming the folder that is missing."""
     value = next((config[key] for key in _KEYS[job.split] if config.get(key)), None)
     entries = value if isinstance(value, list) else [value if value is not None else "images"]
@@ -196,15 +203,15 @@ def _listed(job: Job, path: Path, config: Mapping[str, Any], trees: Sequence[Tre
         if place.is_dir():
             found |= dict.fromkeys(sorted(x for x in everything if x.is_relative_to(place)))
         else:
-            found |= dict.fromkeys(_from_list(job, place, Pictures(trees)))
+            found |= dict.fromkeys(_from_list(job, place, MediaFinder(trees)))
     return [_Item(each, _label_of(each)) for each in found]
 
 
-def _pictures_of(tree: Tree) -> list[Path]:
+def _pictures_of(tree: FileTree) -> list[Path]:
     return [tree.base / folder / name for folder in tree.folders for name in tree.pictures(folder)]
 
 
-def _place(path: Path, root: object, entry: str, trees: Sequence[Tree]) -> Path:
+def _place(path: Path, root: object, entry: str, trees: Sequence[FileTree]) -> Path:
     """A folder or list that `data.yaml` names: as it says, or the one below that ends alike. Raises UniRefError."""
     start = path.parent / root if isinstance(root, str) else path.parent
     bases = [tree.base.resolve() for tree in trees]
@@ -229,7 +236,7 @@ def _place(path: Path, root: object, entry: str, trees: Sequence[Tree]) -> Path:
     raise UniRefError(f"{path}: its folder {entry!r:.200} is not there")
 
 
-def _from_list(job: Job, path: Path, pictures: Pictures) -> list[Path]:
+def _from_list(job: ConversionJob, path: Path, pictures: MediaFinder) -> list[Path]:
     """Pictures that a text file lists, one a line."""
     found = []
     for number, line in enumerate(job.read_lines(path), start=1):
@@ -238,7 +245,7 @@ def _from_list(job: Job, path: Path, pictures: Pictures) -> list[Path]:
     return found
 
 
-def _beside(paths: Sequence[Path], trees: Sequence[Tree]) -> list[_Item]:
+def _beside(paths: Sequence[Path], trees: Sequence[FileTree]) -> list[_Item]:
     """The pictures of folders of text files: those in `images` in place of `labels`, else those called alike."""
     found: list[_Item] = []
     for folder in paths:

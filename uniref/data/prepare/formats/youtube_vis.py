@@ -9,24 +9,23 @@ from pathlib import Path
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
-from uniref.data.prepare import ytvis
-from uniref.data.prepare.custom_task import choose_task
-from uniref.data.prepare.formats.places import Tree
-from uniref.data.prepare.formats.writing import ROOT, phrase_of
-from uniref.data.prepare.job import Job
+from uniref.data.prepare import youtube_vis_json
+from uniref.data.prepare.formats.file_tree import FileTree
+from uniref.data.prepare.formats.write_images import ROOT, choose_task, phrase_of
+from uniref.data.prepare.job import ConversionJob
 
 
-def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
+def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from one file. Raises UniRefError."""
     if len(paths) > 1:
         raise UniRefError(f"{paths[0]}: and {paths[1]} are both of split {job.split}; name one with --source")
-    source = ytvis.YoutubeVis(job, paths[0])
+    source = youtube_vis_json.YoutubeVis(job, paths[0])
     said = any(record.get("expressions") for record in source.records)
     task = choose_task(job, Task.RVOS if said else Task.VOS)
     with job.writer({ROOT: source.root}, task, source.categories) as writer:
         for video in source.videos():
-            ytvis.add_video(writer, video, ROOT, complete=True)
-            rows = ytvis.add_all(job, writer, video, given=task is Task.VOS)
+            youtube_vis_json.add_video(writer, video, ROOT, complete=True)
+            rows = youtube_vis_json.add_all(job, writer, video, given=task is Task.VOS)
             texts = video.record.get("expressions") or () if task is Task.RVOS else ()
             added = [writer.add_expression(text, source_id=str(n)) for n, text in enumerate(texts)]
             if task is Task.RVOS and not said:
@@ -35,7 +34,9 @@ def prepare(job: Job, paths: Sequence[Path], trees: Sequence[Tree]) -> None:
                 writer.add_sample(objects=rows, expressions=added)
 
 
-def _add_by_class(writer: IndexWriter, video: ytvis.Video, rows: Sequence[int], categories: Mapping[int, str]) -> None:
+def _add_by_class(
+    writer: IndexWriter, video: youtube_vis_json.Video, rows: Sequence[int], categories: Mapping[int, str]
+) -> None:
     """A sample for every class of a clip."""
     groups: dict[str, list[int]] = defaultdict(list)
     singles = [annotation for annotation in video.annotations if not annotation.get("iscrowd")]

@@ -13,8 +13,8 @@ from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.files import exists
 from uniref.data.index import TRUTH, IndexWriter
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.meta import read_videos, text_of
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.videos import read_video_json, text_of
 
 _PUBLISHED = {
     "train": "f9d9b01a2a6d7a004e2e7a664ce2b9b1576218e975030f8e4df4f66111fb253f",
@@ -24,11 +24,11 @@ _PUBLISHED = {
 _FOLDERS = {"train": "train", "valid_u": "valid_u", "val": "valid"}
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One sample an expression; `val` has no masks."""
     meta_file = job.need(f"{_FOLDERS[job.split]}/meta_expressions.json")
     base = meta_file.parent
-    videos = read_videos(job, meta_file, "expressions", "frames")
+    videos = read_video_json(job, meta_file, "expressions", "frames")
     hidden = job.split == "val"
     masks: Mapping[str, Any] = {} if hidden else _read_masks(job, base / "mask_dict.json")
     names = job.first(sorted(videos))
@@ -38,7 +38,7 @@ def prepare(job: Job) -> None:
                 _add_video(writer, base, name, videos[name], masks, hidden)
 
 
-def _read_masks(job: Job, path: Path) -> Mapping[str, Any]:
+def _read_masks(job: ConversionJob, path: Path) -> Mapping[str, Any]:
     masks = job.read_json(path)
     if not isinstance(masks, dict):
         raise UniRefError(f"{path}: holds no masks by annotation id")

@@ -25,7 +25,7 @@ from uniref.data.prepare.coco_json import (
     usable_images,
     whole,
 )
-from uniref.data.prepare.job import BadRecord, FilesMissing, Job
+from uniref.data.prepare.job import BadRecord, ConversionJob, FilesMissing
 
 _BLOCK = 1 << 20
 _MISSING = frozenset(("objects365_v2_00908726.jpg", "objects365_v1_00320532.jpg", "objects365_v1_00320534.jpg"))
@@ -48,7 +48,7 @@ class Boxes:
         return slice(*np.searchsorted(self.images, (image, image + 1)))
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One sample an image with its boxes, cleaned: clipped, not thinner than a pixel, not repeated."""
     names = (f"zhiyuan_objv2_{job.split}_new.json", f"zhiyuan_objv2_{job.split}.json")
     named = next((path for path in job.named if path.name in names), None)
@@ -106,7 +106,7 @@ def clean_boxes(
     return kept, xyxy[kept], {reason: count for reason, count in reasons.items() if count}
 
 
-def _read_boxes(job: Job, path: Path, images: Mapping[int, ImageRecord]) -> Boxes:
+def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord]) -> Boxes:
     """Every annotation; the file has them in any order."""
     numbers = _Column(np.int64, 3)  # image, id, category
     corners = _Column(np.float32, 4)
@@ -160,7 +160,7 @@ class _Column:
         return np.concatenate(self._blocks)
 
 
-def _locate(job: Job, images: list[ImageRecord]) -> tuple[Path, list[str]]:
+def _locate(job: ConversionJob, images: list[ImageRecord]) -> tuple[Path, list[str]]:
     """The media root and every image's path below it: `patchN/<name>` or `<name>`, in a split folder or `images`."""
     if not images:
         return job.bases[0], []

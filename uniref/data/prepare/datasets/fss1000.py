@@ -17,7 +17,7 @@ from PIL import Image
 from uniref.core import rle
 from uniref.core.errors import UniRefError, UsageError
 from uniref.data.index import TRUTH
-from uniref.data.prepare import ytvis
+from uniref.data.prepare import youtube_vis_json
 from uniref.data.prepare.coco_json import (
     add_image,
     add_instance,
@@ -26,8 +26,7 @@ from uniref.data.prepare.coco_json import (
     read_instances,
     usable_images,
 )
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.reasons import EMPTY_MASK, OTHER_SIZE
+from uniref.data.prepare.job import EMPTY_MASK, OTHER_SIZE, BadRecord, ConversionJob, image_size
 from uniref.media.open_image import PictureProblem, open_image
 
 _LISTS = {"train": "trn.txt", "val": "val.txt", "test": "test.txt"}
@@ -59,9 +58,9 @@ class _Shot:
     """Why the released system leaves it out."""
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One sample an image; its class is the category. Supports are chosen when samples are read, not here."""
-    if not job.options.get("splits") and (official := ytvis.find(job, _list_places(job))) is not None:
+    if not job.options.get("splits") and (official := youtube_vis_json.find(job, _list_places(job))) is not None:
         _prepare_official(job, official)
         return
     classes = _read_classes(job)
@@ -97,7 +96,7 @@ def prepare(job: Job) -> None:
             writer.notes.append(f"{resized} masks of another size than their image were resized")
 
 
-def _prepare_official(job: Job, path: Path) -> None:
+def _prepare_official(job: ConversionJob, path: Path) -> None:
     """The released system's own file: COCO form, the class is the folder of the image. Its support ids are not used."""
     images = read_images(job, path)
     instances = read_instances(job, path, images, exact=True)
@@ -117,12 +116,12 @@ def _prepare_official(job: Job, path: Path) -> None:
             writer.add_sample(objects=rows, category=number)
 
 
-def _list_places(job: Job) -> tuple[str, ...]:
+def _list_places(job: ConversionJob) -> tuple[str, ...]:
     name = _LISTS[job.split]
     return name, f"splits/{name}", f"splits/fss/{name}"
 
 
-def _read_classes(job: Job) -> list[str]:
+def _read_classes(job: ConversionJob) -> list[str]:
     folder = job.options.get("splits")
     if not folder:
         found = job.find(*_list_places(job))
@@ -144,12 +143,12 @@ def _read_classes(job: Job) -> list[str]:
     return names
 
 
-def _find_root(job: Job, classes: list[str]) -> Path:
+def _find_root(job: ConversionJob, classes: list[str]) -> Path:
     found = job.need(*(f"{root}/{name}" if root else name for root in _ROOTS for name in classes[:3]))
     return found.parent
 
 
-def _pictures(job: Job, folder: Path) -> list[Path]:
+def _pictures(job: ConversionJob, folder: Path) -> list[Path]:
     """`1.jpg`, `10.jpg`, `2.jpg`, ...: the order of names as text decides which images are supports."""
     if not folder.is_dir():
         if job.subset is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from uniref.data.prepare.clean import evaluation_images
 from uniref.data.prepare.coco_json import (
     add_image,
     add_instance,
@@ -11,11 +10,11 @@ from uniref.data.prepare.coco_json import (
     read_instances,
     usable_images,
 )
-from uniref.data.prepare.job import Job
-from uniref.data.prepare.reasons import WITHHELD_IMAGE
+from uniref.data.prepare.datasets.refcoco import evaluation_images
+from uniref.data.prepare.job import WITHHELD_IMAGE, ConversionJob
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """Every image is kept; one sample for each that has an object which is no crowd."""
     name = f"instances_{job.split}2017.json"
     video = f"instances_{job.split}2017_video.json"  # the released system's: every image a video of one frame

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from uniref.data.prepare.formats.places import Tree, scan
-from uniref.data.prepare.formats.recognise import ANNOTATIONS, Found, recognise
-from uniref.data.prepare.job import FilesMissing, Job
-from uniref.data.prepare.published import Published, packed
+from uniref.data.prepare.formats.file_tree import FileTree, scan
+from uniref.data.prepare.formats.recognise import ANNOTATIONS, RecognisedFormat, recognise
+from uniref.data.prepare.job import ConversionJob, FilesMissing
+from uniref.data.prepare.source_files import SourceFiles, packed
 
 _SHOWN = 8  # names of what was found, for a message
 
 
-def splits_of(files: Published, root: Path) -> list[str]:
+def splits_of(files: SourceFiles, root: Path) -> list[str]:
     """The splits that a user's files have; none where no format is recognised.
 
     Raises:
@@ -24,7 +24,7 @@ def splits_of(files: Published, root: Path) -> list[str]:
     return list(found.splits) if found is not None else []
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """Whatever is found.
 
     Raises:
@@ -54,13 +54,15 @@ def prepare(job: Job) -> None:
     found.prepare(job, paths, trees)
 
 
-def _recognise(bases: Sequence[Path], named: Sequence[Path], root: Path) -> tuple[Found | None, list[Tree]]:
+def _recognise(
+    bases: Sequence[Path], named: Sequence[Path], root: Path
+) -> tuple[RecognisedFormat | None, list[FileTree]]:
     named = [path for path in named if path.suffix.lower() in ANNOTATIONS]
     trees = [scan(base, root / "index") for base in bases]
     return recognise(trees, named), trees
 
 
-def _contents(trees: Sequence[Tree]) -> str:
+def _contents(trees: Sequence[FileTree]) -> str:
     """What lies at the top of the folders, for a message."""
     names = [name for tree in trees for name in (*(f"{x}/" for x in tree.below("")), *tree.folders.get("", ()))]
     if not names:

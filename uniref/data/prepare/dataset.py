@@ -9,7 +9,7 @@ from uniref.core.tasks import Task
 
 
 @dataclass(frozen=True)
-class Expected:
+class PublishedCounts:
     """Published counts of a split; None where none is known."""
 
     media: int | None = None
@@ -24,7 +24,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteFile:
     """A file with a public direct address."""
 
     url: str
@@ -54,7 +54,7 @@ class DataSet:
     name: str
     title: str
     task: Task
-    splits: Mapping[str, Expected]
+    splits: Mapping[str, PublishedCounts]
     module: str
     """Module of this package whose `prepare(job)` makes the index."""
     group: str
@@ -65,7 +65,7 @@ class DataSet:
     """Where to register, download by hand, or read more."""
     files: str
     """What to fetch by hand, for the message that asks for it."""
-    remotes: tuple[Remote, ...] = ()
+    remotes: tuple[RemoteFile, ...] = ()
     options: tuple[str, ...] = field(default=())
     """Options of `prepare-data` that only some data sets have."""
     default_splits: tuple[str, ...] = ()

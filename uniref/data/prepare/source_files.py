@@ -24,8 +24,8 @@ from uniref.data.fetch.unpack import (
     is_unpacked,
     remove_unpacked,
 )
-from uniref.data.index import Source
-from uniref.data.prepare.entry import DataSet, Remote
+from uniref.data.index import SourceFile
+from uniref.data.prepare.dataset import DataSet, RemoteFile
 from uniref.data.prepare.split_names import split_of
 
 _ANNOTATIONS = (".json", ".p", ".txt", ".csv", ".xml", ".yaml", ".yml")
@@ -38,21 +38,21 @@ _DRIVES = ("drive.google.com", "docs.google.com", "1drv.ms", "onedrive.live.com"
 
 
 @dataclass
-class Published:
+class SourceFiles:
     """What a converter may read."""
 
     bases: list[Path] = field(default_factory=list)
     """Folders to search, in this order."""
     named: list[Path] = field(default_factory=list)
     """Files that were named one by one."""
-    sources: list[Source] = field(default_factory=list)
+    sources: list[SourceFile] = field(default_factory=list)
     """Archives, for the manifest."""
     notes: list[str] = field(default_factory=list)
 
 
 def locate(
     entry: DataSet, root: Path, sources: Sequence[str], splits: Sequence[str], fetch: bool, progress: Progress
-) -> Published:
+) -> SourceFiles:
     """Find the files of a data set; archives are unpacked, addresses fetched on the way.
 
     Args:
@@ -67,7 +67,7 @@ def locate(
         UniRefError: Nothing is there; a source is missing, no archive, or damaged.
     """
     media = root / "media" / entry.group
-    found = Published()
+    found = SourceFiles()
     for source in sources:
         if is_address(source):
             _open(found, entry, _fetch_address(source, media / "downloads", progress), media, progress)
@@ -87,7 +87,7 @@ def locate(
     return found
 
 
-def unpack_archives(found: Published, entry: DataSet, root: Path, splits: Sequence[str], progress: Progress) -> bool:
+def unpack_archives(found: SourceFiles, entry: DataSet, root: Path, splits: Sequence[str], progress: Progress) -> bool:
     """Unpack the archives that lie in the folders that were named, or some folders below.
 
     Those that the data set is known to need come alone where there are any: a folder of downloads holds others too. Of
@@ -149,7 +149,7 @@ def listing(folder: Path) -> list[str]:
     return [f"{x.name}/" if x.is_dir() else x.name for x in entries]
 
 
-def _open(found: Published, entry: DataSet, source: Path, media: Path, progress: Progress) -> None:
+def _open(found: SourceFiles, entry: DataSet, source: Path, media: Path, progress: Progress) -> None:
     """Add the folder that a source gives: itself, what is in the archive, where the file lies."""
     if source.is_dir():
         found.bases.append(source)
@@ -173,7 +173,7 @@ def _open(found: Published, entry: DataSet, source: Path, media: Path, progress:
         )
 
 
-def _unpack(found: Published, archive: Path, target: Path, remote: Remote | None, progress: Progress) -> None:
+def _unpack(found: SourceFiles, archive: Path, target: Path, remote: RemoteFile | None, progress: Progress) -> None:
     try:
         unpack(archive, target, progress=progress)
     except DamagedArchiveError as problem:
@@ -182,7 +182,7 @@ def _unpack(found: Published, archive: Path, target: Path, remote: Remote | None
         raise UniRefError(f"{problem}: it was deleted; run the command again to do so") from None
     size = archive.stat().st_size
     digest = sha256(archive) if remote is not None or size <= _HASHED else None
-    found.sources.append(Source(name=archive.name, size=size, sha256=digest))
+    found.sources.append(SourceFile(name=archive.name, size=size, sha256=digest))
     if remote is None or not remote.sha256:
         return
     if digest not in remote.sha256:
@@ -216,7 +216,7 @@ def _fetch_address(url: str, downloads: Path, progress: Progress) -> Path:
 
 
 def _fetch(
-    found: Published,
+    found: SourceFiles,
     entry: DataSet,
     splits: Sequence[str],
     media: Path,
@@ -239,7 +239,7 @@ def _fetch(
             _unpack(found, file, target, remote, progress)
 
 
-def _there(remote: Remote, places: Sequence[Path]) -> bool:
+def _there(remote: RemoteFile, places: Sequence[Path]) -> bool:
     """Whether one of the paths that make a remote needless exists, in a folder or one below it."""
     below = [x for place in places if place.is_dir() for x in (place, *place.iterdir()) if x.is_dir()]
     return any((place / path).exists() for place in below for path in remote.instead)

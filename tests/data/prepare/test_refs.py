@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uniref.core.errors import UniRefError
-from uniref.data.fetch.refs import read_refs
+from uniref.data.prepare.datasets.refcoco import read_refs
 
 REFS = [{"ref_id": 7, "sentences": [{"sent": "man in red", "tokens": ["man"]}], "split": "testA"}]
 

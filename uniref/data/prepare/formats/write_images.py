@@ -14,15 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core import rle
-from uniref.core.errors import UniRefError
+from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import reading
 from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
-from uniref.data.prepare.custom_task import choose_task
-from uniref.data.prepare.formats.places import Pictures, Tree, common_folder
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder
 from uniref.data.prepare.formats.tables import ONLY, Table, file_key, read_table
-from uniref.data.prepare.job import FilesMissing, Job
-from uniref.data.prepare.labels import Region
+from uniref.data.prepare.job import ConversionJob, FilesMissing
+from uniref.data.prepare.regions import Region
 from uniref.media.image import colour_name
 from uniref.media.open_image import PictureProblem, open_image
 
@@ -33,9 +32,19 @@ NO_MASK = "object without a mask (a box alone cannot be referred to)"
 _TAIL = 1 << 16  # bytes at the end of a picture in which its end is looked for
 _LETTER = re.compile(r"[^\W\d_]")
 
+_WANTED = {
+    Task.DETECTION: "pictures that show an object",
+    Task.RIS: "phrases for pictures (phrases.csv, or `expressions` in the JSON)",
+    Task.FSS: "classes for pictures (classes.csv, or COCO JSON)",
+    Task.VOS: "clips that show an object",
+    Task.RVOS: "phrases for clips (phrases.csv, or `expressions` in the JSON)",
+}
+"""What a sample needs."""
+_OF_PICTURES = (Task.DETECTION, Task.RIS, Task.FSS)
+
 
 @dataclass(frozen=True)
-class Thing:
+class AnnotatedObject:
     """One object of a picture."""
 
     number: int
@@ -50,13 +59,13 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Picture:
+class AnnotatedImage:
     """One picture of a user, with its objects."""
 
     path: Path
     height: int
     width: int
-    things: tuple[Thing, ...] = ()
+    things: tuple[AnnotatedObject, ...] = ()
     phrases: tuple[str, ...] = ()
     """Of the picture as a whole, which then has one object."""
     source_id: int = -1
@@ -65,12 +74,12 @@ class Picture:
 
 
 @dataclass
-class Material:
+class SplitInfo:
     """What a converter knows about a split besides its pictures."""
 
     base: Path
     """Where `phrases.csv` and `classes.csv` are looked for, and what paths in the index start at if they can."""
-    trees: Sequence[Tree] = ()
+    trees: Sequence[FileTree] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     """Numbers of classes; others follow in alphabetical order."""
     classes_task: Task = Task.RIS
@@ -106,7 +115,7 @@ def phrase_of(name: str) -> str:
     return words if words.lower().startswith(("the ", "a ", "an ")) else f"the {words}"
 
 
-class Colours:
+class ColourNumbers:
     """Numbers of the colours of label maps, one for all files of a data set."""
 
     def __init__(self) -> None:
@@ -125,7 +134,7 @@ class Colours:
         if text:
             self._notes.setdefault(text, []).append(file)
 
-    def tell(self, job: Job) -> None:
+    def tell(self, job: ConversionJob) -> None:
         """Put into the notes what was guessed, each guess once, and the numbers of the colours."""
         for text, files in self._notes.items():
             more = f" and {len(files) - 1} more" if len(files) > 1 else ""
@@ -135,7 +144,7 @@ class Colours:
             job.notes.append(f"object numbers of colours: {', '.join(named)}")
 
 
-def read_tables(job: Job, places: Sequence[Path]) -> tuple[Table, Table]:
+def read_tables(job: ConversionJob, places: Sequence[Path]) -> tuple[Table, Table]:
     """`phrases.csv` and `classes.csv` of the first of some folders that has them. Raises UniRefError."""
     found = []
     for name, column in ((PHRASES, "phrase"), (CLASSES, "class")):
@@ -144,7 +153,7 @@ def read_tables(job: Job, places: Sequence[Path]) -> tuple[Table, Table]:
     return found[0], found[1]
 
 
-def write_pictures(job: Job, pictures: Sequence[Picture], what: Material) -> None:
+def write_images(job: ConversionJob, pictures: Sequence[AnnotatedImage], what: SplitInfo) -> None:
     """Write the index of a split of pictures.
 
     Phrases are those of `phrases.csv`, of the annotations, or of the class names, the first that there are. Objects of
@@ -173,7 +182,7 @@ def write_pictures(job: Job, pictures: Sequence[Picture], what: Material) -> Non
             _add_samples(job, writer, task, picture, singles, numbers, by_class)
 
 
-def _is_whole(job: Job, picture: Picture) -> bool:
+def _is_whole(job: ConversionJob, picture: AnnotatedImage) -> bool:
     """Whether a picture's file has an end: copies that broke off begin like whole ones."""
     with reading(picture.path), picture.path.open("rb") as file:
         head = file.read(2)
@@ -201,7 +210,7 @@ def number_classes(given: Mapping[str, int], names: set[str]) -> dict[str, int]:
     return numbers
 
 
-def _default_task(pictures: Sequence[Picture], said: bool, classes: Table, what: Material) -> Task:
+def _default_task(pictures: Sequence[AnnotatedImage], said: bool, classes: Table, what: SplitInfo) -> Task:
     if said:
         return Task.RIS
     if classes:
@@ -217,7 +226,9 @@ def _names(path: Path, base: Path) -> tuple[str, ...]:
     return file_key(relative), file_key(relative.partition("/")[2] or relative), file_key(path.name)
 
 
-def _with_texts(job: Job, picture: Picture, base: Path, phrases: Table, classes: Table) -> Picture:
+def _with_texts(
+    job: ConversionJob, picture: AnnotatedImage, base: Path, phrases: Table, classes: Table
+) -> AnnotatedImage:
     """A picture with what the tables say of its objects."""
     names = _names(picture.path, base)
     said, named = phrases.of(*names), classes.of(*names)
@@ -245,19 +256,21 @@ def _with_texts(job: Job, picture: Picture, base: Path, phrases: Table, classes:
     return replace(picture, things=things)
 
 
-def _check_files(job: Job, pictures: Sequence[Picture], what: Material, phrases: Table, classes: Table) -> None:
+def _check_files(
+    job: ConversionJob, pictures: Sequence[AnnotatedImage], what: SplitInfo, phrases: Table, classes: Table
+) -> None:
     """Report files that the tables name and that are nowhere; those of other splits are somewhere."""
     if not phrases and not classes:
         return
     known = {name for picture in pictures for name in _names(picture.path, what.base)}
-    known |= {Path(path).stem for path in Pictures(what.trees).stems} if what.trees else set()
+    known |= {Path(path).stem for path in MediaFinder(what.trees).stems} if what.trees else set()
     for table in (phrases, classes):
         for file in sorted(set(table.texts) - known):
             if file.rpartition("/")[2] not in known:
                 job.bad(f"{table.path}", f"{file}: there is no such picture or clip")
 
 
-def _add_picture(writer: IndexWriter, picture: Picture, root: Path, numbers: Mapping[str, int]) -> list[int]:
+def _add_picture(writer: IndexWriter, picture: AnnotatedImage, root: Path, numbers: Mapping[str, int]) -> list[int]:
     """Its media and objects; returns their rows."""
     path = picture.path if picture.path.is_relative_to(root) else picture.path.absolute()
     writer.add_media(
@@ -281,11 +294,11 @@ def _add_picture(writer: IndexWriter, picture: Picture, root: Path, numbers: Map
 
 
 def _add_samples(
-    job: Job,
+    job: ConversionJob,
     writer: IndexWriter,
     task: Task,
-    picture: Picture,
-    singles: Sequence[tuple[Thing, int]],
+    picture: AnnotatedImage,
+    singles: Sequence[tuple[AnnotatedObject, int]],
     numbers: Mapping[str, int],
     by_class: bool,
 ) -> None:
@@ -312,7 +325,7 @@ def _add_samples(
             _add_said(writer, [masked[0][1]], picture.phrases)
 
 
-def _add_by_class(writer: IndexWriter, masked: Sequence[tuple[Thing, int]]) -> None:
+def _add_by_class(writer: IndexWriter, masked: Sequence[tuple[AnnotatedObject, int]]) -> None:
     """A sample for every class of a picture: `the cat`, and `every cat` where there are several, all of them meant."""
     groups: dict[str, list[int]] = defaultdict(list)
     for x, row in masked:
@@ -329,7 +342,7 @@ def _add_said(writer: IndexWriter, rows: Sequence[int], texts: Sequence[str]) ->
     writer.add_sample(objects=rows, expressions=added)
 
 
-def read_all(job: Job, files: Sequence[Any], read: Callable[[Any], Any], unit: str) -> list[Any]:
+def read_all(job: ConversionJob, files: Sequence[Any], read: Callable[[Any], Any], unit: str) -> list[Any]:
     """What `read` gives for every file that can be used; one that cannot be read as a whole is a bad record.
 
     Raises:
@@ -349,3 +362,17 @@ def read_all(job: Job, files: Sequence[Any], read: Callable[[Any], Any], unit: s
             line = str(problem)
             job.bad(where, line.removeprefix(f"{where}: "))
     return found
+
+
+def choose_task(job: ConversionJob, default: Task) -> Task:
+    """The task that the user chose, else the default.
+
+    Raises:
+        UsageError: A task of clips for pictures, or the other way.
+    """
+    task = Task(job.options["task"]) if job.options.get("task") else default
+    if (task in _OF_PICTURES) != (default in _OF_PICTURES):
+        kind = "pictures" if default in _OF_PICTURES else "clips"
+        raise UsageError(f"--task {task.value}: {job.dataset.name}/{job.split} holds {kind}")
+    job.wanted = _WANTED[task]
+    return task

@@ -11,32 +11,38 @@ from pathlib import Path
 from typing import Any
 
 from uniref.data.index import IndexWriter
-from uniref.data.prepare import ytvis
-from uniref.data.prepare.clips import Clip, ClipFiles, add_clip, add_track, read_clips
-from uniref.data.prepare.job import BadRecord, Job
-from uniref.data.prepare.meta import read_videos
+from uniref.data.prepare import youtube_vis_json
+from uniref.data.prepare.job import BadRecord, ConversionJob
+from uniref.data.prepare.videos import (
+    LabelledVideo,
+    VideoFiles,
+    add_labelled_video,
+    add_track,
+    read_labelled_videos,
+    read_video_json,
+)
 
 _FOLDERS = {"train": ("train",), "val": ("valid", "val")}
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One sample a video with all its objects; in val each is given in the one label map that shows it."""
-    if (official := ytvis.find(job, [f"{name}/Annotations" for name in _FOLDERS[job.split]])) is not None:
-        ytvis.prepare_videos(job, official, complete=False)
+    if (official := youtube_vis_json.find(job, [f"{name}/Annotations" for name in _FOLDERS[job.split]])) is not None:
+        youtube_vis_json.prepare_videos(job, official, complete=False)
         return
     base = split_folder(job)
     meta = read_meta(job, base)
     names = sorted(meta) if meta is not None else sorted(x.name for x in (base / "JPEGImages").iterdir() if x.is_dir())
-    files = [ClipFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in names]
+    files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in names]
     categories = category_ids(meta)
     with job.writer({"youtube-vos": base}, categories={i: n for n, i in categories.items()}) as writer:
         if meta is None:
             writer.notes.append("meta.json was missing: objects are those of the label maps")
-        for clip in read_clips(job, files):
+        for clip in read_labelled_videos(job, files):
             objects = clip_objects(job, clip, meta, given=job.split == "val")
             if objects is None:
                 continue
-            add_clip(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
+            add_labelled_video(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
             rows = [
                 add_object(writer, clip, number, info, categories, given=job.split == "val")
                 for number, info in objects.items()
@@ -44,17 +50,17 @@ def prepare(job: Job) -> None:
             writer.add_sample(objects=rows)
 
 
-def split_folder(job: Job) -> Path:
+def split_folder(job: ConversionJob) -> Path:
     """The folder of this split."""
     return job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
 
 
-def read_meta(job: Job, base: Path) -> dict[str, Any] | None:
+def read_meta(job: ConversionJob, base: Path) -> dict[str, Any] | None:
     """Objects of every video by `meta.json`, which some copies lack (training only)."""
     path = base / "meta.json"
     if not path.exists() and job.split == "train":
         return None
-    return {name: video["objects"] for name, video in read_videos(job, path, "objects").items()}
+    return {name: video["objects"] for name, video in read_video_json(job, path, "objects").items()}
 
 
 def category_ids(meta: Mapping[str, Any] | None) -> dict[str, int]:
@@ -65,7 +71,7 @@ def category_ids(meta: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def clip_objects(
-    job: Job, clip: Clip, meta: Mapping[str, Any] | None, given: bool = False
+    job: ConversionJob, clip: LabelledVideo, meta: Mapping[str, Any] | None, given: bool = False
 ) -> dict[int, Mapping[str, Any]] | None:
     """Objects of a clip by number; None where label maps and meta.json disagree.
 
@@ -93,7 +99,7 @@ def clip_objects(
 
 def add_object(
     writer: IndexWriter,
-    clip: Clip,
+    clip: LabelledVideo,
     number: int,
     info: Mapping[str, Any],
     categories: Mapping[str, int],

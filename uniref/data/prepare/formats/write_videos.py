@@ -8,22 +8,28 @@ from pathlib import Path
 
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
-from uniref.data.prepare.clips import Clip, ClipFiles, add_clip, add_track, read_clips
-from uniref.data.prepare.custom_task import choose_task
 from uniref.data.prepare.formats.tables import Table
-from uniref.data.prepare.formats.writing import ROOT, Colours, number_classes, phrase_of, read_tables
-from uniref.data.prepare.job import Job
+from uniref.data.prepare.formats.write_images import (
+    ROOT,
+    ColourNumbers,
+    choose_task,
+    number_classes,
+    phrase_of,
+    read_tables,
+)
+from uniref.data.prepare.job import ConversionJob
+from uniref.data.prepare.videos import LabelledVideo, VideoFiles, add_labelled_video, add_track, read_labelled_videos
 
 Classes = Mapping[str, Mapping[int, str]]
 """Class names by clip and object."""
 
 
-def write_clips(
-    job: Job,
+def write_videos(
+    job: ConversionJob,
     base: Path,
-    files: Sequence[ClipFiles],
+    files: Sequence[VideoFiles],
     classes: Classes | None = None,
-    clips: Iterable[Clip] | None = None,
+    clips: Iterable[LabelledVideo] | None = None,
 ) -> None:
     """Write the index of a split of clips.
 
@@ -47,11 +53,11 @@ def write_clips(
     task = choose_task(job, Task.RVOS if phrases else Task.VOS)
     numbers = number_classes({}, {text for objects in named.values() for text in objects.values()})
     places = {each.name: each.frames.relative_to(base).as_posix() for each in files}
-    colours = Colours()
+    colours = ColourNumbers()
     with job.writer({ROOT: base}, task, {number: name for name, number in numbers.items()}) as writer:
-        for clip in read_clips(job, files) if clips is None else clips:
+        for clip in read_labelled_videos(job, files) if clips is None else clips:
             complete = len(clip.labelled) == clip.length
-            add_clip(writer, clip, ROOT, places[clip.name], complete=complete)
+            add_labelled_video(writer, clip, ROOT, places[clip.name], complete=complete)
             mine = named.get(clip.name, {})
             rows = {}
             for number, track in clip.tracks.items():
@@ -68,7 +74,12 @@ def write_clips(
 
 
 def _add_said(
-    job: Job, writer: IndexWriter, clip: str, rows: Mapping[int, int], phrases: Table, classes: Mapping[int, str]
+    job: ConversionJob,
+    writer: IndexWriter,
+    clip: str,
+    rows: Mapping[int, int],
+    phrases: Table,
+    classes: Mapping[int, str],
 ) -> None:
     """A sample for every object that something is said of; class names where nothing is said at all."""
     if not phrases:
@@ -87,7 +98,7 @@ def _add_said(
         writer.add_sample(objects=[rows[number]], expressions=added)
 
 
-def _unknown_files(job: Job, known: set[str], *tables: Table) -> None:
+def _unknown_files(job: ConversionJob, known: set[str], *tables: Table) -> None:
     for table in tables:
         for file in sorted(set(table.texts) - known):
             job.bad(f"{table.path}", f"{file}: there is no such picture or clip")

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
-from uniref.data.prepare.job import Job
-from uniref.data.prepare.labels import VOID
-from uniref.data.prepare.meta import text_of
+from uniref.data.prepare.job import ConversionJob
+from uniref.data.prepare.regions import VOID
+from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos, text_of
 
 _TEXTS = (
     ("Davis17_annot1.txt", "utf-8"),
@@ -26,16 +25,16 @@ Texts = dict[str, dict[int, str]]
 """Expressions by sequence and object number."""
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One sample a sequence and annotator (groups 0..3); its expression j describes its object j."""
     masks = job.need(*(f"{place}Annotations_unsupervised/480p" for place in ("", "DAVIS/")))
     root = masks.parents[1]
     list_file = root / "ImageSets/2017/val.txt"
     texts = _texts(job)
-    files = [ClipFiles(name, root / "JPEGImages/480p" / name, masks / name) for name in job.read_lines(list_file)]
+    files = [VideoFiles(name, root / "JPEGImages/480p" / name, masks / name) for name in job.read_lines(list_file)]
     undescribed = 0
     with job.writer({"davis": root}) as writer:
-        for clip in read_clips(job, files, every_frame=True):
+        for clip in read_labelled_videos(job, files, every_frame=True):
             described = [annotator.get(clip.name, {}) for annotator in texts]
             numbers = sorted(described[0])
             if not numbers or any(sorted(d) != numbers for d in described):
@@ -45,7 +44,7 @@ def prepare(job: Job) -> None:
                 job.bad(job.video(clip.name), f"object {missing[0]} is described but has no mask")
                 continue
             undescribed += len(set(clip.tracks) - set(numbers))
-            add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)
+            add_labelled_video(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)
             rows = {number: add_track(writer, number, track) for number, track in clip.tracks.items()}
             if clip.void:  # the unsupervised protocol leaves these pixels out
                 add_track(writer, VOID, clip.void, crowd=True)
@@ -61,7 +60,7 @@ def prepare(job: Job) -> None:
             writer.notes.append(f"{undescribed} objects have masks but no expression")
 
 
-def _texts(job: Job) -> list[Texts]:
+def _texts(job: ConversionJob) -> list[Texts]:
     """Of the four annotators: the publishers' files, else the released system's `valid_{0..3}.json`."""
     first = f"davis_text_annotations/{_TEXTS[0][0]}"
     places = [f"{place}valid_{{}}.json" for place in ("", "annotations/")]
@@ -72,7 +71,7 @@ def _texts(job: Job) -> list[Texts]:
     return [_read(job, job.need(f"davis_text_annotations/{name}", name), encoding) for name, encoding in _TEXTS]
 
 
-def _read_released(job: Job, path: Path) -> Texts:
+def _read_released(job: ConversionJob, path: Path) -> Texts:
     """Records `{"video": name, "expressions": [[text of object 1, of object 2, ...]]}`."""
     data = job.read_json(path)
     texts: Texts = {}
@@ -83,7 +82,7 @@ def _read_released(job: Job, path: Path) -> Texts:
     return texts
 
 
-def _read(job: Job, path: Path, encoding: str) -> Texts:
+def _read(job: ConversionJob, path: Path, encoding: str) -> Texts:
     texts: Texts = defaultdict(dict)
     for number, line in enumerate(job.read_lines(path, encoding), start=1):
         parts = line.split(maxsplit=2)

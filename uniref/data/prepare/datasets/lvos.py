@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from uniref.core.files import exists
-from uniref.data.prepare import ytvis
-from uniref.data.prepare.clips import Clip, ClipFiles, add_clip, add_track, read_clips
-from uniref.data.prepare.job import BadRecord, Job
-from uniref.data.prepare.meta import read_videos
+from uniref.data.prepare import youtube_vis_json
+from uniref.data.prepare.job import BadRecord, ConversionJob
+from uniref.data.prepare.videos import (
+    LabelledVideo,
+    VideoFiles,
+    add_labelled_video,
+    add_track,
+    read_labelled_videos,
+    read_video_json,
+)
 
 _FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
 
@@ -53,25 +59,25 @@ UNSEEN = frozenset(
 """Validation videos whose categories do not occur in training."""
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One sample a video."""
     names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
     inside = [f"{folder}/{name}" for folder in _FOLDERS[job.split] for name in names]
-    if (official := ytvis.find(job, [*inside, *_outside(names)])) is not None:
-        ytvis.prepare_videos(job, official, complete=job.split == "train")
+    if (official := youtube_vis_json.find(job, [*inside, *_outside(names)])) is not None:
+        youtube_vis_json.prepare_videos(job, official, complete=job.split == "train")
         return
     base = job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
     meta = _read_meta(job, base)
-    files = [ClipFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(meta)]
+    files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(meta)]
     hidden = job.split == "test"
     with job.writer({"lvos": base}) as writer:
-        for clip in read_clips(job, files, every_frame=not hidden):
+        for clip in read_labelled_videos(job, files, every_frame=not hidden):
             ranges = None
             with job.record(job.video(clip.name)):
                 ranges = _ranges(clip, meta[clip.name], scored=job.split != "train")
             if ranges is None:
                 continue
-            add_clip(writer, clip, "lvos", f"JPEGImages/{clip.name}", complete=not hidden)
+            add_labelled_video(writer, clip, "lvos", f"JPEGImages/{clip.name}", complete=not hidden)
             seen = clip.name not in UNSEEN if job.split == "val" else None
             rows = []
             for number, limits in ranges.items():
@@ -81,18 +87,18 @@ def prepare(job: Job) -> None:
             writer.add_sample(objects=rows)
 
 
-def _read_meta(job: Job, base: Path) -> Mapping[str, Mapping[str, Any]]:
+def _read_meta(job: ConversionJob, base: Path) -> Mapping[str, Mapping[str, Any]]:
     names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
     inside = [path for name in names if exists(path := base / name)]
     path = inside[0] if inside else job.need(*_outside(names))
-    return {name: video["objects"] for name, video in read_videos(job, path, "objects").items()}
+    return {name: video["objects"] for name, video in read_video_json(job, path, "objects").items()}
 
 
 def _outside(names: Sequence[str]) -> list[str]:
     return [f"{place}{name}" for name in names for place in ("meta_jsons/", "")]
 
 
-def _ranges(clip: Clip, objects: Mapping[str, Any], scored: bool) -> dict[int, tuple[int, int]]:
+def _ranges(clip: LabelledVideo, objects: Mapping[str, Any], scored: bool) -> dict[int, tuple[int, int]]:
     """First and last scored frame of every object; where it is `scored`, its mask is given in the first."""
     places = {Path(name).stem: place for place, name in enumerate(clip.frames)}
     found = {}

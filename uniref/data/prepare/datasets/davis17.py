@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uniref.data.prepare import ytvis
-from uniref.data.prepare.clips import ClipFiles, add_clip, add_track, read_clips
-from uniref.data.prepare.job import Job
+from uniref.data.prepare import youtube_vis_json
+from uniref.data.prepare.job import ConversionJob
+from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One sample a sequence. Objects are given in the first frame; test-dev has masks only there."""
     lists = [f"{place}ImageSets/2017/{job.split}.txt" for place in ("", "DAVIS/")]
-    if (official := ytvis.find(job, lists, prefix="davis2017_")) is not None:
-        ytvis.prepare_videos(job, official, complete=job.split == "train")
+    if (official := youtube_vis_json.find(job, lists, prefix="davis2017_")) is not None:
+        youtube_vis_json.prepare_videos(job, official, complete=job.split == "train")
         return
     list_file = job.need(*lists)
     root = list_file.parents[2]
     names = job.read_lines(list_file)
     labels = root / "Annotations/480p"
     hidden = job.split == "test-dev"
-    files = [ClipFiles(name, root / "JPEGImages/480p" / name, labels / name) for name in names]
+    files = [VideoFiles(name, root / "JPEGImages/480p" / name, labels / name) for name in names]
     with job.writer({"davis": root}) as writer:
-        for clip in read_clips(job, files, every_frame=not hidden):
+        for clip in read_labelled_videos(job, files, every_frame=not hidden):
             if not any(0 in track for track in clip.tracks.values()):
                 job.bad(Path("Annotations/480p") / clip.name, "its first label map shows no object")
                 continue
-            add_clip(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=not hidden)
+            add_labelled_video(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=not hidden)
             tracks = {n: t for n, t in clip.tracks.items() if 0 in t}
             if late := sorted(set(clip.tracks) - set(tracks)):
                 writer.drop("object not in the first frame", len(late))

@@ -16,9 +16,9 @@ from typing import Any
 from uniref.core import rle
 from uniref.core.files import exists
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
-from uniref.data.prepare.clip_file import clip_file_size, is_clip_file
 from uniref.data.prepare.coco_json import read_box, read_categories, relative_name, whole
-from uniref.data.prepare.job import BadRecord, Job, image_size
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.videos import is_video_file, video_file_size
 
 _NAMES = {"train": ("train",), "val": ("valid", "val"), "valid_u": ("valid_u",), "test": ("test",)}
 _PLACES = ("", "annotations/", "annotations_vos/")
@@ -35,7 +35,7 @@ _FRAME_FOLDERS = (
 )
 
 
-def find(job: Job, published: Sequence[str] = (), prefix: str = "") -> Path | None:
+def find(job: ConversionJob, published: Sequence[str] = (), prefix: str = "") -> Path | None:
     """The released system's preprocessed file of this split (`train.json`; `valid.json` or `val.json`), if it is used.
 
     Args:
@@ -89,7 +89,7 @@ class YoutubeVis:
         UniRefError: No such structure; no frames found.
     """
 
-    def __init__(self, job: Job, path: Path, root: Path | None = None) -> None:
+    def __init__(self, job: ConversionJob, path: Path, root: Path | None = None) -> None:
         self.job, self.path = job, path
         data = job.read_json(path)
         if not isinstance(data, dict):
@@ -151,9 +151,9 @@ class YoutubeVis:
         texts = record.get("expressions") or []
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise BadRecord("its expressions are no list of texts")
-        if len(names) == 1 and is_clip_file(names[0].name):
+        if len(names) == 1 and is_video_file(names[0].name):
             folder, frames = names[0], tuple[str, ...]()
-            length, height, width = clip_file_size(self.root / folder)
+            length, height, width = video_file_size(self.root / folder)
         else:
             folder, frames = self._frames(names)
             length, (height, width) = len(frames), image_size(self.root / names[0])
@@ -234,7 +234,7 @@ def _geometry(
     return None, (x, y, x + w, y + h), w * h
 
 
-def prepare_videos(job: Job, path: Path, *, complete: bool) -> None:
+def prepare_videos(job: ConversionJob, path: Path, *, complete: bool) -> None:
     """One sample a video with all its objects (video object segmentation)."""
     source = YoutubeVis(job, path)
     with job.writer({job.dataset.group: source.root}, categories=source.categories) as writer:
@@ -244,7 +244,7 @@ def prepare_videos(job: Job, path: Path, *, complete: bool) -> None:
             writer.add_sample(objects=rows)
 
 
-def add_all(job: Job, writer: IndexWriter, video: Video, given: bool) -> list[int]:
+def add_all(job: ConversionJob, writer: IndexWriter, video: Video, given: bool) -> list[int]:
     """Every object of a video; unusable ones are reported. Returns the rows of those that are no crowd."""
     rows = []
     for annotation in video.annotations:

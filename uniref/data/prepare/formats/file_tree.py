@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
 from uniref.core.errors import UniRefError
-from uniref.data.prepare.clip_file import is_clip_file
 from uniref.data.prepare.job import BadRecord, FilesMissing
 from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.videos import is_video_file
 from uniref.media.image import EXTENSIONS
 
 _DEEPEST = 10  # folders inside folders
@@ -20,7 +20,7 @@ _MOST_FILES = 5_000_000
 
 
 @dataclass(frozen=True)
-class Tree:
+class FileTree:
     """A folder with everything below it, hidden files and folders left out."""
 
     base: Path
@@ -56,7 +56,7 @@ def is_picture_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
-def scan(base: Path, leave_out: Path | None = None) -> Tree:
+def scan(base: Path, leave_out: Path | None = None) -> FileTree:
     """Everything below a folder; symbolic links to folders are followed once.
 
     Args:
@@ -87,18 +87,18 @@ def scan(base: Path, leave_out: Path | None = None) -> Tree:
         if count > _MOST_FILES:
             raise UniRefError(f"{base}: holds more than {_MOST_FILES:,} files; name the folder of one data set")
         folders["" if relative == "." else relative] = kept
-    return Tree(base, folders)
+    return FileTree(base, folders)
 
 
-class Pictures:
+class MediaFinder:
     """Finds the files that annotations speak of, whatever folder they were in on the machine of who wrote them."""
 
-    def __init__(self, trees: Sequence[Tree], clips: bool = False) -> None:
+    def __init__(self, trees: Sequence[FileTree], clips: bool = False) -> None:
         self._places: dict[str, list[Path]] = {}
         for tree in trees:
             for folder, names in tree.folders.items():
                 for name in names:
-                    if is_picture_name(name) or (clips and is_clip_file(name)):
+                    if is_picture_name(name) or (clips and is_video_file(name)):
                         self._places.setdefault(name.lower(), []).append(tree.base / folder / name)
         self._packed = any(tree.packed for tree in trees)
         self._where = ", ".join(str(tree.base) for tree in trees)

@@ -1,7 +1,7 @@
 """RefCOCO, RefCOCO+ (unc) and RefCOCOg (umd), and their training union.
 
 Three kinds of files are read: the publishers' `refs(*).p` with `instances.json`, SeqTR's `instances.json` (split ->
-records), and the released system's `instances_<split>.json`. Pictures are COCO's train2014; the same ones under
+records), and the released system's `instances_<split>.json`. Images are COCO's train2014; the same ones under
 train2017 names serve as well. Training has one sample a referred object, with all its sentences; evaluation has one a
 sentence.
 """
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from uniref.core.errors import UniRefError
+from uniref.core.files import reading
+from uniref.core.pickles import ForbiddenName, PickleProblem, load_plain
 from uniref.core.text import clean_text
-from uniref.data.fetch.refs import read_refs
-from uniref.data.index import IndexWriter
-from uniref.data.prepare.clean import evaluation_images
+from uniref.data.index import Index, IndexWriter
 from uniref.data.prepare.coco_json import (
     ImageRecord,
     Instance,
@@ -29,8 +29,14 @@ from uniref.data.prepare.coco_json import (
     read_instances,
     usable_images,
 )
-from uniref.data.prepare.job import BadRecord, Job
-from uniref.data.prepare.reasons import EMPTY_REF, EMPTY_SENTENCE, WITHHELD_REF
+from uniref.data.prepare.job import BAD, EMPTY_REF, EMPTY_SENTENCE, WITHHELD_REF, BadRecord, ConversionJob
+
+_LARGEST = 1 << 29  # bytes; the published files have up to 40 MB
+_EVALUATION = (
+    *(f"{name}/{split}" for name in ("refcoco", "refcoco+") for split in ("val", "testA", "testB")),
+    "refcocog/val",
+    "refcocog/test",
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Ref:
     """(id, text)."""
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One of the three, or with `refcoco-mixed` the union of their training splits."""
     union = job.dataset.name == "refcoco-mixed"
     refs = _read_union(job) if union else _read(job, job.dataset.name, _FAMILY[job.dataset.name])
@@ -93,7 +99,7 @@ def _same(one: Instance, other: Instance) -> bool:
     return (one.counts, one.box) == (other.counts, other.box)
 
 
-def _add_samples(job: Job, writer: IndexWriter, media: int, row: int, ref: Ref) -> None:
+def _add_samples(job: ConversionJob, writer: IndexWriter, media: int, row: int, ref: Ref) -> None:
     if job.split == "train":
         usable = [(number, text) for number, text in ref.sentences if clean_text(text).strip()]
         if dropped := len(ref.sentences) - len(usable):
@@ -110,7 +116,7 @@ def _add_samples(job: Job, writer: IndexWriter, media: int, row: int, ref: Ref) 
         writer.add_sample(objects=[row], expressions=[writer.add_expression(text, source_id=number)], media=media)
 
 
-def _pictures(job: Job, images: Sequence[ImageRecord]) -> tuple[Path, str]:
+def _pictures(job: ConversionJob, images: Sequence[ImageRecord]) -> tuple[Path, str]:
     """The folder of the pictures and the pattern of their names."""
     if not images:
         return job.bases[0], "{}"
@@ -119,7 +125,7 @@ def _pictures(job: Job, images: Sequence[ImageRecord]) -> tuple[Path, str]:
     return found.parents[1], next(p for p in patterns if found.match(p.format(images[0].id)))
 
 
-def _read_union(job: Job) -> list[Ref]:
+def _read_union(job: ConversionJob) -> list[Ref]:
     names = ("instances_train.json", "instances_train_video.json")
     path = next((path for path in job.named if path.name in names), None)
     path = path or job.find(*(f"{place}refcoco-mixed/{name}" for name in names for place in _PLACES), *names)
@@ -128,7 +134,7 @@ def _read_union(job: Job) -> list[Ref]:
     return [ref for name, files in _FAMILY.items() for ref in _read(job, name, files)]
 
 
-def _read(job: Job, name: str, files: _Files) -> list[Ref]:
+def _read(job: ConversionJob, name: str, files: _Files) -> list[Ref]:
     own = f"instances_{job.split}.json"
     places = (f"{place}{folder}/{own}" for place in _PLACES for folder in (name, files.repackaged))
     official = next((path for path in job.named if path.name == own), None) or job.find(*places)
@@ -142,7 +148,7 @@ def _read(job: Job, name: str, files: _Files) -> list[Ref]:
     return _read_published(job, job.need(f"{files.folder}/{files.refs}", f"{files.repackaged}/instances.json"))
 
 
-def _read_published(job: Job, path: Path) -> list[Ref]:
+def _read_published(job: ConversionJob, path: Path) -> list[Ref]:
     instances_file = path.with_name("instances.json")
     if not instances_file.exists():
         raise UniRefError(f"{instances_file}: no such file; it is in the same archive as {path.name}")
@@ -179,7 +185,7 @@ def _ref_id(record: Mapping[str, Any]) -> int:
     return number if isinstance(number, int) else -1
 
 
-def _read_repackaged(job: Job, path: Path) -> list[Ref]:
+def _read_repackaged(job: ConversionJob, path: Path) -> list[Ref]:
     data = job.read_json(path)
     if not isinstance(data, dict) or job.split not in data:
         raise UniRefError(f"{path}: has no split {job.split!r}")
@@ -195,7 +201,7 @@ def _read_repackaged(job: Job, path: Path) -> list[Ref]:
     return refs
 
 
-def _read_official(job: Job, path: Path) -> list[Ref]:
+def _read_official(job: ConversionJob, path: Path) -> list[Ref]:
     """COCO form with one annotation an image entry; the entry's id is a running number, its file name has COCO's."""
     job.used(path)
     images = read_images(job, path)
@@ -224,3 +230,47 @@ def _one(image: ImageRecord, number: int, record: Mapping[str, Any], texts: Sequ
 def _numbered(record: int, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Sentences with ids of our own: these files have none."""
     return tuple((f"{record}-{place}", text) for place, text in enumerate(texts))
+
+
+def read_refs(path: Path) -> list[dict[str, Any]]:
+    """The list of referred objects of `refs(unc).p` or `refs(umd).p` (any protocol; Python 2 strings as Latin-1).
+
+    Raises:
+        UniRefError: Missing, damaged, not such a list, or asking for code.
+    """
+    with reading(path, advice="fetch it again"):
+        if (size := path.stat().st_size) > _LARGEST:
+            raise UniRefError(f"{path}: has {size:,} bytes; files of references have at most {_LARGEST:,}")
+        data = path.read_bytes()
+        try:
+            refs, _ = load_plain(data)
+        except ForbiddenName as name:
+            raise UniRefError(f"{path}: is not a plain list of references (it wants to load {name})") from None
+        except PickleProblem as problem:
+            raise UniRefError(f"{path}: is damaged ({problem}); fetch it again") from None
+    if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
+        raise UniRefError(f"{path}: holds no list of references; fetch it again")
+    return refs
+
+
+def evaluation_images(job: ConversionJob) -> frozenset[int]:
+    """COCO ids of every image in the eight evaluation splits, from their prepared indices.
+
+    Raises:
+        UniRefError: One of them is not prepared yet, or only in part.
+    """
+    images: set[int] = set()
+    for name in _EVALUATION:
+        folder = job.root / "index" / name
+        if not folder.is_dir():
+            dataset, split = name.split("/")
+            raise UniRefError(
+                f"--clean needs the images of {name}: first run uniref prepare-data {dataset} --split {split}"
+            )
+        index = Index.open(folder)
+        if "subset" in index.manifest.options or BAD in index.manifest.dropped:
+            raise UniRefError(
+                f"--clean needs all images of {name}, which was prepared with --subset or --skip-bad: prepare it again"
+            )
+        images.update(index.media_column("source_id").tolist())
+    return frozenset(images)

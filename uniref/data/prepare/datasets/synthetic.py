@@ -21,8 +21,8 @@ from PIL import Image
 from uniref.core.json_files import read_json
 from uniref.core.tasks import Task
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
-from uniref.data.prepare.job import Job
-from uniref.data.prepare.labels import Region, read_label_map, regions
+from uniref.data.prepare.job import ConversionJob
+from uniref.data.prepare.regions import Region, read_label_map, regions
 from uniref.media.palette import write_labels
 from uniref_scenes import SceneOptions, make_scene
 from uniref_scenes.bank import DRAWN, Bank
@@ -71,12 +71,12 @@ class _Scene:
         return [noun for thing, noun in enumerate(self.nouns) if thing in self.tracks and self.nouns.count(noun) == 1]
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One split: draw what is missing, then index it."""
     write_split(job, job.root / "media" / "synthetic")
 
 
-def write_split(job: Job, media: Path, bank: Path | None = None) -> None:
+def write_split(job: ConversionJob, media: Path, bank: Path | None = None) -> None:
     """Make a split's missing scenes from a bank, in a folder of `media`, then index it."""
     set_name, _, task_name = job.split.partition("-")
     task = Task(task_name)

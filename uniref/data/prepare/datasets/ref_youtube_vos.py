@@ -10,17 +10,16 @@ from typing import Any
 
 from uniref.core.files import exists, is_folder
 from uniref.data.index import IndexWriter
-from uniref.data.prepare import ytvis
-from uniref.data.prepare.clips import ClipFiles, add_clip, read_clips
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.meta import read_videos, text_of
-from uniref.data.prepare.youtube_vos import add_object, category_ids, clip_objects, read_meta, split_folder
+from uniref.data.prepare import youtube_vis_json
+from uniref.data.prepare.datasets.youtube_vos import add_object, category_ids, clip_objects, read_meta, split_folder
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.videos import VideoFiles, add_labelled_video, read_labelled_videos, read_video_json, text_of
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """Train: one sample an object with all its expressions. Val: one an expression, without masks."""
     folder = "train" if job.split == "train" else "valid"
-    official = ytvis.find(job, [f"meta_expressions/{folder}/meta_expressions.json"])
+    official = youtube_vis_json.find(job, [f"meta_expressions/{folder}/meta_expressions.json"])
     if official is not None:
         _prepare_official(job, official)
     elif job.split == "train":
@@ -29,19 +28,19 @@ def prepare(job: Job) -> None:
         _prepare_val(job)
 
 
-def _expressions(job: Job, split: str) -> dict[str, Any]:
+def _expressions(job: ConversionJob, split: str) -> dict[str, Any]:
     path = job.need(f"meta_expressions/{split}/meta_expressions.json")
-    return read_videos(job, path, "expressions", "frames")
+    return read_video_json(job, path, "expressions", "frames")
 
 
-def _prepare_train(job: Job) -> None:
+def _prepare_train(job: ConversionJob) -> None:
     base = split_folder(job)
     meta = read_meta(job, base)
     videos = _expressions(job, "train")
-    files = [ClipFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(videos)]
+    files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(videos)]
     categories = category_ids(meta)
     with job.writer({"youtube-vos": base}, categories={i: n for n, i in categories.items()}) as writer:
-        for clip in read_clips(job, files):
+        for clip in read_labelled_videos(job, files):
             if meta is not None and clip.name not in meta:
                 job.bad(job.video(clip.name), "has expressions but is not in meta.json")
                 continue
@@ -53,7 +52,7 @@ def _prepare_train(job: Job) -> None:
                 texts = _by_object(videos[clip.name]["expressions"], objects)
             if texts is None:
                 continue
-            add_clip(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
+            add_labelled_video(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
             for number, info in objects.items():
                 if number not in texts:
                     writer.drop("object without an expression")
@@ -73,7 +72,7 @@ def _by_object(expressions: Mapping[str, Any], objects: Collection[int]) -> dict
     return texts
 
 
-def _prepare_val(job: Job) -> None:
+def _prepare_val(job: ConversionJob) -> None:
     base = split_folder(job)
     videos = _expressions(job, "valid")
     # the published list also holds the test videos, whose own list was later withdrawn with their frames
@@ -110,27 +109,27 @@ def _add_val_video(writer: IndexWriter, base: Path, name: str, video: dict[str, 
         writer.add_sample(expressions=[writer.add_expression(text, source_id=number)])
 
 
-def _prepare_official(job: Job, path: Path) -> None:
+def _prepare_official(job: ConversionJob, path: Path) -> None:
     """The released system's own files: train one record an object, val one an expression."""
-    source = ytvis.YoutubeVis(job, path)
+    source = youtube_vis_json.YoutubeVis(job, path)
     group = job.dataset.group
     with job.writer({group: source.root}, categories=source.categories) as writer:
         for _, videos in groupby(_with_texts(job, source), key=lambda video: video.folder):
             _add_records(job, writer, list(videos), group)
 
 
-def _add_records(job: Job, writer: IndexWriter, videos: list[ytvis.Video], group: str) -> None:
+def _add_records(job: ConversionJob, writer: IndexWriter, videos: list[youtube_vis_json.Video], group: str) -> None:
     """The records of one video: an object each (training) or an expression each."""
-    ytvis.add_video(writer, videos[0], group, complete=False)
+    youtube_vis_json.add_video(writer, videos[0], group, complete=False)
     for video in videos:
-        rows = ytvis.add_all(job, writer, video, given=False)
+        rows = youtube_vis_json.add_all(job, writer, video, given=False)
         number = str(video.record.get("exp_id", ""))
         texts = enumerate(video.record["expressions"])
         added = [writer.add_expression(text, source_id=number or str(i)) for i, text in texts]
         writer.add_sample(objects=rows, expressions=added)
 
 
-def _with_texts(job: Job, source: ytvis.YoutubeVis) -> Iterator[ytvis.Video]:
+def _with_texts(job: ConversionJob, source: youtube_vis_json.YoutubeVis) -> Iterator[youtube_vis_json.Video]:
     for video in source.videos():
         if video.record.get("expressions"):
             yield video

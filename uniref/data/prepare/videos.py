@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from uniref.core.errors import MediaError
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
-from uniref.data.prepare.clip_file import clip_file_size
-from uniref.data.prepare.job import BadRecord, Job, image_size
-from uniref.data.prepare.labels import VOID, Region, read_label_map, regions
+from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import VOID, Region, read_label_map, regions
 from uniref.media.image import EXTENSIONS, Labels, read_labels
 
 T = TypeVar("T")
+VIDEO_EXTENSIONS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg"))
 
 
 @dataclass(frozen=True)
-class ClipFiles:
+class VideoFiles:
     """A video on disk."""
 
     name: str
@@ -32,7 +32,7 @@ class ClipFiles:
 
 
 @dataclass(frozen=True)
-class Clip:
+class LabelledVideo:
     """A video as read."""
 
     name: str
@@ -53,15 +53,15 @@ class Clip:
     """What was guessed about its masks."""
 
 
-def read_clip(files: ClipFiles) -> Clip:
+def read_labelled_video(files: VideoFiles) -> LabelledVideo:
     """Read every label map of a video and check it against the frames."""
     try:
         return _read(files)
     except BadRecord as error:
-        return Clip(files.name, (), 0, 0, 0, {}, (), problem=str(error))
+        return LabelledVideo(files.name, (), 0, 0, 0, {}, (), problem=str(error))
 
 
-def _read(files: ClipFiles) -> Clip:
+def _read(files: VideoFiles) -> LabelledVideo:
     is_file = files.frames.is_file()
     names, places, size = _read_file(files.frames) if is_file else _read_folder(files.frames)
     found: dict[int, dict[int, Region]] = {}
@@ -86,7 +86,9 @@ def _read(files: ClipFiles) -> Clip:
     void = tracks.pop(VOID, {})
     if files.own and not tracks:
         tracks, void = ({1: void} if void else {}), {}
-    return Clip(files.name, names, len(places), *size, tracks, tuple(sorted(labelled)), void, notes=tuple(notes))
+    return LabelledVideo(
+        files.name, names, len(places), *size, tracks, tuple(sorted(labelled)), void, notes=tuple(notes)
+    )
 
 
 def _own_labels(path: Path) -> Labels:
@@ -115,7 +117,7 @@ def _read_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[i
 
 def _read_file(path: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
     """As `_read_folder` for a video file; its frames are called by their number, however many zeros it has."""
-    length, height, width = clip_file_size(path)
+    length, height, width = video_file_size(path)
     return (), {str(place): place for place in range(length)}, (height, width)
 
 
@@ -144,7 +146,9 @@ def _text(size: Sequence[int]) -> str:
     return f"{size[1]} x {size[0]}"
 
 
-def read_clips(job: Job, files: Sequence[ClipFiles], every_frame: bool = False) -> Generator[Clip]:
+def read_labelled_videos(
+    job: ConversionJob, files: Sequence[VideoFiles], every_frame: bool = False
+) -> Generator[LabelledVideo]:
     """The usable videos among `files`, in order; others are reported.
 
     Args:
@@ -152,7 +156,7 @@ def read_clips(job: Job, files: Sequence[ClipFiles], every_frame: bool = False) 
         files: Where the videos are.
         every_frame: A frame without a label map makes a video unusable.
     """
-    for clip in job.map(read_clip, job.first(files), "video"):
+    for clip in job.map(read_labelled_video, job.first(files), "video"):
         if clip.problem:
             job.bad(clip.name, clip.problem)
         elif every_frame and len(clip.labelled) != clip.length:
@@ -162,7 +166,7 @@ def read_clips(job: Job, files: Sequence[ClipFiles], every_frame: bool = False) 
             yield clip
 
 
-def add_clip(writer: IndexWriter, clip: Clip, root: str, path: str, complete: bool) -> int:
+def add_labelled_video(writer: IndexWriter, clip: LabelledVideo, root: str, path: str, complete: bool) -> int:
     """Begin a clip's media."""
     return writer.add_media(
         name=clip.name,
@@ -199,3 +203,62 @@ def add_track(
         role = TRUTH | (GIVEN if frame == given else 0)
         writer.add_annotation(frame, region.box, region.counts, region.area, role)
     return row
+
+
+def is_video_file(path: Path | str) -> bool:
+    """Whether the name is that of a video file."""
+    return Path(path).suffix.lower() in VIDEO_EXTENSIONS
+
+
+def video_file_size(path: Path) -> tuple[int, int, int]:
+    """(frames, height, width) of a video file as it is shown; one frame is decoded.
+
+    Raises:
+        BadRecord: Missing, no video, or damaged.
+    """
+    from uniref.media.video_read import VideoFile  # decord takes a while to import
+
+    try:
+        video = VideoFile(path)
+        first = next(video.frames(0, 1))
+    except MediaError as error:
+        raise BadRecord(str(error)) from None
+    return video.exact_frame_count(), first.image.shape[0], first.image.shape[1]
+
+
+def read_video_json(job: ConversionJob, path: Path, *fields: str) -> dict[str, dict[str, Any]]:
+    """Videos of such a file by name, with these fields; a video that lacks one or has another kind is a bad record.
+
+    Args:
+        job: What is prepared.
+        path: The file.
+        fields: `objects` and `expressions` (mappings of mappings), `frames` (names without extension).
+    """
+    data = job.read_json(path)
+    videos = data.get("videos") if isinstance(data, dict) else None
+    if not isinstance(videos, dict) or not videos:
+        job.bad(path, "has no `videos`")
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, video in videos.items():
+        with job.record(f"{path}: video {name}"):
+            if name in (".", "..") or "/" in name or "\\" in name:
+                raise BadRecord("its name is no folder name")
+            found[name] = {field: _checked_field(field, video[field]) for field in fields}
+    return found
+
+
+def text_of(value: Any) -> str:
+    """An expression. Raises BadRecord where it is no text."""
+    if not isinstance(value, str):
+        raise BadRecord(f"{value!r} is no expression")
+    return value
+
+
+def _checked_field(field: str, value: Any) -> Any:
+    if field == "frames":
+        if not isinstance(value, list) or not value or not all(isinstance(x, str) and "/" not in x for x in value):
+            raise BadRecord("its frames are no list of frame names")
+    elif not isinstance(value, dict) or not all(isinstance(x, dict) for x in value.values()):
+        raise BadRecord(f"its {field} are no mapping of ids to records")
+    return value

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
-from uniref.data.prepare.job import Job
-from uniref.data.prepare.synthetic import DEFAULTS, write_split
+from uniref.data.prepare.datasets.synthetic import DEFAULTS, write_split
+from uniref.data.prepare.job import ConversionJob
 from uniref_scenes.named.bank import Picture, survey
 from uniref_scenes.named.files import read_bank, write_bank
 from uniref_scenes.named.photos import Photo, find_photos
@@ -27,7 +27,7 @@ _VERSION = 1
 """Of what is done to the sources; another one makes other banks."""
 
 
-def prepare(job: Job) -> None:
+def prepare(job: ConversionJob) -> None:
     """One split: know the objects, make what scenes are missing, then index them."""
     scenes = NAMED_SETS[job.split.partition("-")[0]]
     starts = _starts(job.bases)
@@ -90,7 +90,7 @@ _STAMPS = _Source(
 )
 
 
-def _need(job: Job, starts: Sequence[Path], source: _Source) -> Path:
+def _need(job: ConversionJob, starts: Sequence[Path], source: _Source) -> Path:
     """The folder that has it. Raises UniRefError, which says how to get it."""
     for start in starts:
         for place in source.places:
@@ -138,7 +138,7 @@ def _stamps(folder: Path, named: Sequence[Named]) -> list[_Item]:
 
 
 def _bank(
-    job: Job, media: Path, kind: str, named: Sequence[Named], items: Sequence[_Item], photos: Sequence[Photo]
+    job: ConversionJob, media: Path, kind: str, named: Sequence[Named], items: Sequence[_Item], photos: Sequence[Photo]
 ) -> Path:
     """The file of what the split's scenes are made from; pictures are looked at once for all splits."""
     side = sprite_side(int(job.options.get("size") or DEFAULTS["size"]))

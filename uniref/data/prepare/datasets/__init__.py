@@ -1,0 +1,1 @@
+"""One module per data set: its converter and its catalogue entry (`DATASETS`)."""
