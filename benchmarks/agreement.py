@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.clips import moving_disks
-from benchmarks.weights import bundle
+from benchmarks.weights import make_checkpoint
 from uniref import Predictor
 from uniref.inference.results import FrameResult
 from uniref.media.image import read_mask
@@ -63,7 +63,7 @@ def main() -> None:
         parser.error("--video needs --text or --mask: what to follow")
     if options.fold:
         UniFusion._folds = _folds_always  # type: ignore[method-assign]
-    loaded = bundle(options.checkpoint)
+    loaded = make_checkpoint(options.checkpoint)
     clock = time.process_time if options.cpu_time else time.perf_counter
     given: dict[str, Any]
     if options.video is None:

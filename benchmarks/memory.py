@@ -22,7 +22,7 @@ from uniref.media.video_write import VideoWriter
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
-from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
 
 TINY = {
     "hidden_dim": 32,
@@ -55,7 +55,9 @@ def tiny_checkpoint(folder: Path) -> Path:
     """A random model of a few megabytes."""
     config = ModelConfig.model_validate(TINY)
     torch.manual_seed(0)
-    save_bundle(folder, UniRef(config).state_dict(), BundleConfig(model=config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(
+        folder, UniRef(config).state_dict(), CheckpointMetadata(model=config), TextTokenizer.bert_base_uncased()
+    )
     return folder
 
 

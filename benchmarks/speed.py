@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.clips import moving_disks
 from benchmarks.released_way import ReleasedWay
-from benchmarks.weights import bundle
+from benchmarks.weights import make_checkpoint
 from uniref import Predictor
 from uniref.inference.video import VideoTracker
 from uniref.kernels.matmul import cpu_has_bfloat16, onednn_is_exact
@@ -70,11 +70,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the pseudo-random weights")
     parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: for a machine that is shared")
     options = parser.parse_args()
-    loaded = bundle(options.checkpoint, options.seed)
+    loaded = make_checkpoint(options.checkpoint, options.seed)
     assert loaded.tokenizer is not None
     assert isinstance(loaded.model, UniRef)
     old = ReleasedWay(loaded.model, loaded.tokenizer)
-    own = bundle(options.checkpoint, options.seed)
+    own = make_checkpoint(options.checkpoint, options.seed)
     new = Predictor(own, device="cpu", dtype=options.precision, fast=options.fast, own=True)
     frames, masks = moving_disks(options.frames, options.height, options.width, objects=3)
     one = {1: masks[1]}

@@ -7,14 +7,14 @@ import torch
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
-from uniref.weights.bundle import Bundle, BundleConfig, load_bundle
-from uniref.weights.bundled import checkpoint_folder
+from uniref.weights.catalog import checkpoint_folder
+from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, load_checkpoint
 
 
-def bundle(checkpoint: str | None, seed: int = 0) -> Bundle:
+def make_checkpoint(checkpoint: str | None, seed: int = 0) -> Checkpoint:
     """A checkpoint, or the released model's sizes (ResNet-50) with random weights that `seed` repeats."""
     if checkpoint is not None:
-        return load_bundle(checkpoint_folder(checkpoint))
+        return load_checkpoint(checkpoint_folder(checkpoint))
     torch.manual_seed(seed)
     model = UniRef(ModelConfig()).eval()
     assert model.fusion is not None
@@ -22,4 +22,4 @@ def bundle(checkpoint: str | None, seed: int = 0) -> Bundle:
     for head in (*model.transformer.box_heads, *model.transformer.class_heads):
         last = head.layers[-1] if hasattr(head, "layers") else head
         torch.nn.init.normal_(last.weight, std=0.05)
-    return Bundle(model, TextTokenizer.bert_base_uncased(), BundleConfig(model=model.config))
+    return Checkpoint(model, TextTokenizer.bert_base_uncased(), CheckpointMetadata(model=model.config))

@@ -15,7 +15,7 @@ from uniref.media.video_write import VideoWriter
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
-from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def model(config: ModelConfig) -> UniRef:
 @pytest.fixture(scope="session")
 def checkpoint(model: UniRef, config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
-    save_bundle(folder, model.state_dict(), BundleConfig(model=config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(folder, model.state_dict(), CheckpointMetadata(model=config), TextTokenizer.bert_base_uncased())
     return folder
 
 

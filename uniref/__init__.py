@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from uniref.model.uniref import UniRef
     from uniref.recipe.model import ModelConfig
     from uniref.recipe.sam import SamModelConfig
-    from uniref.weights.available import CheckpointInfo, available_checkpoints
     from uniref.weights.convert import convert
+    from uniref.weights.locate import CheckpointInfo, available_checkpoints
 
 _HOMES = {
-    "CheckpointInfo": "uniref.weights.available",
-    "available_checkpoints": "uniref.weights.available",
+    "CheckpointInfo": "uniref.weights.locate",
+    "available_checkpoints": "uniref.weights.locate",
     "CheckpointError": "uniref.core.errors",
     "FrameResult": "uniref.inference.results",
     "ImageResult": "uniref.inference.results",

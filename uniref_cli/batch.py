@@ -23,7 +23,7 @@ from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.media.ffmpeg import kill_children
 from uniref.media.source import Selection, Source
-from uniref.weights.bundle import read_config, weights_of
+from uniref.weights.checkpoint import read_config, weights_of
 from uniref.weights.rename import listing
 from uniref_cli.console import Console, error
 from uniref_cli.inputs import Job, name_outputs

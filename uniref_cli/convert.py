@@ -11,7 +11,7 @@ from uniref.core.errors import UsageError
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
-    from uniref.weights.locate import Access
+    from uniref.weights.fetch import Access
 
 _CONVERSION, _NETWORK, _OUTPUT = "Conversion", "Download and upload", "Output"
 
@@ -195,7 +195,7 @@ def _make(
         raise UsageError(f"{target}: already exists and is not empty; choose another folder or pass --overwrite")
     entry = CATALOG.get(source) if not Path(source).exists() else None
     if entry is not None and entry.kind in ("text", "file"):
-        from uniref.weights.starting import install
+        from uniref.weights.initial_weights import install
 
         console.say(install(entry, target, allowed, overwrite=overwrite))
         console.result({"source": source, "target": str(target), "kind": entry.kind})

@@ -35,7 +35,7 @@ from uniref.evaluation.run import Predict, predict_units, work
 from uniref.evaluation.store import REQUEST, SUBMISSION, Store
 from uniref.evaluation.submission import check_submission
 from uniref.evaluation.tables import table
-from uniref.weights.bundle import read_config
+from uniref.weights.checkpoint import read_config
 from uniref_cli.console import Console
 from uniref_cli.shards import Shard, local_device
 
@@ -190,7 +190,7 @@ class Evaluation:
     def _model_request(self) -> dict[str, Any]:
         """What of the model and the machine decides the masks."""
         from uniref.core.device import best_precision, resolve_device
-        from uniref.weights.bundle import read_config, weights_of
+        from uniref.weights.checkpoint import read_config, weights_of
 
         assert self.settings.checkpoint is not None
         # a wrong folder is told before anything else happens
@@ -206,7 +206,7 @@ class Evaluation:
     @cached_property
     def _released(self) -> str | None:
         """Which released checkpoint it is."""
-        from uniref.weights.bundle import read_config
+        from uniref.weights.checkpoint import read_config
 
         if self.settings.checkpoint is None:
             return None

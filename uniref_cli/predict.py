@@ -156,7 +156,7 @@ def predict(
     stop the others, and the exit code is 1.
     """
     console = Console(quiet=quiet, json_lines=as_json)
-    from uniref.weights.bundled import SMALL
+    from uniref.weights.catalog import SMALL
     from uniref_cli.inputs import expand, read_prompts
 
     jobs = expand(inputs or []) + (read_prompts(prompts) if prompts else [])

@@ -18,7 +18,7 @@ def push_checkpoint(
         UniRefError: The results cannot be read.
     """
     from uniref.recipe.sam import SamModelConfig
-    from uniref.weights.bundle import read_config
+    from uniref.weights.checkpoint import read_config
     from uniref.weights.hub import push
     from uniref.weights.model_card import model_card, read_results
 

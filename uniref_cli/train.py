@@ -105,7 +105,7 @@ def train(
     """
     console = Console(quiet=quiet, json_lines=as_json)
     from uniref.recipe.load import load_recipe
-    from uniref.weights.starting import missing_weights, put_missing
+    from uniref.weights.initial_weights import fetch_missing, missing_weights
 
     loaded = load_recipe(recipe, overrides or ())
     folder = out if out is not None else Path("runs") / recipe.stem
@@ -122,7 +122,7 @@ def train(
     if download:
         from uniref_cli.weights import access
 
-        put_missing(missing_weights(loaded, stages), access(console, download))
+        fetch_missing(missing_weights(loaded, stages), access(console, download))
     if preview:
         from uniref.engine.dry_run import preview_stage
 

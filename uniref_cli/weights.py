@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
-    from uniref.weights.locate import Access
+    from uniref.weights.fetch import Access
 
 DOWNLOAD_HELP = "Fetch the checkpoint where it is named and not here yet: once, into the cache."
 CHECKPOINT_HELP = (
@@ -19,7 +19,7 @@ CHECKPOINT_HELP = (
 
 def access(console: Console, download: bool) -> Access:
     """What a command may do to get weights."""
-    from uniref.weights.locate import Access
+    from uniref.weights.fetch import Access
 
     return Access(download, console.progress, console.say, quiet=console.quiet)
 

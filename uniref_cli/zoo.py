@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
-    from uniref.weights.available import CheckpointInfo
+    from uniref.weights.locate import CheckpointInfo
 
 _KINDS = {
     "model": "Models",
@@ -20,8 +20,8 @@ _KINDS = {
 
 def show_catalogue(console: Console) -> None:
     """Print every name with its size, licence, tasks, published scores, and where it is on this machine."""
-    from uniref.weights.available import available_checkpoints
-    from uniref.weights.cache import home
+    from uniref.weights.fetch import home
+    from uniref.weights.locate import available_checkpoints
 
     infos = available_checkpoints(None)
     for info in infos:

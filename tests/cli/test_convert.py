@@ -50,10 +50,10 @@ def test_failure_is_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.Ca
 def test_an_interruption_leaves_nothing(released: Path, tmp_path: Path, signum: int, code: int) -> None:
     """The process is stopped while it writes: a hook makes the write wait for the signal."""
     hook = (
-        "import sys, time, uniref.weights.convert_common as c\n"
+        "import sys, time, uniref.weights.conversion as c\n"
         "def slow(folder, *rest):\n"
         "    (folder / 'model.safetensors').write_bytes(b'half'); print('writing', flush=True); time.sleep(60)\n"
-        "c.save_bundle = slow\n"
+        "c.save_checkpoint = slow\n"
         "from uniref_cli.app import main\n"
         f"sys.argv = ['uniref', 'convert', {str(released)!r}, {str(tmp_path / 'out')!r}]\n"
         "main()\n"

@@ -27,7 +27,7 @@ from uniref.engine import checkpointer
 from uniref.engine.reporter import SilentReporter
 from uniref.engine.run import RunResult, TrainRequest, train
 from uniref.recipe.load import load_recipe
-from uniref.weights.bundle import load_bundle
+from uniref.weights.checkpoint import load_checkpoint
 
 
 class Heard(SilentReporter):
@@ -66,8 +66,8 @@ def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
 def test_a_run_ends_with_a_model_logs_and_a_report(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     outcome, heard = go(make_recipe(), root, tmp_path / "run")
     assert outcome.signal == 0
-    bundle = load_bundle(tmp_path / "run/only/final")
-    assert bundle.config.source["step"] == 6
+    checkpoint = load_checkpoint(tmp_path / "run/only/final")
+    assert checkpoint.config.source["step"] == 6
     names = [path.name for path in checkpointer.checkpoint_folders(tmp_path / "run/only/checkpoints")]
     assert names == ["step-00000002", "step-00000004", "step-00000006"]
     lines = [json.loads(line) for line in (tmp_path / "run/only/metrics.jsonl").read_text().splitlines()]
@@ -180,8 +180,8 @@ def test_stages_start_from_one_another(make_recipe: MakeRecipe, root: Path, tmp_
         train(TrainRequest(load_recipe(two), root, tmp_path / "run", ("second",), device="cpu"), heard)
     _, heard = go(two, root, tmp_path / "run")
     assert any("second: weights from" in line and "new: mask_encoder" in line for line in heard.lines)
-    bundle = load_bundle(tmp_path / "run/second/final")
-    assert bundle.model.mask_encoder is not None
+    checkpoint = load_checkpoint(tmp_path / "run/second/final")
+    assert checkpoint.model.mask_encoder is not None
 
 
 def test_a_step_that_is_not_finite_is_left_out(

@@ -20,7 +20,7 @@ from uniref.evaluation import evaluate
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
 from uniref.recipe.load import load_recipe
-from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 
 TEST_SAM: dict[str, Any] = {
     "model": tiny_sam_config().model_dump(mode="json"),
@@ -41,12 +41,12 @@ def base(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     config = tiny_sam_config()
     tensors = UniRefSam(config).state_dict()
-    save_bundle(folder, tensors, BundleConfig(model=config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(folder, tensors, CheckpointMetadata(model=config), TextTokenizer.bert_base_uncased())
     return folder
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
-    return dict(load_bundle(folder).model.state_dict())
+    return dict(load_checkpoint(folder).model.state_dict())
 
 
 def test_adapters_hold_what_was_trained(make_recipe: MakeRecipe, root: Path, base: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_adapters_hold_what_was_trained(make_recipe: MakeRecipe, root: Path, bas
     path = make_recipe(**(TEST_SAM | changes))
     outcome, heard = go(path, root, tmp_path / "run")
     assert outcome.signal == 0
-    parameters = list(load_bundle(base).model.parameters())
+    parameters = list(load_checkpoint(base).model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     assert any(f"only: trains {trained:,} of {sum(p.numel() for p in parameters):,}" in line for line in heard.lines)
     terms = {name.split("/")[-1] for record in heard.records for name in dict(record["terms"])}
@@ -66,7 +66,7 @@ def test_adapters_hold_what_was_trained(make_recipe: MakeRecipe, root: Path, bas
     final = tmp_path / "run/only/final"
     assert not (final / "model.safetensors").exists()
     before, after = weights(base), weights(final)
-    frozen = load_bundle(base).model.frozen_names()
+    frozen = load_checkpoint(base).model.frozen_names()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert not changed & frozen
@@ -89,30 +89,30 @@ def test_whole_checkpoints_and_evaluation(make_recipe: MakeRecipe, root: Path, b
     }
     path = make_recipe(**(TEST_SAM | changes))
     go(path, root, tmp_path / "run")
-    bundle = load_bundle(tmp_path / "run/only/best")
-    assert isinstance(bundle.model, UniRefSam)
+    checkpoint = load_checkpoint(tmp_path / "run/only/best")
+    assert isinstance(checkpoint.model, UniRefSam)
     stage = load_recipe(path).stages["only"]
-    found = validate(stage, bundle.model.state_dict(), bundle.tokenizer, root, torch.device("cpu"), "float32")
+    found = validate(stage, checkpoint.model.state_dict(), checkpoint.tokenizer, root, torch.device("cpu"), "float32")
     assert set(found.results) == {"ris/train", "fss/train"}
     assert len(found.pictures) == 2
 
 
 def test_evaluation_fills_the_square(base: Path, root: Path) -> None:
-    bundle = load_bundle(base)
+    checkpoint = load_checkpoint(base)
     sizes = []
-    fuse = bundle.model.fuse
+    fuse = checkpoint.model.fuse
 
     def seen(features: Any, references: Any) -> Any:
         sizes.append(features.sizes.max().item())
         return fuse(features, references)
 
-    bundle.model.fuse = seen  # type: ignore[method-assign]
-    evaluate(bundle.model, bundle.tokenizer, root, ["ris/train", "vos/train"], limit=1)
+    checkpoint.model.fuse = seen  # type: ignore[method-assign]
+    evaluate(checkpoint.model, checkpoint.tokenizer, root, ["ris/train", "vos/train"], limit=1)
     assert set(sizes) == {128}
     with pytest.raises(UsageError, match="finds objects by a reference only"):
         from uniref import Predictor
 
-        Predictor(bundle, "cpu").detect(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy())
+        Predictor(checkpoint, "cpu").detect(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy())
 
 
 def test_another_base_is_refused(make_recipe: MakeRecipe, root: Path, base: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.engine.test_run import go
 from uniref.core.errors import UniRefError, UsageError
 from uniref.engine.checkpointer import checkpoint_folders, verify_checkpoint
 from uniref.engine.validate import Validation
-from uniref.weights.bundle import load_bundle, read_config
+from uniref.weights.checkpoint import load_checkpoint, read_config
 
 
 def test_results_pictures_and_the_best_model(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_results_pictures_and_the_best_model(make_recipe: MakeRecipe, root: Path
         assert "IoU" in image.info["Description"]
     page = (tmp_path / "run/report.html").read_text()
     assert page.count("data:image/png") == 3
-    assert load_bundle(folder / "final").config.sides == (64, 128)
+    assert load_checkpoint(folder / "final").config.sides == (64, 128)
     assert any("ris/train: oIoU" in line for line in heard.lines)
 
 

@@ -20,7 +20,7 @@ from uniref.evaluation.store import Store
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
 from uniref_cli import app
 
 
@@ -29,7 +29,9 @@ def sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = UniRefSam(tiny_sam_config())
     folder = tmp_path_factory.mktemp("sam")
-    save_bundle(folder, model.state_dict(), BundleConfig(model=model.config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(
+        folder, model.state_dict(), CheckpointMetadata(model=model.config), TextTokenizer.bert_base_uncased()
+    )
     return folder
 
 
@@ -56,7 +58,7 @@ def test_what_a_checkpoint_cannot_do_is_told_first(
 ) -> None:
     config = tiny_config(text=None)
     (tmp_path / "mute").mkdir()
-    save_bundle(tmp_path / "mute", UniRef(config).state_dict(), BundleConfig(model=config), None)
+    save_checkpoint(tmp_path / "mute", UniRef(config).state_dict(), CheckpointMetadata(model=config), None)
     common = ["eval", "--root", str(root), "--out", str(tmp_path / "out"), "--device", "cpu"]
     for folder, task, message in (
         (sam, Task.DETECTION, "a SAM model finds objects by a reference only, so it cannot do toy-detection/train"),

@@ -25,7 +25,7 @@ from uniref.evaluation.store import Store
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import BackboneConfig
-from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
 from uniref_cli import app
 
 Eval = Callable[..., tuple[int, Path, str, str]]
@@ -233,8 +233,8 @@ def test_published_numbers_stand_beside_a_released_checkpoint(
 ) -> None:
     config = tiny_config(backbone=BackboneConfig(name="resnet50"))
     (tmp_path / "r50").mkdir()
-    source = BundleConfig(model=config, source={"file": "video-joint_r50.pth"})
-    save_bundle(tmp_path / "r50", UniRef(config).state_dict(), source, TextTokenizer.bert_base_uncased())
+    source = CheckpointMetadata(model=config, source={"file": "video-joint_r50.pth"})
+    save_checkpoint(tmp_path / "r50", UniRef(config).state_dict(), source, TextTokenizer.bert_base_uncased())
     build.refcoco(tmp_path / "r", splits=("train", "val"))
     prepare("refcoco", tmp_path / "r", "val")
     build.davis(tmp_path / "d")

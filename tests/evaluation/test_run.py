@@ -18,7 +18,7 @@ from uniref.evaluation.metrics.images import overlap, referring
 from uniref.inference.predictor import Predictor
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.weights.bundle import Bundle, BundleConfig
+from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
 
 SIDES = (48, 96)
 
@@ -46,7 +46,7 @@ def test_a_perfect_model_scores_one(model: UniRef, root: Path, perfect: None) ->
 def test_numbers_are_those_of_the_predictor(model: UniRef, tokenizer: TextTokenizer, root: Path) -> None:
     """Every text of every sample is a case of its own, and its mask is what `segment_image` gives."""
     index = Index.open(root / "index" / DATA[Task.RIS])
-    predictor = Predictor(Bundle(model, tokenizer, BundleConfig(model=model.config)), "cpu")
+    predictor = Predictor(Checkpoint(model, tokenizer, CheckpointMetadata(model=model.config)), "cpu")
     overlaps = []
     for sample in index:
         image, truth = read_frame(index.media(sample.media), 0), index.annotations(sample.objects[0]).mask(0)
@@ -63,7 +63,7 @@ def test_video_numbers_are_those_of_the_tracker(model: UniRef, tokenizer: TextTo
     from tests.evaluation.oracle import scores
 
     index = Index.open(root / "index" / DATA[Task.VOS])
-    predictor = Predictor(Bundle(model, tokenizer, BundleConfig(model=model.config)), "cpu")
+    predictor = Predictor(Checkpoint(model, tokenizer, CheckpointMetadata(model=model.config)), "cpu")
     means = []
     for sample in index:
         media = index.media(sample.media)

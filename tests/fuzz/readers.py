@@ -36,9 +36,9 @@ from uniref.media.source import Selection, Source
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.load import load_recipe
-from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from uniref.weights.convert import convert
-from uniref.weights.hub_folder import read_settings
+from uniref.weights.model_folders import read_settings
 from uniref.weights.safe_load import read_pickled, read_weights
 from uniref_cli.app import run
 from uniref_cli.batch import SUMMARY, written_files
@@ -127,11 +127,13 @@ def _bundle(folder: Path) -> None:
     config = tiny_config()
     assert config.text is not None
     config = config.model_copy(update={"text": config.text.model_copy(update={"encoder": bert})})
-    save_bundle(folder, UniRef(config).state_dict(), BundleConfig(model=config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(
+        folder, UniRef(config).state_dict(), CheckpointMetadata(model=config), TextTokenizer.bert_base_uncased()
+    )
 
 
 def _load(folder: Path, out: Path) -> None:
-    load_bundle(folder)
+    load_checkpoint(folder)
 
 
 def _official(folder: Path) -> None:

@@ -16,7 +16,7 @@ from tests.golden.conftest import Golden
 from uniref import Predictor
 from uniref.model.deformable_transformer import pixel_positions
 from uniref.ops.images import normalise, pad_batch
-from uniref.weights.bundle import Bundle, load_bundle
+from uniref.weights.checkpoint import Checkpoint, load_checkpoint
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
 
@@ -24,8 +24,8 @@ Converted = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def bundle(converted: Converted) -> Bundle:
-    return load_bundle(converted("r50"))
+def loaded(converted: Converted) -> Checkpoint:
+    return load_checkpoint(converted("r50"))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def network_input(image: np.ndarray) -> tuple[Tensor, Tensor]:
 def test_backbone(variant: str, step: int, golden: Golden, converted: Converted) -> None:
     expected = golden(f"backbone_{variant}")
     folder = converted(variant)
-    maps = load_bundle(folder).model.backbone(network_input(expected["image"])[0])
+    maps = load_checkpoint(folder).model.backbone(network_input(expected["image"])[0])
     for name, feature in zip(("res2", "res3", "res4", "res5"), maps, strict=True):
         close(feature[:, ::step], expected[name], 1e-4)
         assert float(feature.abs().mean()) == pytest.approx(float(expected[f"{name}_meanabs"]), rel=1e-4)
@@ -56,10 +56,10 @@ def test_backbone(variant: str, step: int, golden: Golden, converted: Converted)
         shutil.rmtree(folder)  # 1.4 GB that nothing else needs
 
 
-def test_every_stage_of_an_image_with_text(golden: Golden, bundle: Bundle) -> None:
-    expected, model = golden("ris"), bundle.model
-    assert bundle.tokenizer is not None
-    ids, valid = bundle.tokenizer([str(expected["text"])])
+def test_every_stage_of_an_image_with_text(golden: Golden, loaded: Checkpoint) -> None:
+    expected, model = golden("ris"), loaded.model
+    assert loaded.tokenizer is not None
+    ids, valid = loaded.tokenizer([str(expected["text"])])
     words = ids.shape[1]
     assert np.array_equal(ids, expected["input_ids"][:, :words])
     assert np.array_equal(valid, expected["attention_mask"][:, :words].astype(bool))
@@ -96,7 +96,7 @@ def test_image_by_text(name: str, variant: str, golden: Golden, converted: Conve
 
 
 @pytest.mark.parametrize("shots", [1, 2])
-def test_image_by_support(shots: int, golden: Golden, predictor: Predictor, bundle: Bundle) -> None:
+def test_image_by_support(shots: int, golden: Golden, predictor: Predictor, loaded: Checkpoint) -> None:
     expected = golden(f"fss{shots}")
     support = [(expected[f"support{i}"], expected[f"support_mask{i}"]) for i in range(shots)]
     found = predictor.segment_image(expected["image"], support=support, short_side=None)
@@ -108,8 +108,8 @@ def test_image_by_support(shots: int, golden: Golden, predictor: Predictor, bund
     masks = torch.zeros(batch.images[:, 0].shape)
     for i, (_, mask) in enumerate(support):
         masks[i, : mask.shape[0], : mask.shape[1]] = torch.from_numpy(mask)
-    features = bundle.model.encode_image(batch.images, batch.padding)
-    reference = bundle.model.encode_mask(features, batch.images, masks)
+    features = loaded.model.encode_image(batch.images, batch.padding)
+    reference = loaded.model.encode_mask(features, batch.images, masks)
     for level in (0, 3):
         size = features.levels[level].shape[-2:]
         close(reference[level].values.transpose(1, 2).unflatten(2, size), expected[f"value{level}"], 1e-4)
@@ -159,8 +159,8 @@ def test_video_by_texts_frame_by_frame(golden: Golden, predictor: Predictor) -> 
 
 @pytest.mark.parametrize(("variant", "classes", "text"), [("rec_r50", 1, True), ("pre_r50", 365, False)])
 def test_partial_variants_convert(variant: str, classes: int, text: bool, converted: Converted) -> None:
-    bundle = load_bundle(converted(variant))
-    assert bundle.config.model is not None
-    assert bundle.config.model.classes == classes
-    assert (bundle.model.text_encoder is not None) == text
-    assert bundle.model.mask_encoder is None
+    loaded = load_checkpoint(converted(variant))
+    assert loaded.config.model is not None
+    assert loaded.config.model.classes == classes
+    assert (loaded.model.text_encoder is not None) == text
+    assert loaded.model.mask_encoder is None

@@ -23,7 +23,7 @@ from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.images import normalise, pad_batch, pad_mask
 from uniref.recipe.loss import LossConfig
-from uniref.weights.bundle import load_bundle
+from uniref.weights.checkpoint import load_checkpoint
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
 
@@ -49,13 +49,13 @@ def test_losses(name: str, golden: Golden, golden_folder: Path, converted: Calla
     arrays = golden(stem)
     expected = json.loads((golden_folder / f"{stem}.json").read_text())
     name = name.removesuffix("_new")
-    bundle = load_bundle(converted("pre_r50" if name == "pretrain" else "r50"))
-    batch = make_batch(name, arrays, bundle.tokenizer)
-    loss_module = LossModule(bundle.model, LossConfig(auxiliary_masks=name != "pretrain")).eval()
+    checkpoint = load_checkpoint(converted("pre_r50" if name == "pretrain" else "r50"))
+    batch = make_batch(name, arrays, checkpoint.tokenizer)
+    loss_module = LossModule(checkpoint.model, LossConfig(auxiliary_masks=name != "pretrain")).eval()
     # the released counter of BoxInst counts every decoder layer's loss
-    iteration = arrays.get("boxinst_iteration", 0) / len(bundle.model.transformer.decoder)
+    iteration = arrays.get("boxinst_iteration", 0) / len(checkpoint.model.transformer.decoder)
     found = []
-    for _ in orders_of_ties(bundle.model):
+    for _ in orders_of_ties(checkpoint.model):
         terms = loss_module(batch, ground_truth_boxes(batch), iteration)
         found.append({key: term.item() for key, term in terms.items()})
         if found[-1] == pytest.approx(expected, rel=1e-4):

@@ -19,7 +19,7 @@ from tests.golden.compare import SCORE
 from uniref import Predictor
 from uniref.inference.results import FrameResult
 from uniref.kernels.matmul import cpu_has_bfloat16
-from uniref.weights.bundle import load_bundle
+from uniref.weights.checkpoint import load_checkpoint
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
 
@@ -45,11 +45,11 @@ def make_predictor(request: pytest.FixtureRequest, converted: Callable[[str], Pa
     def make(settings: Mapping[str, Any]) -> Predictor:
         key = settings["variant"], settings.get("class_bias_shift") or 0.0
         if key not in made:
-            bundle = load_bundle(converted(key[0]))
+            checkpoint = load_checkpoint(converted(key[0]))
             with torch.no_grad():
-                last = len(bundle.model.transformer.decoder) - 1  # the head after it is that of the proposals
-                bundle.model.transformer.class_heads[last].bias += key[1]
-            made[key] = Predictor(bundle, "cpu", request.param, own=True)
+                last = len(checkpoint.model.transformer.decoder) - 1  # the head after it is that of the proposals
+                checkpoint.model.transformer.class_heads[last].bias += key[1]
+            made[key] = Predictor(checkpoint, "cpu", request.param, own=True)
         return made[key]
 
     return make

@@ -14,14 +14,14 @@ from tests.golden.compare import SCORE, close, same_pixels
 from tests.golden.conftest import Golden
 from uniref import Predictor
 from uniref.ops.images import normalise, pad_batch
-from uniref.weights.bundle import Bundle, load_bundle
+from uniref.weights.checkpoint import Checkpoint, load_checkpoint
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def bundle(converted: Callable[[str], Path]) -> Bundle:
-    return load_bundle(converted("sam_vitb"))
+def loaded(converted: Callable[[str], Path]) -> Checkpoint:
+    return load_checkpoint(converted("sam_vitb"))
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def predictor(converted: Callable[[str], Path]) -> Predictor:
 
 
 @torch.no_grad()
-def test_every_stage_of_an_image_with_text(golden: Golden, bundle: Bundle, predictor: Predictor) -> None:
-    expected, model = golden("sam_ris"), bundle.model
-    assert bundle.tokenizer is not None
+def test_every_stage_of_an_image_with_text(golden: Golden, loaded: Checkpoint, predictor: Predictor) -> None:
+    expected, model = golden("sam_ris"), loaded.model
+    assert loaded.tokenizer is not None
     image, text = expected["image"], str(expected["text"])
     batch = pad_batch([normalise(image, image.shape[:2])], model.input_size)
     features = model.encode_image(batch.images, batch.padding)
-    fused = model.fuse(features, [model.project(model.encode_text(*bundle.tokenizer([text])))])
+    fused = model.fuse(features, [model.project(model.encode_text(*loaded.tokenizer([text])))])
     close(features.levels[0][:, ::16, ::4, ::4], expected["emb"], 1e-4)
     close(fused.levels[0][:, ::16, ::4, ::4], expected["fused"], 1e-4)
     found = model.segment(fused)

@@ -25,7 +25,7 @@ from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.images import normalise, pad_batch, pad_mask
 from uniref.recipe.loss import LossConfig
-from uniref.weights.bundle import Bundle, BundleConfig
+from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
 
 FILE = Path(__file__).with_name("tiny.npz")
 TEXT, TEXTS = "the red disk on the left", ["a blue disk", "the green one"]
@@ -33,13 +33,13 @@ LATE = {0: (9, 100), 2: (20,)}
 """Frame -> ids of the objects that are given there."""
 
 
-def tiny_bundle() -> Bundle:
+def tiny_bundle() -> Checkpoint:
     """A tiny model whose weights depend on their names alone."""
     config = tiny_config()
     model = UniRef(config)
     state = {name: _weights(name, tensor) for name, tensor in model.state_dict().items()}
     model.load_state_dict(state)
-    return Bundle(model.eval(), TextTokenizer.bert_base_uncased(), BundleConfig(model=config))
+    return Checkpoint(model.eval(), TextTokenizer.bert_base_uncased(), CheckpointMetadata(model=config))
 
 
 def _weights(name: str, tensor: Tensor) -> Tensor:
@@ -90,10 +90,10 @@ def followed_text(predictor: Predictor, threshold: float = 0.0) -> list[FrameRes
     return list(predictor.segment_video(frames, TEXT, score_threshold=threshold, short_side=None))
 
 
-def answers(bundle: Bundle) -> dict[str, np.ndarray]:
+def answers(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """Everything that is frozen. The model is trained on nothing, but may be rewritten for inference at the end."""
-    found = {f"loss_{name}": np.array([terms[k] for k in sorted(terms)]) for name, terms in losses(bundle).items()}
-    predictor = Predictor(bundle, "cpu", own=True)
+    found = {f"loss_{name}": np.array([terms[k] for k in sorted(terms)]) for name, terms in losses(checkpoint).items()}
+    predictor = Predictor(checkpoint, "cpu", own=True)
     image, _ = scene(0)
     ris = predictor.segment_image(image, TEXT, short_side=None)
     support = [(scene(3, 50, 70)[0], scene(3, 50, 70)[1][1]), (scene(1, 80, 64)[0], scene(1, 80, 64)[1][1])]
@@ -107,19 +107,19 @@ def answers(bundle: Bundle) -> dict[str, np.ndarray]:
     return found
 
 
-def losses(bundle: Bundle) -> dict[str, dict[str, float]]:
+def losses(checkpoint: Checkpoint) -> dict[str, dict[str, float]]:
     """Every loss term of a batch of each task."""
-    loss_module = LossModule(bundle.model, LossConfig(auxiliary_masks=True)).eval()
+    loss_module = LossModule(checkpoint.model, LossConfig(auxiliary_masks=True)).eval()
     found = {}
     with torch.no_grad():
         for name in ("detection", "boxes", "ris", "fss", "vos", "rvos"):
-            batch = _batch(name, bundle)
+            batch = _batch(name, checkpoint)
             terms = loss_module(batch, ground_truth_boxes(batch), 40)
             found[name] = {key: float(term) for key, term in terms.items()}
     return found
 
 
-def _batch(name: str, bundle: Bundle) -> Batch:
+def _batch(name: str, checkpoint: Checkpoint) -> Batch:
     """Two samples of different sizes with one object each; of "boxes", the masks are not told."""
     task = Task.DETECTION if name == "boxes" else Task(name)
     scenes = [scene(0), scene(2, 84, 70)]
@@ -135,8 +135,8 @@ def _batch(name: str, bundle: Bundle) -> Batch:
         targets.append(Targets(torch.tensor([box]), torch.zeros(1, dtype=torch.int64), filled))
     text = references = None
     if task.needs_text:
-        assert bundle.tokenizer is not None
-        text = TextTokens(*bundle.tokenizer([TEXT, TEXTS[0]]))
+        assert checkpoint.tokenizer is not None
+        text = TextTokens(*checkpoint.tokenizer([TEXT, TEXTS[0]]))
     if task in (Task.FSS, Task.VOS, Task.RVOS):
         shown = [scene(1, 50, 50), scene(3, 150, 130)]
         views = pad_batch([normalise(image, image.shape[:2]) for image, _ in shown])

@@ -7,7 +7,7 @@ import pytest
 from uniref import Predictor, UsageError
 from uniref.core.errors import UniRefError
 from uniref.model.uniref import UniRef
-from uniref.weights.bundle import Bundle, load_bundle
+from uniref.weights.checkpoint import Checkpoint, load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +167,9 @@ def test_frames_may_change_their_size(predictor: Predictor, disk: np.ndarray) ->
 
 
 def test_a_checkpoint_without_mask_encoder_follows_texts_frame_by_frame(checkpoint: Path) -> None:
-    bundle = load_bundle(checkpoint)
-    bundle.model.mask_encoder = None
-    predictor = Predictor(Bundle(bundle.model, bundle.tokenizer, bundle.config), device="cpu")
+    loaded = load_checkpoint(checkpoint)
+    loaded.model.mask_encoder = None
+    predictor = Predictor(Checkpoint(loaded.model, loaded.tokenizer, loaded.config), device="cpu")
     assert len(list(predictor.segment_video(clip(3), text="dog", score_threshold=0.0, short_side=None))) == 3
     with pytest.raises(UsageError, match="no mask encoder"):
         list(predictor.segment_video(clip(1), masks={0: {1: np.ones((48, 64), bool)}}, short_side=None))

@@ -20,7 +20,7 @@ from uniref.model.sam import UniRefSam
 from uniref.model.structures import Features
 from uniref.model.text import TextTokenizer
 from uniref.ops.images import normalise, pad_batch
-from uniref.weights.bundle import Bundle, BundleConfig, save_bundle
+from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, save_checkpoint
 from uniref_cli.app import run
 
 SIDE = 128
@@ -38,14 +38,14 @@ def awake() -> UniRefSam:
 
 
 @pytest.fixture
-def bundle() -> Bundle:
+def loaded() -> Checkpoint:
     model = awake()
-    return Bundle(model, TextTokenizer.bert_base_uncased(), BundleConfig(model=model.config))
+    return Checkpoint(model, TextTokenizer.bert_base_uncased(), CheckpointMetadata(model=model.config))
 
 
 @pytest.fixture
-def predictor(bundle: Bundle) -> Predictor:
-    return Predictor(bundle, device="cpu")
+def predictor(loaded: Checkpoint) -> Predictor:
+    return Predictor(loaded, device="cpu")
 
 
 def clip(frames: int = 4) -> list[np.ndarray]:
@@ -63,18 +63,18 @@ def test_image(predictor: Predictor, picture: np.ndarray, disk: np.ndarray) -> N
     assert not np.array_equal(shown.mask, found.mask)
 
 
-def test_the_encoder_runs_once_an_image(bundle: Bundle, picture: np.ndarray, disk: np.ndarray) -> None:
-    assert isinstance(bundle.model, UniRefSam)
-    predictor, calls = Predictor(bundle, device="cpu"), encoder_calls(bundle.model)
+def test_the_encoder_runs_once_an_image(loaded: Checkpoint, picture: np.ndarray, disk: np.ndarray) -> None:
+    assert isinstance(loaded.model, UniRefSam)
+    predictor, calls = Predictor(loaded, device="cpu"), encoder_calls(loaded.model)
     predictor.segment_image(picture, text=["a car", "a dog", "the tree on the left"])
     assert calls == [1]
     predictor.segment_image(picture, support=[(picture, disk)] * 3)
     assert calls == [1, 1, 3]  # the picture, and the three examples together
 
 
-def test_the_encoder_runs_once_a_frame(bundle: Bundle, disk: np.ndarray) -> None:
-    assert isinstance(bundle.model, UniRefSam)
-    predictor, calls = Predictor(bundle, device="cpu"), encoder_calls(bundle.model)
+def test_the_encoder_runs_once_a_frame(loaded: Checkpoint, disk: np.ndarray) -> None:
+    assert isinstance(loaded.model, UniRefSam)
+    predictor, calls = Predictor(loaded, device="cpu"), encoder_calls(loaded.model)
     masks = {0: {3: disk, 4: ~disk}, 2: {5: disk}}
     results = list(predictor.segment_video(clip(), text=["a car", "a dog"], masks=masks, score_threshold=-1.0))
     assert calls == [1] * 4
@@ -83,16 +83,18 @@ def test_the_encoder_runs_once_a_frame(bundle: Bundle, disk: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("short_side", [None, 96, "default"])
-def test_what_the_square_is_padded_with_is_cut_off(predictor: Predictor, bundle: Bundle, short_side: object) -> None:
+def test_what_the_square_is_padded_with_is_cut_off(
+    predictor: Predictor, loaded: Checkpoint, short_side: object
+) -> None:
     image = clip(1)[0]
     result = predictor.segment_image(image, text="a dog", short_side=short_side)
     size = {None: (48, 64), 96: (96, 128), "default": (96, 128)}[short_side]
-    model = bundle.model
+    model = loaded.model
     with torch.no_grad():
         batch = pad_batch([normalise(image, size), torch.randn(3, 100, 90)], SIDE)  # beside another image
         assert batch.images.shape == (2, 3, SIDE, SIDE)
-        assert bundle.tokenizer is not None
-        reference = model.project(model.encode_text(*bundle.tokenizer(["a dog", "a dog"])))
+        assert loaded.tokenizer is not None
+        reference = model.project(model.encode_text(*loaded.tokenizer(["a dog", "a dog"])))
         found = model.segment(model.fuse(model.encode_image(batch.images, batch.padding), [reference]))
         logits = F.interpolate(found.logits[:1, None], scale_factor=4, mode="bilinear")[:, :, : size[0], : size[1]]
         mask = F.interpolate((logits > 0).float(), size=(48, 64))[0, 0].bool().numpy()
@@ -108,7 +110,7 @@ def test_an_image_larger_than_the_square(predictor: Predictor) -> None:
         predictor.segment_image(large, text="a dog", short_side=None)
 
 
-def test_videos_compare_logits_with_a_half(predictor: Predictor, bundle: Bundle) -> None:
+def test_videos_compare_logits_with_a_half(predictor: Predictor, loaded: Checkpoint) -> None:
     frame = Frame(Features((), (), torch.zeros(1, 2)), torch.zeros(1, 3, SIDE, SIDE), (96, SIDE), (48, 64))
     logits = torch.randn(2, 32, 32)
     p = predictor._model.probabilities(MaskPredictions(logits, [0.5, 0.5], None), 1, frame, by_mask=True)
@@ -126,17 +128,17 @@ def test_nothing_seen_has_no_box(predictor: Predictor) -> None:
     assert result.boxes[1].tolist() == [0, 0, 0, 0]
 
 
-def test_the_fast_way_is_close(bundle: Bundle, disk: np.ndarray) -> None:
-    exact = list(Predictor(bundle, "cpu").segment_video(clip(2), masks={0: {1: disk}}, score_threshold=-1.0))
-    fast = list(Predictor(bundle, "cpu", fast=True).segment_video(clip(2), masks={0: {1: disk}}, score_threshold=-1.0))
+def test_the_fast_way_is_close(loaded: Checkpoint, disk: np.ndarray) -> None:
+    exact = list(Predictor(loaded, "cpu").segment_video(clip(2), masks={0: {1: disk}}, score_threshold=-1.0))
+    fast = list(Predictor(loaded, "cpu", fast=True).segment_video(clip(2), masks={0: {1: disk}}, score_threshold=-1.0))
     assert (exact[1].labels == fast[1].labels).mean() > 0.9
 
 
-def test_the_command(bundle: Bundle, make_video: Callable[..., Path], mask_png: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint"
+def test_the_command(loaded: Checkpoint, make_video: Callable[..., Path], mask_png: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "loaded"
     folder.mkdir()
-    save_bundle(folder, bundle.model.state_dict(), bundle.config, bundle.tokenizer)
-    command = ["predict", str(make_video()), "--text", "a dog", "--mask", str(mask_png), "--checkpoint", str(folder)]
+    save_checkpoint(folder, loaded.model.state_dict(), loaded.config, loaded.tokenizer)
+    command = ["predict", str(make_video()), "--text", "a dog", "--mask", str(mask_png), "--loaded", str(folder)]
     assert run([*command, "--out", str(tmp_path / "out"), "--save", "masks,rle", "--quiet"]) == 0
     assert len(list((tmp_path / "out/clip/masks").glob("*.png"))) == 5
     summary = json.loads((tmp_path / "out/clip/summary.json").read_text())

@@ -12,13 +12,15 @@ from tests.tiny import tiny_sam_config
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
-from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from uniref.weights.convert import convert
 
 
 def save(model: UniRefSam, folder: Path) -> Path:
     folder.mkdir()
-    save_bundle(folder, model.state_dict(), BundleConfig(model=model.config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(
+        folder, model.state_dict(), CheckpointMetadata(model=model.config), TextTokenizer.bert_base_uncased()
+    )
     return folder
 
 
@@ -30,7 +32,7 @@ def base(tmp_path: Path) -> Path:
 @pytest.fixture
 def trained(base: Path, tmp_path: Path) -> Path:
     """The base after something like training."""
-    model = load_bundle(base).model
+    model = load_checkpoint(base).model
     assert isinstance(model, UniRefSam)
     frozen = model.frozen_names()
     for name, tensor in model.state_dict().items():
@@ -40,7 +42,7 @@ def trained(base: Path, tmp_path: Path) -> Path:
 
 
 def equal(one: Path, other: Path) -> bool:
-    a, b = (load_bundle(folder).model.state_dict() for folder in (one, other))
+    a, b = (load_checkpoint(folder).model.state_dict() for folder in (one, other))
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
@@ -56,10 +58,10 @@ def test_round_trip(base: Path, trained: Path, tmp_path: Path) -> None:
     assert small.stat().st_size < whole
     assert equal(tmp_path / "adapter", trained)
     assert not equal(tmp_path / "adapter", base)
-    assert load_bundle(tmp_path / "adapter").tokenizer is not None
+    assert load_checkpoint(tmp_path / "adapter").tokenizer is not None
     convert(tmp_path / "adapter", tmp_path / "whole", base=base)
     assert equal(tmp_path / "whole", trained)
-    assert load_bundle(tmp_path / "whole").config.adapter is None
+    assert load_checkpoint(tmp_path / "whole").config.adapter is None
 
 
 def test_both_folders_may_move_together(base: Path, trained: Path, tmp_path: Path) -> None:
@@ -74,16 +76,16 @@ def test_a_base_that_is_gone_or_another_is_told(base: Path, trained: Path, tmp_p
     convert(trained, tmp_path / "adapter", base=base)
     base.rename(tmp_path / "moved")
     with pytest.raises(CheckpointError, match=r"no such folder, but the adapter .*--base SAM") as caught:
-        load_bundle(tmp_path / "adapter")
+        load_checkpoint(tmp_path / "adapter")
     assert "\n" not in str(caught.value)
     assert torch.equal(
-        load_bundle(tmp_path / "adapter", base=tmp_path / "moved").model.state_dict()["fusion.query.weight"],
-        load_bundle(trained).model.state_dict()["fusion.query.weight"],
+        load_checkpoint(tmp_path / "adapter", base=tmp_path / "moved").model.state_dict()["fusion.query.weight"],
+        load_checkpoint(trained).model.state_dict()["fusion.query.weight"],
     )
     torch.manual_seed(1)
     other = save(UniRefSam(tiny_sam_config()), tmp_path / "other")
     with pytest.raises(CheckpointError, match="not those that the adapter was trained over"):
-        load_bundle(tmp_path / "adapter", base=other)
+        load_checkpoint(tmp_path / "adapter", base=other)
     with pytest.raises(CheckpointError, match=r"its frozen weights are not those of .*other"):
         convert(trained, tmp_path / "again", base=other)
     assert not (tmp_path / "again").exists()
@@ -105,7 +107,7 @@ def test_a_damaged_adapter_is_told(base: Path, trained: Path, tmp_path: Path) ->
     weights = tmp_path / "adapter" / "adapter.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4])
     with pytest.raises(CheckpointError, match=r"adapter\.safetensors: damaged"):
-        load_bundle(tmp_path / "adapter")
+        load_checkpoint(tmp_path / "adapter")
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"no adapter\.safetensors"):
-        load_bundle(tmp_path / "adapter")
+        load_checkpoint(tmp_path / "adapter")

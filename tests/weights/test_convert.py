@@ -12,7 +12,7 @@ from tests.weights.official import SWIN, official_state, small_config
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.backbone import Backbone
 from uniref.recipe.model import BackboneConfig, ModelConfig
-from uniref.weights.bundle import load_bundle, read_config
+from uniref.weights.checkpoint import load_checkpoint, read_config
 from uniref.weights.convert import convert
 
 VARIANTS = {
@@ -39,13 +39,13 @@ def test_every_variant_is_recognised(variant: str, tmp_path: Path) -> None:
     config = VARIANTS[variant]
     tensors, ours = official_state(config)
     convert(write(tmp_path / "a.pth", tensors), tmp_path / "out")
-    bundle = load_bundle(tmp_path / "out")
-    assert bundle.config.model == config
-    assert bundle.config.source["iteration"] == 7
-    assert len(bundle.config.source["sha256"]) == 64
-    for name, tensor in bundle.model.state_dict().items():
+    checkpoint = load_checkpoint(tmp_path / "out")
+    assert checkpoint.config.model == config
+    assert checkpoint.config.source["iteration"] == 7
+    assert len(checkpoint.config.source["sha256"]) == 64
+    for name, tensor in checkpoint.model.state_dict().items():
         assert torch.equal(tensor, ours[name]), name
-    assert (bundle.tokenizer is None) == (config.text is None)
+    assert (checkpoint.tokenizer is None) == (config.text is None)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -53,7 +53,7 @@ def test_half_precision_on_disk_is_float32_in_memory(dtype: str, official: dict[
     convert(write(tmp_path / "a.pth", official), tmp_path / "out", dtype=dtype)
     stored = load_file(tmp_path / "out" / "model.safetensors")
     assert {t.dtype for t in stored.values() if t.is_floating_point()} == {getattr(torch, dtype)}
-    model = load_bundle(tmp_path / "out").model
+    model = load_checkpoint(tmp_path / "out").model
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
@@ -117,9 +117,9 @@ def test_roberta_is_recognised_and_takes_its_tokenizer(tmp_path: Path) -> None:
     config = config.model_copy(update={"text": config.text.model_copy(update={"encoder": encoder})})
     tensors, _ = official_state(config)
     convert(write(tmp_path / "a.pth", tensors), tmp_path / "out", tokenizer=tmp_path)
-    bundle = load_bundle(tmp_path / "out")
-    assert bundle.config.model == config
-    assert bundle.tokenizer(["a dog", "dog"])[0].tolist() == [[0, 3, 4, 2], [0, 4, 2, 1]]
+    checkpoint = load_checkpoint(tmp_path / "out")
+    assert checkpoint.config.model == config
+    assert checkpoint.tokenizer(["a dog", "dog"])[0].tolist() == [[0, 3, 4, 2], [0, 4, 2, 1]]
 
 
 def test_target_is_not_overwritten_unasked(official: dict[str, Tensor], tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_target_is_not_overwritten_unasked(official: dict[str, Tensor], tmp_path
     assert within.exists()
     within.unlink()
     convert(tmp_path / "out", tmp_path / "out", "float16", overwrite=True)  # in place
-    assert load_bundle(tmp_path / "out").config.dtype == "float16"
+    assert load_checkpoint(tmp_path / "out").config.dtype == "float16"
 
 
 class _Evil:
@@ -253,7 +253,7 @@ def _same(folder: Path, expected: nn.Module) -> None:
     config = read_config(folder)
     assert config.model is None
     with pytest.raises(CheckpointError, match="starting point"):
-        load_bundle(folder)
+        load_checkpoint(folder)
 
 
 def test_torchvision_resnet(tmp_path: Path) -> None:
@@ -319,21 +319,21 @@ def test_broken_checkpoint_folders_are_named(tmp_path: Path) -> None:
     ]:
         (folder / "config.json").write_text(json.dumps(content | change))
         with pytest.raises(CheckpointError, match=message):
-            load_bundle(folder)
+            load_checkpoint(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json: is not valid JSON"):
-        load_bundle(folder)
+        load_checkpoint(folder)
     (folder / "config.json").write_text(json.dumps(content))
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged"):
-        load_bundle(folder)
+        load_checkpoint(folder)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"no model\.safetensors"):
-        load_bundle(folder)
+        load_checkpoint(folder)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
-        load_bundle(tmp_path / "none")
+        load_checkpoint(tmp_path / "none")
     with pytest.raises(CheckpointError, match=r"no config\.json"):
-        load_bundle(tmp_path)
+        load_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="convert it first"):
-        load_bundle(tmp_path / "a.pth")
+        load_checkpoint(tmp_path / "a.pth")

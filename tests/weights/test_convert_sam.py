@@ -18,7 +18,7 @@ from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.sam import UniRefSam, sam_config
 from uniref.recipe.model import TextConfig
 from uniref.recipe.sam import SamDecoderConfig, SamModelConfig
-from uniref.weights.bundle import load_bundle
+from uniref.weights.checkpoint import load_checkpoint
 from uniref.weights.convert import convert
 
 TEXT = TextConfig(  # as shapes tell of it: heads of 64 channels
@@ -57,7 +57,7 @@ def bert_folder(folder: Path) -> Path:
 
 def same_sam(folder: Path, net: UniRefSam) -> UniRefSam:
     """The converted model, whose SAM has the tensors of `net`."""
-    made = load_bundle(folder).model
+    made = load_checkpoint(folder).model
     assert isinstance(made, UniRefSam)
     for name, tensor in net.sam.state_dict().items():
         assert torch.equal(made.sam.state_dict()[name], tensor), name
@@ -73,7 +73,7 @@ def test_the_released_model_round_trips(net: UniRefSam, tmp_path: Path) -> None:
     made = same_sam(tmp_path / "out", net)
     assert all(torch.equal(made.state_dict()[name], tensor) for name, tensor in net.state_dict().items())
     assert made.config == net.config
-    assert load_bundle(tmp_path / "out").config.source["iteration"] == 89999
+    assert load_checkpoint(tmp_path / "out").config.source["iteration"] == 89999
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def test_original_weights_give_the_embedding_and_masks_of_transformers(net: UniR
     assert any("no text encoder" in note for note in done.notes)
     made = same_sam(tmp_path / "out", net)
     assert made.text_encoder is None
-    assert load_bundle(tmp_path / "out").tokenizer is None
+    assert load_checkpoint(tmp_path / "out").tokenizer is None
 
     own = SamModel(sam_config(net.config)).eval()
     own.load_state_dict(net.sam.state_dict())
@@ -119,7 +119,7 @@ def test_a_folder_of_transformers_keeps_what_shapes_do_not_tell(net: UniRefSam, 
         assert torch.equal(tensor, bert.state_dict()[name]), name
     assert made.config.text == TEXT
     convert(source, tmp_path / "again", text=tmp_path / "bert")
-    again = load_bundle(tmp_path / "again").model.state_dict()  # what starts fresh is always the same
+    again = load_checkpoint(tmp_path / "again").model.state_dict()  # what starts fresh is always the same
     assert all(torch.equal(again[name], tensor) for name, tensor in made.state_dict().items())
 
 
@@ -176,8 +176,8 @@ def test_a_config_says_which_family(net: UniRefSam, tmp_path: Path) -> None:
     convert(tmp_path / "a.pth", tmp_path / "out", dtype="bfloat16")
     content = json.loads((tmp_path / "out" / "config.json").read_text())
     assert content["model"]["family"] == "sam"
-    assert isinstance(load_bundle(tmp_path / "out").config.model, SamModelConfig)
+    assert isinstance(load_checkpoint(tmp_path / "out").config.model, SamModelConfig)
     content["model"]["image_encoder"]["depth"] = 0
     (tmp_path / "out" / "config.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"config\.json: model\.image_encoder\.depth: "):
-        load_bundle(tmp_path / "out")
+        load_checkpoint(tmp_path / "out")

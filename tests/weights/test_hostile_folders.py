@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.build import build_model
 from uniref.recipe.model import ModelConfig
-from uniref.weights.bundle import load_bundle
+from uniref.weights.checkpoint import load_checkpoint
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -60,7 +60,7 @@ def test_sizes_out_of_bounds(place: tuple[str, ...], size: Any, folder: Path, ch
     (folder / "config.json").write_text(json.dumps(config))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError, match="checkpoint") as caught:
-        load_bundle(folder)
+        load_checkpoint(folder)
     assert "\n" not in str(caught.value)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < 1 << 20  # kilobytes
 
@@ -90,7 +90,7 @@ def test_nothing_else_is_loaded(change: Change, message: str, folder: Path, chec
     (folder / "config.json").unlink()
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=message) as caught:
-        load_bundle(folder)
+        load_checkpoint(folder)
     assert "config.json" in str(caught.value)
 
 
@@ -100,7 +100,7 @@ def test_settings_of_a_far_larger_model_than_the_weights(folder: Path, checkpoin
     (folder / "config.json").unlink()
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="does not fit the weights beside it"):
-        load_bundle(folder)
+        load_checkpoint(folder)
 
 
 def test_a_model_larger_than_the_machine_is_never_begun() -> None:
@@ -114,7 +114,7 @@ def test_an_adapter_over_itself(folder: Path, checkpoint: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"adapter": {"base": ".", "frozen_sha256": "0"}}))
     (folder / "adapter.safetensors").symlink_to(checkpoint / "model.safetensors")
     with pytest.raises(CheckpointError, match="is an adapter itself"):
-        load_bundle(folder)
+        load_checkpoint(folder)
 
 
 def test_weights_that_are_no_numbers(folder: Path, checkpoint: Path) -> None:
@@ -124,4 +124,4 @@ def test_weights_that_are_no_numbers(folder: Path, checkpoint: Path) -> None:
     (folder / "model.safetensors").unlink()
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=f"infinities or NaN: {name}"):
-        load_bundle(folder)
+        load_checkpoint(folder)

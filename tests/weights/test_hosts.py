@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from uniref.core.addresses import parse_address
 from uniref.core.errors import UniRefError
-from uniref.weights.hosts import HubRepository, drive_page, hub_repository, source_of
+from uniref.weights.hosts import HubRepository, download_source, drive_page, hub_repository
 
 ID = "190SV9GU6Pd9FMZQnRrCbgw8lqDYF9_-I"
 ASKED = parse_address(f"https://drive.google.com/uc?export=download&id={ID}")
@@ -35,19 +35,19 @@ QUOTA = """<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</titl
     ],
 )
 def test_addresses_of_google_drive(address: str) -> None:
-    source = source_of(address)
+    source = download_source(address)
     assert source.address == f"https://drive.google.com/uc?export=download&id={ID}"
     assert source.page is not None
     assert source.page(ASKED, CONFIRM).startswith("https://drive.usercontent.google.com/download?")
 
 
 def test_other_addresses() -> None:
-    assert source_of("https://example.com/a/b.pth?x=1") == ("https://example.com/a/b.pth?x=1", "b.pth", None)
+    assert download_source("https://example.com/a/b.pth?x=1") == ("https://example.com/a/b.pth?x=1", "b.pth", None)
     page = "https://huggingface.co/me/model/blob/main/a.pth"
-    assert source_of(page).address == "https://huggingface.co/me/model/resolve/main/a.pth"
+    assert download_source(page).address == "https://huggingface.co/me/model/resolve/main/a.pth"
     for wrong in ("https://drive.google.com/drive/folders/1abcdefghijkl", "https://example.com/", "ftp://a/b"):
         with pytest.raises(UniRefError):
-            source_of(wrong)
+            download_source(wrong)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,6 @@ def test_any_source_is_told_in_one_line(text: str, start: str) -> None:
     repository = hub_repository(start + text)
     assert repository is None or str(repository).isprintable()
     try:
-        assert source_of(start + text).file
+        assert download_source(start + text).file
     except UniRefError as problem:
         assert str(problem).isprintable()

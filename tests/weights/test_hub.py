@@ -19,8 +19,9 @@ from uniref import Predictor
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.model.build import build_model
 from uniref.model.text import TextTokenizer
-from uniref.weights.bundle import BundleConfig, save_bundle
-from uniref.weights.locate import Access, find_checkpoint
+from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
+from uniref.weights.fetch import Access
+from uniref.weights.locate import find_checkpoint
 from uniref_cli.app import run
 
 YES = Access(download=True)
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = tiny_config()
     tensors = build_model(config).state_dict()
-    save_bundle(path, tensors, BundleConfig(model=config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(path, tensors, CheckpointMetadata(model=config), TextTokenizer.bert_base_uncased())
     return path
 
 

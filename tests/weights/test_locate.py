@@ -23,9 +23,10 @@ from tests.weights.test_hosts import ID, QUOTA
 from uniref.core.addresses import parse_address
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.data.fetch.download import Policy
-from uniref.weights import cache, catalog, hosts
+from uniref.weights import catalog, fetch, hosts
 from uniref.weights.catalog import CATALOG
-from uniref.weights.locate import Access, find_checkpoint, find_source
+from uniref.weights.fetch import Access
+from uniref.weights.locate import find_checkpoint, find_source
 from uniref_cli.app import run
 
 NAME = "video-joint-r50"
@@ -74,7 +75,7 @@ def test_the_catalogue() -> None:
         assert (entry.size or entry.about) > 10**7
         assert entry.sha256 is None or (len(entry.sha256) == 64 and entry.sha256_from)
         assert parse_address(entry.address).scheme == "https"
-        assert entry.kind != "model" or hosts.source_of(entry.address).page is not None
+        assert entry.kind != "model" or hosts.download_source(entry.address).page is not None
         assert entry.kind == "text" or entry.file
         assert entry.kind != "text" or hosts.hub_repository(entry.address) is not None
     assert len({entry.address for entry in CATALOG.values()}) == len(CATALOG)
@@ -94,7 +95,7 @@ def test_nothing_is_fetched_without_being_asked_for(drive: Behaviour) -> None:
 
 def test_fetched_converted_and_kept(drive: Behaviour, home: Path, content: bytes) -> None:
     told: list[str] = []
-    folder = find_checkpoint(NAME, Access(True, tell=told.append))
+    folder = find_checkpoint(NAME, Access(True, report=told.append))
     assert folder == home / "checkpoints" / NAME
     assert (home / "downloads" / NAME / "video-joint_r50.pth").read_bytes() == content
     assert drive.paths == [f"/uc?export=download&id={ID}", f"/download?id={ID}&confirm=t&uuid=1"]
@@ -149,7 +150,7 @@ def test_pages_without_end(drive: Behaviour) -> None:
 
 
 def test_another_file_than_the_first_time(drive: Behaviour, home: Path, content: bytes) -> None:
-    cache.remember(NAME, "0" * 64)
+    fetch.check_recorded_digest(NAME, "0" * 64)
     with pytest.raises(CheckpointError, match=r"is another file than the one first fetched on .* was deleted"):
         find_checkpoint(NAME, YES)
     assert not list((home / "downloads" / NAME).glob("[!.]*"))
@@ -215,13 +216,13 @@ def test_a_path_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert cache.home() == tmp_path / "home"
+    assert fetch.home() == tmp_path / "home"
     monkeypatch.delenv("UNIREF_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert cache.home() == tmp_path / "x/uniref"
+    assert fetch.home() == tmp_path / "x/uniref"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.home() == tmp_path / ".cache/uniref"
+    assert fetch.home() == tmp_path / ".cache/uniref"
 
 
 def test_a_cache_that_cannot_be_written(drive: Behaviour, home: Path) -> None:

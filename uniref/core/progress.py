@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterable
 from typing import Protocol, TypeVar
 
@@ -26,3 +27,13 @@ class Progress(Protocol):
 def silent(items: Iterable[T], description: str, total: int | None, unit: str = "") -> Generator[T]:
     """A `Progress` that shows nothing."""
     yield from items
+
+
+def terminal_progress(items: Iterable[T], description: str, total: int | None, unit: str = "") -> Generator[T]:
+    """A `Progress` that is a bar where stderr is a terminal, and shows nothing elsewhere."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True, file=sys.stderr)
+    else:
+        yield from items

@@ -24,8 +24,16 @@ from uniref.engine.reporter import Reporter
 from uniref.engine.step import TrainStep
 from uniref.model.text import TextTokenizer
 from uniref.recipe.recipe import Recipe
-from uniref.weights.adapter_base import AdapterBase
-from uniref.weights.bundle import ADAPTER, CONFIG, TOKENIZER, WEIGHTS, BundleConfig, read_tensors, save_bundle
+from uniref.weights.adapter import AdapterBase
+from uniref.weights.checkpoint import (
+    ADAPTER,
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    CheckpointMetadata,
+    read_tensors,
+    save_checkpoint,
+)
 from uniref.weights.safe_load import read_pickled
 
 CHECKPOINTS, FINAL, BEST = "checkpoints", "final", "best"
@@ -176,11 +184,11 @@ class Checkpointer:
 
     def _write(self, folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
         source = {"trained": self._job.recipe.description, "stage": self._job.name, **facts}
-        config = BundleConfig(model=self._stage.model, sides=self._stage.sides, source=source)
+        config = CheckpointMetadata(model=self._stage.model, sides=self._stage.sides, source=source)
         if self._adapter_base is not None:
             self._adapter_base.save(folder, tensors, config, self._tokenizer)
         else:
-            save_bundle(folder, tensors, config, self._tokenizer)
+            save_checkpoint(folder, tensors, config, self._tokenizer)
 
 
 def stage_seed(recipe: Recipe, name: str) -> int:

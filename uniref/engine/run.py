@@ -33,7 +33,7 @@ from uniref.engine.report import write_report
 from uniref.engine.reporter import Reporter
 from uniref.engine.trainer import StageTrainer
 from uniref.recipe.recipe import Recipe
-from uniref.weights.bundle import read_config
+from uniref.weights.checkpoint import read_config
 
 STOPPED = "stopped"
 

@@ -22,7 +22,7 @@ from uniref.model.sam import UniRefSam
 from uniref.model.structures import Features
 from uniref.ops.images import pad_mask
 from uniref.recipe.loss import SamLossConfig
-from uniref.weights.adapter import frozen_digest
+from uniref.weights.checkpoint import frozen_digest
 
 
 class SamLossModule(ReferringLossModule):

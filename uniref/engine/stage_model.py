@@ -18,10 +18,10 @@ from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer, wordpiece
 from uniref.model.uniref import UniRef
 from uniref.recipe.stage import StageConfig
-from uniref.weights.bundle import TOKENIZER, read_config, read_tensors
+from uniref.weights.checkpoint import TOKENIZER, read_config, read_tensors
+from uniref.weights.model_folders import read_text_tensors
 from uniref.weights.rename import listing
 from uniref.weights.safe_load import read_weights
-from uniref.weights.text_source import read_text_tensors
 
 
 class Built(NamedTuple):

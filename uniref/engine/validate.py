@@ -25,7 +25,7 @@ from uniref.media.overlay import draw_overlay
 from uniref.model.build import build_model
 from uniref.model.text import TextTokenizer
 from uniref.recipe.stage import StageConfig
-from uniref.weights.bundle import Bundle, BundleConfig, uninitialised
+from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, without_initialisation
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ def validate(
         UniRefError: The data cannot be used.
     """
     assert stage.evaluation is not None
-    model = uninitialised(lambda: build_model(stage.model))
+    model = without_initialisation(lambda: build_model(stage.model))
     model.load_state_dict(dict(tensors))
     model.to(device).eval()
 
@@ -129,7 +129,7 @@ def validate(
     except _Asked:
         return None
     predictor = Predictor(
-        Bundle(model, tokenizer, BundleConfig(model=stage.model, sides=stage.sides)), str(device), precision
+        Checkpoint(model, tokenizer, CheckpointMetadata(model=stage.model, sides=stage.sides)), str(device), precision
     )
     pictures = tuple(
         picture

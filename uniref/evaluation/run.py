@@ -21,7 +21,7 @@ from uniref.evaluation.store import Store
 from uniref.inference.predictor import Predictor
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer
-from uniref.weights.bundle import Bundle, BundleConfig
+from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
 
 Predict = Callable[[Store, Sequence[int]], Iterator[int]]
 """Makes the predictions of units and yields each when it is done, in order."""
@@ -79,7 +79,7 @@ def evaluate(
     modes = {module: module.training for module in model.modules()}  # frozen parts may be in another than the rest
     model.eval()
     try:
-        predictor = Predictor(Bundle(model, tokenizer, BundleConfig(model=model.config)), place, precision)
+        predictor = Predictor(Checkpoint(model, tokenizer, CheckpointMetadata(model=model.config)), place, precision)
         with tempfile.TemporaryDirectory(prefix="uniref-eval-") as temporary:
             base = Path(temporary) if out is None else Path(out)
             numbers = {}

@@ -13,6 +13,7 @@ import torch
 
 from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
+from uniref.core.progress import terminal_progress
 from uniref.core.types import UInt8Image
 from uniref.inference.inference_model import Frame, InferenceModel, hard_masks
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
@@ -20,8 +21,9 @@ from uniref.inference.video import MAX_ID, VideoTracker
 from uniref.kernels.prepare import prepare_for_inference
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.ops.images import check_image, check_mask, normalise, resize_mask
-from uniref.weights.bundle import Bundle, load_bundle
-from uniref.weights.locate import Access, find_checkpoint, terminal_progress
+from uniref.weights.checkpoint import Checkpoint, load_checkpoint
+from uniref.weights.fetch import Access
+from uniref.weights.locate import find_checkpoint
 
 AnyMask = npt.NDArray[np.generic]
 Support = Sequence[tuple[UInt8Image, AnyMask]]
@@ -37,7 +39,7 @@ class Predictor:
     """A loaded model that segments images and videos.
 
     Args:
-        bundle: A loaded checkpoint.
+        checkpoint: A loaded checkpoint.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
             precision on CUDA; float32 elsewhere, where on CPUs with bfloat16 products those are used in the attention
@@ -52,7 +54,7 @@ class Predictor:
 
     def __init__(
         self,
-        bundle: Bundle,
+        checkpoint: Checkpoint,
         device: str = "auto",
         dtype: str = "float32",
         fast: bool = False,
@@ -62,10 +64,10 @@ class Predictor:
         rounded = dtype == "auto"
         if dtype == "auto":
             dtype = best_precision(place)
-        self.config = bundle.config
+        self.config = checkpoint.config
         if own and place.type == "cpu":
-            prepare_for_inference(bundle.model)
-        self._model = InferenceModel(bundle.model.to(place), bundle.tokenizer, place, dtype, fast, rounded)
+            prepare_for_inference(checkpoint.model)
+        self._model = InferenceModel(checkpoint.model.to(place), checkpoint.tokenizer, place, dtype, fast, rounded)
 
     @classmethod
     def from_pretrained(
@@ -93,8 +95,8 @@ class Predictor:
             UsageError: The device is not there, or the precision is unknown; or a checkpoint is known, but not here,
                 and `download` is off.
         """
-        access = Access(bool(download), terminal_progress, how="pass download=True", hub=download is None)
-        return cls(load_bundle(find_checkpoint(folder, access)), device, dtype, fast, own=True)
+        access = Access(bool(download), terminal_progress, how_to_download="pass download=True", hub=download is None)
+        return cls(load_checkpoint(find_checkpoint(folder, access)), device, dtype, fast, own=True)
 
     @property
     def precision(self) -> str:

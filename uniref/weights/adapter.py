@@ -1,55 +1,120 @@
-"""Adapters: the trained tensors of a model whose other parts are those of a SAM checkpoint."""
+"""Adapters: the trained tensors of a SAM model, written over the checkpoint folder that has its frozen ones."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+import torch
 from torch import Tensor
 
-from uniref.core.errors import CheckpointError
+from uniref.core.errors import CheckpointError, UniRefError
+from uniref.core.json_files import read_json
+from uniref.model.text import TextTokenizer
+from uniref.weights.checkpoint import (
+    CONFIG,
+    AdapterConfig,
+    CheckpointMetadata,
+    frozen_digest,
+    load_checkpoint,
+    read_tensors,
+    save_checkpoint,
+)
+from uniref.weights.conversion import ConversionReport, DType, conversion_report, save
+from uniref.weights.rename import listing
 
 
-class AdapterConfig(BaseModel):
-    """What an adapter was trained over."""
+@dataclass(frozen=True)
+class AdapterBase:
+    """A checkpoint folder that holds a model's frozen tensors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    folder: Path
+    names: frozenset[str]
+    """Of the frozen tensors."""
+    sha256: str
 
-    base: str
-    """Checkpoint folder of the frozen parts, relative to the adapter's own."""
-    frozen_sha256: str
-    """Of the frozen tensors, see `frozen_digest`."""
+    @classmethod
+    def of(cls, folder: Path, tensors: Mapping[str, Tensor], names: Set[str], source: str) -> AdapterBase:
+        """The base of a model, checked.
+
+        Args:
+            folder: The base.
+            tensors: All of the model's.
+            names: Which of them are frozen.
+            source: What to call the model in messages.
+
+        Raises:
+            CheckpointError: The base cannot be read, or the frozen tensors of the two differ; lists names.
+        """
+        base = read_tensors(folder)
+        differing = [n for n in sorted(names) if n not in base or not torch.equal(base[n], tensors[n].cpu())]
+        if differing:
+            raise CheckpointError(
+                f"{source}: its frozen weights are not those of {folder} ({listing(differing, 3)}); "
+                "name the SAM that it was trained from"
+            )
+        return cls(folder, frozenset(names), frozen_digest({name: tensors[name] for name in names}))
+
+    def trained(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What an adapter holds of a model's tensors."""
+        return {name: tensor for name, tensor in tensors.items() if name not in self.names}
+
+    def save(
+        self, folder: Path, tensors: Mapping[str, Tensor], config: CheckpointMetadata, tokenizer: TextTokenizer | None
+    ) -> None:
+        """Write an adapter into an existing folder.
+
+        Args:
+            folder: Where; it may be renamed afterwards, but not moved elsewhere than together with the base.
+            tensors: All of the model's.
+            config: Of the whole model.
+            tokenizer: As for `save_checkpoint`.
+        """
+        save_checkpoint(folder, self.trained(tensors), self.config(config, folder), tokenizer)
+
+    def config(self, whole: CheckpointMetadata, folder: Path) -> CheckpointMetadata:
+        """The configuration of an adapter in `folder`."""
+        path = os.path.relpath(self.folder.resolve(), folder.resolve())
+        return whole.model_copy(update={"adapter": AdapterConfig(base=path, frozen_sha256=self.sha256)})
 
 
-def frozen_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hexadecimal) over names, shapes and values of tensors, whatever their order."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.numpy().data)
-    return digest.hexdigest()
+def is_checkpoint(folder: Path) -> bool:
+    """Whether this is a checkpoint folder of this package."""
+    try:
+        content = read_json(folder / CONFIG)
+    except UniRefError:
+        return False
+    return isinstance(content, dict) and content.get("model_type") == "uniref"
 
 
-def over_base(
-    own: Mapping[str, Tensor], base: Mapping[str, Tensor], config: AdapterConfig, folder: Path
-) -> dict[str, Tensor]:
-    """An adapter's tensors and, for all others, those of its base: the frozen ones.
+def convert_adapter(source: Path, work: Path, base: Path, dtype: DType) -> ConversionReport:
+    """Write a checkpoint of a SAM model as an adapter over a SAM, or an adapter as a whole checkpoint.
 
     Args:
-        own: The adapter's tensors.
-        base: The base checkpoint's tensors.
-        config: Of the adapter.
-        folder: Where the base is, for messages.
+        source: Checkpoint folder of either kind.
+        work: Existing folder to write into.
+        base: The SAM, a checkpoint folder.
+        dtype: On disk.
 
     Raises:
-        CheckpointError: The base's frozen tensors are not those that the adapter was trained over.
+        CheckpointError: A folder is no checkpoint, or the frozen weights of the two differ; lists names.
     """
-    frozen = {name: tensor for name, tensor in base.items() if name not in own}
-    if frozen_digest(frozen) != config.frozen_sha256:
-        raise CheckpointError(
-            f"{folder}: its frozen weights are not those that the adapter was trained over; name the SAM that it was"
-        )
-    return frozen | dict(own)
+    checkpoint = load_checkpoint(source, base)
+    whole = CheckpointMetadata(
+        dtype=dtype, model=checkpoint.config.model, sides=checkpoint.config.sides, source=checkpoint.config.source
+    )
+    tensors = dict(checkpoint.model.state_dict())
+    if checkpoint.config.adapter is not None:
+        save(work, tensors, whole, checkpoint.tokenizer)
+        return conversion_report("adapter, joined with its SAM", tensors, tensors, ())
+    names = checkpoint.model.frozen_names()
+    if not names:
+        raise CheckpointError(f"{source}: is no SAM model; all of its weights are trained, so it has no adapter")
+    over = AdapterBase.of(base, tensors, names, str(source))
+    trained = over.trained(tensors)
+    save(work, trained, over.config(whole, work), checkpoint.tokenizer)
+    frozen = sum(tensors[name].numel() for name in names)
+    note = f"adapter: the other {frozen / 1e6:.1f} M values stay in {base}, which is needed to load it"
+    return conversion_report("trained SAM model", trained, trained, [note])

@@ -1,4 +1,4 @@
-"""Weights that others have published: where each file is, and under which terms.
+"""Published weights by name: where each file is, and under which terms; and the checkpoints bundled with the package.
 
 A size or digest is given where it could be checked against published records; None stands for what nobody published.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["model", "backbone", "sam", "text", "file"]
@@ -252,7 +254,29 @@ CATALOG: Mapping[str, Weights] = {entry.name: entry for entry in _ENTRIES}
 """All entries by name."""
 
 
-def similar(name: str) -> str:
+def closest_name(name: str) -> str:
     """The entry whose name is the nearest to a misspelt one; nothing where none is near."""
     near = difflib.get_close_matches(name.lower().replace("_", "-"), CATALOG, n=1, cutoff=0.7)
     return near[0] if near else ""
+
+
+SMALL = "small"
+"""The default of `uniref predict`: trained on synthetic scenes alone, see docs/small-model.md."""
+
+_NAMES = (SMALL,)
+
+
+def is_bundled(name: str) -> bool:
+    """Whether a checkpoint of this name comes with the package."""
+    return name in _NAMES
+
+
+def checkpoint_folder(checkpoint: str | Path) -> Path:
+    """The folder of a checkpoint: a bundled one for its bare name, else the path itself.
+
+    A folder of one's own that is called like a bundled checkpoint is reached as `./small`. `Path` drops the dot, so
+    only a string can say so.
+    """
+    if not is_bundled(str(checkpoint)):
+        return Path(checkpoint)
+    return Path(str(resources.files("uniref") / "assets" / str(checkpoint)))

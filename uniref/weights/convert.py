@@ -16,18 +16,30 @@ from uniref.core.files import sha256
 from uniref.model.backbone import Backbone
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
-from uniref.weights import tables
-from uniref.weights.bundle import ADAPTER, CONFIG, TOKENIZER, WEIGHTS, BundleConfig
-from uniref.weights.convert_adapter import convert_adapter, is_checkpoint
-from uniref.weights.convert_common import Converted, DType, fitted, fitting_tokenizer, inferred, report, save
-from uniref.weights.efficientnet import IMAGENET_LITE0, LITE0, adapt_input
-from uniref.weights.hub_folder import read_settings, weights_file
-from uniref.weights.infer import infer_backbone, infer_model
+from uniref.weights import rename_rules
+from uniref.weights.adapter import convert_adapter, is_checkpoint
+from uniref.weights.checkpoint import (
+    ADAPTER,
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    CheckpointMetadata,
+)
+from uniref.weights.config_from_shapes import infer_backbone_config, infer_model_config
+from uniref.weights.conversion import (
+    ConversionReport,
+    DType,
+    conversion_report,
+    fit_to_model,
+    infer_checked,
+    save,
+    tokenizer_for,
+)
+from uniref.weights.model_folders import read_settings, read_text_source, weights_file
 from uniref.weights.rename import Rule, check_fit, listing, rename
+from uniref.weights.rename_rules import IMAGENET_LITE0, LITE0, adapt_input, is_sam
 from uniref.weights.rewrite import rewrite
 from uniref.weights.safe_load import read_weights
-from uniref.weights.sam_tables import is_sam
-from uniref.weights.text_source import read_text_source
 
 
 def convert(
@@ -39,7 +51,7 @@ def convert(
     text: Path | None = None,
     base: Path | None = None,
     words: Path | None = None,
-) -> Converted:
+) -> ConversionReport:
     """Convert a released UniRef++ checkpoint, a SAM, or an ImageNet backbone, to a checkpoint folder.
 
     The variant is recognised from the tensors. The folder appears complete or not at all.
@@ -88,7 +100,9 @@ def convert(
         return _convert_foreign(source, work, dtype, tokenizer, text)
 
 
-def _convert_foreign(source: Path, work: Path, dtype: DType, tokenizer: Path | None, text: Path | None) -> Converted:
+def _convert_foreign(
+    source: Path, work: Path, dtype: DType, tokenizer: Path | None, text: Path | None
+) -> ConversionReport:
     settings = read_settings(source) if source.is_dir() else None
     file = weights_file(source) if source.is_dir() else source
     tensors, iteration = read_weights(file)
@@ -109,28 +123,31 @@ def _convert_foreign(source: Path, work: Path, dtype: DType, tokenizer: Path | N
 
 def _convert_model(
     source: Path, work: Path, tensors: dict[str, Tensor], dtype: DType, tokenizer: Path | None, origin: dict[str, Any]
-) -> Converted:
+) -> ConversionReport:
     _check_repeated_heads(tensors, str(source))
-    renamed = rename(tensors, tables.RELEASED, str(source))
-    config = inferred(infer_model, renamed, str(source))
+    renamed = rename(tensors, rename_rules.RELEASED, str(source))
+    config = infer_checked(infer_model_config, renamed, str(source))
     with torch.device("meta"):
         expected = UniRef(config).state_dict()
-    renamed = fitted(renamed, expected, str(source))
+    renamed = fit_to_model(renamed, expected, str(source))
     save(
-        work, renamed, BundleConfig(dtype=dtype, model=config, source=origin), fitting_tokenizer(config.text, tokenizer)
+        work,
+        renamed,
+        CheckpointMetadata(dtype=dtype, model=config, source=origin),
+        tokenizer_for(config.text, tokenizer),
     )
-    return report(f"UniRef++ {_variant(config)}, {config.backbone.name}", tensors, renamed, ())
+    return conversion_report(f"UniRef++ {_variant(config)}, {config.backbone.name}", tensors, renamed, ())
 
 
 def _convert_backbone(
     source: Path, work: Path, tensors: dict[str, Tensor], dtype: DType, origin: dict[str, Any]
-) -> Converted:
+) -> ConversionReport:
     kind, rules = _backbone_kind(tensors, str(source))
     renamed = rename(tensors, rules, str(source))
     if rules is IMAGENET_LITE0:
         config, renamed = LITE0, adapt_input(renamed)
     else:
-        config = inferred(infer_backbone, renamed, str(source))
+        config = infer_checked(infer_backbone_config, renamed, str(source))
     with torch.device("meta"):
         backbone = Backbone(config)
     notes = []
@@ -140,9 +157,9 @@ def _convert_backbone(
             renamed[f"backbone.norms.{index}.bias"] = torch.zeros(width)
         notes.append("the norms of the four output levels start fresh (the classifier has none)")
     check_fit(renamed, nn.ModuleDict({"backbone": backbone}).state_dict(), str(source))
-    save(work, renamed, BundleConfig(dtype=dtype, backbone=config, source=origin), None)
+    save(work, renamed, CheckpointMetadata(dtype=dtype, backbone=config, source=origin), None)
     notes.append("this is a backbone to start training from, not a model that predicts")
-    return report(f"{kind}, {config.name}", tensors, renamed, notes)
+    return conversion_report(f"{kind}, {config.name}", tensors, renamed, notes)
 
 
 def _backbone_kind(tensors: Mapping[str, Tensor], source: str) -> tuple[str, list[Rule]]:
@@ -152,11 +169,11 @@ def _backbone_kind(tensors: Mapping[str, Tensor], source: str) -> tuple[str, lis
             "take detectron2's conversion of torchvision's ResNet-50"
         )
     if "stem.conv1.weight" in tensors:
-        return "detectron2 ResNet", tables.IMAGENET_DETECTRON
+        return "detectron2 ResNet", rename_rules.IMAGENET_DETECTRON
     if "layer1.0.conv1.weight" in tensors and "layer1.0.conv3.weight" in tensors:
-        return "torchvision ResNet", tables.IMAGENET_TORCHVISION
+        return "torchvision ResNet", rename_rules.IMAGENET_TORCHVISION
     if "patch_embed.proj.weight" in tensors and "layers.0.blocks.0.norm1.weight" in tensors:
-        return "official Swin", tables.IMAGENET_SWIN
+        return "official Swin", rename_rules.IMAGENET_SWIN
     if "_blocks.15._project_conv.weight" in tensors and "_blocks.0._expand_conv.weight" not in tensors:
         return "EfficientNet-Lite0", IMAGENET_LITE0
     raise CheckpointError(

@@ -15,12 +15,20 @@ from uniref.model.mask_encoder import MaskEncoder
 from uniref.model.sam import PATCH, UniRefSam, sam_config
 from uniref.model.unifusion import UniFusion
 from uniref.recipe.sam import SAM_SIZES, SamDecoderConfig, SamModelConfig
-from uniref.weights import sam_tables
-from uniref.weights.bundle import BundleConfig
-from uniref.weights.convert_common import Converted, DType, fitted, fitting_tokenizer, inferred, report, save
-from uniref.weights.infer_sam import infer_sam
+from uniref.weights import rename_rules
+from uniref.weights.checkpoint import CheckpointMetadata
+from uniref.weights.config_from_shapes import infer_sam_config
+from uniref.weights.conversion import (
+    ConversionReport,
+    DType,
+    conversion_report,
+    fit_to_model,
+    infer_checked,
+    save,
+    tokenizer_for,
+)
+from uniref.weights.model_folders import TextSource
 from uniref.weights.rename import rename
-from uniref.weights.text_source import TextSource
 
 _POSITION = "sam.shared_image_embedding.positional_embedding"
 _POSITION_TWIN = "sam.prompt_encoder.shared_embedding.positional_embedding"
@@ -50,7 +58,7 @@ def convert_sam(
     text: TextSource | None,
     origin: dict[str, Any],
     settings: Mapping[str, Any] | None = None,
-) -> Converted:
+) -> ConversionReport:
     """Write tensors of SAM as a checkpoint folder.
 
     Args:
@@ -66,17 +74,17 @@ def convert_sam(
     Raises:
         CheckpointError: Tensors are missing, unknown or misshapen, or the settings are of another SAM than this.
     """
-    if sam_tables.is_released(tensors):
+    if rename_rules.is_released(tensors):
         if text is not None:
             raise CheckpointError(f"{source}: has a text encoder of its own; convert it without --text")
         return _released(source, work, tensors, dtype, tokenizer, origin)
     kind, rules = (
-        ("transformers' SAM", sam_tables.TRANSFORMERS_SAM)
-        if sam_tables.is_transformers(tensors)
-        else ("original SAM", sam_tables.ORIGINAL_SAM)
+        ("transformers' SAM", rename_rules.TRANSFORMERS_SAM)
+        if rename_rules.is_transformers(tensors)
+        else ("original SAM", rename_rules.ORIGINAL_SAM)
     )
     renamed = _with_twin(rename(tensors, rules, source))
-    found = inferred(infer_sam, renamed, source)
+    found = infer_checked(infer_sam_config, renamed, source)
     config = SamModelConfig(
         hidden_dim=found.hidden_dim,
         image_encoder=found.image_encoder,
@@ -86,23 +94,23 @@ def convert_sam(
     complete = _fit(_fresh(config) | renamed | (text.tensors if text else {}), config, source)
     if settings is not None:
         _check_settings(config, settings, source)
-    save(work, complete, BundleConfig(dtype=dtype, model=config, source=origin), text.tokenizer if text else None)
+    save(work, complete, CheckpointMetadata(dtype=dtype, model=config, source=origin), text.tokenizer if text else None)
     notes = ["UniFusion and the mask encoder are untrained: the gate is zero, so that references change no feature yet"]
     if text is None:
         notes.append("it has no text encoder; --text FOLDER gives it one")
-    return report(f"{kind}, {_size(config)}", tensors, complete, notes)
+    return conversion_report(f"{kind}, {_size(config)}", tensors, complete, notes)
 
 
 def _released(
     source: str, work: Path, tensors: dict[str, Tensor], dtype: DType, tokenizer: Path | None, origin: dict[str, Any]
-) -> Converted:
-    plain = {name.removeprefix(sam_tables.PREFIX): tensor for name, tensor in tensors.items()}
-    renamed = _with_twin(rename(plain, sam_tables.RELEASED_SAM, source))
-    config = inferred(infer_sam, renamed, source)
+) -> ConversionReport:
+    plain = {name.removeprefix(rename_rules.PREFIX): tensor for name, tensor in tensors.items()}
+    renamed = _with_twin(rename(plain, rename_rules.RELEASED_SAM, source))
+    config = infer_checked(infer_sam_config, renamed, source)
     renamed = _fit(renamed, config, source)
-    words = fitting_tokenizer(config.text, tokenizer)
-    save(work, renamed, BundleConfig(dtype=dtype, model=config, source=origin), words)
-    return report(f"UniFusion in SAM, {_size(config)}", tensors, renamed, ())
+    words = tokenizer_for(config.text, tokenizer)
+    save(work, renamed, CheckpointMetadata(dtype=dtype, model=config, source=origin), words)
+    return conversion_report(f"UniFusion in SAM, {_size(config)}", tensors, renamed, ())
 
 
 def _with_twin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -112,7 +120,7 @@ def _with_twin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _fit(tensors: Mapping[str, Tensor], config: SamModelConfig, source: str) -> dict[str, Tensor]:
     with torch.device("meta"):
-        return fitted(tensors, UniRefSam(config).state_dict(), source)
+        return fit_to_model(tensors, UniRefSam(config).state_dict(), source)
 
 
 def _fresh(config: SamModelConfig) -> dict[str, Tensor]:

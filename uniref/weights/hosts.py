@@ -28,7 +28,7 @@ _HUB_HOSTS = ("huggingface.co", "hf.co", "www.huggingface.co")
 _QUOTA = re.compile(r"too many users|quota|uc-error-subcaption", re.IGNORECASE)
 
 
-class Source(NamedTuple):
+class DownloadSource(NamedTuple):
     """What to ask a host for."""
 
     address: str
@@ -50,7 +50,7 @@ class HubRepository(NamedTuple):
         return self.name if self.revision is None else f"{self.name}@{self.revision}"
 
 
-def source_of(text: str) -> Source:
+def download_source(text: str) -> DownloadSource:
     """What to ask for, for an address as people copy it from a browser: pages about a file become the file.
 
     Raises:
@@ -61,7 +61,7 @@ def source_of(text: str) -> Source:
         number = drive_id(text)
         if number is None:
             raise UniRefError(f"{address}: names no file of Google Drive; share the file itself, not its folder")
-        return Source(
+        return DownloadSource(
             f"{DRIVE}/uc?{urlencode({'export': 'download', 'id': number})}",
             f"{number}.pth",
             functools.partial(drive_page, number),
@@ -71,7 +71,7 @@ def source_of(text: str) -> Source:
     name = parse_address(text).path.rpartition("/")[2]
     if not name or name in (".", ".."):
         raise UniRefError(f"{address}: names no file")
-    return Source(text, name[-100:], None)
+    return DownloadSource(text, name[-100:], None)
 
 
 def drive_id(text: str) -> str | None:

@@ -163,7 +163,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class View:
+class TensorView:
     """A tensor: where its values are in a storage."""
 
     storage: Storage
@@ -194,10 +194,10 @@ def storage(key: Any) -> Storage:
     return Storage(name, STORAGE_TYPES[kind], count)
 
 
-def _tensor(place: Any, offset: Any, shape: Any, stride: Any, *more: Any) -> View:
+def _tensor(place: Any, offset: Any, shape: Any, stride: Any, *more: Any) -> TensorView:
     if not isinstance(place, Storage) or type(offset) is not int:
         raise PickleProblem("a tensor has no storage")
-    view = View(place, offset, sizes(shape), sizes(stride))
+    view = TensorView(place, offset, sizes(shape), sizes(stride))
     if len(view.shape) != len(view.stride):
         raise PickleProblem("a tensor has another number of sizes than of strides")
     last = offset + sum((size - 1) * step for size, step in zip(view.shape, view.stride, strict=True))
@@ -208,8 +208,8 @@ def _tensor(place: Any, offset: Any, shape: Any, stride: Any, *more: Any) -> Vie
     return view
 
 
-def _parameter(data: Any, *more: Any) -> View:
-    if not isinstance(data, View):
+def _parameter(data: Any, *more: Any) -> TensorView:
+    if not isinstance(data, TensorView):
         raise PickleProblem("a parameter is not a tensor")
     return data
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from uniref.core.pickles import PickleProblem, load_plain
-from uniref.weights.stand_ins import TORCH_CALLS, Array, DType, Storage, View, storage
+from uniref.weights.stand_ins import TORCH_CALLS, Array, DType, Storage, TensorView, storage
 
 STREAM_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 """The number 0x1950a86a20f9469cfc6c, which begins a stream."""
@@ -150,7 +150,7 @@ def _resolved(value: Any, values: Callable[[Storage], Tensor]) -> Any:
     loaded: dict[Storage, Tensor] = {}
 
     def resolve(part: Any) -> Any:
-        if isinstance(part, View):
+        if isinstance(part, TensorView):
             if part.storage not in loaded:
                 loaded[part.storage] = values(part.storage)
             return part.tensor(loaded[part.storage])

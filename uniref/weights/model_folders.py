@@ -1,19 +1,46 @@
-"""A pretrained text encoder from a Hugging Face folder, to give to a model that has none."""
+"""Model folders of the Hugging Face libraries: their file of weights, the settings of a SAM, text encoders."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from uniref.core.errors import CheckpointError
+from uniref.core.json_files import read_json
 from uniref.model.text import TextTokenizer
 from uniref.recipe.model import TextConfig
-from uniref.weights.convert_common import fitting_tokenizer, inferred
-from uniref.weights.hub_folder import weights_file
-from uniref.weights.infer import infer_text
+from uniref.weights.config_from_shapes import infer_text_config
+from uniref.weights.conversion import infer_checked, tokenizer_for
 from uniref.weights.safe_load import read_weights
+
+
+def weights_file(folder: Path) -> Path:
+    """The one file of weights in a Hugging Face folder. Raises CheckpointError without one."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    raise CheckpointError(f"{folder}: has no model.safetensors or pytorch_model.bin; name a folder with a model")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """`config.json` of a folder with a SAM.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or of another model.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: is a folder, but not one with a model (it has no config.json)")
+    settings = read_json(path, CheckpointError)
+    kind = settings.get("model_type") if isinstance(settings, dict) else None
+    if kind != "sam":
+        raise CheckpointError(f"{path}: is a {kind!r:.40} model; of such folders only SAM ('sam') can be converted")
+    return dict(settings)
+
 
 _BODY = "text_encoder.body."
 
@@ -35,9 +62,9 @@ def read_text_source(folder: Path) -> TextSource:
         CheckpointError: A file is missing or damaged, or it is not a BERT or RoBERTa.
     """
     tensors = {_BODY + name: tensor for name, tensor in read_text_tensors(folder).items()}
-    config = inferred(infer_text, tensors, str(folder))
+    config = infer_checked(infer_text_config, tensors, str(folder))
     file = folder / "tokenizer.json"
-    tokenizer = fitting_tokenizer(config, file if file.is_file() else None)
+    tokenizer = tokenizer_for(config, file if file.is_file() else None)
     assert tokenizer is not None
     return TextSource(config, tensors, tokenizer)
 

@@ -1,7 +1,8 @@
-"""The project's checkpoint: a folder of `model.safetensors`, `config.json` and `tokenizer.json`."""
+"""The project's checkpoint: a folder of `model.safetensors`, `config.json` and `tokenizer.json`, or an adapter."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -24,9 +25,52 @@ from uniref.model.text import TextTokenizer
 from uniref.recipe.model import BackboneConfig
 from uniref.recipe.sam import AnyModelConfig, written_path
 from uniref.version import __version__
-from uniref.weights.adapter import AdapterConfig, over_base
 from uniref.weights.rename import check_finite, check_fit
 from uniref.weights.safe_load import read_safetensors
+
+
+class AdapterConfig(BaseModel):
+    """What an adapter was trained over."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str
+    """Checkpoint folder of the frozen parts, relative to the adapter's own."""
+    frozen_sha256: str
+    """Of the frozen tensors, see `frozen_digest`."""
+
+
+def frozen_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hexadecimal) over names, shapes and values of tensors, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.numpy().data)
+    return digest.hexdigest()
+
+
+def merge_with_base(
+    own: Mapping[str, Tensor], base: Mapping[str, Tensor], config: AdapterConfig, folder: Path
+) -> dict[str, Tensor]:
+    """An adapter's tensors and, for all others, those of its base: the frozen ones.
+
+    Args:
+        own: The adapter's tensors.
+        base: The base checkpoint's tensors.
+        config: Of the adapter.
+        folder: Where the base is, for messages.
+
+    Raises:
+        CheckpointError: The base's frozen tensors are not those that the adapter was trained over.
+    """
+    frozen = {name: tensor for name, tensor in base.items() if name not in own}
+    if frozen_digest(frozen) != config.frozen_sha256:
+        raise CheckpointError(
+            f"{folder}: its frozen weights are not those that the adapter was trained over; name the SAM that it was"
+        )
+    return frozen | dict(own)
+
 
 Side = Annotated[int, Field(ge=32, le=16_384)]
 """A side of a network input in pixels."""
@@ -36,7 +80,7 @@ _SMALL = 1 << 26  # values; buffers that are computed and not stored
 WEIGHTS, ADAPTER, CONFIG, TOKENIZER = "model.safetensors", "adapter.safetensors", "config.json", "tokenizer.json"
 
 
-class BundleConfig(BaseModel):
+class CheckpointMetadata(BaseModel):
     """Content of `config.json`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -59,18 +103,18 @@ class BundleConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Checkpoint:
     """A loaded checkpoint."""
 
     model: ReferringModel
     """In evaluation mode, float32, on the CPU."""
     tokenizer: TextTokenizer | None
     """None where the model has no text encoder."""
-    config: BundleConfig
+    config: CheckpointMetadata
 
 
-def save_bundle(
-    folder: Path, tensors: Mapping[str, Tensor], config: BundleConfig, tokenizer: TextTokenizer | None
+def save_checkpoint(
+    folder: Path, tensors: Mapping[str, Tensor], config: CheckpointMetadata, tokenizer: TextTokenizer | None
 ) -> None:
     """Write a checkpoint into an existing folder.
 
@@ -100,7 +144,7 @@ def save_bundle(
             tokenizer.save(folder)
 
 
-def load_bundle(folder: Path, base: Path | None = None) -> Bundle:
+def load_checkpoint(folder: Path, base: Path | None = None) -> Checkpoint:
     """Rebuild the model of a checkpoint folder.
 
     Args:
@@ -122,18 +166,18 @@ def load_bundle(folder: Path, base: Path | None = None) -> Bundle:
     most = 2 * sum(tensor.numel() for tensor in tensors.values()) + _SMALL
     with reading(folder / CONFIG, CheckpointError):
         try:
-            model = uninitialised(lambda: build_model(sizes, most))
+            model = without_initialisation(lambda: build_model(sizes, most))
         except UsageError as error:
             raise CheckpointError(f"{folder / CONFIG}: does not fit the weights beside it ({error})") from None
     load_tensors(model, tensors, str(folder))
     tokenizer = None
     if config.model.text is not None:
         tokenizer = TextTokenizer.from_file(folder / TOKENIZER, config.model.text.max_tokens)
-    return Bundle(model.eval(), tokenizer, config)
+    return Checkpoint(model.eval(), tokenizer, config)
 
 
-def read_config(folder: Path) -> BundleConfig:
-    """`config.json` of a checkpoint folder, checked. Raises CheckpointError as `load_bundle` does."""
+def read_config(folder: Path) -> CheckpointMetadata:
+    """`config.json` of a checkpoint folder, checked. Raises CheckpointError as `load_checkpoint` does."""
     if not folder.exists():
         raise CheckpointError(f"{folder}: no such checkpoint; make one with 'uniref convert'")
     if not folder.is_dir():
@@ -149,7 +193,7 @@ def read_config(folder: Path) -> BundleConfig:
             f"{path}: written by a newer uniref (format {version}, this one reads {FORMAT_VERSION}); upgrade uniref"
         )
     try:
-        return BundleConfig.model_validate(raw)
+        return CheckpointMetadata.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in written_path(first["loc"]))
@@ -159,7 +203,7 @@ def read_config(folder: Path) -> BundleConfig:
 def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
     """All tensors of a checkpoint folder, floating-point ones as float32; of an adapter with those of its base.
 
-    Arguments and errors as of `load_bundle`.
+    Arguments and errors as of `load_checkpoint`.
     """
     config = read_config(folder)
     own = _stored(weights_of(folder, config))
@@ -175,10 +219,10 @@ def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
         )
     if read_config(base).adapter is not None:
         raise CheckpointError(f"{base}: is an adapter itself; an adapter goes over a whole checkpoint")
-    return over_base(own, read_tensors(base), config.adapter, base)
+    return merge_with_base(own, read_tensors(base), config.adapter, base)
 
 
-def weights_of(folder: Path, config: BundleConfig) -> Path:
+def weights_of(folder: Path, config: CheckpointMetadata) -> Path:
     """The file with a checkpoint folder's own tensors."""
     return folder / (WEIGHTS if config.adapter is None else ADAPTER)
 
@@ -212,7 +256,7 @@ class _NoRandomInit(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def uninitialised(build: Callable[[], M]) -> M:
+def without_initialisation(build: Callable[[], M]) -> M:
     """Run a constructor without random initialisation: for modules whose weights are loaded next."""
     with _NoRandomInit():
         return build()

@@ -15,13 +15,13 @@ from uniref.core.errors import UniRefError, UsageError
 from uniref.recipe.recipe import Recipe
 from uniref.recipe.stage import StageConfig
 from uniref.weights.catalog import CATALOG, Kind, Weights
-from uniref.weights.locate import Access, fetch
+from uniref.weights.fetch import Access, fetch
 
 _MODELS = {Path("checkpoints/r50"): "video-joint-r50", Path("checkpoints/swinl"): "video-joint-swinl"}
 """Where the README and the recipes put converted models."""
 
 
-class Missing(NamedTuple):
+class MissingWeights(NamedTuple):
     """Initial weights that a recipe names, that are not there, and that the catalogue has."""
 
     path: Path
@@ -34,7 +34,7 @@ class Missing(NamedTuple):
         return f"{self.path}: {self.entry.describe()}{beside}"
 
 
-def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[Missing]:
+def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[MissingWeights]:
     """Initial weights of a recipe that can be fetched.
 
     A path belongs to an entry of the catalogue by its last part: `weights/resnet50`, `weights/resnet18.pth`.
@@ -43,7 +43,7 @@ def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[Missing]
         recipe: Resolved.
         stages: Only these; empty: all.
     """
-    found: dict[Path, Missing] = {}
+    found: dict[Path, MissingWeights] = {}
     for name, stage in recipe.stages.items():
         if stages and name not in stages:
             continue
@@ -51,7 +51,7 @@ def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[Missing]
             entry = CATALOG.get(path.name.removesuffix(".pth")) or CATALOG.get(_MODELS.get(path, ""))
             if entry is not None and entry.kind in kinds and not path.exists():
                 text = _text_of(stage) if entry.kind == "sam" else None
-                found.setdefault(path, Missing(path, entry, text))
+                found.setdefault(path, MissingWeights(path, entry, text))
     return list(found.values())
 
 
@@ -74,7 +74,7 @@ def _text_of(stage: StageConfig) -> Weights | None:
     return CATALOG["roberta-base" if stage.model.text.encoder.get("model_type") == "roberta" else "bert-base-uncased"]
 
 
-def put_missing(missing: Sequence[Missing], access: Access) -> None:
+def fetch_missing(missing: Sequence[MissingWeights], access: Access) -> None:
     """Fetch and convert initial weights to where a recipe expects them. Several processes may do so at once.
 
     Raises:

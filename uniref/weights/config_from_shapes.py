@@ -22,6 +22,7 @@ from uniref.recipe.model import (
     TextConfig,
     TransformerConfig,
 )
+from uniref.recipe.sam import SamDecoderConfig, SamImageConfig, SamModelConfig
 
 HEADS = 8  # of the released transformer, UniFusion and SAM's mask decoder
 _TEXT_HEAD_DIM = 64  # of every BERT-like encoder
@@ -39,7 +40,7 @@ _SWIN_DROP_PATH = {96: 0.2, 128: 0.3, 192: 0.3}
 Shapes = Mapping[str, Tensor]
 
 
-def infer_model(tensors: Shapes) -> ModelConfig:
+def infer_model_config(tensors: Shapes) -> ModelConfig:
     """Configuration of a released UniRef++ model.
 
     Args:
@@ -56,9 +57,9 @@ def infer_model(tensors: Shapes) -> ModelConfig:
         hidden_dim=dim,
         levels=levels,
         classes=tensors["transformer.class_heads.0.weight"].shape[0],
-        backbone=infer_backbone(tensors),
-        text=infer_text(tensors) if has_text else None,
-        mask_encoder=infer_mask_encoder(tensors, stages=4) if has_masks else None,
+        backbone=infer_backbone_config(tensors),
+        text=infer_text_config(tensors) if has_text else None,
+        mask_encoder=infer_mask_encoder_config(tensors, stages=4) if has_masks else None,
         fusion=FusionConfig(heads=HEADS, head_dim=tensors["fusion.query.weight"].shape[0] // HEADS)
         if has_fusion
         else None,
@@ -76,7 +77,7 @@ def infer_model(tensors: Shapes) -> ModelConfig:
     )
 
 
-def infer_backbone(tensors: Shapes) -> BackboneConfig:
+def infer_backbone_config(tensors: Shapes) -> BackboneConfig:
     """Configuration of a ResNet or Swin backbone.
 
     Raises:
@@ -111,8 +112,8 @@ def _swin(tensors: Shapes) -> BackboneConfig:
     )
 
 
-def infer_text(tensors: Shapes) -> TextConfig:
-    """Configuration of the text encoder. Raises KeyError as `infer_model`."""
+def infer_text_config(tensors: Shapes) -> TextConfig:
+    """Configuration of the text encoder. Raises KeyError as `infer_model_config`."""
     vocabulary, width = tensors["text_encoder.body.embeddings.word_embeddings.weight"].shape
     positions = tensors["text_encoder.body.embeddings.position_embeddings.weight"].shape[0]
     segments = tensors["text_encoder.body.embeddings.token_type_embeddings.weight"].shape[0]
@@ -131,8 +132,8 @@ def infer_text(tensors: Shapes) -> TextConfig:
     return TextConfig(encoder=encoder)
 
 
-def infer_mask_encoder(tensors: Shapes, stages: int) -> MaskEncoderConfig:
-    """Configuration of the mask encoder. Raises KeyError as `infer_model`."""
+def infer_mask_encoder_config(tensors: Shapes, stages: int) -> MaskEncoderConfig:
+    """Configuration of the mask encoder. Raises KeyError as `infer_model_config`."""
     widths = tuple(tensors[f"mask_encoder.stages.{i}.0.conv1.weight"].shape[0] for i in range(stages))
     depths = tuple(count(tensors, rf"mask_encoder\.stages\.{i}\.(\d+)\.") for i in range(stages))
     gate = tensors["mask_encoder.fusers.0.attention.channel.0.weight"].shape
@@ -154,3 +155,50 @@ def count(tensors: Shapes, pattern: str) -> int:
     """One more than the largest index that `pattern` captures at the start of a name; 0 without any."""
     found = (re.match(pattern, name) for name in tensors)
     return 1 + max((int(match[1]) for match in found if match), default=-1)
+
+
+_VISION, _DECODER = "sam.vision_encoder.", "sam.mask_decoder."
+_PATCH = 16
+
+
+def infer_sam_config(tensors: Shapes) -> SamModelConfig:
+    """Configuration of a released UniRef-SAM.
+
+    Args:
+        tensors: Our names -> tensors of the whole model; text and mask encoder may be missing.
+
+    Raises:
+        KeyError: A tensor that every variant has is missing; the argument is its name.
+    """
+    dim, width = tensors[_DECODER + "iou_token.weight"].shape[1], tensors[_VISION + "pos_embed"].shape[3]
+    depth = count(tensors, r"sam\.vision_encoder\.layers\.(\d+)\.")
+    reach = [tensors[f"{_VISION}layers.{i}.attn.rel_pos_h"].shape for i in range(depth)]
+    side = tensors[_VISION + "pos_embed"].shape[1]
+    windows = {(length + 1) // 2 for length, _ in reach if length != 2 * side - 1}
+    if len(windows) > 1:
+        raise ValueError(f"windows of several sizes: {sorted(windows)}")
+    return SamModelConfig(
+        hidden_dim=dim,
+        image_encoder=SamImageConfig(
+            width=width,
+            depth=depth,
+            heads=width // reach[0][1],
+            global_layers=[i for i, (length, _) in enumerate(reach) if length == 2 * side - 1],
+            window=windows.pop() if windows else side,
+            mlp_dim=tensors[_VISION + "layers.0.mlp.lin1.weight"].shape[0],
+            image_size=side * _PATCH,
+        ),
+        mask_decoder=SamDecoderConfig(
+            layers=count(tensors, r"sam\.mask_decoder\.transformer\.layers\.(\d+)\."),
+            heads=HEADS,
+            mlp_dim=tensors[_DECODER + "transformer.layers.0.mlp.lin1.weight"].shape[0],
+            iou_dim=tensors[_DECODER + "iou_prediction_head.proj_in.weight"].shape[0],
+        ),
+        text=infer_text_config(tensors) if any(name.startswith("text_encoder.") for name in tensors) else None,
+        mask_encoder=infer_mask_encoder_config(tensors, stages=3)
+        if any(name.startswith("mask_encoder.") for name in tensors)
+        else None,
+        fusion=FusionConfig(heads=HEADS, head_dim=tensors["fusion.query.weight"].shape[0] // HEADS)
+        if "fusion.query.weight" in tensors
+        else FusionConfig(),
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 from uniref.core.errors import CheckpointError
 from uniref.model.text import TextTokenizer
 from uniref.recipe.model import TextConfig
-from uniref.weights.bundle import BundleConfig, save_bundle
+from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
 from uniref.weights.rename import check_fit, listing
 
 DType = Literal["float32", "float16", "bfloat16"]
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConversionReport:
     """What a conversion made."""
 
     kind: str
@@ -36,7 +36,7 @@ class Converted:
     """What a user should know about the result."""
 
 
-def inferred(infer: Callable[[Mapping[str, Tensor]], T], tensors: Mapping[str, Tensor], source: str) -> T:
+def infer_checked(infer: Callable[[Mapping[str, Tensor]], T], tensors: Mapping[str, Tensor], source: str) -> T:
     """Sizes read off tensors. Raises CheckpointError where they fit no model."""
     try:
         return infer(tensors)
@@ -47,7 +47,7 @@ def inferred(infer: Callable[[Mapping[str, Tensor]], T], tensors: Mapping[str, T
         raise CheckpointError(f"{source}: its shapes fit no model ({str(error).splitlines()[-1].strip()})") from None
 
 
-def fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+def fit_to_model(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """The tensors that a model needs, checked. Raises CheckpointError as `check_fit`."""
     scalars = {  # some writers store a counter as a list of one
         name: tensor.reshape(())
@@ -59,7 +59,7 @@ def fitted(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source
     return complete
 
 
-def fitting_tokenizer(text: TextConfig | None, path: Path | None) -> TextTokenizer | None:
+def tokenizer_for(text: TextConfig | None, path: Path | None) -> TextTokenizer | None:
     """The tokenizer at `path` (bert-base-uncased's without one) if it has as many words as the text encoder.
 
     Raises:
@@ -81,19 +81,21 @@ def fitting_tokenizer(text: TextConfig | None, path: Path | None) -> TextTokeniz
     return tokenizer
 
 
-def save(work: Path, tensors: dict[str, Tensor], config: BundleConfig, tokenizer: TextTokenizer | None) -> None:
+def save(work: Path, tensors: dict[str, Tensor], config: CheckpointMetadata, tokenizer: TextTokenizer | None) -> None:
     """Write the checkpoint folder. Raises CheckpointError where float16 cannot hold the values."""
     if config.dtype == "float16":
         limit = torch.finfo(torch.float16).max
         large = [name for name, t in tensors.items() if t.is_floating_point() and t.numel() and t.abs().max() > limit]
         if large:
             raise CheckpointError(f"values too large for float16 in {listing(large)}; use --dtype bfloat16")
-    save_bundle(work, tensors, config, tokenizer)
+    save_checkpoint(work, tensors, config, tokenizer)
 
 
-def report(kind: str, source: Mapping[str, Tensor], written: Mapping[str, Tensor], notes: Sequence[str]) -> Converted:
+def conversion_report(
+    kind: str, source: Mapping[str, Tensor], written: Mapping[str, Tensor], notes: Sequence[str]
+) -> ConversionReport:
     """Count what was read and written."""
-    return Converted(
+    return ConversionReport(
         kind=kind,
         tensors=len(written),
         parameters=sum(t.numel() for t in written.values()),

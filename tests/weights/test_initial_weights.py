@@ -26,10 +26,10 @@ from uniref.model.build import build_model
 from uniref.model.sam import UniRefSam
 from uniref.recipe.load import load_recipe
 from uniref.weights import catalog
-from uniref.weights.bundle import load_bundle, read_config
 from uniref.weights.catalog import CATALOG
-from uniref.weights.locate import Access
-from uniref.weights.starting import install, missing_weights, put_missing
+from uniref.weights.checkpoint import load_checkpoint, read_config
+from uniref.weights.fetch import Access
+from uniref.weights.initial_weights import fetch_missing, install, missing_weights
 from uniref_cli.app import run
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -99,8 +99,8 @@ def test_a_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
         serve_entry(monkeypatch, "resnet50", url, content)
         [missing] = missing_weights(load_recipe(RECIPES / "r50.yaml"), ["pretrain"])
         with pytest.raises(UsageError, match="resnet50: is not here yet"):
-            put_missing([missing], Access())
-        put_missing([missing], YES)
+            fetch_missing([missing], Access())
+        fetch_missing([missing], YES)
     config = read_config(Path("weights/resnet50"))
     assert config.backbone is not None
     assert config.backbone.name == "resnet50"
@@ -116,7 +116,7 @@ def test_a_sam_with_its_text_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         serve_entry(monkeypatch, "sam-vit-b", url, content)
         install(CATALOG["sam-vit-b"], Path("weights/sam"), YES, text=CATALOG["bert-base-uncased"])
         assert run(["convert", "sam-vit-b", "again", "--text", "bert-base-uncased"]) == 0  # both are here by now
-    assert load_bundle(Path("weights/sam")).tokenizer is not None
+    assert load_checkpoint(Path("weights/sam")).tokenizer is not None
     assert not any("bin" in path for path in hub.paths)
 
 

@@ -11,8 +11,8 @@ import torch
 from tests.tiny import tiny_config
 from uniref.core.errors import UniRefError, UsageError
 from uniref.inference.predictor import Predictor
-from uniref.weights.bundle import BundleConfig, load_bundle, save_bundle
-from uniref.weights.bundled import checkpoint_folder
+from uniref.weights.catalog import checkpoint_folder
+from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from uniref.weights.convert import convert
 
 
@@ -26,7 +26,7 @@ def words(tmp_path: Path) -> Path:
 def test_texts_of_the_list_mean_the_same(checkpoint: Path, words: Path, tmp_path: Path) -> None:
     done = convert(checkpoint, tmp_path / "small", words=words)
     assert "of 30,522 word pieces are kept" in done.notes[0]
-    before, after = load_bundle(checkpoint), load_bundle(tmp_path / "small")
+    before, after = load_checkpoint(checkpoint), load_checkpoint(tmp_path / "small")
     assert before.tokenizer is not None and after.tokenizer is not None
     assert after.tokenizer.size < 5000
     text = ["the red rhombus", "car on the left"]
@@ -40,7 +40,7 @@ def test_texts_of_the_list_mean_the_same(checkpoint: Path, words: Path, tmp_path
 
 def test_any_other_word_can_still_be_spelt(checkpoint: Path, words: Path, tmp_path: Path) -> None:
     convert(checkpoint, tmp_path / "small", words=words)
-    tokenizer = load_bundle(tmp_path / "small").tokenizer
+    tokenizer = load_checkpoint(tmp_path / "small").tokenizer
     assert tokenizer is not None
     ids, valid = tokenizer(["zebra"])
     unknown = tokenizer.vocabulary()["[UNK]"]
@@ -53,7 +53,7 @@ def test_half_precision_on_disk(checkpoint: Path, tmp_path: Path) -> None:
     convert(checkpoint, tmp_path / "half", dtype="float16")
     full, half = checkpoint / "model.safetensors", tmp_path / "half" / "model.safetensors"
     assert half.stat().st_size < 0.52 * full.stat().st_size
-    assert load_bundle(tmp_path / "half").config.dtype == "float16"
+    assert load_checkpoint(tmp_path / "half").config.dtype == "float16"
 
 
 def test_what_cannot_be_trimmed(checkpoint: Path, words: Path, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_what_cannot_be_trimmed(checkpoint: Path, words: Path, tmp_path: Path) -
     from uniref.model.uniref import UniRef
 
     config = tiny_config(text=None)
-    save_bundle(silent, UniRef(config).state_dict(), BundleConfig(model=config), None)
+    save_checkpoint(silent, UniRef(config).state_dict(), CheckpointMetadata(model=config), None)
     with pytest.raises(UsageError, match="has no text encoder"):
         convert(silent, tmp_path / "out", words=words)
     (tmp_path / "a.pth").write_bytes(b"")
