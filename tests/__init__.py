@@ -1,0 +1,9 @@
+"""The package's tests; they mirror the package."""
+
+import os
+
+import torch
+
+if not torch.cuda.is_available():
+    # Triton's kernels then run through its interpreter, which is chosen when Triton is first imported (timm does)
+    os.environ.setdefault("TRITON_INTERPRET", "1")
