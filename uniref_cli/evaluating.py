@@ -16,25 +16,24 @@ from uniref.core.files import sha256
 from uniref.core.parallel import usable_cores
 from uniref.core.tasks import Task
 from uniref.core.text import printable
-from uniref.evaluation.benchmark import Benchmark, open_benchmark
-from uniref.evaluation.finish import (
+from uniref.evaluation.dataset import EvalDataset, open_dataset
+from uniref.evaluation.evaluator import PredictShards, run_shards
+from uniref.evaluation.prediction_files import check_video_root, foreign_predictions
+from uniref.evaluation.published import released_name
+from uniref.evaluation.result_writer import (
     BAD,
     REPORT,
     RESULTS,
     SEQUENCES,
-    Ending,
-    Incomplete,
-    Work,
-    check_out,
+    EvalJob,
+    IncompletePredictionsError,
+    ResultWriter,
+    check_output_folder,
     request_of,
+    table,
 )
-from uniref.evaluation.image_predictions import foreign_predictions
-from uniref.evaluation.places import check_root
-from uniref.evaluation.published import recognise
-from uniref.evaluation.run import Predict, predict_units, work
-from uniref.evaluation.store import REQUEST, SUBMISSION, Store
+from uniref.evaluation.shard_store import REQUEST, SUBMISSION, ShardStore
 from uniref.evaluation.submission import check_submission
-from uniref.evaluation.tables import table
 from uniref.weights.checkpoint import read_config
 from uniref_cli.console import Console
 from uniref_cli.shards import Shard, local_device
@@ -71,18 +70,18 @@ class Evaluation:
     def __init__(self, settings: Settings, console: Console) -> None:
         self.settings, self.console = settings, console
         self._sides = _made_for(settings.checkpoint) if settings.checkpoint is not None else None
-        self._benchmarks = [benchmark for name in settings.data for benchmark in self._open(name)]
+        self._datasets = [dataset for name in settings.data for dataset in self._open(name)]
 
     def check(self, path: Path) -> int:
         """`--check-submission`: the exit code is 1 where something is wrong."""
-        if len(self._benchmarks) != 1:
+        if len(self._datasets) != 1:
             raise UsageError("--check-submission: name the one split that it is for with --data")
-        benchmark = self._benchmarks[0]
-        lines = check_submission(benchmark, path, self._workers(False), self.console.progress)
+        dataset = self._datasets[0]
+        lines = check_submission(dataset, path, self._workers(False), self.console.progress)
         self._tell_bad(lines)
         state = f"not what the server wants: {len(lines)} wrong" if lines else "is what the server wants"
-        self.console.say(f"{path}: {state} ({benchmark.data})")
-        self.console.result({"submission": str(path), "data": benchmark.data, "good": not lines, "problems": lines})
+        self.console.say(f"{path}: {state} ({dataset.data})")
+        self.console.result({"submission": str(path), "data": dataset.data, "good": not lines, "problems": lines})
         return 1 if lines else 0
 
     def run(self, part: Shard) -> int:
@@ -93,22 +92,22 @@ class Evaluation:
         """
         settings = self.settings
         self._check_options(part)
-        begun = any((settings.out / each.folder / REQUEST).is_file() for each in self._benchmarks)
-        check_out(settings.out, begun)
+        begun = any((settings.out / each.folder / REQUEST).is_file() for each in self._datasets)
+        check_output_folder(settings.out, begun)
         if settings.overwrite:
             (settings.out / RESULTS).unlink(missing_ok=True)  # or the end would take it for the end of this run
-        works = [self._begin(benchmark) for benchmark in self._benchmarks]
+        works = [self._begin(dataset) for dataset in self._datasets]
         with self._predicting() as predict:
             for each in works:
-                units = [unit for unit in range(len(each.store.benchmark.units)) if part.owns(unit)]
-                work(each.store, units, predict, self._workers(True), self.console.progress, each.given)
+                shards = [shard for shard in range(len(each.store.dataset.shards)) if part.owns(shard)]
+                run_shards(each.store, shards, predict, self._workers(True), self.console.progress, each.foreign)
         if not all(each.store.complete for each in works):
             self.console.say(
                 f"part {part.index + 1} of {part.count} is done; the last part to end writes the results. If the parts "
                 "do not share a disk, copy their folders together and run this without --shard"
             )
             return 0
-        ending = Ending(
+        writer = ResultWriter(
             settings.out,
             self._about,
             self._released,
@@ -118,23 +117,25 @@ class Evaluation:
             self.console.warn,
         )
         try:
-            records = ending.finish(works, self.console.progress)
-        except Incomplete as error:
+            records = writer.write(works, self.console.progress)
+        except IncompletePredictionsError as error:
             self._tell_bad(error.lines, settings.out / BAD)
             raise
         self._tell(works, records)
         return 0
 
-    def _open(self, name: str) -> list[Benchmark]:
+    def _open(self, name: str) -> list[EvalDataset]:
         settings = self.settings
-        first = open_benchmark(settings.root, name, settings.shots[0], settings.limit)
+        first = open_dataset(settings.root, name, settings.shots[0], settings.limit)
         if settings.truth is not None:
             if len(settings.data) != 1 or not first.protocol.is_video:
                 raise UsageError("--truth: belongs to one split of videos; name only that one with --data")
-            check_root(first, settings.truth)
+            check_video_root(first, settings.truth)
         usual = self._sides or first.protocol.sides
         short, long = (given or own for given, own in zip(settings.sides, usual, strict=True))
-        first = replace(first, protocol=replace(first.protocol, sides=(short, max(short, long))), truth=settings.truth)
+        first = replace(
+            first, protocol=replace(first.protocol, sides=(short, max(short, long))), ground_truth=settings.truth
+        )
         more = settings.shots[1:] if first.protocol.task == Task.FSS else ()
         return [first, *(replace(first, shots=shots) for shots in more)]
 
@@ -142,17 +143,17 @@ class Evaluation:
         settings = self.settings
         if (settings.checkpoint is None) == (settings.predictions is None):
             raise UsageError("give either --checkpoint DIR, or --predictions DIR for masks of another tool")
-        if settings.predictions is not None and len(self._benchmarks) != 1:
+        if settings.predictions is not None and len(self._datasets) != 1:
             raise UsageError("--predictions: are of one split; name only that one with --data (and one of --shots)")
-        for benchmark in self._benchmarks:
-            if settings.checkpoint is not None and (lack := self._lack(benchmark.protocol.task)):
-                raise UsageError(f"{settings.checkpoint}: {lack}, so it cannot do {benchmark.data}")
-            if settings.predictions is not None and not benchmark.has_truth:
+        for dataset in self._datasets:
+            if settings.checkpoint is not None and (lack := self._lack(dataset.protocol.task)):
+                raise UsageError(f"{settings.checkpoint}: {lack}, so it cannot do {dataset.data}")
+            if settings.predictions is not None and not dataset.has_ground_truth:
                 raise UsageError(
-                    f"{benchmark.data}: only a server has its truth; give yours with --truth, or see --check-submission"
+                    f"{dataset.data}: only a server has its truth; give yours with --truth, or see --check-submission"
                 )
-            if settings.submission and not benchmark.protocol.server:
-                raise UsageError(f"--submission: no server takes masks for {benchmark.data}; it is scored here")
+            if settings.submission and not dataset.protocol.server:
+                raise UsageError(f"--submission: no server accepts masks for {dataset.data}; it is scored here")
         if settings.overwrite and part.count > 1:
             raise UsageError("--overwrite: would remove the work of other parts; delete the folder and run them again")
         if settings.gpus is not None:
@@ -170,21 +171,21 @@ class Evaluation:
             return "has no text encoder" if model.text is None else None
         return "has no mask encoder" if model.mask_encoder is None else None
 
-    def _begin(self, benchmark: Benchmark) -> Work:
+    def _begin(self, dataset: EvalDataset) -> EvalJob:
         settings = self.settings
         keep = settings.save_predictions or settings.submission
-        store = Store(benchmark, settings.out / benchmark.folder, settings.predictions, keep)
+        store = ShardStore(dataset, settings.out / dataset.folder, settings.predictions, keep)
         given = None
         if settings.predictions is not None:
-            if benchmark.protocol.is_video:
-                check_root(benchmark, settings.predictions)
+            if dataset.protocol.is_video:
+                check_video_root(dataset, settings.predictions)
             else:
-                given = foreign_predictions(benchmark, settings.predictions)
+                given = foreign_predictions(dataset, settings.predictions)
         model = {} if settings.predictions is not None else self._model_request
         request = request_of(store, **model)
         for name in store.claim(request, settings.overwrite):
             self.console.warn(f"{store.folder / name}: is kept; it is not a file of an evaluation")
-        return Work(store, request, given)
+        return EvalJob(store, request, given)
 
     @cached_property
     def _model_request(self) -> dict[str, Any]:
@@ -211,7 +212,7 @@ class Evaluation:
         if self.settings.checkpoint is None:
             return None
         config = read_config(self.settings.checkpoint)
-        return recognise(str(config.source.get("file", "")), config.model)
+        return released_name(str(config.source.get("file", "")), config.model)
 
     @cached_property
     def _about(self) -> dict[str, str]:
@@ -225,21 +226,23 @@ class Evaluation:
         return about | ({"released as": self._released} if self._released else {})
 
     @contextlib.contextmanager
-    def _predicting(self) -> Iterator[Predict]:
+    def _predicting(self) -> Iterator[PredictShards]:
         """What makes predictions: nothing, this process (the model is loaded when it is needed), or several."""
         settings = self.settings
         if settings.checkpoint is None:
-            yield lambda store, units: iter(units)
+            yield lambda store, shards: iter(shards)
         elif settings.gpus is not None:
-            from uniref.evaluation.devices import DevicePool
+            from uniref.evaluation.predict import DevicePool
 
             with DevicePool(settings.checkpoint, self._devices(), settings.precision) as pool:
                 yield pool
         else:
             yield self._predict
 
-    def _predict(self, store: Store, units: Sequence[int]) -> Iterator[int]:
-        return predict_units(self._predictor, store, units) if units else iter(())
+    def _predict(self, store: ShardStore, shards: Sequence[int]) -> Iterator[int]:
+        from uniref.evaluation.predict import predict_shards
+
+        return predict_shards(self._predictor, store, shards) if shards else iter(())
 
     @cached_property
     def _predictor(self) -> Any:
@@ -274,7 +277,7 @@ class Evaluation:
             write_text_atomic(whole, "".join(f"{printable(line)}\n" for line in lines))
         self.console.warn(f"and {len(lines) - _TOLD} more; {whole or '--json'} has all of them")
 
-    def _tell(self, works: Sequence[Work], records: Sequence[dict[str, Any]]) -> None:
+    def _tell(self, works: Sequence[EvalJob], records: Sequence[dict[str, Any]]) -> None:
         out = self.settings.out
         for line in table(records):
             self.console.say(line)
@@ -283,7 +286,7 @@ class Evaluation:
             if not record["complete"]:
                 self.console.warn(f"{record['name']}: incomplete, {record['missing']['count']} predictions are missing")
         for each in works if self.settings.submission else ():
-            self.console.say(f"{each.store.benchmark.data}: {each.store.folder / SUBMISSION}")
+            self.console.say(f"{each.store.dataset.data}: {each.store.folder / SUBMISSION}")
         self.console.say(f"-> {out / REPORT}, {out / RESULTS}, {out / SEQUENCES}")
 
 

@@ -54,7 +54,7 @@ def test_missing_data_is_told_before_the_training(make_recipe: MakeRecipe, root:
 def test_a_request_to_stop_breaks_an_evaluation_off_and_it_is_made_up_for(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uniref.evaluation import run
+    from uniref.evaluation import predict
 
     path = make_recipe(
         steps=4,
@@ -63,13 +63,13 @@ def test_a_request_to_stop_breaks_an_evaluation_off_and_it_is_made_up_for(
         evaluation={"every": 2, "data": ["vos/train", "ris/train"], "limit": 2, "pictures": 0},
     )
     go(path, root, tmp_path / "whole")
-    original = run.predict_unit
+    original = predict.predict_shard
 
     def asked(*arguments: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         original(*arguments)
 
-    monkeypatch.setattr(run, "predict_unit", asked)
+    monkeypatch.setattr(predict, "predict_shard", asked)
     outcome, _ = go(path, root, tmp_path / "run")
     assert outcome.signal == signal.SIGTERM
     (saved,) = checkpoint_folders(tmp_path / "run/only/checkpoints")

@@ -15,14 +15,13 @@ from tests.data.toy import clips, images, scenes
 from uniref.core import rle
 from uniref.core.atomic import write_text_atomic
 from uniref.core.tasks import Task
-from uniref.evaluation import run
-from uniref.evaluation.benchmark import Benchmark, frame_name
-from uniref.evaluation.image_predictions import block_path
-from uniref.evaluation.masks_on_disk import write_png
-from uniref.evaluation.predict_clips import given_masks
-from uniref.evaluation.score_images import truth_mask
-from uniref.evaluation.store import Store
-from uniref.evaluation.truth import ClipTruth
+from uniref.evaluation import predict
+from uniref.evaluation.dataset import EvalDataset, frame_name
+from uniref.evaluation.predict import given_masks
+from uniref.evaluation.prediction_files import block_path, write_png
+from uniref.evaluation.score_images import ground_truth_mask
+from uniref.evaluation.score_videos import VideoGroundTruth
+from uniref.evaluation.shard_store import ShardStore
 from uniref.inference.predictor import Predictor
 from uniref_cli import app
 
@@ -48,47 +47,47 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def predict_truth(predictor: Predictor | None, store: Store, unit: int) -> None:
-    """In the place of `run.predict_unit`: what a perfect model predicts."""
-    benchmark = store.benchmark
-    if benchmark.protocol.is_video:
-        _true_clip(benchmark, unit, store.predictions)
+def predict_truth(predictor: Predictor | None, store: ShardStore, shard: int) -> None:
+    """In the place of `predict.predict_shard`: what a perfect model predicts."""
+    dataset = store.dataset
+    if dataset.protocol.is_video:
+        _true_video(dataset, shard, store.predictions)
         return
-    lines = [_true_record(benchmark, unit, place) for place in range(len(benchmark.cases(unit)))]
-    write_text_atomic(block_path(store.predictions, unit), "".join(f"{line}\n" for line in lines))
+    lines = [_true_record(dataset, shard, place) for place in range(len(dataset.items(shard)))]
+    write_text_atomic(block_path(store.predictions, shard), "".join(f"{line}\n" for line in lines))
 
 
-def _true_record(benchmark: Benchmark, unit: int, place: int) -> str:
-    case = benchmark.cases(unit)[place]
-    boxes = [benchmark.index.annotations(row).boxes[0].tolist() for row in case.sample.objects]
-    if benchmark.protocol.task == Task.DETECTION:
-        return json.dumps({"key": case.name, "boxes": boxes, "scores": [0.9] * len(boxes), "classes": None})
-    mask = truth_mask(benchmark, case.sample)
+def _true_record(dataset: EvalDataset, shard: int, place: int) -> str:
+    item = dataset.items(shard)[place]
+    boxes = [dataset.index.annotations(row).boxes[0].tolist() for row in item.sample.objects]
+    if dataset.protocol.task == Task.DETECTION:
+        return json.dumps({"key": item.name, "boxes": boxes, "scores": [0.9] * len(boxes), "classes": None})
+    mask = ground_truth_mask(dataset, item.sample)
     counts = rle.encode(mask).decode()
-    return json.dumps({"key": case.name, "size": mask.shape, "counts": counts, "box": boxes[0], "score": 0.9})
+    return json.dumps({"key": item.name, "size": mask.shape, "counts": counts, "box": boxes[0], "score": 0.9})
 
 
-def _true_clip(benchmark: Benchmark, unit: int, root: Path) -> None:
-    for case in benchmark.cases(unit):
-        media = benchmark.index.media(case.sample.media)
-        folder = root / case.name
+def _true_video(dataset: EvalDataset, shard: int, root: Path) -> None:
+    for item in dataset.items(shard):
+        media = dataset.index.media(item.sample.media)
+        folder = root / item.name
         folder.mkdir(parents=True)
-        rows = benchmark.things(media) if benchmark.protocol.summary == "assigned" else case.sample.objects
-        truth = ClipTruth(benchmark, case, [list(rows)] if benchmark.one_mask else [[row] for row in rows])
-        ids = [benchmark.index.object(row).source_id for row in rows]
-        for t in range(benchmark.first_frame(case.sample), media.length):
+        rows = dataset.objects_of(media) if dataset.protocol.summary == "assigned" else item.sample.objects
+        truth = VideoGroundTruth(dataset, item, [list(rows)] if dataset.one_mask else [[row] for row in rows])
+        ids = [dataset.index.object(row).source_id for row in rows]
+        for t in range(dataset.first_frame(item.sample), media.length):
             masks = truth.masks(t)
-            if benchmark.protocol.task == Task.VOS:  # a given mask is what the model shows there
-                given = given_masks(benchmark, case).get(t, {})
+            if dataset.protocol.task == Task.VOS:  # a given mask is what the model shows there
+                given = given_masks(dataset, item).get(t, {})
                 masks = [given.get(number, mask) for number, mask in zip(ids, masks, strict=True)]
             labels = sum(mask.astype("uint8") * number for mask, number in zip(masks, ids, strict=True))
-            write_png(folder / f"{frame_name(media, t)}.png", masks[0] if benchmark.one_mask else labels)
+            write_png(folder / f"{frame_name(media, t)}.png", masks[0] if dataset.one_mask else labels)
 
 
 @pytest.fixture
 def perfect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models predict the truth."""
-    monkeypatch.setattr(run, "predict_unit", predict_truth)
+    monkeypatch.setattr(predict, "predict_shard", predict_truth)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from tests.evaluation.conftest import DATA
 from tests.tiny import tiny_config, tiny_sam_config
 from uniref.core.tasks import Task
 from uniref.evaluation import evaluate
-from uniref.evaluation.benchmark import open_benchmark
-from uniref.evaluation.devices import DevicePool
-from uniref.evaluation.run import work
-from uniref.evaluation.store import Store
+from uniref.evaluation.dataset import open_dataset
+from uniref.evaluation.evaluator import run_shards
+from uniref.evaluation.predict import DevicePool
+from uniref.evaluation.shard_store import ShardStore
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
@@ -39,9 +39,9 @@ def test_a_sam_is_evaluated_as_any_model(sam: Path, root: Path, tmp_path: Path) 
     names = [DATA[task] for task in (Task.RIS, Task.FSS, Task.VOS, Task.RVOS)]
     line = ["eval", "--checkpoint", str(sam), "--data", ",".join(names), "--root", str(root), "--device", "cpu"]
     assert app.run([*line, "--limit", "1", "--out", str(tmp_path), "--save-predictions", "--quiet"]) == 0
-    benchmarks = json.loads((tmp_path / "results.json").read_text())["benchmarks"]
-    assert [next(iter(each["numbers"])) for each in benchmarks] == ["oIoU", "mIoU", "J&F", "J&F"]
-    assert {tuple(each["protocol"]["sides"]) for each in benchmarks} == {(128, 128)}  # what fills its square
+    datasets = json.loads((tmp_path / "results.json").read_text())["benchmarks"]
+    assert [next(iter(each["numbers"])) for each in datasets] == ["oIoU", "mIoU", "J&F", "J&F"]
+    assert {tuple(each["protocol"]["sides"]) for each in datasets} == {(128, 128)}  # what fills its square
     assert len(list((tmp_path / DATA[Task.VOS] / "predictions/0").glob("*.png"))) == 5
 
 
@@ -86,12 +86,12 @@ def test_predictions_are_kept_only_where_they_are_wanted(checkpoint: Path, root:
 @pytest.mark.slow
 def test_several_devices_give_what_one_gives(checkpoint: Path, root: Path, tmp_path: Path) -> None:
     """`--gpus` with processors in the place of GPUs."""
-    benchmark = open_benchmark(root, DATA[Task.VOS])
-    stores = [Store(benchmark, tmp_path / name) for name in ("two", "one")]
+    dataset = open_dataset(root, DATA[Task.VOS])
+    stores = [ShardStore(dataset, tmp_path / name) for name in ("two", "one")]
     for store, count in zip(stores, (2, 1), strict=True):
         with DevicePool(checkpoint, ["cpu"] * count, "float32") as pool:
-            work(store, range(len(benchmark.units)), pool, 1, lambda items, *about: items)
-    two, one = ([store.read_scores(unit) for unit in range(4)] for store in stores)
+            run_shards(store, range(len(dataset.shards)), pool, 1, lambda items, *about: items)
+    two, one = ([store.read_scores(shard) for shard in range(4)] for store in stores)
     assert two == one
     masks = [sorted(store.predictions.rglob("*.png")) for store in stores]
     assert [path.read_bytes() for path in masks[0]] == [path.read_bytes() for path in masks[1]]

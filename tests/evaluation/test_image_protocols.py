@@ -13,7 +13,7 @@ from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
 from tests.evaluation.conftest import Score
 from tests.evaluation.masks import Masks, write_masks
-from uniref.evaluation.benchmark import Case, open_benchmark
+from uniref.evaluation.dataset import EvalItem, open_dataset
 
 
 def test_fss1000_supports_are_the_first_others_in_file_order(
@@ -25,23 +25,23 @@ def test_fss1000_supports_are_the_first_others_in_file_order(
     build.fss1000(tmp_path / "f", few_classes, shots=10)
     index = prepare("fss-1000", tmp_path / "f", "val", "--splits", str(tmp_path / "lists"))
     for shots, of_one, of_three in ((1, ["10"], ["1"]), (5, ["10", "2", "3", "4", "5"], ["1", "10", "2", "4", "5"])):
-        benchmark = open_benchmark(tmp_path / "data", "fss-1000/val", shots)
+        dataset = open_dataset(tmp_path / "data", "fss-1000/val", shots)
         samples = {index.media(sample.media).name: sample for sample in index}
         for query, expected in (("1", of_one), ("3", of_three)):
-            supports = benchmark.supports_of(samples[f"band-aid/{query}"])
+            supports = dataset.supports_of(samples[f"band-aid/{query}"])
             assert [index.media(each.media).name for each in supports] == [f"band-aid/{n}" for n in expected]
 
-    def halved(case: Case, frame: int, masks: Masks) -> Masks:
-        return {1: masks[1] & build.box_mask(0, 0, build.H, 9)} if "band-aid" in case.name else masks
+    def halved(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        return {1: masks[1] & build.box_mask(0, 0, build.H, 9)} if "band-aid" in item.name else masks
 
-    benchmark = open_benchmark(tmp_path / "data", "fss-1000/val")
-    found = score("fss-1000/val", write_masks(benchmark, tmp_path / "p", halved), "--shots", "5")
+    dataset = open_dataset(tmp_path / "data", "fss-1000/val")
+    found = score("fss-1000/val", write_masks(dataset, tmp_path / "p", halved), "--shots", "5")
     assert found["name"] == "fss-1000/val 5-shot"
     numbers = found["numbers"]
     assert numbers["mIoU"] == pytest.approx((1 + 0.5) / 2)  # columns 3 to 9 of 3 to 15
     assert numbers["image mIoU"] == pytest.approx((10 + 10 * 0.5) / 20, abs=1e-6)
     truth = [index.annotations(sample.objects[0]).mask(0) for sample in index]
-    shown = [halved(case, 0, {1: truth[case.sample.row]})[1] for case in benchmark.cases(0)]
+    shown = [halved(item, 0, {1: truth[item.sample.row]})[1] for item in dataset.items(0)]
     inner, outer = (
         np.sum([op(p, t).sum() for p, t in zip(shown, truth, strict=True)]) for op in (np.bitwise_and, np.bitwise_or)
     )
@@ -99,18 +99,18 @@ def test_refcoco(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     """One prediction an expression, as PNGs or as run lengths."""
     build.refcoco(tmp_path / "r", splits=("train", "val"))
     prepare("refcoco", tmp_path / "r", "val")
-    benchmark = open_benchmark(tmp_path / "data", "refcoco/val")
+    dataset = open_dataset(tmp_path / "data", "refcoco/val")
 
-    def half(case: Case, frame: int, masks: Masks) -> Masks:
-        return {1: masks[1] & build.box_mask(0, 0, 6, build.W)} if case.name == "81" else masks
+    def half(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        return {1: masks[1] & build.box_mask(0, 0, 6, build.W)} if item.name == "81" else masks
 
-    first = score("refcoco/val", write_masks(benchmark, tmp_path / "p", half))["numbers"]
-    truth = benchmark.index.annotations(0).mask(0)
-    iou = half(benchmark.cases(0)[1], 0, {1: truth})[1].sum() / truth.sum()
+    first = score("refcoco/val", write_masks(dataset, tmp_path / "p", half))["numbers"]
+    truth = dataset.index.annotations(0).mask(0)
+    iou = half(dataset.items(0)[1], 0, {1: truth})[1].sum() / truth.sum()
     assert [first["oIoU"], first["mIoU"]] == pytest.approx([(1 + iou) / 2] * 2, abs=1e-6)
     lines = [
         {"key": name, **build.run_lengths(mask), "box": [3, 2, 12, 10]}
-        for name, mask in (("80", truth), ("81", half(benchmark.cases(0)[1], 0, {1: truth})[1]))
+        for name, mask in (("80", truth), ("81", half(dataset.items(0)[1], 0, {1: truth})[1]))
     ]
     (tmp_path / "lines").mkdir()
     (tmp_path / "lines/all.jsonl").write_text("\n".join(json.dumps(line) for line in lines))

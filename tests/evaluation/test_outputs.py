@@ -20,8 +20,8 @@ from tests.evaluation.conftest import DATA
 from tests.evaluation.masks import Masks, write_masks
 from tests.tiny import tiny_config
 from uniref.core.tasks import Task
-from uniref.evaluation.benchmark import Case, open_benchmark
-from uniref.evaluation.store import Store
+from uniref.evaluation.dataset import EvalItem, open_dataset
+from uniref.evaluation.shard_store import ShardStore
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import BackboneConfig
@@ -75,11 +75,11 @@ class Page(HTMLParser):
 
 
 def test_report_of_expressions(evaluated: Eval, root: Path, tmp_path: Path) -> None:
-    def worse(case: Case, frame: int, masks: Masks) -> Masks:
-        return {1: np.roll(masks[1], case.sample.row, 1)}
+    def worse(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        return {1: np.roll(masks[1], item.sample.row, 1)}
 
-    benchmark = open_benchmark(root, DATA[Task.RIS])
-    code, out, told, _ = evaluated(DATA[Task.RIS], write_masks(benchmark, tmp_path / "p", worse))
+    dataset = open_dataset(root, DATA[Task.RIS])
+    code, out, told, _ = evaluated(DATA[Task.RIS], write_masks(dataset, tmp_path / "p", worse))
     assert code == 0
     assert "oIoU" in told
     page = Page(out / "report.html")
@@ -102,12 +102,12 @@ def decoded(source: str) -> np.ndarray:
 
 
 def test_report_of_clips_shows_filmstrips(evaluated: Eval, root: Path, tmp_path: Path) -> None:
-    benchmark = open_benchmark(root, DATA[Task.VOS])
+    dataset = open_dataset(root, DATA[Task.VOS])
 
-    def swapped(case: Case, frame: int, masks: Masks) -> Masks:
-        return masks if case.sample.row else {n: np.zeros_like(mask) for n, mask in masks.items()}
+    def swapped(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        return masks if item.sample.row else {n: np.zeros_like(mask) for n, mask in masks.items()}
 
-    _, out, _, _ = evaluated(DATA[Task.VOS], write_masks(benchmark, tmp_path / "p", swapped))
+    _, out, _, _ = evaluated(DATA[Task.VOS], write_masks(dataset, tmp_path / "p", swapped))
     page = Page(out / "report.html")
     height, width = decoded(page.sources[0]).shape[:2]
     assert width > 2 * height  # four counted frames beside each other, two rows
@@ -120,7 +120,7 @@ def test_report_of_clips_shows_filmstrips(evaluated: Eval, root: Path, tmp_path:
 
 
 def test_report_of_boxes(evaluated: Eval, root: Path, tmp_path: Path) -> None:
-    index = open_benchmark(root, DATA[Task.DETECTION]).index
+    index = open_dataset(root, DATA[Task.DETECTION]).index
     found = [
         {"image_id": -1, "category_id": index.object(row).category, "bbox": [0, 0, 9, 9], "score": 0.5}
         for row in index.media(0).objects
@@ -137,9 +137,9 @@ def test_report_of_boxes(evaluated: Eval, root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", [Task.VOS, Task.RIS])
 def test_missing_masks(task: Task, evaluated: Eval, root: Path, tmp_path: Path) -> None:
     """They are named and nothing is scored; with --allow-missing every output says it."""
-    benchmark = open_benchmark(root, DATA[task])
-    masks = write_masks(benchmark, tmp_path / "p")
-    gone = masks / ("1/00010.png" if task is Task.VOS else f"{benchmark.cases(0)[2].name}.png")
+    dataset = open_dataset(root, DATA[task])
+    masks = write_masks(dataset, tmp_path / "p")
+    gone = masks / ("1/00010.png" if task is Task.VOS else f"{dataset.items(0)[2].name}.png")
     gone.unlink()
     name = gone.relative_to(masks).as_posix().removesuffix("" if task is Task.VOS else ".png")
     code, out, _, err = evaluated(DATA[task], masks)
@@ -161,7 +161,7 @@ def test_missing_masks(task: Task, evaluated: Eval, root: Path, tmp_path: Path) 
 
 
 def test_bad_masks_are_named(evaluated: Eval, root: Path, tmp_path: Path) -> None:
-    masks = write_masks(open_benchmark(root, DATA[Task.VOS]), tmp_path / "p")
+    masks = write_masks(open_dataset(root, DATA[Task.VOS]), tmp_path / "p")
     Image.new("P", (9, 9)).save(masks / "0/00005.png")
     build.label_map(masks / "1/00005.png", {200: (0, 0, 5, 5)}, 48, 64)
     (masks / "2/00005.png").write_bytes(b"no")
@@ -170,8 +170,8 @@ def test_bad_masks_are_named(evaluated: Eval, root: Path, tmp_path: Path) -> Non
     code, _, _, err = evaluated(DATA[Task.VOS], masks, "--allow-missing")
     assert code == 1
     for line in (
-        "more: belongs to nothing, not used",
-        "3/notes.txt: belongs to nothing, not used",
+        "more: unexpected file, not used",
+        "3/notes.txt: unexpected file, not used",
         "0/00005.png: is 9 x 9, the frame 64 x 48",
         "1/00005.png: shows object 200; the objects here are",
         "2/00005.png: is not a picture",
@@ -182,7 +182,7 @@ def test_bad_masks_are_named(evaluated: Eval, root: Path, tmp_path: Path) -> Non
 
 def test_many_bad_masks_go_to_a_file(evaluated: Eval, root: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("uniref_cli.evaluating._TOLD", 2)
-    masks = write_masks(open_benchmark(root, DATA[Task.VOS]), tmp_path / "p")
+    masks = write_masks(open_dataset(root, DATA[Task.VOS]), tmp_path / "p")
     for path in masks.rglob("00005.png"):
         path.unlink()
     code, out, _, err = evaluated(DATA[Task.VOS], masks)
@@ -214,7 +214,7 @@ def test_bad_run_lengths_are_named(text: str, message: str, evaluated: Eval, tmp
 @pytest.mark.parametrize(
     ("results", "message"),
     [
-        ({}, "is no COCO results file, which is a list of boxes"),
+        ({}, "is not a valid COCO results file, which is a list of boxes"),
         ([{"image_id": 1}], "result 0: needs image_id, category_id, bbox of four numbers, and score"),
         ([{"image_id": 1, "category_id": 7, "bbox": [1, 2, 3], "score": 1}], "result 0: needs image_id"),
         ([{"image_id": 1, "category_id": 8, "bbox": [1, 2, 3, 4], "score": 1}], "has no category 8"),
@@ -266,8 +266,8 @@ def test_names_and_texts_of_strangers_run_nowhere(tmp_path: Path, evaluated: Eva
     assert app.run([*request, "--split", "train"]) == 0
     root = tmp_path / "data"
     (data,) = [path.parent.relative_to(root / "index").as_posix() for path in root.rglob("manifest.json")]
-    benchmark = open_benchmark(root, data)
-    code, out, _, err = evaluated(data, write_masks(benchmark, tmp_path / "p"), root=root)
+    dataset = open_dataset(root, data)
+    code, out, _, err = evaluated(data, write_masks(dataset, tmp_path / "p"), root=root)
     assert code == 0, err
     html = (out / "report.html").read_text("utf-8")
     page = Page(out / "report.html")
@@ -282,8 +282,8 @@ def test_names_and_texts_of_strangers_run_nowhere(tmp_path: Path, evaluated: Eva
 
 
 def test_files_of_others_stay(evaluated: Eval, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    benchmark = open_benchmark(root, DATA[Task.VOS])
-    predictions = write_masks(benchmark, tmp_path / "p")
+    dataset = open_dataset(root, DATA[Task.VOS])
+    predictions = write_masks(dataset, tmp_path / "p")
     out = tmp_path / "mine"
     out.mkdir()
     request = ["eval", "--predictions", str(predictions), "--data", DATA[Task.VOS], "--root", str(root), "--out"]
@@ -298,7 +298,7 @@ def test_files_of_others_stay(evaluated: Eval, root: Path, tmp_path: Path, capsy
     # files beside ours, and a link to a folder
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "file").write_text("precious")
-    below = out / benchmark.folder
+    below = out / dataset.folder
     names = [".git/HEAD", ".env", "note.txt", "scores/1.json", "predictions/mine/painting.png", "predictions/note.png"]
     for name in names:
         (below / name).parent.mkdir(parents=True, exist_ok=True)
@@ -313,10 +313,10 @@ def test_files_of_others_stay(evaluated: Eval, root: Path, tmp_path: Path, capsy
 
 
 def test_a_note_in_a_folder_of_masks_is_no_prediction(root: Path, tmp_path: Path) -> None:
-    benchmark = open_benchmark(root, DATA[Task.VOS])
-    store = Store(benchmark, tmp_path)
-    write_masks(benchmark, store.predictions)
+    dataset = open_dataset(root, DATA[Task.VOS])
+    store = ShardStore(dataset, tmp_path)
+    write_masks(dataset, store.predictions)
     assert store.is_predicted(0)
-    notes = [build.write_text(store.predictions / case.name / "note.txt", "precious") for case in benchmark.cases(0)]
+    notes = [build.write_text(store.predictions / item.name / "note.txt", "precious") for item in dataset.items(0)]
     assert store.remove_predictions() == [note.relative_to(store.predictions).as_posix() for note in notes]
     assert not store.is_predicted(0)

@@ -15,7 +15,7 @@ import pytest
 from tests.evaluation.conftest import DATA
 from tests.evaluation.masks import write_masks
 from uniref.core.tasks import Task
-from uniref.evaluation.benchmark import open_benchmark
+from uniref.evaluation.dataset import open_dataset
 from uniref_cli import app
 
 OUTPUTS = ("results.json", "per_sequence.csv", "report.html")
@@ -142,7 +142,7 @@ def _alive(process: int) -> bool:
 
 
 def test_changed_masks_of_others_are_scored_anew(root: Path, tmp_path: Path) -> None:
-    masks = write_masks(open_benchmark(root, DATA[Task.VOS]), tmp_path / "p")
+    masks = write_masks(open_dataset(root, DATA[Task.VOS]), tmp_path / "p")
     line = ["eval", "--predictions", str(masks), "--data", DATA[Task.VOS], "--root", str(root), "--workers", "1"]
     assert app.run([*line, "--out", str(tmp_path / "out"), "--quiet"]) == 0
     (masks / "0/00010.png").write_bytes((masks / "0/00000.png").read_bytes())
@@ -161,19 +161,19 @@ def test_another_evaluation_is_not_mixed_in(
 
 
 def test_nothing_is_replaced_but_evaluations(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    benchmark = open_benchmark(root, DATA[Task.VOS])
+    dataset = open_dataset(root, DATA[Task.VOS])
     line = ["eval", "--data", DATA[Task.VOS], "--root", str(root), "--workers", "1", "--quiet", "--overwrite"]
-    inside = write_masks(benchmark, tmp_path / "a" / benchmark.folder)
+    inside = write_masks(dataset, tmp_path / "a" / dataset.folder)
     assert app.run([*line, "--predictions", str(inside), "--out", str(tmp_path / "a")]) == 2
     assert "holds the predictions, so it is not replaced" in capsys.readouterr().err
     assert inside.is_dir()
-    masks = write_masks(benchmark, tmp_path / "p")
-    mine = tmp_path / "b" / benchmark.folder / "mine.txt"
+    masks = write_masks(dataset, tmp_path / "p")
+    mine = tmp_path / "b" / dataset.folder / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("precious")
     for asked in (line, line[:-1]):  # a first run must not make a folder of others its own either
         assert app.run([*asked, "--predictions", str(masks), "--out", str(tmp_path / "b")]) == 2
-    assert "holds files that are no evaluation of uniref" in capsys.readouterr().err
+    assert "holds files that are not an evaluation of uniref" in capsys.readouterr().err
     mine.unlink()
     assert app.run([*line, "--predictions", str(masks), "--out", str(tmp_path / "b")]) == 0
 

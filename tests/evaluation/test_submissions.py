@@ -15,7 +15,7 @@ from PIL import Image
 from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
 from tests.evaluation.masks import write_masks
-from uniref.evaluation.benchmark import open_benchmark
+from uniref.evaluation.dataset import open_dataset
 from uniref.evaluation.submission import pack
 from uniref_cli import app
 
@@ -93,7 +93,7 @@ def test_layouts(data: str, checkpoint: Path, tmp_path: Path, prepare: Prepare, 
     assert check(data, found) == check(data, tmp_path / "out" / data / "predictions") == []
     results = json.loads((tmp_path / "out/results.json").read_text())["benchmarks"][0]
     assert (results["numbers"], results["complete"]) == ({}, True)
-    assert "only a server has the truth" in results["notes"][0]
+    assert "only a server has the ground truth" in results["notes"][0]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def youtube(tmp_path: Path, prepare: Prepare) -> Path:
     """A good submission to YouTube-VOS, as a folder."""
     build.youtube_vos(tmp_path / "source")
     prepare("youtube-vos-2019", tmp_path / "source", "val")
-    return write_masks(open_benchmark(tmp_path / "data", "youtube-vos-2019/val"), tmp_path / "good")
+    return write_masks(open_dataset(tmp_path / "data", "youtube-vos-2019/val"), tmp_path / "good")
 
 
 DATA, CLIP = "youtube-vos-2019/val", "Annotations/00f88c4f0a"
@@ -118,9 +118,9 @@ def test_every_bad_file_is_named(youtube: Path, check: Check) -> None:
     build.label_map(clip / "00010.png", {3: (0, 0, 4, 4), 9: (5, 5, 9, 9)})
     assert check(DATA, youtube) == [
         f"{CLIP}/00000.png: missing",
-        f"{CLIP}/thumbs.db: belongs to nothing",
-        "Annotations/more: belongs to nothing, like all its 3 files",
-        f"{CLIP}/00005.png: is a L picture, not a palette PNG",
+        f"{CLIP}/thumbs.db: unexpected file",
+        "Annotations/more: unexpected folder with 3 files",
+        f"{CLIP}/00005.png: is a L image, not a palette PNG",
         f"{CLIP}/00010.png: holds the value 9; allowed are 0, 3, 7",
     ]
 
@@ -139,7 +139,7 @@ def test_sizes_kinds_and_damage(youtube: Path, check: Check) -> None:
 def test_grey_masks_are_black_and_white(tmp_path: Path, prepare: Prepare, check: Check) -> None:
     build.mevis(tmp_path / "m")
     prepare("mevis", tmp_path / "m", "val")
-    folder = write_masks(open_benchmark(tmp_path / "data", "mevis/val"), tmp_path / "good")
+    folder = write_masks(open_dataset(tmp_path / "data", "mevis/val"), tmp_path / "good")
     assert check("mevis/val", folder) == []
     build.grey(folder / "0a1b2c3d4e5f/0/00001.png", np.full((build.H, build.W), 1, np.uint8))
     shutil.rmtree(folder / "0a1b2c3d4e5f/1")
@@ -163,7 +163,7 @@ def test_a_zip_that_is_a_folder_off(
         for path in youtube.rglob("*.png"):
             archive.write(path, rename(path.relative_to(youtube).as_posix()))
     lines = check(DATA, tmp_path / "a.zip")
-    assert lines[0] == f"everything lies one folder off: {hint}"
+    assert lines[0] == f"every file is one folder off: {hint}"
     assert any("missing with all its 3 files" in line for line in lines)
 
 
@@ -207,9 +207,9 @@ def test_only_what_a_server_takes(
     capsys.readouterr()
     common = ["eval", "--data", "refcoco/val", "--root", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     assert app.run([*common, "--check-submission", str(tmp_path)]) == 2
-    assert "no server takes masks for it" in capsys.readouterr().err
+    assert "no server accepts masks for it" in capsys.readouterr().err
     assert app.run([*common, "--checkpoint", str(checkpoint), "--submission"]) == 2
-    assert "no server takes masks for refcoco/val" in capsys.readouterr().err
+    assert "no server accepts masks for refcoco/val" in capsys.readouterr().err
 
 
 def test_what_killed_writers_left_is_not_submitted(

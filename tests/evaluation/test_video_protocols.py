@@ -15,8 +15,8 @@ from tests.data.prepare.conftest import Prepare
 from tests.evaluation import oracle
 from tests.evaluation.conftest import Score
 from tests.evaluation.masks import Masks, write_masks
-from uniref.evaluation.benchmark import Case, open_benchmark
-from uniref.evaluation.masks_on_disk import write_png
+from uniref.evaluation.dataset import EvalItem, open_dataset
+from uniref.evaluation.prediction_files import write_png
 
 
 def empty(masks: Masks) -> Masks:
@@ -33,18 +33,18 @@ def test_davis17(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     """Means over all objects, not over sequences; the first and the last frame do not count."""
     build.davis(tmp_path / "d")
     index = prepare("davis17", tmp_path / "d", "val")
-    benchmark = open_benchmark(tmp_path / "data", "davis17/val")
+    dataset = open_dataset(tmp_path / "data", "davis17/val")
 
-    def shifted(case: Case, frame: int, masks: Masks) -> Masks:
-        length = index.media(case.sample.media).length
+    def shifted(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        length = index.media(item.sample.media).length
         return masks if 0 < frame < length - 1 else empty(masks)
 
-    assert score("davis17/val", write_masks(benchmark, tmp_path / "inner", shifted))["numbers"]["J&F"] == 1
+    assert score("davis17/val", write_masks(dataset, tmp_path / "inner", shifted))["numbers"]["J&F"] == 1
 
-    def moved(case: Case, frame: int, masks: Masks) -> Masks:
+    def moved(item: EvalItem, frame: int, masks: Masks) -> Masks:
         return {number: np.roll(mask, frame * number, 0) for number, mask in masks.items()}
 
-    found = score("davis17/val", write_masks(benchmark, tmp_path / "moved", moved))["numbers"]
+    found = score("davis17/val", write_masks(dataset, tmp_path / "moved", moved))["numbers"]
     tracks: list[list[tuple[float, float]]] = []
     for sample in index:
         for row in sample.objects:
@@ -60,7 +60,7 @@ def test_davis17(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     assert found["J&F"] == (found["J"] + found["F"]) / 2
 
 
-def with_void(case: Case, frame: int, masks: Masks) -> Masks:
+def with_void(item: EvalItem, frame: int, masks: Masks) -> Masks:
     """The mask of object 1 also covers what build.davis marks as void in `bear`."""
     masks[1] = masks[1] | build.box_mask(20, 0, 24, 32)
     return masks
@@ -73,7 +73,7 @@ def test_void_counts_in_the_semi_supervised_protocol(
 ) -> None:
     base = build.davis(tmp_path / "d")
     prepare("davis17", tmp_path / "d", "val")
-    masks = write_masks(open_benchmark(tmp_path / "data", "davis17/val"), tmp_path / "p", with_void)
+    masks = write_masks(open_dataset(tmp_path / "data", "davis17/val"), tmp_path / "p", with_void)
     inside = score("davis17/val", masks)
     outside = score("davis17/val", masks, "--truth", str(base / "Annotations/480p"))
     assert inside["numbers"]["J"] < 0.9
@@ -86,15 +86,15 @@ def test_ref_davis17(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     build.davis_texts(tmp_path / "d")
     index = prepare("ref-davis17", tmp_path / "d", "val")
 
-    def swapped(case: Case, frame: int, masks: Masks) -> Masks:
-        if case.name == "valid_3/goat":
+    def swapped(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        if item.name == "valid_3/goat":
             return empty(masks)
-        if case.name.endswith("bear"):
-            masks = with_void(case, frame, {1: masks[2], 2: masks[1]})
+        if item.name.endswith("bear"):
+            masks = with_void(item, frame, {1: masks[2], 2: masks[1]})
         return masks
 
-    benchmark = open_benchmark(tmp_path / "data", "ref-davis17/val")
-    found = score("ref-davis17/val", write_masks(benchmark, tmp_path / "p", swapped))["numbers"]
+    dataset = open_dataset(tmp_path / "data", "ref-davis17/val")
+    found = score("ref-davis17/val", write_masks(dataset, tmp_path / "p", swapped))["numbers"]
     assert [found[f"J&F annotator {n}"] for n in range(4)] == pytest.approx([1, 1, 1, 2 / 3])
     assert found["J&F"] == pytest.approx((3 + 2 / 3) / 4)
     pairs = []  # direct matching: bear's objects against each other, and goat
@@ -155,12 +155,12 @@ def test_lvos(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     (base / "valid_meta.json").write_text(json.dumps(meta))
     prepare("lvos", tmp_path / "l", "val")
 
-    def lost(case: Case, frame: int, masks: Masks) -> Masks:
-        gone = 2 if case.name == "R3UJGYwy" else 3  # 3 is beyond the range
+    def lost(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        gone = 2 if item.name == "R3UJGYwy" else 3  # 3 is beyond the range
         return empty(masks) if frame == gone else masks
 
-    benchmark = open_benchmark(tmp_path / "data", "lvos/val")
-    found = score("lvos/val", write_masks(benchmark, tmp_path / "p", lost))["numbers"]
+    dataset = open_dataset(tmp_path / "data", "lvos/val")
+    found = score("lvos/val", write_masks(dataset, tmp_path / "p", lost))["numbers"]
     assert (found["J&F unseen"], found["V unseen"]) == (0.5, 0.5)
     assert (found["J&F seen"], found["V seen"]) == (1, 0)
     assert (found["J&F"], found["J"], found["F"], found["V"]) == (0.75, 0.75, 0.75, 0.25)
@@ -203,11 +203,11 @@ def test_mevis(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     """The union of an expression's objects is meant; frames without any want an empty mask."""
     build.mevis(tmp_path / "m")
     prepare("mevis", tmp_path / "m", "valid_u")
-    benchmark = open_benchmark(tmp_path / "data", "mevis/valid_u")
-    assert score("mevis/valid_u", write_masks(benchmark, tmp_path / "p"))["numbers"]["J&F"] == 1
+    dataset = open_dataset(tmp_path / "data", "mevis/valid_u")
+    assert score("mevis/valid_u", write_masks(dataset, tmp_path / "p"))["numbers"]["J&F"] == 1
 
-    def always(case: Case, frame: int, masks: Masks) -> Masks:  # the left bird is gone in the second frame
-        return {1: build.box_mask(1, 1, 9, 9)} if case.name.endswith("/1") else masks
+    def always(item: EvalItem, frame: int, masks: Masks) -> Masks:  # the left bird is gone in the second frame
+        return {1: build.box_mask(1, 1, 9, 9)} if item.name.endswith("/1") else masks
 
-    found = score("mevis/valid_u", write_masks(benchmark, tmp_path / "q", always))["numbers"]
+    found = score("mevis/valid_u", write_masks(dataset, tmp_path / "q", always))["numbers"]
     assert (found["J&F"], found["no-object accuracy"], found["presence accuracy"]) == (0.75, 0, 0.75)

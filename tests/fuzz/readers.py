@@ -29,7 +29,7 @@ from uniref.data.fetch.unpack import Limits, unpack
 from uniref.data.index import Index, IndexWriter
 from uniref.data.index.schema import TRUTH
 from uniref.data.prepare.datasets.refcoco import read_refs
-from uniref.evaluation.image_predictions import foreign_predictions
+from uniref.evaluation.prediction_files import foreign_predictions
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.image import read_image, read_mask
 from uniref.media.source import Selection, Source

@@ -16,7 +16,7 @@ from PIL import Image
 from uniref.core.errors import MediaError, UniRefError
 from uniref.data.prepare.job import BadRecord, image_size
 from uniref.data.prepare.regions import read_label_map
-from uniref.evaluation.masks_on_disk import BadMask, read_values
+from uniref.evaluation.prediction_files import BadMask, read_values
 from uniref.media.animation import is_animation
 from uniref.media.image import is_picture, read_image, read_mask
 from uniref.media.source import Source

@@ -19,7 +19,7 @@ from uniref.core.tasks import Task
 from uniref.data.frames import read_frame, read_frames, union_mask
 from uniref.data.index import Index, Media, Sample
 from uniref.evaluation import evaluate
-from uniref.evaluation.benchmark import open_benchmark
+from uniref.evaluation.dataset import open_dataset
 from uniref.inference.predictor import Predictor
 from uniref.media.overlay import draw_overlay
 from uniref.model.build import build_model
@@ -72,7 +72,7 @@ def check_data(stage: StageConfig, root: Path) -> None:
     """
     if stage.evaluation is not None:
         for name in stage.evaluation.data:
-            open_benchmark(root, name, limit=stage.evaluation.limit)
+            open_dataset(root, name, limit=stage.evaluation.limit)
 
 
 class _Asked(Exception):

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uniref.evaluation.run import evaluate
+    from uniref.evaluation.evaluator import evaluate
 
 __all__ = ["evaluate"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "evaluate":
-        from uniref.evaluation.run import evaluate
+        from uniref.evaluation.evaluator import evaluate
 
         return evaluate
     raise AttributeError(f"module 'uniref.evaluation' has no attribute {name!r}")

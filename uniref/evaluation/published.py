@@ -20,7 +20,7 @@ _COLUMNS = {
     "davis17": "J&F",
     "lvos": "J&F",
 }
-"""Data set -> what its column reports."""
+"""Data set -> metric of its column."""
 _ROWS: Mapping[str, tuple[float | None, ...]] = {
     "image-joint R50": (76.3, 85.2, None, None, None, None, None),
     "image-joint Swin-L": (79.9, 87.7, None, None, None, None, None),
@@ -30,32 +30,42 @@ _ROWS: Mapping[str, tuple[float | None, ...]] = {
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedNumber:
     """A number to compare with."""
 
     checkpoint: str
     """`video-joint R50`."""
-    measure: str
+    metric: str
     percent: float
     source: str = SOURCE
 
+    def as_dict(self) -> dict[str, str | float]:
+        """As results.json holds it."""
+        return {
+            "checkpoint": self.checkpoint,
+            "measure": self.metric,
+            "percent": self.percent,
+            "source": self.source,
+        }
 
-def published(checkpoint: str | None, dataset: str, split: str, shots: int = 0) -> Published | None:
-    """What was published for a released checkpoint; None where nothing was."""
+
+def published(checkpoint: str | None, dataset: str, split: str, shots: int = 0) -> PublishedNumber | None:
+    """The number published for a released checkpoint on a split; None where there is none."""
     if checkpoint is None or split != "val" or dataset not in _COLUMNS or shots > 1:
         return None
     percent = _ROWS[checkpoint][list(_COLUMNS).index(dataset)]
-    return None if percent is None else Published(checkpoint, _COLUMNS[dataset], percent)
+    return None if percent is None else PublishedNumber(checkpoint, _COLUMNS[dataset], percent)
 
 
 def scores_of(checkpoint: str) -> dict[str, tuple[str, float]]:
-    """Data set -> (measure, percent) of a released checkpoint (`video-joint R50`), on validation splits."""
+    """Data set -> (metric, percent) of a released checkpoint (`video-joint R50`), on validation splits."""
     values = zip(_COLUMNS.items(), _ROWS[checkpoint], strict=True)
-    return {data: (measure, percent) for (data, measure), percent in values if percent is not None}
+    return {data: (metric, percent) for (data, metric), percent in values if percent is not None}
 
 
-def recognise(file: str, model: AnyModelConfig | None) -> str | None:
-    """Which released checkpoint a converted one is, by its original file name and its backbone; None for others."""
+def released_name(file: str, model: AnyModelConfig | None) -> str | None:
+    """Name of the released checkpoint that a converted one is, by its original file name and its backbone; None for
+    others."""
     stage = re.search(r"(image|video)[-_ ]?joint", file.lower())
     if stage is None or not isinstance(model, ModelConfig):
         return None

@@ -1,4 +1,4 @@
-"""Submissions to evaluation servers: checked file by file, and packed as the server wants them."""
+"""Submissions to evaluation servers: checked file by file, and packed in its layout."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from uniref.core.errors import UniRefError, UsageError
 from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress
 from uniref.core.tasks import Task
-from uniref.evaluation.benchmark import Benchmark, Case, frame_name
-from uniref.evaluation.masks_on_disk import BadMask, read_values
+from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
+from uniref.evaluation.prediction_files import BadMask, read_values
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # in the zip, so that the same masks give the same bytes
 
@@ -58,51 +58,53 @@ class Submission:
                     yield BadMask(f"cannot be read ({error})")
 
 
-def required(benchmark: Benchmark, case: Case) -> list[str]:
-    """The files that a case needs."""
-    media = benchmark.index.media(case.sample.media)
-    first = benchmark.first_frame(case.sample)
-    return [f"{case.name}/{frame_name(media, t)}.png" for t in range(first, media.length)]
+def required(dataset: EvalDataset, item: EvalItem) -> list[str]:
+    """The files of an item's prediction."""
+    media = dataset.index.media(item.sample.media)
+    first = dataset.first_frame(item.sample)
+    return [f"{item.name}/{frame_name(media, t)}.png" for t in range(first, media.length)]
 
 
-def check_submission(benchmark: Benchmark, path: Path, workers: int, progress: Progress) -> list[str]:
-    """Compare a submission with what the server requires: videos, frames, sizes, modes, object ids.
+def check_submission(dataset: EvalDataset, path: Path, workers: int, progress: Progress) -> list[str]:
+    """Compare a submission with the server's requirements: videos, frames, sizes, modes, object ids.
 
     Args:
-        benchmark: The split.
+        dataset: The split.
         path: A folder or zip.
         workers: Processes that read masks.
-        progress: Shows how far it is.
+        progress: Shows progress.
 
     Returns:
-        What is wrong, a line each; empty for a good one.
+        What is wrong, one line each; empty for a valid one.
 
     Raises:
         UsageError: No server takes masks for this split.
         UniRefError: `path` is neither a folder nor a zip.
     """
-    if not benchmark.protocol.server:
-        raise UsageError(f"{benchmark.data}: no server takes masks for it; score them with --predictions")
+    if not dataset.protocol.server:
+        raise UsageError(f"{dataset.data}: no server accepts masks for it; score them with --predictions")
+    # files that are missing or unexpected
     submission = Submission(path)
-    units = range(len(benchmark.units))
-    by_unit = [[name for case in benchmark.cases(unit) for name in required(benchmark, case)] for unit in units]
-    needed, there = {name for names in by_unit for name in names}, set(submission.names)
+    shards = range(len(dataset.shards))
+    by_shard = [[name for item in dataset.items(shard) for name in required(dataset, item)] for shard in shards]
+    needed, present = {name for names in by_shard for name in names}, set(submission.names)
     out = []
-    if not needed & there and (place := _moved(needed, there)) is not None:
-        out.append(f"everything lies one folder off: {place}")
-    out += _by_folder(needed, there, "missing", "missing with all its {} files")
-    out += _by_folder(there, needed, "belongs to nothing", "belongs to nothing, like all its {} files")
+    if not needed & present and (problem := _shifted(needed, present)) is not None:
+        out.append(f"every file is one folder off: {problem}")
+    out += _by_folder(needed, present, "missing", "missing with all its {} files")
+    out += _by_folder(present, needed, "unexpected file", "unexpected folder with {} files")
     out += [f"{a}: twice in the zip" for a, b in zip(submission.names, submission.names[1:], strict=False) if a == b]
-    checks = (_Check(benchmark, path, unit, there.intersection(by_unit[unit])) for unit in units)
-    for found in ordered_map(_check_unit, progress(checks, f"checking {path.name}", len(units), "video"), workers):
-        out += found
+    # masks, video by video
+    checks = (_ShardCheck(dataset, path, shard, present.intersection(by_shard[shard])) for shard in shards)
+    for lines in ordered_map(_check_shard, progress(checks, f"checking {path.name}", len(shards), "video"), workers):
+        out += lines
     return out
 
 
-def _moved(needed: set[str], there: set[str]) -> str | None:
-    """Where a submission begins, if a level too deep or too shallow."""
+def _shifted(needed: set[str], present: set[str]) -> str | None:
+    """How to move a submission that begins a level too deep or too shallow."""
     some = sorted(needed)[0]
-    for name in there:
+    for name in present:
         if name.endswith(f"/{some}"):
             return f"the zip or folder has to begin with {some.split('/')[0]}, it begins with {name.split('/')[0]}"
         if some.endswith(f"/{name}"):
@@ -129,43 +131,44 @@ def _by_parent(name: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class _Check:
-    """The masks of a video that are to be looked at."""
+class _ShardCheck:
+    """The masks of a video that are to be checked."""
 
-    benchmark: Benchmark
+    dataset: EvalDataset
     path: Path
-    unit: int
-    there: Set[str]
+    shard: int
+    present: Set[str]
 
 
-def _check_unit(check: _Check) -> list[str]:
-    benchmark, submission = check.benchmark, Submission(check.path)
+def _check_shard(check: _ShardCheck) -> list[str]:
+    """What is wrong with a video's masks, one line each."""
+    dataset, submission = check.dataset, Submission(check.path)
     out = []
-    for case in benchmark.cases(check.unit):
-        media = benchmark.index.media(case.sample.media)
-        names = [name for name in required(benchmark, case) if name in check.there]
-        allowed = np.array([0, *_ids(benchmark, case)])
+    for item in dataset.items(check.shard):
+        media = dataset.index.media(item.sample.media)
+        names = [name for name in required(dataset, item) if name in check.present]
+        allowed = np.array([0, *_allowed_values(dataset, item)])
         for name, content in zip(names, submission.read(names), strict=True):
             try:
                 if isinstance(content, BadMask):
                     raise content
-                values = read_values(io.BytesIO(content), (media.height, media.width), (benchmark.protocol.mode,))
+                values = read_values(io.BytesIO(content), (media.height, media.width), (dataset.protocol.mode,))
             except BadMask as error:
                 out.append(f"{name}: {error}")
                 continue
-            found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-            if len(strange := np.setdiff1d(found, allowed)):
+            distinct = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+            if len(unknown := np.setdiff1d(distinct, allowed)):
                 listed = ", ".join(map(str, allowed.tolist()))
-                out.append(f"{name}: holds the value {strange[0]}; allowed are {listed}")
+                out.append(f"{name}: holds the value {unknown[0]}; allowed are {listed}")
     return out
 
 
-def _ids(benchmark: Benchmark, case: Case) -> list[int]:
-    if benchmark.one_mask:
+def _allowed_values(dataset: EvalDataset, item: EvalItem) -> list[int]:
+    if dataset.one_mask:
         return [255]
-    if benchmark.protocol.task == Task.RVOS:
-        return list(range(1, len(case.expressions) + 1))
-    return [benchmark.index.object(row).source_id for row in case.sample.objects]
+    if dataset.protocol.task == Task.RVOS:
+        return list(range(1, len(item.expressions) + 1))
+    return [dataset.index.object(row).source_id for row in item.sample.objects]
 
 
 def pack(folder: Path, path: Path) -> None:

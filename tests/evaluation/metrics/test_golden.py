@@ -13,7 +13,7 @@ import pytest
 
 from uniref.evaluation.metrics.images import overlap, referring
 from uniref.evaluation.metrics.masks import score_labels, score_masks
-from uniref.evaluation.metrics.tracks import statistics
+from uniref.evaluation.metrics.videos import statistics
 
 pytestmark = pytest.mark.golden
 

@@ -101,7 +101,7 @@ def test_labels_are_scored_by_id() -> None:
 
 
 def test_another_size_is_refused() -> None:
-    with pytest.raises(UniRefError, match="a mask is 9 x 6 pixels, the truth 8 x 6; masks are never resized"):
+    with pytest.raises(UniRefError, match="a mask is 9 x 6 pixels, the ground truth 8 x 6; masks are never resized"):
         score_masks(np.zeros((6, 9), bool), np.zeros((6, 8), bool))
     with pytest.raises(UniRefError, match="never resized"):
         score_labels(np.zeros((6, 9), np.uint8), np.zeros((9, 6), np.uint8), [1])

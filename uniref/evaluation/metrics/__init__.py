@@ -1,1 +1,1 @@
-"""The measures themselves: arrays and numbers in, numbers out."""
+"""The metrics themselves: arrays and numbers in, numbers out."""

@@ -1,9 +1,18 @@
-"""Measures over single masks: referring expressions and few-shot segmentation."""
+"""Metrics of images: referring expressions, few-shot segmentation, detected boxes.
+
+Referring expressions (RefCOCO, G-Ref): overall IoU (also called cumulative IoU, cIoU), mean IoU (gIoU) and Pr@X, as
+defined by Hu et al., "Segmentation from Natural Language Expressions" (ECCV 2016). Few-shot segmentation: mIoU over
+classes and FB-IoU, as in Rakelly et al., "Conditional Networks for Few-Shot Semantic Segmentation" (ICLR workshop
+2018). Boxes: COCO's AP (Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +21,14 @@ from uniref.core.types import BoolMask
 from uniref.evaluation.metrics.masks import check_size
 
 PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""IoU thresholds X of Pr@X."""
+BOX_METRICS = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large", "AR@1", "AR@10", "AR@100")
 _SMOOTH = 1e-6
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pixels that a prediction and the truth share."""
+    """Overlap of a predicted and a ground-truth mask, in pixels."""
 
     intersection: int
     union: int
@@ -26,47 +37,49 @@ class Overlap:
 
     @property
     def iou(self) -> float:
-        """(I + 1e-6) / (U + 1e-6): 1 where both are empty."""
+        """(I + 1e-6) / (U + 1e-6), 0..1; 1 where both are empty."""
         return (self.intersection + _SMOOTH) / (self.union + _SMOOTH)
 
 
-def overlap(prediction: BoolMask, truth: BoolMask) -> Overlap:
-    """Count what two masks, bool [H, W], share.
+def overlap(prediction: BoolMask, ground_truth: BoolMask) -> Overlap:
+    """Overlap of two masks, bool [H, W].
 
     Raises:
         UniRefError: The sizes differ.
     """
-    check_size(prediction, (truth.shape[0], truth.shape[1]))
-    both, either = np.count_nonzero(prediction & truth), np.count_nonzero(prediction | truth)
-    return Overlap(int(both), int(either), truth.size)
+    check_size(prediction, (ground_truth.shape[0], ground_truth.shape[1]))
+    both, either = np.count_nonzero(prediction & ground_truth), np.count_nonzero(prediction | ground_truth)
+    return Overlap(int(both), int(either), ground_truth.size)
 
 
-def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """IoU of two boxes (x0, y0, x1, y1)."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
-    return shared / areas if areas > 0 else 0.0
+def box_iou(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """IoU of every box of `a` with every box of `b`.
 
+    Args:
+        a: N boxes (x0, y0, x1, y1), in pixels.
+        b: M boxes.
 
-def box_ious(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
-    """`box_iou` of every box of `a` with every one of `b`: [len(a), len(b)]."""
-    one, other = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (a, b))
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    Returns:
+        float64 [N, M], 0..1; 0 where both are empty.
+    """
+    first, second = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (a, b))
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (one, other)]
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1][None] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def referring(overlaps: Sequence[Overlap], box_ious: Sequence[float | None] = ()) -> dict[str, float]:
-    """RefCOCO's measures: oIoU, mIoU, P@0.5 ... P@0.9, and box accuracy where boxes were predicted.
+    """RefCOCO's metrics: oIoU (cIoU), mIoU (gIoU), Pr@0.5 ... Pr@0.9, and box accuracy where boxes were predicted.
 
     Args:
-        overlaps: One an expression, at least one.
-        box_ious: IoU of the best box and the object's box; None where no box was predicted.
+        overlaps: One per expression, at least one.
+        box_ious: IoU of the predicted box and the object's box; None where no box was predicted.
+
+    Returns:
+        Metric -> value, 0..1.
     """
     ious = np.array([o.iou for o in overlaps])
     out = {"oIoU": overall_iou(overlaps), "mIoU": float(ious.mean())}
@@ -78,26 +91,58 @@ def referring(overlaps: Sequence[Overlap], box_ious: Sequence[float | None] = ()
 
 
 def overall_iou(overlaps: Iterable[Overlap]) -> float:
-    """Sum of intersections over sum of unions; 1 where everything is empty."""
+    """Sum of intersections over sum of unions, 0..1; 1 where everything is empty."""
     pairs = [(o.intersection, o.union) for o in overlaps]
     union = sum(u for _, u in pairs)
     return sum(i for i, _ in pairs) / union if union else 1.0
 
 
 def few_shot(overlaps: Sequence[Overlap], classes: Sequence[int]) -> dict[str, float]:
-    """FSS-1000's measures: mIoU over classes, FB-IoU, and the image-level figures of the released system.
+    """FSS-1000's metrics: mIoU over classes, FB-IoU, and the image-level numbers of the released system.
+
+    FB-IoU is the mean of the overall IoU of the foreground and that of the background.
 
     Args:
-        overlaps: One a query image, at least one.
+        overlaps: One per query image, at least one.
         classes: Its class.
+
+    Returns:
+        Metric -> value, 0..1.
     """
     by_class: dict[int, list[Overlap]] = {}
-    for number, one in zip(classes, overlaps, strict=True):
-        by_class.setdefault(number, []).append(one)
-    ground = [Overlap(o.pixels - o.union, o.pixels - o.intersection, o.pixels) for o in overlaps]
+    for number, each in zip(classes, overlaps, strict=True):
+        by_class.setdefault(number, []).append(each)
+    background = [Overlap(o.pixels - o.union, o.pixels - o.intersection, o.pixels) for o in overlaps]
     return {
         "mIoU": float(np.mean([overall_iou(part) for part in by_class.values()])),
-        "FB-IoU": (overall_iou(overlaps) + overall_iou(ground)) / 2,
+        "FB-IoU": (overall_iou(overlaps) + overall_iou(background)) / 2,
         "image mIoU": float(np.mean([o.iou for o in overlaps])),
         "image oIoU": overall_iou(overlaps),
     }
+
+
+def box_precision(ground_truth: dict[str, Any], detections: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """COCO's AP at IoU 0.5..0.95 and its companions, by pycocotools; sizes that do not occur are left out.
+
+    Args:
+        ground_truth: COCO annotation file as a dict: `images`, `annotations`, `categories`.
+        detections: `image_id`, `category_id`, `bbox` (x, y, width, height in pixels) and `score` each.
+
+    Returns:
+        Metric -> value, 0..1.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports by printing
+        annotations = COCO()
+        annotations.dataset = ground_truth
+        annotations.createIndex()
+        if not detections:
+            return dict.fromkeys(BOX_METRICS, 0.0)
+        evaluation = COCOeval(annotations, annotations.loadRes(list(detections)), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    values = zip(BOX_METRICS, evaluation.stats[: len(BOX_METRICS)].tolist(), strict=True)
+    return {name: value for name, value in values if value >= 0}  # -1: nothing of this size

@@ -1,4 +1,8 @@
-"""Region similarity J and boundary measure F of masks, as the DAVIS benchmark defines them (Perazzi et al. 2016).
+"""Region similarity J and contour accuracy F of masks, as the DAVIS benchmark defines them.
+
+Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation" (CVPR 2016). J is the IoU
+of two masks. F is the harmonic mean of precision and recall of their boundaries, which match within a disk of 0.8 % of
+the image's diagonal.
 
 Masks are cropped to what they cover and packed into one long integer each: rows one after the other with a gap of
 empty bits, first pixel in the highest bit. A shift then moves the whole mask, a dilation by a disk is a few dozen of
@@ -24,8 +28,8 @@ BOUNDARY_TOLERANCE = 0.008
 
 
 @dataclass(frozen=True)
-class Score:
-    """How well one mask fits another."""
+class MaskScore:
+    """J and F of a predicted mask."""
 
     region: float
     """J: intersection over union, 0..1; 1 where both are empty."""
@@ -39,7 +43,7 @@ class Score:
 
 
 def boundary_radius(height: int, width: int) -> int:
-    """Pixels that a boundary may be off in an image of this size."""
+    """Tolerance of boundaries in an image of this size, in pixels."""
     return math.ceil(BOUNDARY_TOLERANCE * math.hypot(height, width))
 
 
@@ -57,7 +61,7 @@ class PackedMask:
 
     Args:
         mask: Bool [h, w], a crop that holds the mask, and one more pixel on every side unless the image ends there.
-        radius: How far boundaries may be off, in pixels.
+        radius: Tolerance of boundaries, in pixels.
     """
 
     def __init__(self, mask: BoolMask, radius: int) -> None:
@@ -71,17 +75,17 @@ class PackedMask:
         """The boundary, dilated."""
         return _dilate(self.edges, self._stride, self._radius)
 
-    def compare(self, truth: PackedMask) -> Score:
+    def compare(self, ground_truth: PackedMask) -> MaskScore:
         """J and F against a mask of the same crop."""
-        union = (self.bits | truth.bits).bit_count()
-        region = (self.bits & truth.bits).bit_count() / union if union else 1.0
-        drawn, wanted = self.edges.bit_count(), truth.edges.bit_count()
-        if not drawn or not wanted:
-            return Score(region, float(drawn == wanted))
-        precision = (self.edges & truth.near_edges).bit_count() / drawn
-        recall = (truth.edges & self.near_edges).bit_count() / wanted
+        union = (self.bits | ground_truth.bits).bit_count()
+        region = (self.bits & ground_truth.bits).bit_count() / union if union else 1.0
+        predicted, true = self.edges.bit_count(), ground_truth.edges.bit_count()
+        if not predicted or not true:
+            return MaskScore(region, float(predicted == true))
+        precision = (self.edges & ground_truth.near_edges).bit_count() / predicted
+        recall = (ground_truth.edges & self.near_edges).bit_count() / true
         total = precision + recall
-        return Score(region, 2 * precision * recall / total if total else 0.0)
+        return MaskScore(region, 2 * precision * recall / total if total else 0.0)
 
 
 def pack_masks(masks: Sequence[BoolMask], radius: int) -> list[PackedMask]:
@@ -89,7 +93,7 @@ def pack_masks(masks: Sequence[BoolMask], radius: int) -> list[PackedMask]:
 
     Args:
         masks: Bool [H, W] each, all of one size.
-        radius: How far boundaries may be off, in pixels.
+        radius: Tolerance of boundaries, in pixels.
     """
     crop = _covered(np.logical_or.reduce(masks))
     return [PackedMask(mask[crop], radius) for mask in masks]
@@ -104,60 +108,63 @@ def _covered(mask: BoolMask) -> tuple[slice, slice]:
     return slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(cols.start - 1, 0), cols.stop + 1)
 
 
-def score_masks(prediction: BoolMask, truth: BoolMask, void: BoolMask | None = None) -> Score:
+def score_masks(prediction: BoolMask, ground_truth: BoolMask, void: BoolMask | None = None) -> MaskScore:
     """J and F of one mask.
 
     Args:
         prediction: Bool [H, W].
-        truth: Bool [H, W].
+        ground_truth: Bool [H, W].
         void: Bool [H, W]: pixels that do not count; they are background to both masks.
 
     Raises:
         UniRefError: The sizes differ.
     """
-    size = (truth.shape[0], truth.shape[1])
+    size = (ground_truth.shape[0], ground_truth.shape[1])
     check_size(prediction, size)
     if void is not None:
         check_size(void, size)
-        prediction, truth = prediction & ~void, truth & ~void
-    drawn, wanted = pack_masks([prediction, truth], boundary_radius(*size))
-    return drawn.compare(wanted)
+        prediction, ground_truth = prediction & ~void, ground_truth & ~void
+    predicted, true = pack_masks([prediction, ground_truth], boundary_radius(*size))
+    return predicted.compare(true)
 
 
-def score_labels(prediction: LabelMap, truth: LabelMap, ids: Sequence[int]) -> list[Score]:
+def score_labels(prediction: LabelMap, ground_truth: LabelMap, ids: Sequence[int]) -> list[MaskScore]:
     """J and F of every object of a frame, paired by id.
 
     Args:
         prediction: Label map.
-        truth: Label map.
+        ground_truth: Label map.
         ids: The objects.
 
     Returns:
-        One score an id.
+        One score per id.
 
     Raises:
         UniRefError: The sizes differ.
     """
-    size = (truth.shape[0], truth.shape[1])
+    size = (ground_truth.shape[0], ground_truth.shape[1])
     check_size(prediction, size)
     radius = boundary_radius(*size)
-    crop = _covered((prediction | truth) != 0)
-    prediction, truth = prediction[crop], truth[crop]
+    crop = _covered((prediction | ground_truth) != 0)
+    prediction, ground_truth = prediction[crop], ground_truth[crop]
     scores = []
     for number in ids:
-        drawn, wanted = pack_masks([prediction == number, truth == number], radius)
-        scores.append(drawn.compare(wanted))
+        predicted, true = pack_masks([prediction == number, ground_truth == number], radius)
+        scores.append(predicted.compare(true))
     return scores
 
 
 def score_pairs(
-    predictions: Sequence[BoolMask], truths: Sequence[BoolMask], size: tuple[int, int], void: BoolMask | None = None
+    predictions: Sequence[BoolMask],
+    ground_truths: Sequence[BoolMask],
+    size: tuple[int, int],
+    void: BoolMask | None = None,
 ) -> npt.NDArray[np.float64]:
     """J and F of every prediction against every object of a frame.
 
     Args:
         predictions: P masks, bool [H, W].
-        truths: N masks, bool [H, W].
+        ground_truths: N masks, bool [H, W].
         size: (H, W).
         void: As for `score_masks`.
 
@@ -167,16 +174,16 @@ def score_pairs(
     Raises:
         UniRefError: The sizes differ.
     """
-    masks = [*predictions, *truths]
+    masks = [*predictions, *ground_truths]
     for mask in (*masks, *([] if void is None else [void])):
         check_size(mask, size)
     if void is not None:
         masks = [mask & ~void for mask in masks]
-    if not predictions or not truths:
-        return np.zeros((len(truths), len(predictions), 2))
+    if not predictions or not ground_truths:
+        return np.zeros((len(ground_truths), len(predictions), 2))
     packed = pack_masks(masks, boundary_radius(*size))
-    drawn, wanted = packed[: len(predictions)], packed[len(predictions) :]
-    scores = [[(s.region, s.boundary) for s in (d.compare(w) for d in drawn)] for w in wanted]
+    predicted, true = packed[: len(predictions)], packed[len(predictions) :]
+    scores = [[(s.region, s.boundary) for s in (d.compare(w) for d in predicted)] for w in true]
     return np.array(scores)
 
 
@@ -184,7 +191,7 @@ def check_size(mask: npt.NDArray[np.generic], size: tuple[int, int]) -> None:
     """Raise UniRefError unless a mask has this (height, width)."""
     if mask.shape != size:
         found = " x ".join(str(n) for n in reversed(mask.shape))
-        raise UniRefError(f"a mask is {found} pixels, the truth {size[1]} x {size[0]}; masks are never resized")
+        raise UniRefError(f"a mask is {found} pixels, the ground truth {size[1]} x {size[0]}; masks are never resized")
 
 
 def _pack(mask: BoolMask, stride: int) -> int:

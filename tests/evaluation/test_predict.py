@@ -16,7 +16,7 @@ from uniref.model.uniref import UniRef
 def test_given_masks_are_put_out_as_the_released_system_does(
     model: UniRef, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Published scores contain them; prediction for people shows the mask itself instead."""
+    """PublishedNumber scores contain them; prediction for people shows the mask itself instead."""
     trackers: list[VideoTracker] = []
     track = Predictor.track
 

@@ -1,4 +1,4 @@
-"""One split under one protocol: what is asked, the units of work that form it, and which frames count."""
+"""Evaluation data: one split under one protocol, its items, their prediction names, and the frames that count."""
 
 from __future__ import annotations
 
@@ -20,37 +20,40 @@ from uniref.data.index.manifest import read_manifest
 from uniref.evaluation.protocols import Protocol, protocol_of
 
 BLOCK = 64
-"""Samples of images in one unit, at least; a video is a unit of its own."""
+"""Least number of image samples per shard; a video is a shard of its own."""
 
-_UNSAFE = re.compile(r'[<>:"\\|?*]')  # not allowed in file names everywhere
+_UNSAFE = re.compile(r'[<>:"\\|?*]')  # not allowed in file names on every system
 
 
 @dataclass(frozen=True)
-class Case:
-    """One thing that is asked: a sample, or one of the texts that a sample lists as alternatives."""
+class EvalItem:
+    """One prediction to make: a sample, or one of the alternative expressions of a sample."""
 
     sample: Sample
     expressions: tuple[int, ...]
-    """Expression rows: none, one, or (Ref-DAVIS17) one an object."""
+    """Expression rows: none, one, or (Ref-DAVIS17) one per object."""
     name: str
-    """Of its prediction: an image's key, or a clip's folder."""
+    """Name of its prediction: an image's key, or a video's folder."""
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """What is evaluated. Pickles as its arguments; a process that gets several of the same opens the index once."""
+class EvalDataset:
+    """One split of a data set, as it is evaluated.
+
+    It pickles as its arguments, and a process that receives the same data set several times opens the index once.
+    """
 
     index: Index
     protocol: Protocol
     shots: int = 0
-    """Support images of a few-shot sample."""
+    """Support images per few-shot sample."""
     limit: int | None = None
     """Only the first samples (images) or videos."""
-    truth: Path | None = None
-    """Folder of label maps (named as predictions are) that replaces the index's masks as the truth."""
+    ground_truth: Path | None = None
+    """Folder of label maps (named as predictions are) that replaces the masks of the index as the ground truth."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopened, (self.index.folder, self.protocol, self.shots, self.limit, self.truth))
+        return (_reopen, (self.index.folder, self.protocol, self.shots, self.limit, self.ground_truth))
 
     @property
     def data(self) -> str:
@@ -64,19 +67,24 @@ class Benchmark:
 
     @property
     def folder(self) -> Path:
-        """Where its results go, relative to the output folder."""
+        """Folder of its results, relative to the output folder."""
         return Path(self.data, f"{self.shots}-shot") if self.shots else Path(self.data)
 
     @cached_property
-    def units(self) -> list[tuple[int, ...]]:
-        """Rows of each unit (see `sample`): blocks of images, never divided within one, or all samples of a video."""
+    def shards(self) -> list[tuple[int, ...]]:
+        """Sample rows of each shard: `BLOCK` or more images, or all samples of one video.
+
+        Samples of one image are never in different shards. See `sample` for what a row is.
+        """
         media = self._media.tolist()
+        # videos: a shard each
         if self.protocol.is_video:
             members: dict[int, list[int]] = {number: [] for number in list(dict.fromkeys(media))[: self.limit]}
             for row, number in enumerate(media):
                 if number in members:
                     members[number].append(row)
             return [tuple(rows) for rows in members.values()]
+        # images: blocks of consecutive samples
         blocks: list[list[int]] = []
         for row in self._usable[: self.limit].tolist():
             if not blocks or (len(blocks[-1]) >= BLOCK and media[row] != media[blocks[-1][-1]]):
@@ -86,30 +94,30 @@ class Benchmark:
 
     @cached_property
     def _usable(self) -> npt.NDArray[np.int64]:
-        """Rows of samples that can be asked: of few-shot ones, those whose class has enough other images."""
+        """Rows of the samples that can be evaluated: few-shot ones need enough other images of their class."""
         if not self.shots:
             return np.arange(len(self._media))
         pairs = list(zip(self.index.sample_column("category").tolist(), self._media.tolist(), strict=True))
-        everywhere, here = Counter(category for category, _ in pairs), Counter(pairs)
-        return np.flatnonzero([everywhere[pair[0]] - here[pair] >= self.shots for pair in pairs])
+        per_class, per_image = Counter(category for category, _ in pairs), Counter(pairs)
+        return np.flatnonzero([per_class[pair[0]] - per_image[pair] >= self.shots for pair in pairs])
 
     @cached_property
     def _media(self) -> npt.NDArray[Any]:
-        """Media of every row."""
-        if self.protocol.task == Task.DETECTION:  # images without objects are asked too
+        """Media row of every sample row."""
+        if self.protocol.task == Task.DETECTION:  # images without objects are evaluated too
             return np.arange(len(self.index.media_column("width")))
         return self.index.sample_column("media")
 
     def sample(self, row: int) -> Sample:
-        """What a row stands for: a sample of the index; of detection data, an image with all its objects."""
+        """The sample of a row: that of the index; of detection data, an image with all its objects."""
         if self.protocol.task != Task.DETECTION:
             return self.index.sample(row)
-        objects = tuple(self.things(self.index.media(row)))
+        objects = tuple(self.objects_of(self.index.media(row)))
         return Sample(f"{self.data}:{row}", row, row, objects, expressions=(), category=-1, group=-1)
 
     @property
     def notes(self) -> list[str]:
-        """What is left out of the split."""
+        """What is left out of the split, one line each."""
         out = []
         if left := 0 if self.protocol.is_video else len(self._media) - len(self._usable):
             out.append(f"{left} samples left out: their class has fewer than {self.shots} other images")
@@ -118,18 +126,22 @@ class Benchmark:
             out.append(f"only the first {self.limit} {kind}: not comparable with published numbers")
         return out
 
-    def cases(self, unit: int) -> list[Case]:
-        """What is asked in a unit."""
-        found = []
+    def items(self, shard: int) -> list[EvalItem]:
+        """The items of a shard; several of one name are numbered (`name`, `name~2`, ...)."""
+        out = []
         names: Counter[str] = Counter()
-        for row in self.units[unit]:
+        for row in self.shards[shard]:
             sample = self.sample(row)
             together = self.protocol.summary == "assigned" or not sample.expressions
             for texts in [sample.expressions] if together else [(one,) for one in sample.expressions]:
                 name = self._name(sample, texts)
                 names[name] += 1
-                found.append(Case(sample, texts, f"{name}~{names[name]}" if names[name] > 1 else name))
-        return found
+                out.append(EvalItem(sample, texts, f"{name}~{names[name]}" if names[name] > 1 else name))
+        return out
+
+    def all_items(self) -> list[EvalItem]:
+        """The items of all shards, in order."""
+        return [item for shard in range(len(self.shards)) for item in self.items(shard)]
 
     def _name(self, sample: Sample, expressions: Sequence[int]) -> str:
         media = self.index.media(sample.media)
@@ -155,36 +167,35 @@ class Benchmark:
         others = (row for row in self._classes[sample.category] if self._media[row] != sample.media)
         return [self.index.sample(row) for row, _ in zip(others, range(self.shots), strict=False)]
 
-    def text(self, case: Case) -> str:
-        """What is asked for, in words."""
-        if case.expressions:
-            return "; ".join(self.index.expression(row).text for row in case.expressions)
-        return self.index.manifest.categories.get(case.sample.category, "")
+    def text(self, item: EvalItem) -> str:
+        """The expressions of an item, or the name of its category."""
+        if item.expressions:
+            return "; ".join(self.index.expression(row).text for row in item.expressions)
+        return self.index.manifest.categories.get(item.sample.category, "")
 
     @property
     def one_mask(self) -> bool:
-        """Whether a clip's prediction is a black and white mask of one target."""
+        """Whether a video's prediction is a black-and-white mask of one target."""
         return self.protocol.mode == "L"
 
     def first_frame(self, sample: Sample) -> int:
-        """First frame that a clip's prediction holds: where the first object is given, 0 for texts."""
+        """First frame of a video's prediction: where the first object's mask is given, 0 for expressions."""
         if self.protocol.task != Task.VOS:
             return 0
         return min((self.given_frame(row) for row in sample.objects), default=0)
 
     def given_frame(self, row: int) -> int:
-        """The frame in which an object is given: as the index says, else its first mask's."""
-        given = self.index.object(row).given_frame
-        if given >= 0:
-            return given
+        """The frame in which an object's mask is given: as the index says, else the frame of its first mask."""
+        frame = self.index.object(row).given_frame
+        if frame >= 0:
+            return frame
         frames = self.index.annotations(row).frames
         return int(frames[0]) if len(frames) else 0
 
     def counted_frames(self, media: Media, row: int) -> list[int]:
-        """Frames of one object that count, ascending."""
-        thing = self.index.object(row)
-        frames = _FRAMES[self.protocol.frames](media, thing, self.given_frame(row))
-        if media.complete or self.truth is not None:
+        """Frames in which an object is scored, ascending."""
+        frames = _FRAMES[self.protocol.frames](media, self.index.object(row), self.given_frame(row))
+        if media.complete or self.ground_truth is not None:
             return frames
         labelled = set(self.index.annotations(row).frames.tolist())
         return [t for t in frames if t in labelled]
@@ -193,10 +204,10 @@ class Benchmark:
         """Whether an object counts as seen in training: as the index says, else by its category's name."""
         if row < 0:
             return None
-        thing = self.index.object(row)
-        if thing.seen is not None or self._trained_categories is None:
-            return thing.seen
-        name = self.index.manifest.categories.get(thing.category)
+        obj = self.index.object(row)
+        if obj.seen is not None or self._trained_categories is None:
+            return obj.seen
+        name = self.index.manifest.categories.get(obj.category)
         return None if name is None else name in self._trained_categories
 
     @cached_property
@@ -208,28 +219,28 @@ class Benchmark:
         return frozenset(read_manifest(folder).categories.values()) or None
 
     @cached_property
-    def has_truth(self) -> bool:
-        """Whether there is something to score against."""
-        if self.truth is not None:
+    def has_ground_truth(self) -> bool:
+        """Whether there are masks or boxes to score against; of some splits only a server has them."""
+        if self.ground_truth is not None:
             return True
         if not self.protocol.is_video:
-            return any(self.sample(row).objects for row in self.units[0])
+            return any(self.sample(row).objects for row in self.shards[0])
         given = self.index.object_column("given_frame")
         counts = self.index.object_column("annotation_count")
         return bool(np.any(counts > (given >= 0)))
 
     def void_of(self, media: Media) -> list[Annotations]:
-        """Regions of a clip that do not count: objects that the index marks as crowds."""
-        return [self.index.annotations(row) for row in self.things(media, crowd=True)]
+        """Regions of a video that do not count: objects that the index marks as crowds."""
+        return [self.index.annotations(row) for row in self.objects_of(media, crowd=True)]
 
-    def things(self, media: Media, crowd: bool = False) -> list[int]:
+    def objects_of(self, media: Media, crowd: bool = False) -> list[int]:
         """Rows of a media's objects, or of its crowds."""
         return [row for row in media.objects if self.index.object(row).crowd == crowd]
 
 
 @lru_cache(maxsize=16)
-def _reopened(folder: Path, protocol: Protocol, shots: int, limit: int | None, truth: Path | None) -> Benchmark:
-    return Benchmark(Index.open(folder), protocol, shots, limit, truth)
+def _reopen(folder: Path, protocol: Protocol, shots: int, limit: int | None, ground_truth: Path | None) -> EvalDataset:
+    return EvalDataset(Index.open(folder), protocol, shots, limit, ground_truth)
 
 
 def frame_name(media: Media, frame: int) -> str:
@@ -237,50 +248,51 @@ def frame_name(media: Media, frame: int) -> str:
     return Path(media.frames[frame]).stem if media.frames else f"{frame:05d}"
 
 
-def _all(media: Media, thing: Object, given: int) -> list[int]:
+def _all(media: Media, obj: Object, given: int) -> list[int]:
     return list(range(media.length))
 
 
-def _inner(media: Media, thing: Object, given: int) -> list[int]:
+def _inner(media: Media, obj: Object, given: int) -> list[int]:
     return list(range(1, media.length - 1))
 
 
-def _after_first(media: Media, thing: Object, given: int) -> list[int]:
-    last = media.length - 1 if thing.score_range is None else thing.score_range[1]
+def _after_first(media: Media, obj: Object, given: int) -> list[int]:
+    last = media.length - 1 if obj.score_range is None else obj.score_range[1]
     return list(range(given + 1, last + 1))
 
 
-def _range(media: Media, thing: Object, given: int) -> list[int]:
-    first, last = thing.score_range or (given, media.length - 1)
+def _range(media: Media, obj: Object, given: int) -> list[int]:
+    first, last = obj.score_range or (given, media.length - 1)
     return list(range(first, last + 1))
 
 
 _FRAMES = {"all": _all, "inner": _inner, "after first": _after_first, "range": _range}
 
 
-def open_benchmark(root: Path, data: str, shots: int = 1, limit: int | None = None) -> Benchmark:
+def open_dataset(root: Path, data: str, shots: int = 1, limit: int | None = None) -> EvalDataset:
     """One split as it is evaluated.
 
     Args:
-        root: Folder of all indices.
+        root: Folder of all indexes.
         data: `dataset/split`.
-        shots: Support images of few-shot data; without effect on other tasks.
+        shots: Support images for few-shot data; ignored for other tasks.
         limit: Only the first samples (images) or videos.
 
     Raises:
         UsageError: `data` is not `dataset/split`.
-        UniRefError: Not prepared, damaged, or it holds nothing to ask.
+        UniRefError: Not prepared, damaged, or without samples.
     """
-    dataset, _, split = data.partition("/")
-    if not dataset or not split or "/" in split:
+    name, _, split = data.partition("/")
+    if not name or not split or "/" in split:
         raise UsageError(f"{data!r}: write data as dataset/split, for example davis17/val")
-    folder = Path(root) / "index" / dataset / split
+    folder = Path(root) / "index" / name / split
     if not folder.is_dir():
-        raise UniRefError(f"{data}: is not prepared in {root}; run: uniref prepare-data {dataset} --split {split}")
+        raise UniRefError(f"{data}: is not prepared in {root}; run: uniref prepare-data {name} --split {split}")
+    # few-shot data has its number of support images
     index = Index.open(folder)
     task = index.manifest.task
-    benchmark = Benchmark(index, protocol_of(index.manifest.dataset, task), shots if task == Task.FSS else 0, limit)
-    if not benchmark.units:
-        reason = "; ".join(benchmark.notes) or "its index has no samples"
-        raise UniRefError(f"{benchmark.name}: nothing to evaluate ({reason})")
-    return benchmark
+    dataset = EvalDataset(index, protocol_of(index.manifest.dataset, task), shots if task == Task.FSS else 0, limit)
+    if not dataset.shards:
+        reason = "; ".join(dataset.notes) or "its index has no samples"
+        raise UniRefError(f"{dataset.name}: nothing to evaluate ({reason})")
+    return dataset

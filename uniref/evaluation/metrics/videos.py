@@ -1,4 +1,10 @@
-"""What a sequence of per-frame values says: mean, recall, decay, stability (DAVIS, LVOS)."""
+"""Statistics of per-frame metrics of one object: mean, recall and decay, stability over time, and optimal assignment.
+
+Mean, recall and decay are those of DAVIS (Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video
+Object Segmentation", CVPR 2016), V that of LVOS (Hong et al., "LVOS: A Benchmark for Long-term Video Object
+Segmentation", ICCV 2023), the assignment that of DAVIS's unsupervised protocol (Caelles et al., "The 2019 DAVIS
+Challenge on VOS: Unsupervised Multi-Object Segmentation").
+"""
 
 from __future__ import annotations
 
@@ -13,8 +19,8 @@ _QUARTERS = 4
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Of one measure of one object over the frames that are scored."""
+class FrameStatistics:
+    """Statistics of one metric of one object over the frames that are scored."""
 
     mean: float
     recall: float
@@ -23,11 +29,11 @@ class Statistics:
     """Mean of the first quarter minus mean of the last; neighbouring quarters share a frame."""
 
 
-def statistics(values: Sequence[float]) -> Statistics:
-    """Mean, recall and decay of one measure.
+def statistics(values: Sequence[float]) -> FrameStatistics:
+    """Mean, recall and decay of one metric.
 
     Args:
-        values: One a frame, at least one.
+        values: One per frame, 0..1, at least one.
 
     Raises:
         ValueError: No frames.
@@ -37,11 +43,11 @@ def statistics(values: Sequence[float]) -> Statistics:
     x = np.asarray(values, np.float64)
     edges = np.round(np.linspace(1, len(x), _QUARTERS + 1) + 1e-10).astype(int) - 1
     first, last = x[: edges[1] + 1], x[edges[-2] :]
-    return Statistics(float(x.mean()), float((x > RECALL_THRESHOLD).mean()), float(first.mean() - last.mean()))
+    return FrameStatistics(float(x.mean()), float((x > RECALL_THRESHOLD).mean()), float(first.mean() - last.mean()))
 
 
 def deviation(regions: Sequence[float], boundaries: Sequence[float]) -> float:
-    """V of LVOS: standard deviation of (J + F) / 2 over frames, the variance rounded to 4 digits. Lower is better."""
+    """V of LVOS: standard deviation of (J + F) / 2 over frames, its variance rounded to 4 digits. Lower is better."""
     both = (np.asarray(regions, np.float64) + np.asarray(boundaries, np.float64)) / 2
     return math.sqrt(round(float(((both - both.mean()) ** 2).mean()), 4))
 
@@ -53,7 +59,7 @@ def jitter(regions: Sequence[float], boundaries: Sequence[float]) -> float:
 
 
 def best_assignment(scores: Sequence[Sequence[float]]) -> list[int]:
-    """Which prediction each object gets, so that the sum of scores is largest (DAVIS, unsupervised protocol).
+    """The prediction of each object that maximises the sum of scores (DAVIS, unsupervised protocol).
 
     Args:
         scores: [N objects][P predictions].

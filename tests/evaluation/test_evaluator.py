@@ -13,7 +13,7 @@ from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.data.frames import read_frame
 from uniref.data.index import Index
-from uniref.evaluation import evaluate, run
+from uniref.evaluation import evaluate, predict
 from uniref.evaluation.metrics.images import overlap, referring
 from uniref.inference.predictor import Predictor
 from uniref.model.text import TextTokenizer
@@ -44,7 +44,7 @@ def test_a_perfect_model_scores_one(model: UniRef, root: Path, perfect: None) ->
 
 
 def test_numbers_are_those_of_the_predictor(model: UniRef, tokenizer: TextTokenizer, root: Path) -> None:
-    """Every text of every sample is a case of its own, and its mask is what `segment_image` gives."""
+    """Every text of every sample is a item of its own, and its mask is what `segment_image` gives."""
     index = Index.open(root / "index" / DATA[Task.RIS])
     predictor = Predictor(Checkpoint(model, tokenizer, CheckpointMetadata(model=model.config)), "cpu")
     overlaps = []
@@ -108,20 +108,20 @@ def test_parts_merge_to_the_same_bits(model: UniRef, tokenizer: TextTokenizer, r
 def test_finished_units_are_not_predicted_again(
     model: UniRef, root: Path, tmp_path: Path, perfect: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run.predict_unit
+    whole = predict.predict_shard
     done: list[int] = []
 
-    def stopping(predictor, store, unit: int) -> None:
+    def stopping(predictor, store, shard: int) -> None:
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(unit)
-        whole(predictor, store, unit)
+        done.append(shard)
+        whole(predictor, store, shard)
 
-    monkeypatch.setattr(run, "predict_unit", stopping)
+    monkeypatch.setattr(predict, "predict_shard", stopping)
     with pytest.raises(KeyboardInterrupt):
         evaluate(model, None, root, [DATA[Task.VOS]], out=tmp_path)
     rest: list[int] = []
-    monkeypatch.setattr(run, "predict_unit", lambda p, s, unit: (rest.append(unit), whole(p, s, unit)))
+    monkeypatch.setattr(predict, "predict_shard", lambda p, s, shard: (rest.append(shard), whole(p, s, shard)))
     assert evaluate(model, None, root, [DATA[Task.VOS]], out=tmp_path)[DATA[Task.VOS]]["J&F"] == 1
     assert (done, rest) == ([0, 1], [2, 3])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uniref.evaluation.metrics.tracks import best_assignment, deviation, jitter, statistics
+from uniref.evaluation.metrics.videos import best_assignment, deviation, jitter, statistics
 
 values = st.lists(st.floats(0, 1), min_size=1, max_size=400)
 

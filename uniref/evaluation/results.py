@@ -1,0 +1,275 @@
+"""Merged scores of one data set: its numbers, and what is wrong with its predictions.
+
+Shards are merged in their order, whichever process scored them, so that any number of processes gives the same bits.
+All numbers are fractions, 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from uniref.core.errors import UniRefError
+from uniref.core.tasks import Task
+from uniref.evaluation.dataset import EvalDataset
+from uniref.evaluation.metrics.images import box_precision, few_shot, referring
+from uniref.evaluation.metrics.videos import deviation, jitter, statistics
+from uniref.evaluation.score_images import BoxScore, ImageScore, box_scores, class_agnostic, to_coco
+from uniref.evaluation.score_videos import TrackScore
+from uniref.evaluation.shard_store import ShardStore
+
+ItemScore = ImageScore | TrackScore | BoxScore
+"""Score of a single expression, query image, object or image."""
+Numbers = dict[str, float]
+"""Metric -> value, 0..1, the headline first."""
+
+SIZES = (("small", 0.01), ("medium", 0.1), ("large", 1.0))
+"""Objects by the share of the image that they cover, at most this much (in a video: on average where visible)."""
+
+
+@dataclass
+class PredictionIssues:
+    """What is wrong with predictions, by name."""
+
+    missing: list[str] = field(default_factory=list)
+    """They are not there."""
+    problems: list[str] = field(default_factory=list)
+    """They cannot be used, and why."""
+    unexpected: list[str] = field(default_factory=list)
+    """Files that are no prediction of the data set."""
+
+    def add(self, scored: Mapping[str, Any]) -> None:
+        """Those of one shard's scores."""
+        self.missing += scored["missing"]
+        self.problems += scored["problems"]
+        self.unexpected += scored.get("strays", ())
+
+
+@dataclass(frozen=True)
+class DatasetResult:
+    """Merged scores of one data set."""
+
+    dataset: EvalDataset
+    numbers: Numbers = field(default_factory=dict)
+    """Empty where only a server has the ground truth."""
+    images: Sequence[ImageScore] = ()
+    tracks: Sequence[TrackScore] = ()
+    boxes: Sequence[BoxScore] = ()
+    issues: PredictionIssues = field(default_factory=PredictionIssues)
+    notes: Sequence[str] = ()
+    """Remarks on the numbers, one line each."""
+
+    @property
+    def scores(self) -> Sequence[ItemScore]:
+        """Score of each item; of several ways of matching, the official one."""
+        return self.images or self.boxes or [t for t in self.tracks if t.frames and t.matched != "direct"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every prediction was there."""
+        return not self.issues.missing
+
+
+def merge_scores(store: ShardStore, unexpected: Sequence[str] = ()) -> DatasetResult:
+    """Merge the scores of all shards.
+
+    Args:
+        store: With every shard scored, unless there is no ground truth.
+        unexpected: Unexpected files outside the items' own folders.
+
+    Raises:
+        UniRefError: Scores cannot be read.
+    """
+    dataset = store.dataset
+    notes = list(dataset.notes)
+    if not dataset.has_ground_truth:
+        return DatasetResult(dataset, notes=[*notes, "only a server has the ground truth: nothing was scored here"])
+    # scores in the order of the shards
+    records: list[dict[str, Any]] = []
+    issues = PredictionIssues(unexpected=list(unexpected))
+    for shard in range(len(dataset.shards)):
+        scored = store.read_scores(shard)
+        records += scored["items"]
+        issues.add(scored)
+    # numbers by the data set's protocol
+    images: list[ImageScore] = []
+    tracks: list[TrackScore] = []
+    boxes: list[BoxScore] = []
+    numbers: Numbers = {}
+    summary = dataset.protocol.summary
+    if dataset.protocol.task == Task.DETECTION:
+        numbers = box_precision(*to_coco(dataset, records))
+        boxes = box_scores(dataset, records)
+        if class_agnostic(records):
+            notes.append("the model predicts a single class: all categories count as one")
+    elif dataset.protocol.is_video:
+        tracks = [_restored(TrackScore, record, store) for record in records]
+        scored_tracks = [track for track in tracks if track.frames]
+        numbers = VIDEO_SUMMARIES[summary](scored_tracks) if scored_tracks else {}
+        if scored_tracks and (line := caveat(summary, scored_tracks)):
+            notes.append(line)
+        if issues.missing:
+            notes.append(f"incomplete: {len(issues.missing)} missing masks were left out of the scores")
+    else:
+        images = [_restored(ImageScore, record, store) for record in records]
+        numbers = IMAGE_SUMMARIES[summary](images) if images else {}
+        if issues.missing:
+            notes.append(f"incomplete: {len(issues.missing)} missing predictions count as empty masks")
+    return DatasetResult(dataset, numbers, images, tracks, boxes, issues, notes)
+
+
+def _restored(kind: type[Any], record: dict[str, Any], store: ShardStore) -> Any:
+    try:
+        return kind(**record)
+    except TypeError:
+        raise UniRefError(
+            f"{store.folder}: holds scores of another version of uniref; run again with --overwrite"
+        ) from None
+
+
+def check_complete(result: DatasetResult) -> None:
+    """Raise UniRefError where predictions of a model are missing or cannot be used, or nothing was scored."""
+    if wrong := [*result.issues.missing, *result.issues.problems]:
+        raise UniRefError(f"{result.dataset.name}: {len(wrong)} predictions are missing or wrong, first: {wrong[0]}")
+    if not result.numbers:
+        raise UniRefError(f"{result.dataset.name}: nothing was scored; the split has no ground truth")
+
+
+def size_of(share: float) -> str:
+    """`small`, `medium` or `large`, by the share of the image that an object covers."""
+    return next((name for name, limit in SIZES if share <= limit), SIZES[-1][0])
+
+
+# Images
+
+
+def referring_numbers(scores: Sequence[ImageScore]) -> Numbers:
+    """RefCOCO's metrics, mIoU by size of the object, and the share of absent objects without a prediction."""
+    numbers = referring([s.overlap for s in scores], [s.box_iou for s in scores]) | _by_size(scores)
+    absent = [score for score in scores if not score.ground_truth_pixels]
+    if absent:
+        numbers["no-object accuracy"] = fmean(not score.predicted_pixels for score in absent)
+    return numbers
+
+
+def few_shot_numbers(scores: Sequence[ImageScore]) -> Numbers:
+    """FSS-1000's metrics, and mean IoU of images by size of the object."""
+    return few_shot([s.overlap for s in scores], [s.category for s in scores]) | _by_size(scores)
+
+
+def _by_size(scores: Sequence[ImageScore]) -> Numbers:
+    out = {}
+    for name, _ in SIZES:
+        if part := [s.overlap.iou for s in scores if s.ground_truth_pixels and size_of(s.share) == name]:
+            out[f"mIoU {name}"] = fmean(part)
+    return out
+
+
+IMAGE_SUMMARIES: dict[str, Callable[[Sequence[ImageScore]], Numbers]] = {
+    "referring": referring_numbers,
+    "few-shot": few_shot_numbers,
+}
+
+
+# Videos
+
+
+def object_numbers(tracks: Sequence[TrackScore]) -> Numbers:
+    """J, F, their recall and decay: means over all objects (or expressions) of the split, as DAVIS has them."""
+    regions = [statistics(track.region) for track in tracks]
+    boundaries = [statistics(track.boundary) for track in tracks]
+    j, f = fmean(s.mean for s in regions), fmean(s.mean for s in boundaries)
+    out = {"J&F": (j + f) / 2, "J": j, "F": f}
+    for name, part in (("J", regions), ("F", boundaries)):
+        out[f"{name} recall"] = fmean(s.recall for s in part)
+        out[f"{name} decay"] = fmean(s.decay for s in part)
+    return out | _extra_numbers(tracks)
+
+
+def category_numbers(tracks: Sequence[TrackScore]) -> Numbers:
+    """YouTube-VOS: J and F of seen and unseen categories, G = mean of the four."""
+    out: Numbers = {}
+    for name, seen in (("seen", True), ("unseen", False)):
+        if part := [track for track in tracks if track.seen is seen]:
+            out[f"J {name}"] = fmean(statistics(t.region).mean for t in part)
+            out[f"F {name}"] = fmean(statistics(t.boundary).mean for t in part)
+    overall = {"G": fmean(out.values())} if len(out) == 4 else {}
+    return overall | out | object_numbers(tracks)
+
+
+def video_numbers(tracks: Sequence[TrackScore]) -> Numbers:
+    """LVOS: J, F and V over objects of seen and of unseen videos; overall = mean of the two."""
+    # each kind of video
+    parts: list[Numbers] = []
+    named: Numbers = {}
+    for name, seen in (("seen", True), ("unseen", False)):
+        if part := [track for track in tracks if track.seen is seen]:
+            j, f = (fmean(statistics(t).mean for t in values) for values in _columns(part))
+            parts.append({"J&F": (j + f) / 2, "J": j, "F": f, "V": _deviation(part)})
+            named |= {f"{metric} {name}": value for metric, value in parts[-1].items()}
+    # their mean
+    if len(parts) < 2:  # a subset, or another split: no mean of two to take
+        return object_numbers(tracks) | named
+    overall = {metric: fmean(part[metric] for part in parts) for metric in parts[0]}
+    return overall | named | {k: v for k, v in object_numbers(tracks).items() if k not in overall}
+
+
+def _columns(tracks: Sequence[TrackScore]) -> tuple[list[list[float]], list[list[float]]]:
+    return [t.region for t in tracks], [t.boundary for t in tracks]
+
+
+def caveat(summary: str, tracks: Sequence[TrackScore]) -> str | None:
+    """Why the published headline cannot be computed, where it is a mean over seen and unseen and one of them lacks."""
+    kinds = {"categories": "categories", "videos": "videos"}
+    seen = {track.seen for track in tracks}
+    if summary not in kinds or seen >= {True, False}:
+        return None
+    if seen == {None}:
+        how = "; prepare the train split too" if summary == "categories" else ""
+        return f"which {kinds[summary]} were seen in training is not known{how}: J&F is the mean over all objects"
+    which = "seen" if True in seen else "unseen"
+    return f"only {which} {kinds[summary]} are here: J&F is the mean over all objects, not the published mean of both"
+
+
+def assigned_numbers(tracks: Sequence[TrackScore]) -> Numbers:
+    """Ref-DAVIS17: each annotator's run by optimal assignment, averaged; and by direct matching of ids."""
+    # optimal assignment, the mean of the annotators
+    best = [t for t in tracks if t.matched == "best"]
+    groups = {g: [t for t in best if t.group == g] for g in sorted({t.group for t in best})}
+    runs = {group: object_numbers(part) for group, part in groups.items()}
+    shared = [name for name in next(iter(runs.values())) if all(name in run for run in runs.values())]
+    out = {name: fmean(run[name] for run in runs.values()) for name in shared}
+    # each annotator, and ids as they are
+    out |= {f"J&F annotator {group}": run["J&F"] for group, run in runs.items()}
+    direct = [object_numbers([t for t in tracks if t.matched == "direct" and t.group == group]) for group in groups]
+    return out | {f"{name} direct": fmean(run[name] for run in direct) for name in ("J&F", "J", "F")}
+
+
+def _extra_numbers(tracks: Sequence[TrackScore]) -> Numbers:
+    """What the published protocols lack: stability, frames without the object, results by size."""
+    out = {"V": _deviation(tracks), "jitter": fmean(jitter(t.region, t.boundary) for t in tracks)}
+    # (ground truth, prediction) shares of the frames in which an empty mask means absence
+    frames = [pair for t in tracks if t.complete for pair in zip(t.ground_truth_share, t.predicted_share, strict=True)]
+    absent = [not predicted for ground_truth, predicted in frames if not ground_truth]
+    if absent:
+        out["no-object accuracy"] = fmean(absent)
+        out["presence accuracy"] = fmean((ground_truth > 0) == (predicted > 0) for ground_truth, predicted in frames)
+    # by size of the object
+    for name, _ in SIZES:
+        if part := [t for t in tracks if t.share and size_of(t.share) == name]:
+            out[f"J&F {name}"] = fmean(t.score for t in part)
+    return out
+
+
+def _deviation(tracks: Sequence[TrackScore]) -> float:
+    return fmean(deviation(t.region, t.boundary) for t in tracks)
+
+
+VIDEO_SUMMARIES: dict[str, Callable[[Sequence[TrackScore]], Numbers]] = {
+    "objects": object_numbers,
+    "categories": category_numbers,
+    "videos": video_numbers,
+    "assigned": assigned_numbers,
+}
