@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 _BOXES = 15
 _SAMPLES = 20_000
@@ -50,11 +49,10 @@ def read(folder: Path, seed: int, answers: multiprocessing.Queue) -> None:  # ty
     """Open the index and read random samples; reports times and memory in MB."""
     from uniref.data.index import Index
 
-    process = psutil.Process()
     start = time.perf_counter()
     index = Index.open(folder)
     opened = time.perf_counter() - start
-    resident = process.memory_info().rss / 1e6
+    resident = resident_memory()
     rows = np.random.default_rng(seed).integers(0, len(index), _SAMPLES)
     start = time.perf_counter()
     for row in rows.tolist():
@@ -63,13 +61,22 @@ def read(folder: Path, seed: int, answers: multiprocessing.Queue) -> None:  # ty
         for thing in sample.objects[:1]:
             index.annotations(thing)
     each = (time.perf_counter() - start) / _SAMPLES
-    answers.put((opened, resident, each, process.memory_info().rss / 1e6, anonymous()))
+    answers.put((opened, resident, each, resident_memory(), anonymous_memory()))
 
 
-def anonymous() -> float:
-    """Megabytes of this process that are no mapped file: what a further reader costs."""
+def resident_memory() -> float:
+    """Megabytes of this process that are in main memory, pages of mapped files included."""
+    return _memory("Rss")
+
+
+def anonymous_memory() -> float:
+    """Megabytes of this process that are not part of a mapped file: the cost of one more reader."""
+    return _memory("Anonymous")
+
+
+def _memory(name: str) -> float:
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1e3
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024 / 1e6
 
 
 def measure(folder: Path, readers: int) -> list[tuple[float, ...]]:

@@ -9,25 +9,12 @@ from uniref.core.files import reading
 from uniref.version import __version__
 from uniref_cli.app import run
 
-HEAVY = ("torch", "timm", "transformers", "numpy", "decord", "pydantic")
 
-
-def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys; from uniref_cli.app import run; code = run(['--help']); "
-        f"loaded = [m for m in {HEAVY!r} if m in sys.modules]; "
-        "print(code, loaded, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "0 []"
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
     for command in ("predict", "convert", "prepare-data", "train", "eval"):
-        assert command in done.stdout
-
-
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = f"import sys, uniref; print([m for m in {HEAVY!r} if m in sys.modules], uniref.__version__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"[] {__version__}"
+        assert command in shown
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

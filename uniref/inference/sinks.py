@@ -13,7 +13,6 @@ from typing import IO, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pycocotools import mask as coco_mask
 from typing_extensions import override
 
 from uniref.inference.prompts import Objects
@@ -186,6 +185,8 @@ class RleSink(Sink):
 
     @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        from pycocotools import mask as coco_mask
+
         for number, mask in result.masks.items():
             rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
             record = {

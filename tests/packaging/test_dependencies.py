@@ -1,0 +1,131 @@
+"""Every third-party import is declared in pyproject.toml, and what is declared is imported."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SHIPPED = ("uniref", "uniref_cli")
+OWN = {*SHIPPED, "benchmarks", "examples", "tests"}
+
+# import names of packages that need not be installed where the tests run
+OPTIONAL_IMPORTS = {"flash_attn": "flash-attn"}
+
+# the extras, besides the dependencies, that the files of a folder may import
+EXTRAS = {"uniref": ("7z", "flash", "wandb"), "tests": ("test",)}
+
+
+class Import(NamedTuple):
+    """One imported top-level name."""
+
+    file: Path
+    line: int
+    name: str
+    at_module_level: bool
+
+
+@functools.cache
+def imports(folder: str) -> list[Import]:
+    """The third-party imports of all Python files under a folder, those within functions included."""
+    result = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node, in_function in nodes(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for name in {module.split(".")[0] for module in modules} - OWN - sys.stdlib_module_names:
+                result.append(Import(path.relative_to(ROOT), node.lineno, name, not in_function))
+    return result
+
+
+def nodes(parent: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """All nodes of a syntax tree, each with whether it is within a function."""
+    for node in ast.iter_child_nodes(parent):
+        yield node, in_function
+        yield from nodes(node, in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def distributions(import_name: str) -> set[str]:
+    """The distributions that provide an import name."""
+    known = PROVIDERS.get(import_name) or [OPTIONAL_IMPORTS.get(import_name, import_name)]
+    return {normalised(name) for name in known}
+
+
+def names(requirements: list[str]) -> set[str]:
+    """The distributions of a list of requirements; `uniref[test]` stands for that extra's."""
+    result = set()
+    for requirement in requirements:
+        match = re.match(r"([\w.-]+)(?:\[([\w,]+)\])?", requirement)
+        assert match, requirement
+        if match[1] == PROJECT["name"]:
+            for extra in match[2].split(","):
+                result |= names(PROJECT["optional-dependencies"][extra])
+        else:
+            result.add(normalised(match[1]))
+    return result
+
+
+PROVIDERS = packages_distributions()
+RUNTIME = names(PROJECT["dependencies"])
+
+
+def allowed(folder: str) -> set[str]:
+    return RUNTIME.union(*(names(PROJECT["optional-dependencies"][extra]) for extra in EXTRAS.get(folder, ())))
+
+
+@pytest.mark.parametrize("folder", sorted(OWN))
+def test_every_import_is_declared(folder: str) -> None:
+    undeclared = [
+        f"{item.file}:{item.line}: {item.name}"
+        for item in imports(folder)
+        if not distributions(item.name) & allowed(folder)
+    ]
+    assert undeclared == []
+
+
+def test_packages_of_extras_are_imported_where_they_are_used() -> None:
+    too_early = [
+        f"{item.file}:{item.line}: {item.name}"
+        for folder in SHIPPED
+        for item in imports(folder)
+        if item.at_module_level and not distributions(item.name) & RUNTIME
+    ]
+    assert too_early == []
+
+
+def test_every_dependency_is_imported_by_the_package() -> None:
+    imported = {name for folder in SHIPPED for item in imports(folder) for name in distributions(item.name)}
+    # PyTorch's SummaryWriter imports it
+    assert RUNTIME - imported == {"tensorboard"}
+
+
+def test_every_version_has_a_lower_bound() -> None:
+    unbounded = [
+        requirement
+        for requirements in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+        for requirement in requirements
+        if not re.search(r">=|==|\[", requirement) and not requirement.startswith("types-")
+    ]
+    assert unbounded == []
