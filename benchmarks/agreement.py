@@ -27,8 +27,8 @@ from benchmarks.clips import moving_disks
 from benchmarks.weights import make_checkpoint
 from uniref import Predictor
 from uniref.inference.results import FrameResult
-from uniref.media.image import read_mask
-from uniref.media.source import Selection, Source
+from uniref.media.mask import read_mask
+from uniref.media.source import MediaSource, Selection
 from uniref.model.unifusion import UniFusion
 
 _TOKENS = 512  # with --fold: the finest level of the bundled model's inputs, not the coarser ones
@@ -70,7 +70,7 @@ def main() -> None:
         frames, masks = moving_disks(options.frames, options.height, options.width, options.objects)
         given = {"masks": {0: masks}, "score_threshold": 0.0, "short_side": None}
     else:
-        read = itertools.islice(Source(options.video).frames(Selection()), options.frames)
+        read = itertools.islice(MediaSource(options.video).frames(Selection()), options.frames)
         frames, given = [frame.image for frame in read], {"text": options.text} if options.text else {}
         if options.mask:
             labels = read_mask(options.mask)

@@ -25,8 +25,7 @@ from tqdm import tqdm
 from uniref.data.frames import read_frame
 from uniref.data.index import Index
 from uniref.inference.predictor import Predictor
-from uniref.media.overlay import draw_overlay
-from uniref.media.sheet import write_contact_sheet
+from uniref.media.draw import draw_overlay, write_contact_sheet
 
 Masks = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]

@@ -18,7 +18,7 @@ from pycocotools import mask as coco
 
 from uniref.core.parallel import ordered_map, usable_cores
 from uniref.data.prepare.videos import LabelledVideo, VideoFiles, read_labelled_video
-from uniref.media.palette import PALETTE
+from uniref.media.mask import PALETTE
 
 _HEIGHT, _WIDTH, _OBJECTS = 480, 854, 4
 

@@ -27,7 +27,7 @@ from scipy.spatial import ConvexHull
 
 from uniref.evaluation.metrics.masks import score_masks
 from uniref.inference.predictor import Predictor
-from uniref.media.source import Selection, Source
+from uniref.media.source import MediaSource, Selection
 
 Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -120,7 +120,7 @@ def _frames(path: Path, wanted: Iterable[int]) -> Iterator[tuple[int, Picture]]:
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(gzip.decompress(path.read_bytes()))
         file.flush()
-        for frame in Source(Path(file.name)).frames(Selection(end=str(max(chosen) + 1))):
+        for frame in MediaSource(Path(file.name)).frames(Selection(end=str(max(chosen) + 1))):
             if frame.index in chosen:
                 yield frame.index, frame.image
 

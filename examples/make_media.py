@@ -15,7 +15,7 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
-from uniref.media.palette import write_labels
+from uniref.media.mask import write_labels
 from uniref_scenes.backgrounds import make_background
 from uniref_scenes.layout import Thing
 from uniref_scenes.nouns import NOUNS

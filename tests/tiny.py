@@ -8,10 +8,12 @@ from uniref.recipe.model import (
     MaskEncoderConfig,
     MaskHeadConfig,
     ModelConfig,
+    SamDecoderConfig,
+    SamImageConfig,
+    SamModelConfig,
     TextConfig,
     TransformerConfig,
 )
-from uniref.recipe.sam import SamDecoderConfig, SamImageConfig, SamModelConfig
 
 TINY_BERT = {
     "model_type": "bert",

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from uniref.model.sam import UniRefSam
     from uniref.model.unifusion import UniFusion
     from uniref.model.uniref import UniRef
-    from uniref.recipe.model import ModelConfig
-    from uniref.recipe.sam import SamModelConfig
+    from uniref.recipe.model import ModelConfig, SamModelConfig
     from uniref.weights.convert import convert
     from uniref.weights.locate import CheckpointInfo, available_checkpoints
 
@@ -32,7 +31,7 @@ _HOMES = {
     "MediaError": "uniref.core.errors",
     "ModelConfig": "uniref.recipe.model",
     "Predictor": "uniref.inference.predictor",
-    "SamModelConfig": "uniref.recipe.sam",
+    "SamModelConfig": "uniref.recipe.model",
     "UniFusion": "uniref.model.unifusion",
     "UniRef": "uniref.model.uniref",
     "UniRefError": "uniref.core.errors",

@@ -22,7 +22,7 @@ from uniref.inference.predict_source import PredictOptions, predict_source
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.media.ffmpeg import kill_children
-from uniref.media.source import Selection, Source
+from uniref.media.source import MediaSource, Selection
 from uniref.weights.checkpoint import read_config, weights_of
 from uniref.weights.rename import listing
 from uniref_cli.console import Console, error
@@ -143,7 +143,7 @@ class Batch:
         settings = self.settings
         final = settings.out / name
         options = self._options(job)
-        source = Source(Path(job.input))
+        source = MediaSource(Path(job.input))
         prompt = self._prompt(job)
         request = self._request(source, prompt, options)
         self._protect(final, source, prompt)
@@ -166,7 +166,7 @@ class Batch:
         if summary["complete"]:
             self._tell(job, final, summary)
 
-    def _protect(self, final: Path, source: Source, prompt: Prompt) -> None:
+    def _protect(self, final: Path, source: MediaSource, prompt: Prompt) -> None:
         """Refuse an output folder whose replacement would delete what this command did not write.
 
         Raises:
@@ -230,7 +230,7 @@ class Batch:
             score_threshold=options.score_threshold if job.score_threshold is None else job.score_threshold,
         )
 
-    def _request(self, source: Source, prompt: Prompt, options: PredictOptions) -> dict[str, Any]:
+    def _request(self, source: MediaSource, prompt: Prompt, options: PredictOptions) -> dict[str, Any]:
         """What makes two runs the same: the summary holds it, and a rerun compares it."""
         assert self._digest is not None
         request = {

@@ -15,7 +15,7 @@ from uniref.core.addresses import is_address, shown
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import read_text, reading
 from uniref.core.json_files import read_json, read_json_lines
-from uniref.recipe.tree import parse_file, plain
+from uniref.recipe.yaml_tree import parse_file, plain
 
 _LONGEST_LIST = 1 << 26  # characters
 _GLOB = frozenset("*?[")

@@ -17,7 +17,7 @@ def push_checkpoint(
         CheckpointError: The folder is no checkpoint, or the hub refuses or cannot be reached.
         UniRefError: The results cannot be read.
     """
-    from uniref.recipe.sam import SamModelConfig
+    from uniref.recipe.model import SamModelConfig
     from uniref.weights.checkpoint import read_config
     from uniref.weights.hub import push
     from uniref.weights.model_card import model_card, read_results

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uniref.media.image import read_mask
+from uniref.media.mask import read_mask
 from uniref_cli import app
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -15,8 +15,9 @@ from pycocotools import mask as coco_mask
 
 from uniref import Predictor
 from uniref.media.ffmpeg import run_ffmpeg
-from uniref.media.image import read_image, read_mask
-from uniref.media.source import Selection, Source
+from uniref.media.image import read_image
+from uniref.media.mask import read_mask
+from uniref.media.source import MediaSource, Selection
 from uniref.media.video_read import VideoFile
 from uniref_cli.app import run
 
@@ -344,7 +345,7 @@ def test_a_full_disk_is_one_line(predict, make_video: MakeVideo, tmp_path: Path,
 
 
 def test_selection_object_reads_like_the_options(make_video: MakeVideo) -> None:
-    assert Source(make_video(frames=4)).selected_count(Selection(None, "3", 2)) == 2
+    assert MediaSource(make_video(frames=4)).selected_count(Selection(None, "3", 2)) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of the operating system")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.conftest import make_recipe, root  # noqa: F401 - fixtures
 from uniref.data.index import Index
-from uniref.media.palette import write_labels
+from uniref.media.mask import write_labels
 from uniref_cli.app import run
 
 Make = Callable[..., Path]

@@ -31,8 +31,9 @@ from uniref.data.index.schema import TRUTH
 from uniref.data.prepare.datasets.refcoco import read_refs
 from uniref.evaluation.prediction_files import foreign_predictions
 from uniref.media.ffmpeg import run_ffmpeg
-from uniref.media.image import read_image, read_mask
-from uniref.media.source import Selection, Source
+from uniref.media.image import read_image
+from uniref.media.mask import read_mask
+from uniref.media.source import MediaSource, Selection
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.load import load_recipe
@@ -93,7 +94,7 @@ def _clip(name: str, *options: str) -> Callable[[Path], None]:
 
 
 def _frames(folder: Path, out: Path) -> None:
-    source = Source(next(path for path in folder.iterdir()))
+    source = MediaSource(next(path for path in folder.iterdir()))
     for frame in source.frames(Selection()):
         assert frame.image.ndim == 3
 

@@ -7,15 +7,15 @@ from PIL import Image
 
 from uniref.core.errors import MediaError, UniRefError, UsageError
 from uniref.inference.prompts import Prompt, resolve
-from uniref.media.palette import write_labels
-from uniref.media.source import Selection, Source
+from uniref.media.mask import write_labels
+from uniref.media.source import MediaSource, Selection
 
 MakeVideo = Callable[..., Path]
 
 
 @pytest.fixture
-def video(make_video: MakeVideo) -> Source:
-    return Source(make_video(frames=6))
+def video(make_video: MakeVideo) -> MediaSource:
+    return MediaSource(make_video(frames=6))
 
 
 def labels(path: Path, *ids: int) -> str:
@@ -26,7 +26,7 @@ def labels(path: Path, *ids: int) -> str:
     return str(path)
 
 
-def test_texts_fill_the_ids_that_masks_and_named_texts_leave(video: Source, tmp_path: Path) -> None:
+def test_texts_fill_the_ids_that_masks_and_named_texts_leave(video: MediaSource, tmp_path: Path) -> None:
     prompt = Prompt(text=("dog", "3=the red car", "cat"), mask=(labels(tmp_path / "a.png", 1, 4),))
     objects = resolve(prompt, video, Selection())
     assert objects.texts == {2: "dog", 3: "the red car", 5: "cat"}
@@ -35,7 +35,7 @@ def test_texts_fill_the_ids_that_masks_and_named_texts_leave(video: Source, tmp_
     assert objects.describe(4) == {"kind": "mask", "first_frame": 0}
 
 
-def test_masks_for_later_frames_and_a_later_start(video: Source, tmp_path: Path) -> None:
+def test_masks_for_later_frames_and_a_later_start(video: MediaSource, tmp_path: Path) -> None:
     a, b = labels(tmp_path / "a.png", 1), labels(tmp_path / "b.png", 2)
     objects = resolve(Prompt(mask=(a, f"4:{b}")), video, Selection("2"))
     assert {frame: list(given) for frame, given in objects.masks.items()} == {2: [1], 4: [2]}
@@ -43,7 +43,7 @@ def test_masks_for_later_frames_and_a_later_start(video: Source, tmp_path: Path)
         resolve(Prompt(mask=(f"4:{b}",)), video, Selection(stride=3))
 
 
-def test_a_davis_folder_counts_each_object_once(video: Source, tmp_path: Path) -> None:
+def test_a_davis_folder_counts_each_object_once(video: MediaSource, tmp_path: Path) -> None:
     folder = tmp_path / "annotations"
     folder.mkdir()
     labels(folder / "00000.png", 1)
@@ -58,7 +58,7 @@ def test_a_davis_folder_counts_each_object_once(video: Source, tmp_path: Path) -
 
 
 def test_support_pairs(png: Path, mask_png: Path) -> None:
-    objects = resolve(Prompt(support=(f"{png}={mask_png}",) * 2), Source(png), Selection())
+    objects = resolve(Prompt(support=(f"{png}={mask_png}",) * 2), MediaSource(png), Selection())
     assert objects.support_id == 1
     assert objects.describe(1) == {"kind": "support", "shots": 2}
 
@@ -74,25 +74,25 @@ def test_support_pairs(png: Path, mask_png: Path) -> None:
         (("1=dog",), "already given by a mask"),
     ],
 )
-def test_contradictory_texts(video: Source, tmp_path: Path, text: tuple[str, ...], message: str) -> None:
+def test_contradictory_texts(video: MediaSource, tmp_path: Path, text: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         resolve(Prompt(text=text, mask=(labels(tmp_path / "a.png", 1),)), video, Selection())
 
 
-def test_contradictory_and_unusable_masks(video: Source, png: Path, mask_png: Path, tmp_path: Path) -> None:
+def test_contradictory_and_unusable_masks(video: MediaSource, png: Path, mask_png: Path, tmp_path: Path) -> None:
     a = labels(tmp_path / "a.png", 1)
     black = labels(tmp_path / "black.png")
     Image.new("L", (20, 20), 255).save(tmp_path / "small.png")
-    cases: list[tuple[Prompt, Source, str]] = [
+    cases: list[tuple[Prompt, MediaSource, str]] = [
         (Prompt(mask=(a, a)), video, "already given by"),
         (Prompt(mask=(black,)), video, "marks no pixel"),
         (Prompt(mask=(f"99:{a}",)), video, "frame 99"),
         (Prompt(mask=("none.png",)), video, "none.png: no such file"),
-        (Prompt(mask=(a,)), Source(png), "single picture"),
-        (Prompt(text=("dog",), support=(f"{png}={mask_png}",)), Source(png), "one of them"),
-        (Prompt(support=("nothing",)), Source(png), "IMAGE=MASK"),
-        (Prompt(support=(f"{png}={tmp_path / 'small.png'}",)), Source(png), "20 x 20 pixels"),
-        (Prompt(support=(f"{png}={black}",)), Source(png), "marks no pixel"),
+        (Prompt(mask=(a,)), MediaSource(png), "single picture"),
+        (Prompt(text=("dog",), support=(f"{png}={mask_png}",)), MediaSource(png), "one of them"),
+        (Prompt(support=("nothing",)), MediaSource(png), "IMAGE=MASK"),
+        (Prompt(support=(f"{png}={tmp_path / 'small.png'}",)), MediaSource(png), "20 x 20 pixels"),
+        (Prompt(support=(f"{png}={black}",)), MediaSource(png), "marks no pixel"),
         (Prompt(), video, "nothing to look for"),
     ]
     for prompt, source, message in cases:
@@ -101,7 +101,7 @@ def test_contradictory_and_unusable_masks(video: Source, png: Path, mask_png: Pa
         assert "\n" not in str(caught.value)
 
 
-def test_colours_are_the_same_objects_in_all_masks(video: Source, tmp_path: Path) -> None:
+def test_colours_are_the_same_objects_in_all_masks(video: MediaSource, tmp_path: Path) -> None:
     red, blue = (200, 10, 10), (10, 10, 200)
     for frame, order in ((0, (red,)), (3, (blue, red))):
         array = np.zeros((48, 64, 3), np.uint8)

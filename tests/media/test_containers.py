@@ -12,7 +12,7 @@ from uniref.core.errors import MediaError, UsageError
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
 from uniref.inference.sinks import SINKS, Context
-from uniref.media.source import Selection, Source
+from uniref.media.source import MediaSource, Selection
 from uniref.media.video_read import VideoFile, why_not_decord, why_not_indexed
 from uniref.media.video_write import VideoWriter
 
@@ -31,7 +31,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_master(tmp_path_factory.mktemp("master") / "master.mkv")
 
 
-def write(source: Source, folder: Path, kind: str, selection: Selection | None = None) -> list[str]:
+def write(source: MediaSource, folder: Path, kind: str, selection: Selection | None = None) -> list[str]:
     """Write an output of frames in which nothing is found; returns the warnings."""
     selection = selection or Selection()
     warnings: list[str] = []
@@ -49,7 +49,7 @@ def write(source: Source, folder: Path, kind: str, selection: Selection | None =
 @pytest.mark.parametrize("name", NAMES)
 def test_container(name: str, master: Path, tmp_path: Path) -> None:
     path = make(name, tmp_path, master)
-    truth, source = present(path), Source(path)
+    truth, source = present(path), MediaSource(path)
     # what is read
     frames = list(source.frames(Selection()))
     assert len(frames) == len(truth.times)
@@ -98,7 +98,7 @@ def test_animated_pictures_are_videos(name: str, master: Path, tmp_path: Path) -
         ["-crf", "0", "-cpu-used", "8", "-pix_fmt", "yuv444p"] if name == "avif" else ["-f", "apng"] * (codec == "apng")
     )
     ffmpeg("-i", master, "-an", "-c:v", codec, *lossless, *more, path)
-    source = Source(path)
+    source = MediaSource(path)
     assert source.kind == "video"
     frames = list(source.frames(Selection()))
     truth = present(master if name == "avif" else path)  # ffmpeg shows the first frame of an AVIF alone
@@ -118,7 +118,7 @@ def test_a_still_picture_of_those_kinds_is_an_image(picture: np.ndarray, tmp_pat
 
     for name in ("a.webp", "a.png", "a.avif", "a.gif"):
         Image.fromarray(picture).save(tmp_path / name)
-        assert Source(tmp_path / name).kind == "image"
+        assert MediaSource(tmp_path / name).kind == "image"
 
 
 @pytest.mark.parametrize("name", ["cut.webp", "cut.apng", "cut.gif"])
@@ -126,7 +126,7 @@ def test_an_animation_that_breaks_off(name: str, master: Path, tmp_path: Path) -
     path = tmp_path / name
     ffmpeg("-i", master, "-an", *(["-c:v", "libwebp_anim"] if name == "cut.webp" else []), path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    source = Source(path)
+    source = MediaSource(path)
     frames = list(source.frames(Selection()))
     assert 10 < len(frames) < 20
     assert source.video is not None
@@ -140,7 +140,7 @@ def test_other_outputs_keep_frames_times_colours_and_shape(
 ) -> None:
     path = make(name, tmp_path, master)
     truth = present(path)
-    assert write(Source(path), tmp_path / "out", kind) == []
+    assert write(MediaSource(path), tmp_path / "out", kind) == []
     written = present(tmp_path / "out" / file)
     assert len(written.times) == len(truth.times)
     between = [time - truth.times[0] for time in truth.times]
@@ -162,7 +162,7 @@ def test_sound_of_a_part_stays_with_its_picture(name: str, master: Path, tmp_pat
     path = make(name, tmp_path, master)
     truth = present(path)
     first = next(i for i, time in enumerate(truth.times) if time > 0.2)
-    assert write(Source(path), tmp_path / "out", "overlay", Selection(str(first), str(first + 20))) == []
+    assert write(MediaSource(path), tmp_path / "out", "overlay", Selection(str(first), str(first + 20))) == []
     overlay = present(tmp_path / "out" / "overlay.mp4")
     assert truth.beep is not None
     assert overlay.beep is not None
@@ -174,7 +174,7 @@ def test_sound_of_a_part_stays_with_its_picture(name: str, master: Path, tmp_pat
 @pytest.mark.parametrize("name", ["broadcast-h264.ts", "xvid-b-frames.avi", "vp9.webm", "late-video.mp4"])
 def test_a_part_by_time_and_stride(name: str, master: Path, tmp_path: Path) -> None:
     path = make(name, tmp_path, master)
-    truth, source = present(path), Source(path)
+    truth, source = present(path), MediaSource(path)
     frames = list(source.frames(Selection("0.9s", None, 3)))
     wanted = [i for i, time in enumerate(truth.times) if time > 0.899][::3]
     assert [frame.index for frame in frames] == wanted
@@ -185,7 +185,7 @@ def test_a_part_by_time_and_stride(name: str, master: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["two-sizes.mp4", "two-sizes.ts"])
 def test_a_change_of_size_is_told(name: str, master: Path, tmp_path: Path) -> None:
-    source = Source(make(name, tmp_path, master))
+    source = MediaSource(make(name, tmp_path, master))
     assert {frame.image.shape for frame in source.frames(Selection())} == {(64, 96, 3)}
     assert source.video is not None
     assert source.video.resized == "48 x 32 from frame 24 on"
@@ -198,7 +198,7 @@ def test_a_change_of_size_is_told(name: str, master: Path, tmp_path: Path) -> No
 def test_any_file_name(name: str | bytes, origin: str, master: Path, tmp_path: Path, monkeypatch) -> None:
     path = make(origin, tmp_path, master).rename(tmp_path / os.fsdecode(name))
     monkeypatch.chdir(tmp_path)
-    source = Source(Path(path.name))
+    source = MediaSource(Path(path.name))
     assert len(list(source.frames(Selection()))) == 24
     assert write(source, Path("out"), "overlay") == []
     assert present(tmp_path / "out" / "overlay.mp4").beep == pytest.approx(1.0, abs=0.03)
@@ -213,7 +213,7 @@ def test_damage_is_told_and_nothing_else(name: str, master: Path, tmp_path: Path
     data[middle : middle + 800] = np.random.default_rng(0).bytes(800)
     path.write_bytes(data)
     left = len(present(path).times)
-    frames = list(Source(path).frames(Selection()))
+    frames = list(MediaSource(path).frames(Selection()))
     assert sum(not frame.damaged for frame in frames) == left
     assert len(frames) <= whole
     seconds = [frame.seconds for frame in frames]
@@ -282,7 +282,7 @@ def test_a_playlist_of_an_interrupted_recording(master: Path, tmp_path: Path) ->
     """Without its end mark: all that is there, at once."""
     path = make("playlist.m3u8", tmp_path, master)
     path.write_text(path.read_text().replace("#EXT-X-ENDLIST", ""))
-    assert len(list(Source(path).frames(Selection()))) == 24
+    assert len(list(MediaSource(path).frames(Selection()))) == 24
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_rare_matrices_are_readable(matrix: str, master: Path, tmp_path: Path) -
     path = tmp_path / "rare.mkv"
     tags = f"format=yuv420p,setparams=colorspace={matrix}:range=tv"
     ffmpeg("-i", master, "-an", "-vf", tags, *X264, "-bf", "0", path)
-    source = Source(path)
+    source = MediaSource(path)
     assert len(list(source.frames(Selection()))) == 24
     assert write(source, tmp_path / "out", "overlay") == []
     assert present(tmp_path / "out" / "overlay.mp4").tags["matrix"] == "bt709"
@@ -327,16 +327,16 @@ def test_transfers_without_primaries_are_readable(tags: str, master: Path, tmp_p
     path = tmp_path / "tagged.mkv"
     x265 = ["-c:v", "libx265", "-x265-params", "log-level=none"]
     ffmpeg("-i", master, "-an", "-vf", f"format=yuv420p10le,setparams={tags}", *x265, path)
-    assert len(list(Source(path).frames(Selection()))) == 24
+    assert len(list(MediaSource(path).frames(Selection()))) == 24
 
 
 def test_content_decides_among_pictures_and_videos(master: Path, picture: np.ndarray, tmp_path: Path) -> None:
     from PIL import Image
 
     ffmpeg("-i", master, "-an", tmp_path / "a.gif")
-    assert Source((tmp_path / "a.gif").rename(tmp_path / "a.webp")).kind == "video"
+    assert MediaSource((tmp_path / "a.gif").rename(tmp_path / "a.webp")).kind == "video"
     Image.fromarray(picture).save(tmp_path / "still.jpg")
-    assert Source((tmp_path / "still.jpg").rename(tmp_path / "still.mp4")).kind == "image"
+    assert MediaSource((tmp_path / "still.jpg").rename(tmp_path / "still.mp4")).kind == "image"
 
 
 def test_sound_that_an_edit_list_cuts_in_the_middle(master: Path, tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_sound_that_an_edit_list_cuts_in_the_middle(master: Path, tmp_path: Path
     ffmpeg("-i", master, *X264, "-bf", "0", "-g", "6", *AAC, plain)
     path = tmp_path / "edited.mp4"
     path.write_bytes(with_edits(plain.read_bytes(), [(0.5, 0.0), (1.0, 1.0)]))
-    truth, source = present(path), Source(path)
+    truth, source = present(path), MediaSource(path)
     assert isinstance(source.video, VideoFile)
     assert why_not_indexed(source.video.info) == "edit list"
     assert len(list(source.frames(Selection()))) == len(truth.times) == 18
@@ -371,7 +371,7 @@ def test_a_last_frame_that_stays(name: str, master: Path, tmp_path: Path) -> Non
     assert video.info.seconds > 3
     if name != "still.mkv":  # whose last block need not say how long it stays
         assert frames[-1].duration == pytest.approx(3.0, abs=0.05)
-        assert write(Source(path), tmp_path / "out", "overlay") == []
+        assert write(MediaSource(path), tmp_path / "out", "overlay") == []
         assert VideoFile(tmp_path / "out" / "overlay.mp4").info.seconds == pytest.approx(video.info.seconds, abs=0.05)
 
 

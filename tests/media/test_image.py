@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from uniref.core.errors import MediaError
-from uniref.media.image import read_image, read_labels, read_mask
-from uniref.media.palette import PALETTE, write_labels
+from uniref.media.image import read_image
+from uniref.media.mask import PALETTE, read_labels, read_mask, write_labels
 
 
 def save(array: np.ndarray, path: Path, mode: str | None = None, **options: object) -> Path:

@@ -18,8 +18,9 @@ from uniref.data.prepare.job import BadRecord, image_size
 from uniref.data.prepare.regions import read_label_map
 from uniref.evaluation.prediction_files import BadMask, read_values
 from uniref.media.animation import is_animation
-from uniref.media.image import is_picture, read_image, read_mask
-from uniref.media.source import Source
+from uniref.media.image import is_image, read_image
+from uniref.media.mask import read_mask
+from uniref.media.source import MediaSource
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n0 0 20 20 rectfill\nshowpage\n%%EOF\n"
 
@@ -37,7 +38,7 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.eps", "a.tif", "a"])
 @pytest.mark.parametrize(
-    "read", [read_image, read_mask, image_size, read_label_map, Source, lambda path: read_values(path, (20, 20))]
+    "read", [read_image, read_mask, image_size, read_label_map, MediaSource, lambda path: read_values(path, (20, 20))]
 )
 def test_a_picture_starts_no_ghostscript(
     name: str, read: Callable[[Path], Any], ghostscript: Path, tmp_path: Path
@@ -45,7 +46,7 @@ def test_a_picture_starts_no_ghostscript(
     (tmp_path / name).write_bytes(EPS)
     with pytest.raises(UniRefError):
         read(tmp_path / name)
-    assert not is_picture(tmp_path / name)
+    assert not is_image(tmp_path / name)
     assert not is_animation(tmp_path / name)
     assert not ghostscript.exists()
 

@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from uniref.media.probe import ColorTags, _streams
+from uniref.media.probe import _streams
+from uniref.media.video_colors import ColorTags
 
 LINES = {
     "h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive), 1920x1080 [SAR 1:1 DAR 16:9], 12 kb/s, "

@@ -8,7 +8,7 @@ import pytest
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.media.ffmpeg import run_ffmpeg
-from uniref.media.source import Selection, Source, parse_place
+from uniref.media.source import MediaSource, Selection, parse_position
 from uniref.media.video_read import VideoFile
 from uniref.media.video_write import VideoWriter
 
@@ -32,7 +32,7 @@ def test_odd_sizes_are_kept(make_video: MakeVideo) -> None:
 
 
 def test_selection_by_frame_time_and_stride(make_video: MakeVideo) -> None:
-    source = Source(make_video(frames=20, fps=10))
+    source = MediaSource(make_video(frames=20, fps=10))
 
     def read(*args: object) -> list[int]:
         return [f.index for f in source.frames(Selection(*args))]
@@ -47,7 +47,7 @@ def test_selection_by_frame_time_and_stride(make_video: MakeVideo) -> None:
     ("text", "place"), [("12", 12), ("1.5s", 1.5), ("1:02.5", 62.5), ("1:00:01", 3601.0), ("0:03", 3.0)]
 )
 def test_places(text: str, place: float) -> None:
-    assert parse_place("--start", text) == place
+    assert parse_position("--start", text) == place
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", "-3", "1:2:3:4", "3m"])
@@ -57,7 +57,7 @@ def test_unclear_places_are_refused(text: str) -> None:
 
 
 def test_impossible_selections_are_refused(make_video: MakeVideo) -> None:
-    source = Source(make_video(frames=5))
+    source = MediaSource(make_video(frames=5))
     with pytest.raises(UsageError, match="not after"):
         list(source.frames(Selection("3", "3")))
     with pytest.raises(UsageError, match="after its end"):
@@ -81,7 +81,7 @@ def test_ten_bit_hdr_and_other_containers(make_video: MakeVideo, tmp_path: Path)
     for name, options in {"a.mkv": [], "a.mov": [], "a.webm": [], "a.avi": [], "a.gif": [], "hdr.mp4": hdr}.items():
         path = tmp_path / name
         assert run_ffmpeg(["-y", "-i", str(source), *options, str(path)])[0] == 0
-        frames = list(Source(path).frames(Selection()))
+        frames = list(MediaSource(path).frames(Selection()))
         assert len(frames) == 4
         assert frames[0].image.dtype == np.uint8
 
@@ -131,8 +131,8 @@ def test_hdr_comes_in_the_colours_of_sdr(transfer: str, curve, tolerance: int, t
 
 def test_content_counts_not_the_extension(make_video: MakeVideo, png: Path, tmp_path: Path) -> None:
     video = make_video().rename(tmp_path / "video.jpg")
-    assert Source(video).kind == "video"
-    assert Source(png.rename(tmp_path / "picture.mp4x")).kind == "image"
+    assert MediaSource(video).kind == "video"
+    assert MediaSource(png.rename(tmp_path / "picture.mp4x")).kind == "image"
 
 
 def test_a_cut_off_video_says_how_many_frames_are_lost(make_video: MakeVideo, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_unreadable_videos_are_one_line(content: bytes, tmp_path: Path, capfd: p
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(MediaError, match=r"bad\.mp4") as caught:
-        Source(path)
+        MediaSource(path)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""  # the decoder's own chatter stays away
 
@@ -173,7 +173,7 @@ def test_sound_without_pictures_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     assert run_ffmpeg(["-f", "lavfi", "-i", "sine=d=1", str(path)])[0] == 0
     with pytest.raises(MediaError, match="no video stream"):
-        Source(path)
+        MediaSource(path)
 
 
 def test_variable_rate_is_noticed(make_video: MakeVideo, tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_variable_rate_is_noticed(make_video: MakeVideo, tmp_path: Path) -> None
     assert video.variable_rate
     assert not VideoFile(make_video("cfr.mp4", frames=10)).variable_rate
     # ten frames of 0.04 s, then 0.48, 0.64, 0.80, ...: times are those of the file, not of its average rate
-    assert [f.index for f in Source(path).frames(Selection("0.4s", "0.8s"))] == [10, 11]
-    assert Source(path).selected_count(Selection("0.4s", "0.8s")) == 2
+    assert [f.index for f in MediaSource(path).frames(Selection("0.4s", "0.8s"))] == [10, 11]
+    assert MediaSource(path).selected_count(Selection("0.4s", "0.8s")) == 2
 
 
 def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path)
     for number in (10, 9, 1):
         Image.fromarray(picture).save(folder / f"f{number}.jpg")
     (folder / "notes.txt").write_text("x")
-    source = Source(folder)
+    source = MediaSource(folder)
     assert [f.name for f in source.frames(Selection())] == ["f1", "f9", "f10"]
     (folder / "f9.jpg").write_bytes(b"broken")
     assert [f.damaged for f in source.frames(Selection())] == [False, True, False]
@@ -205,7 +205,7 @@ def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path)
         list(source.frames(Selection()))
     (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError, match="holds no pictures"):
-        Source(tmp_path / "empty")
+        MediaSource(tmp_path / "empty")
 
 
 def test_an_unwritable_video_is_told(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.media.containers import present
-from uniref.media.probe import BT709, ColorTags
-from uniref.media.video_write import Look, VideoWriter
+from uniref.media.video_colors import BT709, ColorTags
+from uniref.media.video_write import VideoStyle, VideoWriter
 
 FRAMES = [np.full((48, 64, 3), value, np.uint8) for value in (10, 60, 110, 160, 210)]
 
@@ -47,7 +47,7 @@ def test_colours_come_back(matrix: str | None, full: bool, tmp_path: Path) -> No
     colours = np.array([(200, 30, 30), (30, 160, 30), (30, 30, 200), (128, 128, 128)], np.uint8)
     frame = np.repeat(np.repeat(colours[None], 48, 0), 16, 1)
     writer = VideoWriter(
-        tmp_path / "a.mp4", (48, 64), 25, look=Look(ColorTags(matrix, None, None, full), Fraction(4, 3))
+        tmp_path / "a.mp4", (48, 64), 25, look=VideoStyle(ColorTags(matrix, None, None, full), Fraction(4, 3))
     )
     for _ in range(3):
         writer.write(frame)

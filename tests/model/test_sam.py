@@ -10,7 +10,7 @@ from tests.tiny import tiny_sam_config
 from uniref.core.errors import UsageError
 from uniref.model.sam import UniRefSam, sam_config
 from uniref.model.structures import Features
-from uniref.recipe.sam import SAM_SIZES, SamImageConfig, SamModelConfig
+from uniref.recipe.model import SAM_SIZES, SamImageConfig, SamModelConfig
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,7 @@ from tests.tiny import TINY_BERT, tiny_sam_config
 from tests.weights.official_sam import original_sam, released_sam
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.sam import UniRefSam, sam_config
-from uniref.recipe.model import TextConfig
-from uniref.recipe.sam import SamDecoderConfig, SamModelConfig
+from uniref.recipe.model import SamDecoderConfig, SamModelConfig, TextConfig
 from uniref.weights.checkpoint import load_checkpoint
 from uniref.weights.convert import convert
 

@@ -17,7 +17,7 @@ from uniref.core import html
 from uniref.core.files import reading
 from uniref.core.json_files import read_json_lines
 from uniref.engine.reporter import METRICS
-from uniref.media.open_image import open_image
+from uniref.media.image import open_image
 from uniref.recipe.recipe import Recipe
 
 _PACKAGES = ("uniref", "torch", "timm", "transformers", "numpy")

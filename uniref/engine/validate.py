@@ -21,7 +21,7 @@ from uniref.data.index import Index, Media, Sample
 from uniref.evaluation import evaluate
 from uniref.evaluation.dataset import open_dataset
 from uniref.inference.predictor import Predictor
-from uniref.media.overlay import draw_overlay
+from uniref.media.draw import draw_overlay
 from uniref.model.build import build_model
 from uniref.model.text import TextTokenizer
 from uniref.recipe.stage import StageConfig

@@ -20,8 +20,8 @@ from uniref.core.json_files import read_json, read_json_lines
 from uniref.core.tasks import Task
 from uniref.core.types import BoolMask, LabelMap
 from uniref.evaluation.dataset import EvalDataset, EvalItem
-from uniref.media.open_image import PictureProblem, open_image
-from uniref.media.palette import write_labels
+from uniref.media.image import ImageProblem, open_image
+from uniref.media.mask import write_labels
 
 VOID = 255
 """Value of pixels that do not count in label maps."""
@@ -72,7 +72,7 @@ def read_values(
             if image.size != (size[1], size[0]):
                 raise BadMask(f"is {image.width} x {image.height}, the frame {size[1]} x {size[0]}")
             return np.asarray(image).astype(np.uint8)
-    except PictureProblem as problem:
+    except ImageProblem as problem:
         raise BadMask(str(problem)) from None
 
 

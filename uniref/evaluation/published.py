@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from uniref.recipe.model import ModelConfig
-from uniref.recipe.sam import AnyModelConfig
+from uniref.recipe.model import AnyModelConfig, ModelConfig
 
 SOURCE = "model zoo of the official repository"
 

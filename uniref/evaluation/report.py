@@ -27,7 +27,7 @@ from uniref.evaluation.results import DatasetResult, ItemScore
 from uniref.evaluation.score_images import Boxes, BoxScore, ImageScore, ground_truth_mask, predicted_mask
 from uniref.evaluation.score_videos import TrackScore, VideoGroundTruth
 from uniref.evaluation.shard_store import ShardStore
-from uniref.media.overlay import colour, draw_overlay
+from uniref.media.draw import colour, draw_overlay
 
 _EXAMPLES = 3  # best, median and worst each
 _LISTED = 20  # bad files named in the page

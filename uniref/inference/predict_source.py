@@ -21,7 +21,7 @@ from uniref.inference.results import FrameResult, ImageResult
 from uniref.inference.sinks import SINKS, Context, Sink
 from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
-from uniref.media.source import Selection, Source
+from uniref.media.source import MediaSource, Selection
 from uniref.version import __version__
 
 _LISTED = 50  # damaged frames named in a summary
@@ -53,7 +53,7 @@ class _Tally:
 
 def predict_source(
     predictor: Predictor,
-    source: Source,
+    source: MediaSource,
     objects: Objects,
     options: PredictOptions,
     folder: Path,
@@ -210,7 +210,7 @@ class _Recorder:
 
 
 def _image_step(
-    predictor: Predictor, source: Source, objects: Objects, options: PredictOptions
+    predictor: Predictor, source: MediaSource, objects: Objects, options: PredictOptions
 ) -> Callable[[SourceFrame], FrameResult]:
     def step(frame: SourceFrame) -> FrameResult:
         short, long = options.short_side, options.long_side
@@ -225,7 +225,7 @@ def _image_step(
 
 
 def _video_step(
-    predictor: Predictor, source: Source, objects: Objects, options: PredictOptions
+    predictor: Predictor, source: MediaSource, objects: Objects, options: PredictOptions
 ) -> Callable[[SourceFrame], FrameResult]:
     support = {objects.support_id: objects.support} if objects.support_id is not None else None
     tracker: VideoTracker = predictor.track(
@@ -260,7 +260,7 @@ def _combine(frame: SourceFrame, found: dict[int, ImageResult]) -> FrameResult:
     )
 
 
-def _absent(frame: SourceFrame, source: Source, objects: Objects) -> FrameResult:
+def _absent(frame: SourceFrame, source: MediaSource, objects: Objects) -> FrameResult:
     """A damaged frame: nothing is found in it, and nothing is learnt from it."""
     if frame.index in objects.masks:
         raise MediaError(f"{source.path}: frame {frame.name}, for which a mask is given, is damaged")
@@ -270,7 +270,7 @@ def _absent(frame: SourceFrame, source: Source, objects: Objects) -> FrameResult
     )
 
 
-def _warn_of_damage(source: Source, recorder: _Recorder, warn: Callable[[str], None]) -> None:
+def _warn_of_damage(source: MediaSource, recorder: _Recorder, warn: Callable[[str], None]) -> None:
     if recorder.damaged_count:
         warn(f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
     if source.video is not None and source.video.tail_lost:

@@ -19,8 +19,9 @@ from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import is_folder
 from uniref.core.types import UInt8Image
 from uniref.inference.video import MAX_ID
-from uniref.media.image import colour_name, read_image, read_labels
-from uniref.media.source import Selection, Source, frame_files
+from uniref.media.image import read_image
+from uniref.media.mask import colour_name, read_labels
+from uniref.media.source import MediaSource, Selection, frame_files
 
 _LONGEST_TEXT = 2_000  # characters; the text encoder reads 77 word pieces
 
@@ -78,7 +79,7 @@ class Objects:
         return {"kind": "mask", "first_frame": min(i for i, given in self.masks.items() if number in given)}
 
 
-def resolve(prompt: Prompt, source: Source, selection: Selection) -> Objects:
+def resolve(prompt: Prompt, source: MediaSource, selection: Selection) -> Objects:
     """Read and number everything that a prompt names.
 
     Masks keep their own ids; texts and the support object get the lowest free ones, unless a text says `id=text`.
@@ -194,7 +195,7 @@ class _MaskTable:
                 )
             self._put(frame, number, labels == number, file)
 
-    def add_folder(self, folder: Path, source: Source) -> None:
+    def add_folder(self, folder: Path, source: MediaSource) -> None:
         """Masks named like the frames; each object counts from the first file that shows it (DAVIS, YouTube-VOS)."""
         names = source.frame_names()
         known: set[int] = set()
@@ -222,7 +223,7 @@ def _ids(labels: npt.NDArray[np.uint8]) -> list[int]:
     return [int(number) for number in np.unique(labels) if number]
 
 
-def _read_masks(entries: Sequence[str], source: Source, selection: Selection) -> _MaskTable:
+def _read_masks(entries: Sequence[str], source: MediaSource, selection: Selection) -> _MaskTable:
     """Masks of files (first frame), `FRAME:FILE` and folders."""
     table = _MaskTable()
     first, _ = selection.bounds(source.index_at)
@@ -238,7 +239,7 @@ def _read_masks(entries: Sequence[str], source: Source, selection: Selection) ->
     return table
 
 
-def _check_frames(table: _MaskTable, source: Source, selection: Selection) -> None:
+def _check_frames(table: _MaskTable, source: MediaSource, selection: Selection) -> None:
     first, last = selection.bounds(source.index_at)
     if all(frame == first for frame in table.masks):
         return

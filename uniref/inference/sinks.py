@@ -17,13 +17,13 @@ from typing_extensions import override
 
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
+from uniref.media.draw import draw_overlay, drawable
 from uniref.media.frame import SourceFrame
-from uniref.media.overlay import draw_overlay, drawable
-from uniref.media.palette import write_labels
-from uniref.media.probe import BT709
-from uniref.media.source import Source
+from uniref.media.mask import write_labels
+from uniref.media.source import MediaSource
+from uniref.media.video_colors import BT709
 from uniref.media.video_read import VideoFile
-from uniref.media.video_write import Look, VideoWriter, add_audio
+from uniref.media.video_write import VideoStyle, VideoWriter, add_audio
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Context:
 
     folder: Path
     """Where to write."""
-    source: Source
+    source: MediaSource
     objects: Objects
     stride: int
     labels: bool
@@ -72,7 +72,7 @@ class _VideoSink(Sink):
         if self._writer is None:
             self._start = frame.seconds
             path = self.context.folder / self.file_name
-            look = Look(BT709) if video is None else Look(video.colors, video.pixel_aspect)
+            look = VideoStyle(BT709) if video is None else VideoStyle(video.colors, video.pixel_aspect)
             base = None if video is None else video.time_base
             fps = self.context.source.fps / stride
             self._writer = VideoWriter(path, picture.shape[:2], fps, time_base=base, look=look, **self.options)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from uniref.core.errors import MediaError
 from uniref.core.files import reading
 from uniref.media.frame import MAX_FRAME_PIXELS, SourceFrame
-from uniref.media.open_image import PictureProblem, open_image
-from uniref.media.probe import BT709, ColorTags
+from uniref.media.image import ImageProblem, open_image
+from uniref.media.video_colors import BT709, ColorTags
 
 EXTENSIONS = (".webp", ".png", ".apng", ".avif")
 
@@ -38,7 +38,7 @@ def _frame_count(path: Path) -> int:
                     "read"
                 )
             return count
-    except PictureProblem:  # whoever reads the picture says what is wrong with it
+    except ImageProblem:  # whoever reads the picture says what is wrong with it
         return 0
 
 

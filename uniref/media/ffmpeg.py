@@ -1,16 +1,22 @@
-"""Running the ffmpeg program that imageio-ffmpeg brings."""
+"""Running the ffmpeg program that imageio-ffmpeg brings, and decoding videos by it, with the time of every frame."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
+import re
 import subprocess
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
 
 _LONGEST = 600  # seconds for a task that only copies packets
 _PIPE = 1 << 20  # bytes
@@ -106,3 +112,110 @@ def run_ffmpeg(arguments: Sequence[str]) -> tuple[int, str]:
             return child.returncode, output.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
+
+
+# one message of the showinfo filter; another thread's may stand before or after it on the same line
+_SHOWN = re.compile(rb"n: *(\d+) pts: *\S+ +pts_time: *(\S+)(?: .*?duration_time: *(\S+))? .*?s:(\d+)x(\d+) ")
+_FAULTS = (b"[error]", b"[fatal]", b"corrupt decoded frame")
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """A frame as ffmpeg presents it."""
+
+    seconds: float | None
+    """When it is shown, from the file's start; None where the file does not say."""
+    duration: float | None
+    """As the file says, which need not be true."""
+    size: tuple[int, int]
+    """(height, width) in the file; `image` has the size of the first frame."""
+    errors: int
+    """Faults that were reported so far."""
+    image: npt.NDArray[np.uint8]
+    """RGB, [H, W, 3], turned upright; [0, 0, 3] where only times were asked for."""
+
+
+def decode(
+    path: Path, start: float | None = None, filters: str | None = None, times_only: bool = False
+) -> Iterator[DecodedFrame]:
+    """All frames that ffmpeg can decode, in order. It conceals damage and goes on.
+
+    Args:
+        path: The video.
+        start: Seconds from the file's start before which nothing is wanted. The container must be one in which
+            ffmpeg can seek by time.
+        filters: Of ffmpeg, to apply.
+        times_only: Decode, but leave the images out.
+    """
+    arguments = ["-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info"]
+    arguments += ["-ss", f"{start:.6f}"] if start else []
+    arguments += [*input_arguments(path), "-map", "0:V:0", "-fps_mode", "passthrough"]
+    arguments += ["-vf", ",".join(["showinfo=checksum=0", *([filters] if filters else [])])]
+    arguments += ["-f", "null", "-"] if times_only else ["-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    with running_ffmpeg(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        widen_pipe(child.stdout)
+        shown: queue.SimpleQueue[_Shown | None] = queue.SimpleQueue()
+        listener = threading.Thread(target=_listen, args=(child.stderr, shown), daemon=True)
+        listener.start()
+        try:
+            while (image := _NOTHING if times_only else _read_ppm(child.stdout)) is not None:
+                about = shown.get()
+                if about is None:
+                    return
+                seconds = None if about.seconds is None else about.seconds + (start or 0.0)
+                yield DecodedFrame(seconds, about.duration, about.size, about.errors, image)
+        finally:
+            child.kill()  # ends the listener
+            listener.join()
+
+
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What ffmpeg's showinfo filter says of a frame."""
+
+    seconds: float | None
+    duration: float | None
+    size: tuple[int, int]
+    errors: int
+
+
+def _listen(stream: IO[bytes], shown: queue.SimpleQueue[_Shown | None]) -> None:
+    """Turn ffmpeg's messages into one item per frame, and None at the end."""
+    errors, expected = 0, 0
+    for line in stream:
+        errors += any(fault in line for fault in _FAULTS)
+        for match in _SHOWN.finditer(line):
+            number, size = int(match[1]), (int(match[5]), int(match[4]))
+            for _ in range(expected, number):  # a message got lost; the frame did not
+                shown.put(_Shown(None, None, size, errors))
+            shown.put(_Shown(_number(match[2]), _number(match[3]), size, errors))
+            expected = number + 1
+    shown.put(None)
+
+
+def _number(text: bytes | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:  # NOPTS
+        return None
+
+
+def _read_ppm(stream: IO[bytes]) -> npt.NDArray[np.uint8] | None:
+    """The next binary PPM of a stream, or None at its end."""
+    if stream.readline().strip() != b"P6":
+        return None
+    width, height = (int(number) for number in stream.readline().split())
+    stream.readline()
+    image = np.empty((height, width, 3), np.uint8)
+    rest = image.reshape(-1).data
+    while rest:
+        count = stream.readinto(rest)  # type: ignore[attr-defined]  # of the buffered reader of a pipe
+        if not count:
+            return None
+        rest = rest[count:]
+    return image

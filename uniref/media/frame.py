@@ -1,8 +1,9 @@
-"""A picture with its place in a source."""
+"""Frames of a source, and the clock that makes their times strictly increasing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -31,3 +32,50 @@ class SourceFrame:
     def lasting_until(self, seconds: float) -> SourceFrame:
         """The same frame, shown until a time."""
         return replace(self, duration=seconds - self.seconds)
+
+
+LONGEST = 3600.0
+"""Seconds between two frames; more is a broken clock, and more than MP4 can hold in the finest unit of time."""
+_BACKWARDS = 1.0  # seconds that a clock may go back before it counts as another clock
+_COARSEST = Fraction(1, 1000)
+_FINEST = 1_190_000  # units per second: an hour of them is less than 2^32, the most that MP4 can say
+
+
+class FrameClock:
+    """Makes the times of frames strictly increasing, as they come.
+
+    A missing time follows from the frame rate. A frame that is not after the one before it is put between it and the
+    next one. Where the clock jumps back (two recordings in one file) or by more than an hour, time goes on from there.
+
+    Args:
+        interval: Seconds between two frames at the nominal rate.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._last: float | None = None
+        self._shift = 0.0
+
+    def tick(self, seconds: float | None) -> float:
+        """When the next frame is shown, given what the container says (None = nothing)."""
+        if self._last is None:
+            time = seconds if seconds is not None and abs(seconds) < LONGEST else 0.0
+            self._shift = 0.0 if seconds is None else time - seconds
+        elif seconds is None:
+            time = self._last + self._interval
+        else:
+            time = seconds + self._shift
+            if not self._last - _BACKWARDS < time < self._last + LONGEST:
+                time = self._last + self._interval
+                self._shift = time - seconds
+            elif time <= self._last:
+                time = self._last + self._interval / 2
+        self._last = time
+        return time
+
+
+def writing_base(base: Fraction) -> Fraction:
+    """A time base for writing in which every time of `base` is exact and others are off by a millisecond at most."""
+    if base.denominator > _FINEST:
+        return Fraction(1, 1_000_000)
+    return base / max(1, -(-base // _COARSEST))

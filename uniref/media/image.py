@@ -1,29 +1,78 @@
-"""Reading pictures and masks of any common mode as the arrays the rest of the package takes."""
+"""Reading image files: a fixed list of formats, a bound on pixels, one kind of error, upright RGB."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import functools
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
-from scipy import ndimage
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from uniref.core.errors import MediaError
-from uniref.media.open_image import PictureProblem, open_image
-from uniref.media.palette import PALETTE
+from uniref.core.errors import MediaError, UniRefError
+from uniref.core.files import first_line
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
-_BINARY = 255
-_WHITE = (_BINARY, 65535)  # of 8 and 16 bits
-_MAX_GREY_LEVELS = 32  # a label map stored as grey has few values, an anti-aliased mask many
-_MAX_COLOURS = 64
-_HALF, _NEARLY_WHITE = 128, 240
-_JPEG_TINT = 24  # how far the channels of a grey JPEG may differ
-VOID = 255
-"""The value of a label map that belongs to nothing."""
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF")
+"""Formats by their content, whatever the file is called. Others reach further than their file: to read EPS, Pillow
+starts Ghostscript."""
+MAX_PIXELS = 89_478_485
+"""Width times height; as an RGB picture that is a quarter of a gibibyte."""
+
+
+MAX_SIDE = 65_535
+"""Width or height; the most that a JPEG has."""
+
+
+class ImageProblem(UniRefError):
+    """A picture cannot be read; the message does not name it."""
+
+
+@contextlib.contextmanager
+def open_image(file: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+    """A picture file for the time of a block, its header read and its size checked.
+
+    Args:
+        file: The file, or its open content.
+        formats: Those that are accepted, of `FORMATS`.
+
+    Raises:
+        ImageProblem: Missing, not a picture, too large, or damaged: any error of a decoder inside the block counts.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the bound on pixels is ours
+            with Image.open(file, formats=_known(formats)) as image:
+                if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                    raise ImageProblem(
+                        f"is too large a picture ({image.width} x {image.height}; at most {MAX_PIXELS:,} pixels, and "
+                        f"{MAX_SIDE:,} on a side)"
+                    )
+                yield image
+    except UniRefError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageProblem("is not a picture that can be read") from None
+    except FileNotFoundError:
+        raise ImageProblem("no such file") from None
+    except MemoryError:
+        raise ImageProblem("needs more memory than this machine has") from None
+    except Image.DecompressionBombError:
+        raise ImageProblem(f"is too large a picture (more than {MAX_PIXELS:,} pixels)") from None
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise ImageProblem(f"damaged picture ({reason})") from error
+
+
+@functools.cache
+def _known(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the formats, those that this Pillow has (AVIF came with 11.3)."""
+    Image.init()
+    return tuple(name for name in formats if name in Image.OPEN)
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
@@ -37,205 +86,21 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """
     try:
         with open_image(path) as image:
-            return np.asarray(_rgb(_upright(image)))
-    except PictureProblem as problem:
+            return np.asarray(_rgb(upright(image)))
+    except ImageProblem as problem:
         raise MediaError(f"{path}: {problem}") from None
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Whether a file begins like a picture, damaged further on or not."""
     try:
         with open_image(path):
             return True
-    except PictureProblem:
+    except ImageProblem:
         return False
 
 
-@dataclass(frozen=True)
-class Labels:
-    """A mask file, read."""
-
-    ids: npt.NDArray[np.uint8]
-    """[H, W]; 0 is background, `VOID` beside other ids is what belongs to nothing."""
-    white: bool = False
-    """Whether the file is black and white (or opaque on transparent): one object, 1."""
-    colours: tuple[tuple[int, int, int], ...] = ()
-    """RGB of the ids 1, 2, ... where colours were numbered as they appear; other files number them otherwise."""
-    note: str = ""
-    """What was guessed, for people."""
-
-    @property
-    def objects(self) -> npt.NDArray[np.uint8]:
-        """The ids, [H, W], with void read as background."""
-        found = np.unique(self.ids)
-        if len(found) > 2 and found[-1] == VOID:
-            return np.where(self.ids == VOID, 0, self.ids).astype(np.uint8)
-        return self.ids
-
-
-def read_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """A mask file as object ids: uint8 [H, W], 0 = background; 255 beside other ids is void and read as background.
-
-    As `read_labels` otherwise.
-
-    Raises:
-        MediaError: Missing, damaged, or not a mask.
-    """
-    return read_labels(path).objects
-
-
-def read_labels(path: Path) -> Labels:
-    """A mask file in any of the shapes that people have.
-
-    Palette PNGs give their indices (DAVIS, YouTube-VOS), grey ones with few values those values. Black and white, in
-    any mode, is one object; so is grey with soft edges (cut at half), and what is opaque in a picture with
-    transparency. Few colours are a label map: the colours of the DAVIS palette have its numbers, others are numbered as
-    they appear. JPEG blurs values, so that it can only be black and white.
-
-    Raises:
-        MediaError: Missing, damaged, or not a mask.
-    """
-    try:
-        with open_image(path) as image:
-            return _labels(path, image.format == "JPEG", _upright(image))
-    except PictureProblem as problem:
-        raise MediaError(f"{path}: {problem}") from None
-
-
-def _labels(path: Path, jpeg: bool, image: Image.Image) -> Labels:
-    if image.mode == "P" and "transparency" not in image.info:
-        return _of_palette(image)
-    if image.mode == "1":
-        return Labels(np.asarray(image).astype(np.uint8), white=True)
-    if image.mode in ("RGBA", "LA", "PA", "P", "La", "RGBa"):
-        return _of_transparency(path, np.asarray(image.convert("RGBA")), image)
-    if image.mode in ("RGB", "CMYK", "YCbCr", "HSV", "LAB"):
-        rgb = np.asarray(image.convert("RGB"))
-        if jpeg and int(np.ptp(rgb.astype(np.int16), axis=2).max(initial=0)) > _JPEG_TINT:
-            raise MediaError(f"{path}: is a colour JPEG, which blurs its colours; save masks as PNG")
-        if jpeg:
-            rgb = np.repeat(np.asarray(image.convert("L"))[..., None], 3, axis=2)
-        if not (rgb == rgb[..., :1]).all():
-            return _of_colours(path, rgb, np.ones(rgb.shape[:2], np.bool_))
-        return _of_grey(path, rgb[..., 0], jpeg)
-    return _of_grey(path, np.asarray(image), jpeg)
-
-
-def _of_palette(image: Image.Image) -> Labels:
-    """The indices, unless the colours are black and white: then it is those that tell."""
-    values = np.asarray(image)
-    found = np.unique(values)
-    table = np.asarray(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
-    if len(found) == 2 and found[-1] < len(table):
-        colours = sorted(tuple(int(x) for x in table[index]) for index in found)
-        if colours == [(0, 0, 0), (_BINARY,) * 3]:
-            return Labels((table[values][..., 0] == _BINARY).astype(np.uint8), white=True)
-    return Labels(values.astype(np.uint8))
-
-
-def _of_transparency(path: Path, rgba: npt.NDArray[np.uint8], image: Image.Image) -> Labels:
-    """What is transparent is background; what is opaque and of one colour is one object."""
-    opaque = rgba[..., 3] >= _HALF
-    if opaque.all():
-        return _labels(path, False, image.convert("P" if image.mode in ("P", "PA") else "RGB"))
-    rgb = np.where(opaque[..., None], rgba[..., :3], 0).astype(np.uint8)
-    shown = rgb[opaque]
-    if not len(shown) or (shown == shown[0]).all():
-        return Labels(opaque.astype(np.uint8), white=True, note="what is opaque in it was read as the object")
-    if (rgb == rgb[..., :1]).all():
-        return _of_grey(path, rgb[..., 0], False)
-    return _of_colours(path, rgb, opaque)
-
-
-def _of_colours(path: Path, rgb: npt.NDArray[np.uint8], opaque: npt.NDArray[np.bool_]) -> Labels:
-    """Ids from colours. `opaque` marks the pixels that may show an object; the rest is background."""
-    codes = (rgb.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
-    found, first, places = np.unique(codes, return_index=True, return_inverse=True)
-    palette = {int(code): number for number, code in reversed(list(enumerate(_codes(PALETTE))))}
-    known = all(int(code) in palette for code in found)
-    if len(found) > (_BINARY if known else _MAX_COLOURS):
-        raise MediaError(
-            f"{path}: is a colour picture ({len(found)} colours); a mask is a palette or grey PNG whose values are "
-            f"object ids, black and white, or has at most {_MAX_COLOURS} colours without blending (PNG)"
-        )
-    if known and 0 in found:
-        numbers = np.array([palette[int(code)] for code in found], np.uint8)
-        return Labels(numbers[places].reshape(codes.shape), note="its colours were read as the DAVIS palette's numbers")
-    # without black, what most of the border shows is the background
-    if 0 in found:
-        background = 0
-    else:
-        border, often = np.unique(np.concatenate([codes[0], codes[-1], codes[:, 0], codes[:, -1]]), return_counts=True)
-        background = int(border[often.argmax()])
-    order = [place for place in np.argsort(first, kind="stable") if int(found[place]) != background]
-    numbers = np.zeros(len(found), np.uint8)
-    numbers[order] = np.arange(1, len(order) + 1)
-    ids = np.where(opaque, numbers[places].reshape(codes.shape), 0).astype(np.uint8)
-    colours = tuple((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in found[order])
-    about = "" if background == 0 else f"; {colour_name(*_split(background))} is the background"
-    return Labels(ids, colours=colours, note=f"its colours were read as a label map{about}")
-
-
-def colour_name(red: int, green: int, blue: int) -> str:
-    """`#ff8000`."""
-    return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def _split(code: int) -> tuple[int, int, int]:
-    return code >> 16, code >> 8 & 255, code & 255
-
-
-def _codes(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    return (colours.astype(np.int64) * (65536, 256, 1)).sum(axis=1)
-
-
-def _of_grey(path: Path, values: npt.NDArray[Any], jpeg: bool) -> Labels:
-    """Ids of one channel: black and white, soft edges, or the values themselves."""
-    if values.dtype.kind == "f":
-        if not np.isfinite(values).all():
-            raise MediaError(f"{path}: holds values that are not finite")
-        if float(values.max(initial=0)) <= 1 and not np.isin(values, (0, 1)).all():
-            values = np.round(values * _BINARY)  # a probability
-    found = np.unique(values)
-    if found[-1] in _WHITE and len(found) <= 2 and found[0] in (0, found[-1]):
-        return Labels((values == found[-1]).astype(np.uint8), white=True)
-    if found[0] >= 0 and found[-1] > _BINARY and found[-1] >= _NEARLY_WHITE * 257:
-        values = (values.astype(np.int64) // 257).clip(0, _BINARY)
-        found = np.unique(values)
-    if _is_soft(values, found, jpeg):
-        note = "soft edges were cut at half of white: one object"
-        return Labels((values >= _HALF).astype(np.uint8), white=True, note=note)
-    if jpeg and found[-1] > 0:
-        raise MediaError(f"{path}: is a JPEG that is not black and white; JPEG blurs object ids (save masks as PNG)")
-    if len(found) > _MAX_GREY_LEVELS:
-        raise MediaError(
-            f"{path}: has {len(found)} grey levels; a mask holds a few object ids, or 0 and 255 "
-            "(save it as PNG without smoothing)"
-        )
-    if found[0] < 0 or found[-1] > _BINARY:
-        raise MediaError(f"{path}: holds the value {found[-1]}; object ids go from 1 to 255")
-    return Labels(values.astype(np.uint8))
-
-
-def _is_soft(values: npt.NDArray[Any], found: npt.NDArray[Any], jpeg: bool) -> bool:
-    """Whether grey levels are those of a black-and-white mask with soft edges, not object ids.
-
-    Ids fill areas; the levels between black and white of a soft edge are thin, or near both ends.
-    """
-    if found[-1] < _NEARLY_WHITE or found[0] > _BINARY - _NEARLY_WHITE or found[-1] > _BINARY:
-        return False
-    between = (values > _BINARY - _NEARLY_WHITE) & (values < _NEARLY_WHITE)
-    white, middle = int((values >= _NEARLY_WHITE).sum()), int(between.sum())
-    if jpeg or len(found) > _MAX_GREY_LEVELS:
-        return middle <= values.size // 4
-    if not middle or white * 5 < middle:
-        return False
-    # what is left of the middle without its rim, three pixels wide
-    core = ndimage.binary_erosion(between, np.ones((3, 3), np.bool_), iterations=3)
-    return bool(core.sum() <= middle // 10)
-
-
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """The picture as its EXIF orientation says."""
     image.load()
     return ImageOps.exif_transpose(image)

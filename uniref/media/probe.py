@@ -19,6 +19,7 @@ import numpy.typing as npt
 from uniref.core.errors import MediaError
 from uniref.core.files import first_line
 from uniref.media.ffmpeg import input_arguments, run_ffmpeg, running_ffmpeg
+from uniref.media.video_colors import VP8_COLORS, ColorTags
 
 NO_TIME = np.iinfo(np.int64).min
 """A packet's timestamp where the container gives none (AV_NOPTS_VALUE)."""
@@ -34,27 +35,6 @@ _ROTATION = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
 _SIZE = re.compile(r"[ ,](\d+)x(\d+)(?=[ ,\[]|$)")
 _ASPECT = re.compile(r"SAR (\d+):(\d+)")
 _RATE = re.compile(r"([\d.]+k?) (fps|tbr)")
-
-
-@dataclass(frozen=True)
-class ColorTags:
-    """How a video's colours are to be read, in ffmpeg's names; None where the file does not say."""
-
-    matrix: str | None = None
-    """From YCbCr to RGB: "bt709", "smpte170m", "bt2020nc", ...; "gbr" = the stream itself is RGB."""
-    primaries: str | None = None
-    transfer: str | None = None
-    full_range: bool = False
-    """Values use 0..255 instead of 16..235."""
-
-
-UNTAGGED = ColorTags()
-"""Nothing is said."""
-BT709 = ColorTags("bt709", "bt709", "bt709")
-"""HD video; also right for frames that were RGB before."""
-
-
-_VP8_COLORS = ColorTags("bt470bg")  # the format has no other (RFC 6386, section 9.2), and files need not say so
 
 
 @dataclass(frozen=True)
@@ -158,7 +138,7 @@ def probe(path: Path) -> VideoInfo:
         stored_size=(height, width),
         rotation=video.rotation,
         pixel_aspect=1 / aspect if video.rotation in (90, 270) else aspect,
-        colors=_VP8_COLORS if codec == "vp8" and video.colors.matrix is None else video.colors,
+        colors=VP8_COLORS if codec == "vp8" and video.colors.matrix is None else video.colors,
         fps=video.fps,
         seconds=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0,
         video_streams=len(videos),

@@ -39,7 +39,7 @@ class Selection:
             raise UsageError(f"--stride {self.stride}: must be from 1 to {_LARGEST_STRIDE:,}")
         for option, value in (("--start", self.start), ("--end", self.end)):
             if value is not None:
-                parse_place(option, value)
+                parse_position(option, value)
 
     def bounds(self, index_at: Callable[[float], int]) -> tuple[int, int | None]:
         """First frame index and the index to stop before (None = the end), given what turns seconds into an index."""
@@ -50,7 +50,7 @@ class Selection:
         return first, last
 
 
-def parse_place(option: str, value: str) -> int | float:
+def parse_position(option: str, value: str) -> int | float:
     """A place in a video: an int is a frame index, a float seconds. Raises UsageError that names `option`."""
     if re.fullmatch(r"\d{1,15}", value):
         return int(value)
@@ -62,11 +62,11 @@ def parse_place(option: str, value: str) -> int | float:
 
 
 def _to_index(option: str, value: str, index_at: Callable[[float], int]) -> int:
-    place = parse_place(option, value)
+    place = parse_position(option, value)
     return place if isinstance(place, int) else index_at(place)
 
 
-class Source:
+class MediaSource:
     """An image, a video (video file or animated image) or a folder of frames.
 
     Args:
@@ -102,7 +102,7 @@ class Source:
                 pictures.read_image(self.path)
                 self.kind, self._files = "image", [self.path]
             except MediaError:
-                if pictures.is_picture(self.path) or not _is_video(self.path):
+                if pictures.is_image(self.path) or not _is_video(self.path):
                     raise
                 self.kind, self._video = "video", VideoFile(self.path)
             return

@@ -19,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
-from uniref.media.clock import LONGEST, FrameClock, writing_base
-from uniref.media.decode import DecodedFrame, decode
-from uniref.media.frame import MAX_FRAME_PIXELS, SourceFrame
-from uniref.media.probe import BT709, ColorTags, VideoInfo, probe, sound_ends
-from uniref.media.video_hdr import can_tone_map, readable_colors, tone_mapping
+from uniref.media.ffmpeg import DecodedFrame, decode
+from uniref.media.frame import LONGEST, MAX_FRAME_PIXELS, FrameClock, SourceFrame, writing_base
+from uniref.media.probe import VideoInfo, probe, sound_ends
+from uniref.media.video_colors import BT709, ColorTags, can_tone_map, readable_colors, tone_mapping
 
 EXTENSIONS = (
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".vob", ".wmv", ".asf", ".flv", ".f4v"),
@@ -120,7 +119,7 @@ class VideoFile:
         self._position = 0  # of decord; -1 = unknown
         self.tone_mapped = self.info.hdr and can_tone_map()
         """Whether frames come converted from high dynamic range."""
-        self._filters = tone_mapping(self.info) if self.tone_mapped else readable_colors(self.info.colors)
+        self._filters = tone_mapping(self.info.colors) if self.tone_mapped else readable_colors(self.info.colors)
         self._scanned: list[float] | None = None
         self._end = 0.0  # of the last frame that was streamed
         self.tail_lost = 0

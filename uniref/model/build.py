@@ -13,8 +13,7 @@ from uniref.core.device import total_memory
 from uniref.core.errors import UsageError
 from uniref.model.referring import ReferringModel
 from uniref.model.uniref import UniRef
-from uniref.recipe.model import ModelConfig
-from uniref.recipe.sam import AnyModelConfig
+from uniref.recipe.model import AnyModelConfig, ModelConfig
 
 _BYTES = 4  # of a float32 value
 

@@ -25,7 +25,7 @@ from uniref.model.structures import (
 )
 from uniref.model.text import TextEncoder
 from uniref.model.unifusion import UniFusion
-from uniref.recipe.sam import AnyModelConfig
+from uniref.recipe.model import AnyModelConfig
 
 
 class ReferringModel(nn.Module, ABC):

@@ -15,7 +15,7 @@ from uniref.model.referring import ReferringModel
 from uniref.model.structures import Features, ProjectedReference, Segments
 from uniref.model.text import TextEncoder
 from uniref.model.unifusion import UniFusion
-from uniref.recipe.sam import SamModelConfig
+from uniref.recipe.model import SamModelConfig
 
 PATCH = 16  # pixels; of every SAM
 

@@ -6,16 +6,13 @@ Unknown keys are errors.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from uniref.core.tasks import Task
+from uniref.recipe.base import Strict
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AugmentConfig(_Strict):
+class AugmentConfig(Strict):
     """Random flip, size and crop. Sides are in pixels."""
 
     short_sides: tuple[int, ...] = tuple(range(480, 801, 32))
@@ -45,7 +42,7 @@ class AugmentConfig(_Strict):
         return self
 
 
-class SourceConfig(_Strict):
+class SourceConfig(Strict):
     """One prepared data set, and what it is used for."""
 
     index: str = Field(pattern=r"^[^/\\\s]+/[^/\\\s]+$")
@@ -79,7 +76,7 @@ class SourceConfig(_Strict):
         return not self.kinds or source_id.endswith(tuple(f":{kind}" for kind in self.kinds))
 
 
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """The mix of sources that a stage trains on."""
 
     sources: tuple[SourceConfig, ...] = Field(min_length=1)

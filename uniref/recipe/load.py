@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 from uniref.core.errors import UsageError
 from uniref.core.files import is_file
 from uniref.core.json_files import MAX_DEPTH
+from uniref.recipe.model import FAMILIES, written_path
 from uniref.recipe.recipe import Recipe
-from uniref.recipe.sam import FAMILIES, written_path
-from uniref.recipe.tree import Node, merge, parse, parse_file, place_of, plain, with_value
+from uniref.recipe.yaml_tree import Node, location_of, merge, parse, parse_file, plain, with_value
 
 _SHOWN = 3  # errors in one message
 
@@ -102,7 +102,7 @@ def validate(tree: Node) -> Recipe:
         longer = [each["loc"] for each in errors]
         errors = [e for e in errors if not any(loc[: len(e["loc"])] == e["loc"] != loc for loc in longer)]
         # what `defaults` gets wrong is wrong in every stage; one of them will do
-        once = {(place_of(tree, written_path(e["loc"])), e["type"], e["loc"][-1:]): e for e in reversed(errors)}
+        once = {(location_of(tree, written_path(e["loc"])), e["type"], e["loc"][-1:]): e for e in reversed(errors)}
         told = [_told(tree, each) for each in reversed(once.values())]
         more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
         raise UsageError("; ".join(told[:_SHOWN]) + more) from None
@@ -120,7 +120,7 @@ def _told(tree: Node, error: Any) -> str:
         message = f"{error['input']!r} is unknown; use {error['ctx']['expected']}"
     elif isinstance(error["input"], str | int | float | bool):
         message = f"{message[0].lower()}{message[1:]} (is {error['input']!r})"
-    return f"{place_of(tree, path)}: {key + ': ' if key else ''}{message}"
+    return f"{location_of(tree, path)}: {key + ': ' if key else ''}{message}"
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from uniref.recipe.strict import Strict
+from uniref.recipe.base import Strict
 
 
 class WeightsConfig(Strict):

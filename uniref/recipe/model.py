@@ -1,23 +1,20 @@
 """Configuration of a model: every size that its modules need, and nothing else.
 
-The defaults are the released UniRef++ with a ResNet-50. A model fifty times smaller is another set of numbers. Unknown
-keys are errors. `uniref.recipe.sam` configures the other family of models, UniFusion in SAM.
+The defaults are the released UniRef++ with a ResNet-50, and for the other family of models, UniFusion in SAM, the
+released ViT-H. A model fifty times smaller is another set of numbers. Unknown keys are errors.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from uniref.recipe.limits import Heads, Hidden, Layers, Width, check_backbone, check_text_encoder
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from uniref.recipe.base import Heads, Hidden, Layers, Strict, Width, check_backbone, check_text_encoder
 
 
-class BackboneConfig(_Strict):
+class BackboneConfig(Strict):
     """A timm backbone with feature maps at strides 4, 8, 16 and 32."""
 
     name: str = "resnet50"
@@ -39,7 +36,7 @@ class BackboneConfig(_Strict):
         return self
 
 
-class TextConfig(_Strict):
+class TextConfig(Strict):
     """A BERT-like encoder from transformers and its projection to the model's width."""
 
     encoder: dict[str, Any] = Field(default_factory=lambda: {"model_type": "bert"})
@@ -54,7 +51,7 @@ class TextConfig(_Strict):
         return self
 
 
-class MaskEncoderConfig(_Strict):
+class MaskEncoderConfig(Strict):
     """The residual network that turns image + mask into reference values."""
 
     stem_width: Width = 64
@@ -72,7 +69,7 @@ class MaskEncoderConfig(_Strict):
         return self
 
 
-class FusionConfig(_Strict):
+class FusionConfig(Strict):
     """UniFusion: cross attention to the reference with a gated, modulated residual."""
 
     heads: Heads = 8
@@ -85,7 +82,7 @@ class FusionConfig(_Strict):
     short trainings need. False: as released."""
 
 
-class TransformerConfig(_Strict):
+class TransformerConfig(Strict):
     """Deformable DETR: two-stage, box refinement, look forward twice, mixed selection."""
 
     heads: Heads = 8
@@ -97,7 +94,7 @@ class TransformerConfig(_Strict):
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
-class MaskHeadConfig(_Strict):
+class MaskHeadConfig(Strict):
     """Mask features and the per-query dynamic convolutions that read them."""
 
     widths: tuple[Width, Width] = (64, 8)
@@ -107,7 +104,7 @@ class MaskHeadConfig(_Strict):
     dynamic_layers: int = Field(3, ge=2, le=16)
 
 
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """A UniRef++ model. `None` for a part means that the model does not have it."""
 
     family: Literal["uniref"] = "uniref"
@@ -139,3 +136,107 @@ class ModelConfig(_Strict):
         if self.mask_encoder and len(self.mask_encoder.widths) != 4:
             raise ValueError("mask_encoder: needs four stages (strides 4, 8, 16, 32)")
         return self
+
+
+class SamImageConfig(Strict):
+    """SAM's image encoder: a ViT with 16 x 16 patches over a square. `vit_h`, `vit_l` and `vit_b` stand for sizes."""
+
+    width: Width = 1280
+    depth: Layers = 32
+    heads: Heads = 16
+    global_layers: list[int] = Field(default_factory=lambda: [7, 15, 23, 31])  # a tuple is none to strict validators
+    """Layers that attend to the whole image; the others attend inside windows."""
+    window: int = Field(14, ge=1, le=256)
+    """Side of a window in patches."""
+    mlp_dim: Hidden = 5120
+    image_size: int = Field(1024, ge=32, le=4096, multiple_of=16)
+    """Side of the square input in pixels."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in SAM_SIZES:
+            raise ValueError(f"{value!r}: no such SAM; choose from {', '.join(SAM_SIZES)}")
+        width, depth, heads = SAM_SIZES[value]
+        quarter = depth // 4
+        layers = list(range(quarter - 1, depth, quarter))
+        return {"width": width, "depth": depth, "heads": heads, "global_layers": layers, "mlp_dim": 4 * width}
+
+    @model_validator(mode="after")
+    def _check(self) -> SamImageConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width}: must be a multiple of heads ({self.heads})")
+        if any(not 0 <= layer < self.depth for layer in self.global_layers):
+            raise ValueError(f"global_layers {self.global_layers}: layers go from 0 to {self.depth - 1}")
+        return self
+
+
+SAM_SIZES = {"vit_b": (768, 12, 12), "vit_l": (1024, 24, 16), "vit_h": (1280, 32, 16)}
+"""Name -> (width, depth, heads) of the released SAMs."""
+
+
+class SamDecoderConfig(Strict):
+    """SAM's mask decoder."""
+
+    layers: Layers = 2
+    heads: Heads = 8
+    mlp_dim: Hidden = 2048
+    iou_dim: Hidden = 256
+    """Hidden width of the head that estimates a mask's IoU."""
+    norm_eps: float = Field(1e-5, gt=0, lt=1)
+    """Of the transformer's layer norms: 1e-5 in the released SAM, 1e-6 in transformers' conversions of it."""
+
+
+def _three_stages() -> MaskEncoderConfig:
+    return MaskEncoderConfig(widths=(64, 128, 256), depths=(2, 2, 2))
+
+
+class SamModelConfig(Strict):
+    """UniFusion in SAM (SPEC section 10)."""
+
+    family: Literal["sam"] = "sam"
+    hidden_dim: int = Field(256, ge=8, le=16_384)
+    """Width of SAM's image embedding and prompts, and of references."""
+    image_encoder: SamImageConfig = Field(default_factory=SamImageConfig)
+    mask_decoder: SamDecoderConfig = Field(default_factory=SamDecoderConfig)
+    text: TextConfig | None = Field(default_factory=TextConfig)
+    mask_encoder: MaskEncoderConfig | None = Field(default_factory=_three_stages)
+    fusion: FusionConfig = Field(default_factory=FusionConfig)
+
+    @model_validator(mode="after")
+    def _check(self) -> SamModelConfig:
+        if self.hidden_dim % (2 * self.mask_decoder.heads) or self.hidden_dim % 8:
+            raise ValueError(
+                f"hidden_dim {self.hidden_dim}: must be a multiple of 8 and of twice mask_decoder.heads "
+                f"({self.mask_decoder.heads})"
+            )
+        if self.mask_encoder and len(self.mask_encoder.widths) != 3:
+            raise ValueError("mask_encoder: needs three stages (strides 4, 8, 16)")
+        return self
+
+
+def _family(value: Any) -> Any:
+    return value.get("family", "uniref") if isinstance(value, dict) else getattr(value, "family", None)
+
+
+AnyModelConfig = Annotated[
+    Annotated[ModelConfig, Tag("uniref")] | Annotated[SamModelConfig, Tag("sam")],
+    Discriminator(
+        _family,
+        custom_error_type="family",
+        custom_error_message="family: is unknown; use 'uniref' or 'sam'",
+    ),
+]
+"""A model of either family; `family` says which, UniRef++ where it is left out."""
+
+FAMILIES: dict[str, type[ModelConfig] | type[SamModelConfig]] = {"uniref": ModelConfig, "sam": SamModelConfig}
+
+
+def written_path(location: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Where an error of pydantic is in what was written: its location without the family's name behind `model`."""
+    parts = tuple(location)
+    return tuple(
+        part for before, part in zip(("", *parts), parts, strict=False) if not (before == "model" and part in FAMILIES)
+    )

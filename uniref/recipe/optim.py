@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from uniref.recipe.strict import Strict
+from uniref.recipe.base import Strict
 
 
 class GroupConfig(Strict):

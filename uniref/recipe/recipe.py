@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from uniref.recipe.base import Strict
 from uniref.recipe.stage import StageConfig
-from uniref.recipe.strict import Strict
 
 
 class RunConfig(Strict):

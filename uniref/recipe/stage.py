@@ -8,12 +8,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from uniref.core.tasks import Task
+from uniref.recipe.base import Strict
 from uniref.recipe.data import DataConfig
 from uniref.recipe.loss import LossConfig
-from uniref.recipe.model import ModelConfig
+from uniref.recipe.model import AnyModelConfig, ModelConfig, SamModelConfig
 from uniref.recipe.optim import OptimConfig
-from uniref.recipe.sam import AnyModelConfig, SamModelConfig
-from uniref.recipe.strict import Strict
 
 
 class InitConfig(Strict):

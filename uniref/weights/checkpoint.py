@@ -22,8 +22,7 @@ from uniref.core.json_files import read_json
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer
-from uniref.recipe.model import BackboneConfig
-from uniref.recipe.sam import AnyModelConfig, written_path
+from uniref.recipe.model import AnyModelConfig, BackboneConfig, written_path
 from uniref.version import __version__
 from uniref.weights.rename import check_finite, check_fit
 from uniref.weights.safe_load import read_safetensors

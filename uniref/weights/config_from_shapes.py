@@ -19,10 +19,12 @@ from uniref.recipe.model import (
     MaskEncoderConfig,
     MaskHeadConfig,
     ModelConfig,
+    SamDecoderConfig,
+    SamImageConfig,
+    SamModelConfig,
     TextConfig,
     TransformerConfig,
 )
-from uniref.recipe.sam import SamDecoderConfig, SamImageConfig, SamModelConfig
 
 HEADS = 8  # of the released transformer, UniFusion and SAM's mask decoder
 _TEXT_HEAD_DIM = 64  # of every BERT-like encoder

@@ -14,7 +14,7 @@ from uniref.core.errors import CheckpointError
 from uniref.model.mask_encoder import MaskEncoder
 from uniref.model.sam import PATCH, UniRefSam, sam_config
 from uniref.model.unifusion import UniFusion
-from uniref.recipe.sam import SAM_SIZES, SamDecoderConfig, SamModelConfig
+from uniref.recipe.model import SAM_SIZES, SamDecoderConfig, SamModelConfig
 from uniref.weights import rename_rules
 from uniref.weights.checkpoint import CheckpointMetadata
 from uniref.weights.config_from_shapes import infer_sam_config

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from uniref.core.errors import UniRefError
-from uniref.media.open_image import PictureProblem, open_image
+from uniref.media.image import ImageProblem, open_image
 from uniref_scenes.backgrounds import Background
 from uniref_scenes.bank import DRAWN, Bank
 from uniref_scenes.colour import WORDS
@@ -185,7 +185,7 @@ def load_picture(path: Path, glazed: bool, side: int) -> tuple[Image.Image, Body
     try:
         with open_image(path) as file:
             image = file.convert("RGBA")
-    except PictureProblem as problem:
+    except ImageProblem as problem:
         raise UniRefError(f"{path}: cannot be used as an object ({problem})") from None
     if np.asarray(image.getchannel("A")).max(initial=0) < 8:
         raise UniRefError(f"{path}: cannot be used as an object (nothing of it is visible)")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from uniref.core.errors import UniRefError
-from uniref.media.open_image import PictureProblem, open_image
+from uniref.media.image import ImageProblem, open_image
 from uniref_scenes.backgrounds import Background
 from uniref_scenes.layout import Frame
 
@@ -141,7 +141,7 @@ def _load(path: Path) -> Image.Image:
         with open_image(path) as image:
             image.draft("RGB", (_SIDE, _SIDE))
             picture = image.convert("RGB")
-    except PictureProblem as problem:
+    except ImageProblem as problem:
         raise UniRefError(f"{path}: cannot be used as a background ({problem})") from None
     picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
     return picture

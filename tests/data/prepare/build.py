@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from uniref.core import rle
-from uniref.media.palette import PALETTE
+from uniref.media.mask import PALETTE
 
 H, W = 24, 32
 

@@ -23,7 +23,7 @@ from tests.data.prepare.test_custom import texts, video
 from tests.data.prepare.test_run import zipped
 from uniref.core.tasks import Task
 from uniref.data.index import Index
-from uniref.media.palette import PALETTE
+from uniref.media.mask import PALETTE
 from uniref_cli import app
 
 CAT, DOG = (3, 4, 12, 15), (10, 18, 20, 30)  # y0, x0, y1, x1

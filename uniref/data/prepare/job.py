@@ -17,7 +17,7 @@ from uniref.core.progress import Progress
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter, SourceFile
 from uniref.data.prepare.dataset import DataSet
-from uniref.media.open_image import PictureProblem, open_image
+from uniref.media.image import ImageProblem, open_image
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -224,5 +224,5 @@ def image_size(path: Path) -> tuple[int, int]:
         with open_image(path) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if turned else (image.height, image.width)
-    except PictureProblem as problem:
+    except ImageProblem as problem:
         raise BadRecord(str(problem)) from None

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from uniref.core.types import UInt8Image
 from uniref.data.frames import read_frame
 from uniref.data.index import Annotations, Index, Sample
-from uniref.media.overlay import draw_overlay
-from uniref.media.sheet import write_contact_sheet
+from uniref.media.draw import draw_overlay, write_contact_sheet
 
 
 def write_preview(index: Index, path: Path, count: int, seed: int = 0) -> None:

@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from uniref.core import rle
 from uniref.data.prepare.job import BadRecord
-from uniref.media.open_image import PictureProblem, open_image
+from uniref.media.image import ImageProblem, open_image
 
 VOID = 255
 
@@ -37,7 +37,7 @@ def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
             if image.mode not in ("P", "L", "1"):
                 raise BadRecord(f"is a {image.mode} picture; a label map is a palette or 8-bit grey PNG")
             return np.asarray(image).astype(np.uint8)
-    except PictureProblem as problem:
+    except ImageProblem as problem:
         raise BadRecord(str(problem)) from None
 
 

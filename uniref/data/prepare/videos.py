@@ -11,7 +11,8 @@ from uniref.core.errors import MediaError
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import VOID, Region, read_label_map, regions
-from uniref.media.image import EXTENSIONS, Labels, read_labels
+from uniref.media.image import EXTENSIONS
+from uniref.media.mask import Labels, read_labels
 
 T = TypeVar("T")
 VIDEO_EXTENSIONS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg"))

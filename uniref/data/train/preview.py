@@ -16,8 +16,7 @@ from uniref.core.errors import UniRefError
 from uniref.data.train.collate import Tokenise, collate
 from uniref.data.train.dataset import MicroBatchDataset
 from uniref.data.train.sources import make_sampler, open_sources
-from uniref.media.overlay import colour, draw_overlay
-from uniref.media.sheet import write_contact_sheet
+from uniref.media.draw import colour, draw_overlay, write_contact_sheet
 from uniref.ops.images import denormalise
 from uniref.recipe.data import DataConfig
 

@@ -27,7 +27,7 @@ from uniref.data.prepare.coco_json import (
     usable_images,
 )
 from uniref.data.prepare.job import EMPTY_MASK, OTHER_SIZE, BadRecord, ConversionJob, image_size
-from uniref.media.open_image import PictureProblem, open_image
+from uniref.media.image import ImageProblem, open_image
 
 _LISTS = {"train": "trn.txt", "val": "val.txt", "test": "test.txt"}
 _DIGESTS = {
@@ -184,5 +184,5 @@ def _read_grey(path: Path) -> npt.NDArray[np.uint8]:
     try:
         with open_image(path) as image:
             return np.asarray(image.convert("L"))
-    except PictureProblem as problem:
+    except ImageProblem as problem:
         raise BadRecord(f"its mask {path.name}: {problem}") from None

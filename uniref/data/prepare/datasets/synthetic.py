@@ -23,7 +23,7 @@ from uniref.core.tasks import Task
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.regions import Region, read_label_map, regions
-from uniref.media.palette import write_labels
+from uniref.media.mask import write_labels
 from uniref_scenes import SceneOptions, make_scene
 from uniref_scenes.bank import DRAWN, Bank
 from uniref_scenes.named.files import read_bank

@@ -29,7 +29,7 @@ from uniref.data.prepare.formats.write_images import (
 )
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import Region
-from uniref.media.open_image import PictureProblem, open_image
+from uniref.media.image import ImageProblem, open_image
 
 _LARGEST = 1 << 28  # bytes; the picture itself may be inside
 _LEFT_OUT = frozenset(("__ignore__", "_background_"))
@@ -145,7 +145,7 @@ def _pasted(encoded: object, points: Sequence[tuple[float, float]], height: int,
     try:
         with open_image(io.BytesIO(base64.b64decode(encoded, validate=True)), ("PNG",)) as image:
             part = np.asarray(image.convert("L")) > 0
-    except (PictureProblem, binascii.Error) as problem:
+    except (ImageProblem, binascii.Error) as problem:
         raise BadRecord(f"its mask is no PNG in base64 ({problem})") from None
     return region_of_mask(pasted(part, round(points[0][0]), round(points[0][1]), height, width))
 

@@ -32,7 +32,8 @@ from uniref.data.prepare.job import BadRecord, ConversionJob, FilesMissing, imag
 from uniref.data.prepare.regions import VOID, Region, regions
 from uniref.data.prepare.split_names import split_of
 from uniref.data.prepare.videos import VideoFiles, is_video_file
-from uniref.media.image import EXTENSIONS, Labels, read_labels
+from uniref.media.image import EXTENSIONS
+from uniref.media.mask import Labels, read_labels
 
 _MASK_ENDS = ("_mask", "-mask", "_label", "_labels", "_seg", "_gt", "_segmentation", ".mask", ".png", ".jpg", ".jpeg")
 """What tools put behind a picture's name to call its mask."""

@@ -20,8 +20,7 @@ from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedOb
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import VOID, regions
 from uniref.data.prepare.split_names import split_of
-from uniref.media.image import Labels, read_labels
-from uniref.media.palette import PALETTE
+from uniref.media.mask import PALETTE, Labels, read_labels
 
 _CLASS, _OBJECT = "SegmentationClass", "SegmentationObject"
 _BACKGROUND = "background"

@@ -22,8 +22,8 @@ from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_
 from uniref.data.prepare.formats.tables import ONLY, Table, file_key, read_table
 from uniref.data.prepare.job import ConversionJob, FilesMissing
 from uniref.data.prepare.regions import Region
-from uniref.media.image import colour_name
-from uniref.media.open_image import PictureProblem, open_image
+from uniref.media.image import ImageProblem, open_image
+from uniref.media.mask import colour_name
 
 ROOT = "custom"
 """What the index calls the folder of a user's pictures."""
@@ -194,7 +194,7 @@ def _is_whole(job: ConversionJob, picture: AnnotatedImage) -> bool:
         try:
             with open_image(picture.path) as image:
                 image.load()
-        except PictureProblem:
+        except ImageProblem:
             job.bad(picture.path, "is cut: the end of the picture is missing")
             return False
     return True

@@ -29,7 +29,7 @@ from uniref.data.prepare.formats.write_images import (
 )
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.split_names import split_of
-from uniref.recipe.tree import parse_file, plain
+from uniref.recipe.yaml_tree import parse_file, plain
 
 _LARGEST = 1 << 26  # bytes of a text file
 _BOX = (5, 6)  # values of a line that is a box: class, centre, size, perhaps a score

@@ -1,11 +1,11 @@
-"""High dynamic range (PQ, HLG) to the 8-bit colours that the model knows, by ffmpeg's zscale and tonemap filters."""
+"""Colour tags of videos, and ffmpeg's filters that bring high dynamic range or unusual colours to 8-bit RGB."""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 from uniref.media.ffmpeg import run_ffmpeg
-from uniref.media.probe import ColorTags, VideoInfo
 
 _MATRICES = ("bt2020nc", "bt709", "smpte170m", "bt470bg", "gbr")
 _PRIMARIES = ("bt2020", "bt709", "smpte170m", "bt470bg", "smpte432", "smpte431")
@@ -19,13 +19,34 @@ _REFUSED_MATRICES = (
 _WHITE = 203  # nits of diffuse white in HDR (ITU-R BT.2408): becomes about the white of the result
 
 
-def tone_mapping(info: VideoInfo) -> str:
+@dataclass(frozen=True)
+class ColorTags:
+    """How a video's colours are to be read, in ffmpeg's names; None where the file does not say."""
+
+    matrix: str | None = None
+    """From YCbCr to RGB: "bt709", "smpte170m", "bt2020nc", ...; "gbr" = the stream itself is RGB."""
+    primaries: str | None = None
+    transfer: str | None = None
+    full_range: bool = False
+    """Values use 0..255 instead of 16..235."""
+
+
+UNTAGGED = ColorTags()
+"""Nothing is said."""
+BT709 = ColorTags("bt709", "bt709", "bt709")
+"""HD video; also right for frames that were RGB before."""
+
+
+VP8_COLORS = ColorTags("bt470bg")  # the format has no other (RFC 6386, section 9.2), and files need not say so
+
+
+def tone_mapping(colors: ColorTags) -> str:
     """The filters that bring a video of high dynamic range to BT.709."""
     # what a file leaves open, or says in a way that zscale cannot convert, is what HDR nearly always has
     tags = []
-    if info.colors.matrix not in _MATRICES:
+    if colors.matrix not in _MATRICES:
         tags.append("colorspace=bt2020nc")
-    if info.colors.primaries not in _PRIMARIES:
+    if colors.primaries not in _PRIMARIES:
         tags.append("color_primaries=bt2020")
     known = f"setparams={':'.join(tags)}," if tags else ""
     # mobius leaves all but the highlights as they are

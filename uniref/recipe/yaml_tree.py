@@ -149,7 +149,7 @@ def plain(node: Node) -> Any:
     return node.value
 
 
-def place_of(node: Node, path: Sequence[str | int]) -> str:
+def location_of(node: Node, path: Sequence[str | int]) -> str:
     """Where the value at `path` was written; of its nearest parent where there is none."""
     for part in path:
         child = _child(node, part)

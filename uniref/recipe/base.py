@@ -1,4 +1,4 @@
-"""Bounds of sizes: far above any model that exists, far below what takes a machine down before it is refused."""
+"""What all parts of a recipe share: the strict base class, and bounds of what a file may ask for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Strict(BaseModel):
+    """A part of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
 
 Width = Annotated[int, Field(ge=1, le=16_384)]
 """Channels of a layer."""

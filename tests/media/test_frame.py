@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from uniref.media.clock import FrameClock, writing_base
+from uniref.media.frame import FrameClock, writing_base
 
 
 def ticks(*seconds: float | None) -> list[float]:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from uniref.core.boxes import mask_bounds
-from uniref.media.overlay import _shortened, colour, draw_overlay, drawable
+from uniref.media.draw import _shortened, colour, draw_overlay, drawable
 
 
 def test_inside_is_tinted_and_the_rest_untouched(picture: np.ndarray, disk: np.ndarray) -> None:
