@@ -19,7 +19,6 @@ from uniref.core.text import printable
 from uniref.evaluation.dataset import EvalDataset, open_dataset
 from uniref.evaluation.evaluator import PredictShards, run_shards
 from uniref.evaluation.prediction_files import check_video_root, foreign_predictions
-from uniref.evaluation.published import released_name
 from uniref.evaluation.result_writer import (
     BAD,
     REPORT,
@@ -35,6 +34,7 @@ from uniref.evaluation.result_writer import (
 from uniref.evaluation.shard_store import REQUEST, SUBMISSION, ShardStore
 from uniref.evaluation.submission import check_submission
 from uniref.weights.checkpoint import read_config
+from uniref.weights.published import released_name
 from uniref_cli.console import Console
 from uniref_cli.shards import Shard, local_device
 

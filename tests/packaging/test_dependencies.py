@@ -19,12 +19,16 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-SHIPPED = ("uniref", "uniref_cli")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
+SHIPPED = [name for name in PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"] if not name.endswith("*")]
 OWN = {*SHIPPED, "benchmarks", "examples", "tests"}
 
 # import names of packages that need not be installed where the tests run
 OPTIONAL_IMPORTS = {"flash_attn": "flash-attn"}
+
+# PyTorch's builds for CUDA bring it, in the one version that they work with
+BROUGHT_BY_TORCH = {"triton"}
 
 # the extras, besides the dependencies, that the files of a folder may import
 EXTRAS = {"uniref": ("7z", "flash", "wandb"), "tests": ("test",)}
@@ -51,7 +55,7 @@ def imports(folder: str) -> list[Import]:
                 modules = [node.module]
             else:
                 continue
-            for name in {module.split(".")[0] for module in modules} - OWN - sys.stdlib_module_names:
+            for name in {module.split(".")[0] for module in modules} - OWN - BROUGHT_BY_TORCH - sys.stdlib_module_names:
                 result.append(Import(path.relative_to(ROOT), node.lineno, name, not in_function))
     return result
 

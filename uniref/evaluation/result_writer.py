@@ -20,7 +20,6 @@ from uniref.core.progress import Progress
 from uniref.core.text import printable
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
 from uniref.evaluation.prediction_files import unexpected_files
-from uniref.evaluation.published import PublishedNumber, published
 from uniref.evaluation.report import ExampleImages, report_page
 from uniref.evaluation.results import DatasetResult, merge_scores, size_of
 from uniref.evaluation.score_images import ImageScore
@@ -28,6 +27,7 @@ from uniref.evaluation.score_videos import TrackScore
 from uniref.evaluation.shard_store import SUBMISSION, ShardStore
 from uniref.evaluation.submission import check_submission, pack
 from uniref.version import __version__
+from uniref.weights.published import PublishedNumber, published
 
 RESULTS, SEQUENCES, REPORT = "results.json", "per_sequence.csv", "report.html"
 BAD = "bad-files.txt"

@@ -72,7 +72,7 @@ class Weights:
     @property
     def scores(self) -> Mapping[str, tuple[str, float]]:
         """Data set -> (measure, percent), as published, on validation splits."""
-        from uniref.evaluation.published import scores_of
+        from uniref.weights.published import scores_of
 
         return scores_of(self.zoo) if self.zoo else {}
 
