@@ -19,7 +19,8 @@ from uniref.core.atomic import atomic_folder, remove_written
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.files import first_line, sha256, writing
 from uniref.core.json_files import read_json
-from uniref.engine.distributed import Stop, World
+from uniref.core.signals import StopRequest
+from uniref.engine.distributed import World
 from uniref.engine.reporter import Reporter
 from uniref.engine.step import TrainStep
 from uniref.model.text import TextTokenizer
@@ -51,7 +52,7 @@ class StageJob:
     """Of the stage: checkpoints, logs, `final`."""
     world: World
     reporter: Reporter
-    stop: Stop
+    stop: StopRequest
     start: Path | None = None
     """Checkpoint folder of the stage before, where the recipe starts from one."""
 

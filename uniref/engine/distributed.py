@@ -6,11 +6,9 @@ import contextlib
 import datetime
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from uniref.core.device import resolve_device
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.signals import StopRequest, stop_on_signals
 from uniref.model.uniref import UniRef
 from uniref.recipe.stage import StageConfig
 
@@ -126,53 +125,21 @@ def _let_the_main_process_speak() -> None:
     time.sleep(_COURTESY)
 
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
-_MOMENT = 1.0  # seconds
+_MOMENT = 1.0  # seconds; a launcher passes on what its processes got anyway, so that one Ctrl-C comes twice
 
 
-class Stop:
-    """Whether, and by which signal, the process was asked to stop."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.asked = 0.0
-        """When, by the monotonic clock."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether to stop after this step."""
-        return self.signal != 0
-
-
-@contextlib.contextmanager
-def catch_signals(say: Callable[[str], None]) -> Iterator[Stop]:
-    """A block in which SIGINT, SIGTERM and SIGUSR1 (a cluster's early warning) ask for a stop.
+def stop_training_on_signals(say: Callable[[str], None]) -> contextlib.AbstractContextManager[StopRequest]:
+    """A block in which SIGINT, SIGTERM and SIGUSR1 (a cluster's early warning) ask for a stop; a second Ctrl-C stops
+    at once.
 
     Args:
-        say: Told once what will happen.
+        say: Called once with what will happen.
     """
-    stop = Stop()
-    before: dict[int, Any] = {}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.requested:
-            again = number == signal.SIGINT and time.monotonic() - stop.asked > _MOMENT
-            if again and callable(before[number]):
-                before[number](number, frame)
-            return
-        stop.signal, stop.asked = number, time.monotonic()
-        say("finishing the step, then saving the state (Ctrl-C: stop at once)")
-
-    if threading.current_thread() is threading.main_thread():
-        for name in _SIGNALS:
-            if hasattr(signal, name):
-                number = getattr(signal, name)
-                before[number] = signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return stop_on_signals(
+        ("SIGINT", "SIGTERM", "SIGUSR1"),
+        on_request=lambda: say("finishing the step, then saving the state (Ctrl-C: stop at once)"),
+        acts_at_once=lambda request, number: number == signal.SIGINT and request.age > _MOMENT,
+    )
 
 
 def distribute(loss_module: nn.Module, stage: StageConfig, world: World) -> nn.Module:

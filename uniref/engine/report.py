@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import platform
 from collections import defaultdict
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
 from uniref.core import html
+from uniref.core.environment import hardware, versions
 from uniref.core.files import reading
 from uniref.core.json_files import read_json_lines
 from uniref.engine.reporter import METRICS
 from uniref.media.image import open_image
 from uniref.recipe.recipe import Recipe
 
-_PACKAGES = ("uniref", "torch", "timm", "transformers", "numpy")
 _POINTS = 400  # of a curve
 
 
@@ -37,7 +34,7 @@ def write_report(out: Path, recipe: Recipe) -> Path:
         title=f"Training {out.name}",
         description=recipe.description,
         stages=stages,
-        environment=list(_environment()),
+        environment=list((versions("numpy") | hardware()).items()),
         recipe=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False),
     )
     html.write(path, page)
@@ -130,14 +127,3 @@ def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _points(records: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
     return [(record["step"], record[key]) for record in records if record.get(key) is not None]
-
-
-def _environment() -> Iterator[tuple[str, str]]:
-    for name in _PACKAGES:
-        yield name, metadata.version(name)
-    yield "python", platform.python_version()
-    yield "system", f"{platform.system()} {platform.machine()}"
-    if torch.cuda.is_available():
-        yield "GPU", f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    else:
-        yield "threads", str(torch.get_num_threads())

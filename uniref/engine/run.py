@@ -28,7 +28,7 @@ from uniref.engine.checkpointer import (
     latest_checkpoint,
     verify_checkpoint,
 )
-from uniref.engine.distributed import catch_signals, join
+from uniref.engine.distributed import join, stop_training_on_signals
 from uniref.engine.report import write_report
 from uniref.engine.reporter import Reporter
 from uniref.engine.trainer import StageTrainer
@@ -84,7 +84,7 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
                 content = yaml.safe_dump(request.recipe.model_dump(mode="json"), sort_keys=False)
                 (request.out / "recipe.yaml").write_text(content, "utf-8")
                 (request.out / STOPPED).unlink(missing_ok=True)
-        stop = stack.enter_context(catch_signals(reporter.warn if world.main else _nothing))
+        stop = stack.enter_context(stop_training_on_signals(reporter.warn if world.main else _nothing))
         for name in names:
             job = StageJob(
                 recipe=request.recipe,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from uniref.core.environment import versions
 from uniref.core.errors import MediaError
 from uniref.core.parallel import BackgroundWorker, prefetch
 from uniref.core.progress import Progress
@@ -22,7 +21,6 @@ from uniref.inference.sinks import SINKS, Context, Sink
 from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
 from uniref.media.source import MediaSource, Selection
-from uniref.version import __version__
 
 _LISTED = 50  # damaged frames named in a summary
 
@@ -281,22 +279,6 @@ def _warn_of_damage(source: MediaSource, recorder: _Recorder, warn: Callable[[st
         warn(f"{source.path}: its frames change size ({source.video.resized}); they are fitted to the first one's")
     if source.video is not None and source.video.hdr and not source.video.tone_mapped:
         warn(f"{source.path}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes, for reports."""
-    import timm
-    import torch
-    import transformers
-
-    return {
-        "uniref": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "transformers": transformers.__version__,
-        "platform": sys.platform,
-    }
 
 
 def _plain(options: PredictOptions) -> dict[str, Any]:
