@@ -23,7 +23,7 @@ from uniref.engine.stage_model import freeze
 from uniref.engine.step import TrainStep
 from uniref.model.build import build_model
 from uniref.recipe.load import load_recipe
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import StageConfig
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from uniref.core.errors import UsageError
 from uniref.engine.optim import REST, Ema, factor, groups, make_optimizer, set_rates
-from uniref.recipe.optim import GroupConfig, OptimConfig, ScheduleConfig
+from uniref.recipe.recipe import GroupConfig, OptimConfig, ScheduleConfig
 
 
 def model() -> nn.Module:

@@ -22,7 +22,7 @@ from uniref.core.device import resolve_device
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.signals import StopRequest, stop_on_signals
 from uniref.model.uniref import UniRef
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import StageConfig
 
 T = TypeVar("T")
 _COURTESY = 30.0  # seconds; ending takes a moment on a busy machine

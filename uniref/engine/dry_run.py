@@ -22,8 +22,7 @@ from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.recipe.recipe import Recipe
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import Recipe, StageConfig
 
 _MOMENTS = 2  # tensors that AdamW keeps for each parameter
 

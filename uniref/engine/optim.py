@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from uniref.core.errors import UsageError
-from uniref.recipe.optim import OptimConfig, ScheduleConfig
+from uniref.recipe.recipe import OptimConfig, ScheduleConfig
 
 REST = "other parameters"
 

@@ -22,8 +22,7 @@ from uniref.core.json_files import parse_json
 from uniref.engine.distributed import World
 from uniref.engine.optim import factor
 from uniref.engine.step import StepResult
-from uniref.recipe.recipe import RunConfig
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import RunConfig, StageConfig
 
 
 class Meter(Protocol):

@@ -17,7 +17,7 @@ from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer, wordpiece
 from uniref.model.uniref import UniRef
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import StageConfig
 from uniref.weights.checkpoint import TOKENIZER, read_config, read_tensors
 from uniref.weights.model_folders import read_text_tensors
 from uniref.weights.rename import listing

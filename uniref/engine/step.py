@@ -17,7 +17,7 @@ from uniref.engine.loss_module import ground_truth_boxes
 from uniref.engine.optim import Ema, global_norm, make_optimizer, set_rates
 from uniref.engine.stage_model import build_loss_module, train_mode
 from uniref.model.referring import ReferringModel
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import StageConfig
 
 _STREAM = 1_000_003  # keeps the random streams of different seeds apart
 

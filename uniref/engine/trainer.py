@@ -29,7 +29,7 @@ from uniref.engine.stage_model import build
 from uniref.engine.step import StepResult, TrainStep
 from uniref.engine.validate import Validation, check_data, validate
 from uniref.model.referring import ReferringModel
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import StageConfig
 
 
 class StageTrainer:

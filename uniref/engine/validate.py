@@ -24,7 +24,7 @@ from uniref.inference.predictor import Predictor
 from uniref.media.draw import draw_overlay
 from uniref.model.build import build_model
 from uniref.model.text import TextTokenizer
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import StageConfig
 from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, without_initialisation
 
 T = TypeVar("T")

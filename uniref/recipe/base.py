@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Strict(BaseModel):
     """A part of a recipe."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 Width = Annotated[int, Field(ge=1, le=16_384)]

@@ -50,7 +50,7 @@ class SourceConfig(Strict):
     ratio: float = Field(1.0, gt=0)
     """How often a batch comes from here, relative to the other sources."""
     task: Task | None = None
-    """None: the task of the index. Otherwise `vos` from any index, or `rvos` from an image index with expressions;
+    """Null: the task of the index. Otherwise `vos` from any index, or `rvos` from an image index with expressions;
     still images become clips."""
     categories: bool = False
     """Targets carry the index's categories (0, 1, ... in the order of their ids) instead of the one class "object"."""
@@ -66,10 +66,10 @@ class SourceConfig(Strict):
     """Pictures with expressions: at most this many further ones of the same picture come with each sample, for
     `loss.weights.align` alone, to which a picture and its features then teach more than one."""
     text_only: float | None = Field(None, ge=0, le=1)
-    """Probability that a batch of referring clips has no mask of the first frame. None: the data's `text_only` for
+    """Probability that a batch of referring clips has no mask of the first frame. Null: the data's `text_only` for
     videos, 1 for still images."""
     augment: AugmentConfig | None = None
-    """None: as the data's `augment`."""
+    """Null: as the data's `augment`."""
 
     def wants(self, source_id: str) -> bool:
         """Whether an expression is of one of the `kinds`: synthetic data names it at the end of its id."""
@@ -80,7 +80,9 @@ class DataConfig(Strict):
     """The mix of sources that a stage trains on."""
 
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    """Data sets of the mix; at least one."""
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    """Augmentation of every source that has none of its own."""
     clip_range: int = Field(10, ge=1)
     """The two frames of a clip are at most this many frames apart."""
     text_only: float = Field(0.4, ge=0, le=1)

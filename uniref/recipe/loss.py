@@ -17,9 +17,11 @@ class WeightsConfig(Strict):
     l1: float = Field(5.0, ge=0)
     """Boxes, as fractions of the image."""
     giou: float = Field(2.0, ge=0)
+    """Boxes: 1 - GIoU."""
     mask: float = Field(2.0, ge=0)
     """Focal loss of mask pixels."""
     dice: float = Field(5.0, ge=0)
+    """Dice loss of masks."""
     mask_class: float = Field(1.0, ge=0)
     """Auxiliary: cross entropy of the hardest mask pixels."""
     mask_iou: float = Field(1.0, ge=0)
@@ -37,7 +39,9 @@ class FocalConfig(Strict):
     """Focal loss, of classes (in the matching too) and of mask pixels."""
 
     alpha: float = Field(0.25, ge=0, le=1)
+    """Weight of positives in 0..1; negatives have 1 - alpha (Lin et al., 2017)."""
     gamma: float = Field(2.0, ge=0)
+    """Exponent that lowers the loss of what is classified well already; 0 = cross entropy."""
 
 
 class SimOtaConfig(Strict):
@@ -59,8 +63,11 @@ class HungarianConfig(Strict):
     """Which of the encoder's proposals learns an object: one for each. Weights of the costs."""
 
     cls: float = Field(2.0, ge=0)
+    """Weight of the focal class cost."""
     l1: float = Field(5.0, ge=0)
+    """Weight of the L1 distance of boxes, as fractions of the image."""
     giou: float = Field(2.0, ge=0)
+    """Weight of -GIoU."""
 
 
 class BoxInstConfig(Strict):
@@ -87,13 +94,16 @@ class SamLossConfig(Strict):
     bce: float = Field(2.0, ge=0)
     """Binary cross entropy, mean over the pixels of the square."""
     dice: float = Field(0.5, ge=0)
+    """Dice loss of the mask."""
 
 
 class LossConfig(Strict):
     """What is optimised. A SAM model has the losses `sam` and no others."""
 
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
+    """Factor of each loss term."""
     focal: FocalConfig = Field(default_factory=FocalConfig)
+    """Parameters of the focal losses."""
     detection: bool = True
     """Losses of everything behind the fusion. Without them only `align` is left, and a step costs a third."""
     auxiliary_masks: bool = False
@@ -104,9 +114,13 @@ class LossConfig(Strict):
     """Which proposals learn an object: the one that matches it best, as released, or every one whose place its mask
     covers. The latter tells each place of the picture whether the reference means it: quicker to learn from."""
     sim_ota: SimOtaConfig = Field(default_factory=SimOtaConfig)
+    """Target assignment of the decoder layers (SimOTA; YOLOX, Ge et al., 2021)."""
     hungarian: HungarianConfig = Field(default_factory=HungarianConfig)
+    """Target assignment of the encoder's proposals (Hungarian; DETR, Carion et al., 2020)."""
     box_inst: BoxInstConfig = Field(default_factory=BoxInstConfig)
+    """Losses for targets without masks (BoxInst, Tian et al., 2021)."""
     sam: SamLossConfig = Field(default_factory=SamLossConfig)
+    """Losses of a SAM model."""
 
     @model_validator(mode="after")
     def _check(self) -> LossConfig:

@@ -44,6 +44,7 @@ class TextConfig(Strict):
     max_tokens: int = Field(77, ge=3, le=4096)
     """Longer texts are truncated to this many tokens, special tokens included."""
     dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout after the projection, in training only."""
 
     @model_validator(mode="after")
     def _check(self) -> TextConfig:
@@ -55,6 +56,7 @@ class MaskEncoderConfig(Strict):
     """The residual network that turns image + mask into reference values."""
 
     stem_width: Width = 64
+    """Channels of the first convolution."""
     widths: tuple[Width, ...] = Field((64, 128, 256, 512), min_length=3, max_length=4)
     """Channels of the stages at strides 4, 8, 16 and (not in SAM) 32."""
     depths: tuple[Layers, ...] = Field((2, 2, 2, 2), min_length=3, max_length=4)
@@ -65,7 +67,7 @@ class MaskEncoderConfig(Strict):
     @model_validator(mode="after")
     def _check(self) -> MaskEncoderConfig:
         if len(self.widths) != len(self.depths):
-            raise ValueError(f"depths {self.depths}: one number a stage, as in widths {self.widths}")
+            raise ValueError(f"depths {self.depths}: one number per stage, as in widths {self.widths}")
         return self
 
 
@@ -73,8 +75,11 @@ class FusionConfig(Strict):
     """UniFusion: cross attention to the reference with a gated, modulated residual."""
 
     heads: Heads = 8
+    """Heads of the cross attention."""
     head_dim: Width = 256
+    """Channels per head."""
     dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout of the attention weights, in training only."""
     gate: float = Field(0.0, ge=-10, le=10)
     """How far the gate is open before training; 0 = closed, as released: the fusion starts as the identity."""
     same_projections: bool = False
@@ -86,12 +91,19 @@ class TransformerConfig(Strict):
     """Deformable DETR: two-stage, box refinement, look forward twice, mixed selection."""
 
     heads: Heads = 8
+    """Heads of every attention."""
     points: int = Field(4, ge=1, le=64)
+    """Sampling points per head and level of the deformable attention."""
     encoder_layers: Layers = 6
+    """Encoder layers."""
     decoder_layers: Layers = 6
+    """Decoder layers; each refines the boxes of the one before it."""
     ffn_dim: Hidden = 2048
+    """Hidden units of the feed-forward networks."""
     queries: int = Field(300, ge=1, le=100_000)
+    """Object queries."""
     dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of attentions and feed-forward networks, in training only."""
 
 
 class MaskHeadConfig(Strict):
@@ -102,24 +114,34 @@ class MaskHeadConfig(Strict):
     dynamic_width: Width = 8
     """Channels between the dynamic convolutions."""
     dynamic_layers: int = Field(3, ge=2, le=16)
+    """Dynamic convolutions per query (CondInst, Tian et al., 2020)."""
 
 
 class ModelConfig(Strict):
-    """A UniRef++ model. `None` for a part means that the model does not have it."""
+    """A UniRef++ model. Null for a part means that the model does not have it."""
 
     family: Literal["uniref"] = "uniref"
+    """Kind of model: `uniref` = UniRef++, `sam` = UniFusion in SAM."""
     hidden_dim: int = Field(256, ge=8, le=16_384)
+    """Channels of feature levels, queries and references."""
     levels: int = Field(4, ge=3, le=6)
     """Feature levels: strides 8, 16, 32 from the backbone, then 64, ... by stride-2 convolutions."""
     groups: Width = 32
     """Groups of the projections' GroupNorm."""
     classes: int = Field(1, ge=1, le=100_000)
+    """Classes that are predicted: 1 = "object", 365 in the released Objects365 pretraining."""
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
+    """Image backbone."""
     text: TextConfig | None = Field(default_factory=TextConfig)
+    """Text encoder; null = the model takes no text."""
     mask_encoder: MaskEncoderConfig | None = Field(default_factory=MaskEncoderConfig)
+    """Mask encoder; null = the model takes no masks."""
     fusion: FusionConfig | None = Field(default_factory=FusionConfig)
+    """UniFusion; null only in models that take neither text nor masks."""
     transformer: TransformerConfig = Field(default_factory=TransformerConfig)
+    """Deformable transformer."""
     mask_head: MaskHeadConfig = Field(default_factory=MaskHeadConfig)
+    """Mask head."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -142,13 +164,17 @@ class SamImageConfig(Strict):
     """SAM's image encoder: a ViT with 16 x 16 patches over a square. `vit_h`, `vit_l` and `vit_b` stand for sizes."""
 
     width: Width = 1280
+    """Channels of a patch token."""
     depth: Layers = 32
+    """Transformer layers."""
     heads: Heads = 16
+    """Heads of the self attention."""
     global_layers: list[int] = Field(default_factory=lambda: [7, 15, 23, 31])  # a tuple is none to strict validators
     """Layers that attend to the whole image; the others attend inside windows."""
     window: int = Field(14, ge=1, le=256)
     """Side of a window in patches."""
     mlp_dim: Hidden = 5120
+    """Hidden units of the feed-forward networks."""
     image_size: int = Field(1024, ge=32, le=4096, multiple_of=16)
     """Side of the square input in pixels."""
 
@@ -181,8 +207,11 @@ class SamDecoderConfig(Strict):
     """SAM's mask decoder."""
 
     layers: Layers = 2
+    """Two-way transformer layers."""
     heads: Heads = 8
+    """Heads of their attentions."""
     mlp_dim: Hidden = 2048
+    """Hidden units of their feed-forward networks."""
     iou_dim: Hidden = 256
     """Hidden width of the head that estimates a mask's IoU."""
     norm_eps: float = Field(1e-5, gt=0, lt=1)
@@ -197,13 +226,19 @@ class SamModelConfig(Strict):
     """UniFusion in SAM (SPEC section 10)."""
 
     family: Literal["sam"] = "sam"
+    """Kind of model, as in the other family."""
     hidden_dim: int = Field(256, ge=8, le=16_384)
     """Width of SAM's image embedding and prompts, and of references."""
     image_encoder: SamImageConfig = Field(default_factory=SamImageConfig)
+    """Image encoder; `vit_b`, `vit_l` or `vit_h` for the released sizes."""
     mask_decoder: SamDecoderConfig = Field(default_factory=SamDecoderConfig)
+    """Mask decoder."""
     text: TextConfig | None = Field(default_factory=TextConfig)
+    """Text encoder; null = the model takes no text."""
     mask_encoder: MaskEncoderConfig | None = Field(default_factory=_three_stages)
+    """Mask encoder; null = the model takes no masks."""
     fusion: FusionConfig = Field(default_factory=FusionConfig)
+    """UniFusion."""
 
     @model_validator(mode="after")
     def _check(self) -> SamModelConfig:

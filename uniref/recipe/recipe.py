@@ -1,15 +1,219 @@
-"""A recipe: the stages of a training, one after the other."""
+"""A recipe: the stages of a training, one after the other, and how the training is run.
+
+A stage is a model trained on a data mix for a number of steps, starting from given weights.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from uniref.core.tasks import Task
 from uniref.recipe.base import Strict
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.data import DataConfig
+from uniref.recipe.loss import LossConfig
+from uniref.recipe.model import AnyModelConfig, ModelConfig, SamModelConfig
+
+
+class GroupConfig(Strict):
+    """Parameters that learn at another rate than the rest."""
+
+    match: str = Field(min_length=1)
+    """Regular expression, searched for in parameter names from their start. It has to match at least one."""
+    lr: float | None = Field(None, ge=0)
+    """Learning rate; either this or `scale`."""
+    scale: float | None = Field(None, ge=0)
+    """Multiple of the base learning rate."""
+    weight_decay: float | None = Field(None, ge=0)
+    """Null: as the others."""
+
+    @model_validator(mode="after")
+    def _check(self) -> GroupConfig:
+        if self.lr is not None and self.scale is not None:
+            raise ValueError("give either lr or scale, not both")
+        return self
+
+
+class ScheduleConfig(Strict):
+    """The learning rate over the steps: linear warm-up, then a drop at each milestone."""
+
+    warmup_steps: int = Field(0, ge=0)
+    """Steps of the linear warm-up; 0 = none."""
+    warmup_factor: float = Field(0.001, ge=0, le=1)
+    """Multiple of the learning rate at step 0 of the warm-up."""
+    milestones: tuple[int, ...] = ()
+    """Steps from which on the learning rate is multiplied by `gamma` once more."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    """Factor of the learning rate at each milestone."""
+
+
+class OptimConfig(Strict):
+    """AdamW and how it is steered."""
+
+    lr: float = Field(gt=0)
+    """Base learning rate, of every parameter in no group."""
+    weight_decay: float = Field(0.05, ge=0)
+    """Decoupled weight decay of AdamW, of every parameter whose group does not say otherwise."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of AdamW's averages of the gradient and of its square, each in 0..1."""
+    eps: float = Field(1e-8, gt=0)
+    """Added to the root of AdamW's second moment."""
+    clip_norm: float | None = Field(0.1, gt=0)
+    """Largest norm of the gradient of the whole model; null = not clipped."""
+    groups: dict[str, GroupConfig | None] = Field(default_factory=dict)
+    """By name; null takes out a group that a shared file defines. A parameter may match one group only."""
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    """Learning rate over the steps."""
+
+
+class InitConfig(Strict):
+    """Where a stage's weights come from; null everywhere: random ones. Paths are relative to the current directory."""
+
+    stage: str | None = None
+    """An earlier stage of this recipe; its final weights, nothing else of its state."""
+    model: Path | None = None
+    """A checkpoint folder (of a run, or made by `uniref convert`) instead of a stage."""
+    backbone: Path | None = None
+    """An ImageNet backbone, made by `uniref convert`."""
+    text: Path | None = None
+    """A folder of a BERT-like encoder: `model.safetensors` or `pytorch_model.bin`, and `tokenizer.json`."""
+    mask_encoder: Path | None = None
+    """Torchvision's ResNet-18 file, for the mask encoder's residual network."""
+
+    @model_validator(mode="after")
+    def _check(self) -> InitConfig:
+        if self.stage is not None and self.model is not None:
+            raise ValueError("give either stage or model, not both (set the other to null)")
+        return self
+
+
+class CheckpointConfig(Strict):
+    """When the state is saved, and how many of the saved ones are kept."""
+
+    every: int = Field(2000, ge=1)
+    """Steps between two; the last step is saved always."""
+    keep: int = Field(2, ge=1)
+    """The latest that are kept. The best one is kept besides where the recipe evaluates."""
+    adapter_of: Path | None = None
+    """SAM: write adapters (the trained tensors alone) over this checkpoint folder, which has the same frozen weights,
+    instead of whole models."""
+
+
+class EvaluationConfig(Strict):
+    """Evaluation in the course of the training."""
+
+    every: int = Field(5000, ge=1)
+    """Steps between two; the end of the stage is evaluated always."""
+    data: tuple[str, ...] = ()
+    """`dataset/split` of prepared indexes."""
+    limit: int | None = Field(None, ge=1)
+    """Only the first samples of each; null = all. One process evaluates while the others wait, at most
+    `run.timeout_minutes`."""
+    best: str | None = None
+    """The metric by which the best checkpoint is chosen, as the evaluation names it; larger is better. Null: the first
+    one."""
+    pictures: int = Field(4, ge=0)
+    """Samples of each whose prediction is drawn for TensorBoard and the report."""
+
+
+class StageConfig(Strict):
+    """One stage."""
+
+    model: AnyModelConfig = Field(default_factory=ModelConfig)
+    """Architecture."""
+    init: InitConfig = Field(default_factory=InitConfig)
+    """Initial weights."""
+    data: DataConfig
+    """Data mix."""
+    loss: LossConfig = Field(default_factory=LossConfig)
+    """Target assignment and losses."""
+    optim: OptimConfig
+    """Optimiser and learning rate schedule."""
+    steps: int = Field(ge=1, le=10**9)
+    """Optimiser steps."""
+    global_batch: int = Field(ge=1)
+    """Samples in an optimiser step, over all devices and accumulation."""
+    micro_batch: int = Field(2, ge=1)
+    """Samples that one device processes at once. Losses are normalised in it and batch norms see it, so the result
+    depends on it, but not on how many devices share the global batch."""
+    frozen: tuple[str, ...] = ()
+    """Regular expressions of parameters that are not trained, searched for from the start of their names. A part that
+    is frozen as a whole runs as in inference (no dropout). `model.backbone.frozen_stages` adds to them."""
+    sides: tuple[int, int] | None = None
+    """Short side and largest long side, in pixels, at which the model is evaluated here and predicts by default; null:
+    what the published protocols use (480 to 800 pixels), which suits the released training."""
+    embedding_cache: Path | None = None
+    """SAM: folder that keeps the frozen encoder's embedding of every image that was seen, so that it is encoded once
+    (if it comes uncropped: `augment.crop: 0`). 2 MB for each, rounded to float16."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the network's products; auto = bfloat16 (else float16) on CUDA, float32 on CPUs."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is then what is evaluated and exported."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share the work: copies of the model, or (fsdp) each a part of weights and optimiser."""
+    activation_checkpointing: bool = False
+    """Recompute layers in the backward pass instead of keeping their activations: less memory, more time."""
+    compile: bool = False
+    """torch.compile of backbone and transformer layers."""
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    """Saved training states."""
+    evaluation: EvaluationConfig | None = None
+    """Evaluation during the training; null = none."""
+
+    @property
+    def micro_batches_per_step(self) -> int:
+        """Micro batches in the global batch."""
+        return self.global_batch // self.micro_batch
+
+    @model_validator(mode="after")
+    def _check(self) -> StageConfig:
+        if self.global_batch % self.micro_batch:
+            raise ValueError(
+                f"global_batch {self.global_batch}: is no multiple of micro_batch {self.micro_batch}; change one"
+            )
+        if self.parallel == "fsdp" and not self.data.same_source_on_all_ranks:
+            raise ValueError(
+                "parallel fsdp: all processes have to use the same parts of the model at once; "
+                "set data.same_source_on_all_ranks: true, or parallel: ddp"
+            )
+        if isinstance(self.model, SamModelConfig):
+            self._check_sam()
+        elif self.embedding_cache is not None or self.checkpoint.adapter_of is not None:
+            raise ValueError("embedding_cache and checkpoint.adapter_of are for SAM models (model.family: sam)")
+        needs = {Task.RIS: "text", Task.RVOS: "text", Task.VOS: "mask_encoder", Task.FSS: "mask_encoder"}
+        for place, source in enumerate(self.data.sources):
+            part = needs.get(source.task) if source.task else None
+            if part is not None and getattr(self.model, part) is None:
+                raise ValueError(
+                    f"data.sources.{place} ({source.index}) is trained as {source.task.value if source.task else ''}, "
+                    f"but model.{part} is null; give the model that part or leave the source out"
+                )
+            if isinstance(self.model, ModelConfig) and source.categories and self.model.classes == 1:
+                raise ValueError(
+                    f"data.sources.{place} ({source.index}) has categories, but model.classes is 1; "
+                    "set model.classes to their number or categories to false"
+                )
+        return self
+
+    def _check_sam(self) -> None:
+        for place, source in enumerate(self.data.sources):
+            if source.task is Task.DETECTION or source.categories:
+                raise ValueError(
+                    f"data.sources.{place} ({source.index}) has no reference to follow, which a SAM model needs; "
+                    "leave the source out"
+                )
+        if self.init.backbone is not None:
+            raise ValueError("init.backbone: a SAM model has none; init.model names a SAM made by 'uniref convert'")
+        if self.embedding_cache is not None and self.parallel == "fsdp":
+            raise ValueError("embedding_cache: needs the whole encoder on every device; set parallel: ddp")
+        if self.activation_checkpointing:
+            raise ValueError(
+                "activation_checkpointing: a SAM model's encoder is frozen and keeps no activations; leave it out"
+            )
 
 
 class RunConfig(Strict):
@@ -18,6 +222,7 @@ class RunConfig(Strict):
     log_every: int = Field(20, ge=1)
     """Steps between two log lines; each tells the mean over its steps."""
     tensorboard: bool = True
+    """Write TensorBoard event files into the run folder."""
     wandb: str | None = None
     """Project name; needs the wandb package and its account. Null: not used."""
     max_bad_steps: int = Field(20, ge=1)
@@ -32,8 +237,11 @@ class Recipe(Strict):
     """What `uniref train` is given, after `extends`, `defaults` and `--set`."""
 
     description: str = ""
+    """What the training is for; written into its report and its checkpoints."""
     seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of initial weights, data order and augmentation."""
     run: RunConfig = Field(default_factory=RunConfig)
+    """Logging and processes; nothing here changes the result."""
     stages: dict[str, StageConfig] = Field(min_length=1)
     """In the order of training."""
 

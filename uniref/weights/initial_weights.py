@@ -12,8 +12,7 @@ from filelock import FileLock
 
 from uniref.core.atomic import atomic_file, atomic_folder
 from uniref.core.errors import UniRefError, UsageError
-from uniref.recipe.recipe import Recipe
-from uniref.recipe.stage import StageConfig
+from uniref.recipe.recipe import Recipe, StageConfig
 from uniref.weights.catalog import CATALOG, Kind, Weights
 from uniref.weights.fetch import Access, fetch
 
