@@ -14,21 +14,21 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 from PIL import Image
+from uniref_scenes.trajectory import Motion, make_trajectory
 
 from uniref.media.mask import write_labels
 from uniref_scenes.backgrounds import make_background
-from uniref_scenes.layout import Thing
-from uniref_scenes.nouns import NOUNS
-from uniref_scenes.render import Effects, render
-from uniref_scenes.sprite import Look, draw
-from uniref_scenes.track import Motion, make_track
+from uniref_scenes.drawings.appearance import Appearance, draw_sprite
+from uniref_scenes.language import NOUNS
+from uniref_scenes.motion import SceneObject
+from uniref_scenes.render import ImageEffects, render
 
 HERE = Path(__file__).parent
 FRAMES, STEP = 48, 8
 BLUE = 7  # the seed of a plain blue
 
 
-def thing(
+def obj(
     noun: str,
     colour: str,
     x: float,
@@ -39,29 +39,29 @@ def thing(
     style: int = 90,
     finish: str = "lit",
     seed: int = 90,
-) -> Thing:
+) -> SceneObject:
     """One object: centre and size in pixels, and how it moves."""
     motion = motion or Motion()
-    sprite = draw(Look(noun, style, colour, finish=finish, seed=seed), 160)
-    track = make_track(x, y, size, 0.0, motion.dx < 0, motion, frames)
-    return Thing(NOUNS[noun], sprite, "plain", track)
+    sprite = draw_sprite(Appearance(noun, style, colour, finish=finish, seed=seed), 160)
+    trajectory = make_trajectory(x, y, size, 0.0, motion.dx < 0, motion, frames)
+    return SceneObject(NOUNS[noun], sprite, "plain", trajectory)
 
 
 def street() -> None:
     """The clip of the README's first command."""
     height, width = 216, 384
-    ground = make_background("street", 93, height, width)
+    background = make_background("street", 93, height, width)
     far, near = Motion(dx=-90, pivot=0.0), Motion(dx=150, pivot=0.0)
-    things = [
-        thing("tree", "green", 52, 100, 92, frames=FRAMES, style=88),
-        thing("car", "white", 318, 124, 66, far, FRAMES, style=86),
-        thing("dog", "brown", 214, 133, 40, Motion(dx=-24, pivot=0.0), FRAMES, style=91),
-        thing("car", "yellow", 124, 138, 62, Motion(), FRAMES, style=95),
-        thing("car", "blue", 326, 170, 94, Motion(dx=-24, pivot=0.0), FRAMES, style=97, seed=BLUE),
-        thing("car", "red", 84, 190, 104, near, FRAMES, style=90),
+    objects = [
+        obj("tree", "green", 52, 100, 92, frames=FRAMES, style=88),
+        obj("car", "white", 318, 124, 66, far, FRAMES, style=86),
+        obj("dog", "brown", 214, 133, 40, Motion(dx=-24, pivot=0.0), FRAMES, style=91),
+        obj("car", "yellow", 124, 138, 62, Motion(), FRAMES, style=95),
+        obj("car", "blue", 326, 170, 94, Motion(dx=-24, pivot=0.0), FRAMES, style=97, seed=BLUE),
+        obj("car", "red", 84, 190, 104, near, FRAMES, style=90),
     ]
-    effects = Effects(shadow=0.25, soft=True)
-    frames, labels = render([ground.pixels] * FRAMES, things, effects, np.random.default_rng(0))
+    effects = ImageEffects(shadow=0.25, soft=True)
+    frames, labels = render([background.pixels] * FRAMES, objects, effects, np.random.default_rng(0))
     iio.imwrite(HERE / "street.mp4", np.stack(frames), fps=12, codec="libx264", macro_block_size=1, quality=8)
     folder = HERE / "street-masks"
     folder.mkdir(exist_ok=True)
@@ -69,10 +69,10 @@ def street() -> None:
         write_labels(folder / f"{number:05d}.png", labels[number])
 
 
-def still(name: str, ground: tuple[str, int], things: list[Thing], mask: int | None = None) -> None:
+def still(name: str, background: tuple[str, int], objects: list[SceneObject], mask: int | None = None) -> None:
     """A picture; with `mask`, the mask of that object (counted from 1) beside it."""
-    back = make_background(*ground, 240, 320)
-    frames, labels = render([back.pixels], things, Effects(shadow=0.3, soft=True), np.random.default_rng(0))
+    back = make_background(*background, 240, 320)
+    frames, labels = render([back.pixels], objects, ImageEffects(shadow=0.3, soft=True), np.random.default_rng(0))
     Image.fromarray(frames[0]).save(HERE / f"{name}.jpg", quality=92)
     if mask is not None:
         Image.fromarray((labels[0] == mask).astype(np.uint8) * 255).save(HERE / f"{name}-mask.png")
@@ -85,23 +85,23 @@ def main() -> None:
         "table",
         ("room", 92),
         [
-            thing("lamp", "yellow", 60, 110, 110, style=87),
-            thing("cup", "white", 130, 190, 56, style=92),
-            thing("cup", "blue", 200, 196, 60, style=89, seed=BLUE),
-            thing("apple", "red", 252, 200, 44, style=94),
-            thing("apple", "green", 292, 176, 40, style=86),
+            obj("lamp", "yellow", 60, 110, 110, style=87),
+            obj("cup", "white", 130, 190, 56, style=92),
+            obj("cup", "blue", 200, 196, 60, style=89, seed=BLUE),
+            obj("apple", "red", 252, 200, 44, style=94),
+            obj("apple", "green", 292, 176, 40, style=86),
         ],
     )
-    still("cup-1", ("gradient", 91), [thing("cup", "red", 160, 120, 130, style=86)], mask=1)
-    still("cup-2", ("meadow", 90), [thing("cup", "green", 180, 150, 110, style=98)], mask=1)
+    still("cup-1", ("gradient", 91), [obj("cup", "red", 160, 120, 130, style=86)], mask=1)
+    still("cup-2", ("meadow", 90), [obj("cup", "green", 180, 150, 110, style=98)], mask=1)
     still(
         "shelf",
         ("room", 88),
         [
-            thing("book", "blue", 60, 150, 80, style=90),
-            thing("bottle", "green", 130, 150, 90, style=93),
-            thing("cup", "red", 205, 180, 60, style=95),
-            thing("clock", "white", 275, 150, 70, style=87),
+            obj("book", "blue", 60, 150, 80, style=90),
+            obj("bottle", "green", 130, 150, 90, style=93),
+            obj("cup", "red", 205, 180, 60, style=95),
+            obj("clock", "white", 275, 150, 70, style=87),
         ],
     )
 

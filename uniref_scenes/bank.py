@@ -1,23 +1,76 @@
-"""What scenes are made of: nouns, the objects they name, and backgrounds."""
+"""What scenes are made of: sets of scenes, and the bank of nouns, objects and backgrounds they draw from."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
+from uniref_scenes.backgrounds import SceneBackground, kinds_of, make_background
+from uniref_scenes.drawings.appearance import Appearance, draw_sprite
+from uniref_scenes.language import HELD_OUT, NOUNS, Noun
+from uniref_scenes.motion import SceneShape
+from uniref_scenes.sprite import COLOUR_WORDS, Sprite
+from uniref_scenes.types import Rng
 
-from uniref_scenes.backgrounds import Background, make_background
-from uniref_scenes.backgrounds.make import kinds_of
-from uniref_scenes.colour import WORDS
-from uniref_scenes.layout import Frame
-from uniref_scenes.nouns import HELD_OUT, NOUNS, Noun
-from uniref_scenes.sets import GROUND_STYLES, SETS, SceneSet, unusual_pair
-from uniref_scenes.sprite import Look, Sprite, draw
-
-Rng = np.random.Generator
+STYLES = 100
+"""Numbered proportions of every noun, and numbered backgrounds of every kind."""
 
 
-class Bank:
+@dataclass(frozen=True)
+class SceneSet:
+    """A family of scenes."""
+
+    name: str
+    number: int
+    """Part of every scene's seed."""
+    styles: range
+    """Objects' proportions."""
+    backgrounds: str
+    """Which backgrounds: `train`, `val` or `test`."""
+    subject: str = "any"
+    """What expressions are about: `any`; `novel` nouns; `pairs` of colour and noun that training never shows."""
+    wording: str = "train"
+    """Which templates and synonyms: `train` or `test`."""
+    images: str = "emoji"
+    """Which images the named bank shows: `emoji`, or those of another `style`, or cut out of a `photo`."""
+
+
+_TRAIN, _VAL, _TEST = range(0, 70), range(70, 85), range(85, 100)
+BACKGROUND_STYLES: Mapping[str, range] = {"train": _TRAIN, "val": _VAL, "test": _TEST}
+
+SETS: Mapping[str, SceneSet] = {
+    s.name: s
+    for s in (
+        SceneSet("train", 0, _TRAIN, "train"),
+        SceneSet("val", 1, _VAL, "val"),
+        SceneSet("test", 2, _TEST, "test"),
+        SceneSet("seen", 3, _TRAIN, "train"),
+        SceneSet("novel", 4, _TEST, "test", subject="novel"),
+        SceneSet("pairs", 5, _TEST, "test", subject="pairs"),
+        SceneSet("wording", 6, _TEST, "test", wording="test"),
+    )
+}
+"""By name. `train`, `val` and `test` differ in objects and backgrounds; the others ask one question each."""
+
+NAMED_SETS: Mapping[str, SceneSet] = {
+    s.name: s
+    for s in (
+        *(replace(s, number=s.number + 20) for s in SETS.values()),
+        SceneSet("backgrounds", 27, _TRAIN, "test"),
+        SceneSet("style", 28, _TRAIN, "test", images="style"),
+        SceneSet("photo", 29, _TRAIN, "test", images="photo"),
+    )
+}
+"""Those of the named bank: the drawn bank's, and three that ask what changes with the images."""
+
+
+def unusual_pair(noun: str, colour: str) -> bool:
+    """Whether a noun in a colour that is not usual for it is left to the `pairs` sets: about a twelfth of all."""
+    return zlib.crc32(f"{colour} {noun}".encode()) % 12 == 0
+
+
+class ObjectBank:
     """The drawn bank: everything from numbers. Others inherit, and replace what they have more of."""
 
     sets: Mapping[str, SceneSet] = SETS
@@ -26,44 +79,44 @@ class Bank:
     held_out: frozenset[str] = HELD_OUT
     """Nouns that only the `novel` sets show and name."""
 
-    def of_scene(self, rng: Rng, scenes: SceneSet) -> Bank:
+    def choose_for_scene(self, rng: Rng, scene_set: SceneSet) -> ObjectBank:
         """What one scene is made of: all of it, or a part that `rng` chooses."""
         return self
 
-    def shown(self, scenes: SceneSet) -> list[str]:
+    def shown_nouns(self, scene_set: SceneSet) -> list[str]:
         """Nouns that a set may show besides those it asks about."""
         return [name for name in self.nouns if name not in self.held_out]
 
-    def wanted(self, scenes: SceneSet) -> list[str]:
+    def target_nouns(self, scene_set: SceneSet) -> list[str]:
         """Nouns that a set's expressions are about."""
-        return sorted(self.held_out) if scenes.asks == "novel" else self.shown(scenes)
+        return sorted(self.held_out) if scene_set.subject == "novel" else self.shown_nouns(scene_set)
 
-    def usual(self, noun: str) -> tuple[str, ...]:
+    def usual_colours(self, noun: str) -> tuple[str, ...]:
         """Colour words that a noun mostly comes in; may be empty."""
         return self.nouns[noun].colours
 
-    def colours(self, scenes: SceneSet, noun: str) -> list[str]:
+    def allowed_colours(self, scene_set: SceneSet, noun: str) -> list[str]:
         """Colour words that a set may show a noun in; never empty."""
-        return [word for word in WORDS if scenes.asks == "pairs" or not self.held_out_pair(noun, word)]
+        return [word for word in COLOUR_WORDS if scene_set.subject == "pairs" or not self.held_out_pair(noun, word)]
 
     def held_out_pair(self, noun: str, colour: str) -> bool:
         """Whether only the `pairs` sets show this noun in this colour (about a twelfth; never a usual one)."""
-        usual = self.usual(noun) if noun in self.nouns else ()
+        usual = self.usual_colours(noun) if noun in self.nouns else ()
         return colour not in usual and unusual_pair(noun, colour)
 
-    def draw(self, look: Look, side: int) -> tuple[Sprite, str]:
+    def draw_object(self, appearance: Appearance, side: int) -> tuple[Sprite, str]:
         """An object, at most `side` pixels wide and high, and the pattern that is said of it."""
-        return draw(look, side), look.pattern
+        return draw_sprite(appearance, side), appearance.pattern
 
-    def ground(self, rng: Rng, scenes: SceneSet, frame: Frame) -> Background:
-        """A background for a picture, larger where it can be panned over."""
-        patterns, scenery = kinds_of(scenes.grounds)
+    def draw_background(self, rng: Rng, scene_set: SceneSet, shape: SceneShape) -> SceneBackground:
+        """A background for an image, larger where it can be panned over."""
+        patterns, scenery = kinds_of(scene_set.backgrounds)
         kinds = scenery if rng.random() < 0.5 else patterns
         kind = kinds[int(rng.integers(len(kinds)))]
-        styles = GROUND_STYLES[scenes.grounds]
-        margin = 1.2 if frame.length > 1 and kind in patterns else 1.0
+        styles = BACKGROUND_STYLES[scene_set.backgrounds]
+        margin = 1.2 if shape.num_frames > 1 and kind in patterns else 1.0
         number = int(rng.integers(styles.start, styles.stop))
-        return make_background(kind, number, round(frame.height * margin), round(frame.width * margin))
+        return make_background(kind, number, round(shape.height * margin), round(shape.width * margin))
 
 
-DRAWN = Bank()
+DRAWN_BANK = ObjectBank()

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uniref_scenes.bank import Bank
-from uniref_scenes.facts import Facts
-from uniref_scenes.queries import Name, Query, View, fits, matches_nothing, resolve
-from uniref_scenes.sets import SceneSet
-from uniref_scenes.wording import phrase
-
-Rng = np.random.Generator
+from uniref_scenes.bank import ObjectBank, SceneSet
+from uniref_scenes.language import NounPhrase, Query, phrase
+from uniref_scenes.relations import MeasuredObject, MeasuredScene, fits, matches_nothing, resolve
+from uniref_scenes.types import Rng
 
 SHARES: Mapping[str, float] = {
     "noun": 0.16,
@@ -36,7 +33,7 @@ _RELATIONS = ("next to", "left of", "right of", "above", "below", "in front of",
 
 
 @dataclass(frozen=True)
-class Expression:
+class ReferringExpression:
     """A phrase and what it means."""
 
     text: str
@@ -46,73 +43,73 @@ class Expression:
     """Position of the object it means; None: nothing in the scene is called so."""
 
 
-def queries(view: View, scenes: SceneSet, bank: Bank) -> Iterator[tuple[str, Query, int]]:
+def queries(scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> Iterator[tuple[str, Query, int]]:
     """Kind, query and target of everything that can be said about one object of a scene."""
-    names = _names(view, scenes)
+    names = _names(scene, scene_set)
     for kind, name in names:
-        yield from _meant(kind, Query("name", name), view)
-    sorts = [Name(), *(name for kind, name in names if kind in ("noun", "hypernym", "colour noun"))]
+        yield from _meant(kind, Query("name", name), scene)
+    sorts = [NounPhrase(), *(name for kind, name in names if kind in ("noun", "hypernym", "colour noun"))]
     sorts.sort(key=lambda name: (name.noun or "", name.colour or ""))
     for name in sorts:
-        for what in ("largest", "smallest"):
-            yield from _meant("size", Query("size", name, what), view)
-        for what in _PLACES:
-            yield from _meant("place", Query("place", name, what), view)
-        if view.length > 1:
-            for what in _MOTIONS:
-                yield from _meant("motion", Query("motion", name, what), view)
-            for what in ("leaves", "enters"):
-                yield from _meant("order", Query("order", name, what), view)
+        for condition in ("largest", "smallest"):
+            yield from _meant("size", Query("size", name, condition), scene)
+        for condition in _PLACES:
+            yield from _meant("place", Query("place", name, condition), scene)
+        if scene.num_frames > 1:
+            for condition in _MOTIONS:
+                yield from _meant("motion", Query("motion", name, condition), scene)
+            for condition in ("leaves", "enters"):
+                yield from _meant("order", Query("order", name, condition), scene)
     plain = {name for kind, name in names if kind in ("noun", "colour noun") and name.noun in bank.nouns}
-    anchors = [name for name in sorts if name in plain and _single(name, view)]
+    anchors = [name for name in sorts if name in plain and _single(name, scene)]
     for name in sorts:
-        if name.colour is None or not _single(name, view):
+        if name.colour is None or not _single(name, scene):
             for anchor in anchors:
-                for what in _RELATIONS:
-                    yield from _meant("relation", Query("relation", name, what, anchor), view)
+                for condition in _RELATIONS:
+                    yield from _meant("relation", Query("relation", name, condition, anchor), scene)
 
 
-def _meant(kind: str, query: Query, view: View) -> Iterator[tuple[str, Query, int]]:
-    target = resolve(query, view)
-    if target is not None and view.things[target].visible.any() and view.things[target].shown.max() >= 0.3:
+def _meant(kind: str, query: Query, scene: MeasuredScene) -> Iterator[tuple[str, Query, int]]:
+    target = resolve(query, scene)
+    if target is not None and scene.objects[target].visible.any() and scene.objects[target].visible_share.max() >= 0.3:
         yield kind, query, target
 
 
-def _single(name: Name, view: View) -> bool:
-    return sum(fits(name, thing) >= 0 for thing in view.things) == 1
+def _single(name: NounPhrase, scene: MeasuredScene) -> bool:
+    return sum(fits(name, obj) >= 0 for obj in scene.objects) == 1
 
 
-def _names(view: View, scenes: SceneSet) -> list[tuple[str, Name]]:
+def _names(scene: MeasuredScene, scene_set: SceneSet) -> list[tuple[str, NounPhrase]]:
     """Nouns, hypernyms, colours, patterns and their combinations that occur in a scene, without repetition."""
-    found: dict[Name, str] = {}
-    for thing in view.things:
-        noun, colour = thing.noun.name, thing.colour
-        found.setdefault(Name(noun), "noun")
-        for word in _synonyms(thing, scenes):
-            found.setdefault(Name(word), "synonym")
-        for word in thing.noun.hypernyms:
-            found.setdefault(Name(word), "hypernym")
+    found: dict[NounPhrase, str] = {}
+    for obj in scene.objects:
+        noun, colour = obj.noun.name, obj.colour
+        found.setdefault(NounPhrase(noun), "noun")
+        for word in _synonyms(obj, scene_set):
+            found.setdefault(NounPhrase(word), "synonym")
+        for word in obj.noun.hypernyms:
+            found.setdefault(NounPhrase(word), "hypernym")
         if colour is not None:
-            found.setdefault(Name(colour=colour), "colour")
-            for word in (noun, *_synonyms(thing, scenes)[:1], *thing.noun.hypernyms[:1]):
-                found.setdefault(Name(word, colour), "colour noun")
-        if thing.pattern in ("striped", "dotted", "checked"):
-            found.setdefault(Name(noun, None, thing.pattern), "pattern")
-            found.setdefault(Name(None, None, thing.pattern), "pattern")
+            found.setdefault(NounPhrase(colour=colour), "colour")
+            for word in (noun, *_synonyms(obj, scene_set)[:1], *obj.noun.hypernyms[:1]):
+                found.setdefault(NounPhrase(word, colour), "colour noun")
+        if obj.pattern in ("striped", "dotted", "checked"):
+            found.setdefault(NounPhrase(noun, None, obj.pattern), "pattern")
+            found.setdefault(NounPhrase(None, None, obj.pattern), "pattern")
     return [(kind, name) for name, kind in found.items()]
 
 
-def _synonyms(thing: Facts, scenes: SceneSet) -> tuple[str, ...]:
+def _synonyms(obj: MeasuredObject, scene_set: SceneSet) -> tuple[str, ...]:
     """Of several synonyms the last one is kept for testing the wording."""
-    words = thing.noun.synonyms
-    if scenes.wording == "test":
+    words = obj.noun.synonyms
+    if scene_set.wording == "test":
         return words[-1:]
     return words[:-1] if len(words) > 1 else words
 
 
 def express(
-    rng: Rng, view: View, scenes: SceneSet, bank: Bank, per_object: int, nothing: float = 0.0
-) -> list[Expression]:
+    rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank, per_object: int, nothing: float = 0.0
+) -> list[ReferringExpression]:
     """Expressions of a scene: up to `per_object` of different kinds for each object that has any.
 
     Args:
@@ -124,8 +121,8 @@ def express(
         nothing: Probability of one expression more, which fits no object.
     """
     possible: dict[int, dict[str, list[Query]]] = {}
-    for kind, query, target in queries(view, scenes, bank):
-        if asked(scenes, bank, view.things[target], query):
+    for kind, query, target in queries(scene, scene_set, bank):
+        if asked(scene_set, bank, scene.objects[target], query):
             possible.setdefault(target, {}).setdefault(kind, []).append(query)
     chosen = []
     for target in sorted(possible):
@@ -135,33 +132,33 @@ def express(
         for k in rng.choice(len(kinds), count, replace=False, p=weights / weights.sum()):
             options = possible[target][kinds[k]]
             query = options[int(rng.integers(len(options)))]
-            chosen.append(Expression(phrase(rng, query, scenes.wording), kinds[k], query, target))
-    if nothing and rng.random() < nothing and (extra := _nothing(rng, view, scenes, bank)) is not None:
+            chosen.append(ReferringExpression(phrase(rng, query, scene_set.wording), kinds[k], query, target))
+    if nothing and rng.random() < nothing and (extra := _nothing(rng, scene, scene_set, bank)) is not None:
         chosen.append(extra)
     return chosen
 
 
-def asked(scenes: SceneSet, bank: Bank, thing: Facts, query: Query) -> bool:
+def asked(scene_set: SceneSet, bank: ObjectBank, obj: MeasuredObject, query: Query) -> bool:
     """Whether a set has expressions of this kind about this object."""
-    if scenes.asks == "novel":
-        return thing.noun.name in bank.held_out and query.name.noun is not None
-    if scenes.asks == "pairs":
+    if scene_set.subject == "novel":
+        return obj.noun.name in bank.held_out and query.name.noun is not None
+    if scene_set.subject == "pairs":
         return (
             query.name.colour is not None
-            and query.name.noun == thing.noun.name
+            and query.name.noun == obj.noun.name
             and bank.held_out_pair(query.name.noun, query.name.colour)
         )
     return True
 
 
-def _nothing(rng: Rng, view: View, scenes: SceneSet, bank: Bank) -> Expression | None:
+def _nothing(rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> ReferringExpression | None:
     """A noun, or a noun in another colour, that no object of the scene is called by."""
-    shown = [thing.noun.name for thing in view.things]
-    words = shown if rng.random() < 0.5 else bank.shown(scenes)
+    shown = [obj.noun.name for obj in scene.objects]
+    words = shown if rng.random() < 0.5 else bank.shown_nouns(scene_set)
     noun = words[int(rng.integers(len(words)))]
     colours = [None] if noun not in shown else ["red", "blue", "green", "yellow", "purple", "orange", "black", "white"]
-    name = Name(noun, colours[int(rng.integers(len(colours)))])
-    if not matches_nothing(name, view):
+    name = NounPhrase(noun, colours[int(rng.integers(len(colours)))])
+    if not matches_nothing(name, scene):
         return None
     query = Query("name", name)
-    return Expression(phrase(rng, query, scenes.wording), "nothing", query, None)
+    return ReferringExpression(phrase(rng, query, scene_set.wording), "nothing", query, None)

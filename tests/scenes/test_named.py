@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw
 from tests.data.named_sources import USED, write_objects
 from uniref.data.fetch import unpack
 from uniref_scenes import Scene, SceneOptions, make_scene
-from uniref_scenes.colour import WORDS
-from uniref_scenes.named.bank import OWN, NamedBank, Picture, survey
+from uniref_scenes.language import NOUNS
+from uniref_scenes.named.bank import OWN, NamedBank, ObjectImage, find_colours
+from uniref_scenes.named.packages import stamp_nouns as stamps
 from uniref_scenes.named.recolour import body_of, coloured, recoloured
-from uniref_scenes.named.styles import _table as stamps
 from uniref_scenes.named.words import Emoji, code_of, denied, named_nouns, read_table
-from uniref_scenes.nouns import NOUNS
-from uniref_scenes.queries import fits
+from uniref_scenes.relations import fits
+from uniref_scenes.sprite import COLOUR_WORDS
 
 EMOJI = [Emoji(code_of(code), label, "", group) for code, (label, group, _) in USED.items()]
 
@@ -26,12 +26,12 @@ EMOJI = [Emoji(code_of(code), label, "", group) for code, (label, group, _) in U
 def bank(tmp_path_factory: pytest.TempPathFactory) -> NamedBank:
     folder = tmp_path_factory.mktemp("objects")
     unpack(write_objects(folder / "objects.tgz"), folder)
-    pictures: dict[str, tuple[Picture, ...]] = {}
+    images: dict[str, tuple[ObjectImage, ...]] = {}
     named = named_nouns(EMOJI, frozenset(entry.code for entry in EMOJI))
     for noun in named:
         paths = [folder / f"package/assets/{code}.webp" for code in noun.codes]
-        pictures[noun.noun.name] = tuple(survey(path, noun.glazed, noun.recolours, 96) for path in paths)
-    return NamedBank([noun.noun for noun in named], {"emoji": pictures})
+        images[noun.noun.name] = tuple(find_colours(path, noun.glazed, noun.recolours, 96) for path in paths)
+    return NamedBank([noun.noun for noun in named], {"emoji": images})
 
 
 def scenes(bank: NamedBank, name: str, count: int) -> list[Scene]:
@@ -85,14 +85,14 @@ def test_expressions_fit_exactly_one_object(bank: NamedBank) -> None:
     checked = {"noun": 0, "synonym": 0, "hypernym": 0, "colour": 0, "colour noun": 0}
     pictured = 0
     for scene in scenes(bank, "train", 60):
-        pictured += any(thing.pattern == "unknown" for thing in scene.things)
+        pictured += any(obj.pattern == "unknown" for obj in scene.objects)
         for expression in scene.expressions:
             if expression.kind in checked:
-                scores = [fits(expression.query.name, thing) for thing in scene.view.things]
+                scores = [fits(expression.query.name, obj) for obj in scene.measured.objects]
                 assert [n for n, score in enumerate(scores) if score >= 0] == [expression.target]
                 assert expression.target is not None
-                thing = scene.things[expression.target]
-                assert expression.query.name.colour in (None, thing.sprite.body.main[0])
+                obj = scene.objects[expression.target]
+                assert expression.query.name.colour in (None, obj.sprite.body.main[0])
                 checked[expression.kind] += 1
     assert pictured > 10
     assert all(checked.values())
@@ -102,24 +102,24 @@ def test_only_novel_sets_name_what_is_held_out(bank: NamedBank) -> None:
     held = bank.held_out - set(NOUNS)
     assert held
     for scene in scenes(bank, "train", 40):
-        assert not {thing.noun.name for thing in scene.things} & bank.held_out
+        assert not {obj.noun.name for obj in scene.objects} & bank.held_out
         assert not {e.query.name.noun for e in scene.expressions} & bank.held_out
-    asked = {scene.things[e.target or 0].noun.name for scene in scenes(bank, "novel", 40) for e in scene.expressions}
+    asked = {scene.objects[e.target or 0].noun.name for scene in scenes(bank, "novel", 40) for e in scene.expressions}
     assert asked <= bank.held_out
     assert asked & held
 
 
 def test_no_training_picture_has_a_pair_that_is_held_out(bank: NamedBank) -> None:
-    part = bank.of_scene(np.random.default_rng(4), bank.sets["train"])
+    part = bank.choose_for_scene(np.random.default_rng(4), bank.sets["train"])
     pairs = {
         (noun, word)
-        for noun in part.shown(bank.sets["train"])
-        for word in part.colours(bank.sets["pairs"], noun)
+        for noun in part.shown_nouns(bank.sets["train"])
+        for word in part.allowed_colours(bank.sets["pairs"], noun)
         if part.held_out_pair(noun, word)
     }
     assert pairs
     train = bank.sets["train"]
-    assert not {(noun, word) for noun in part.shown(train) for word in part.colours(train, noun)} & pairs
+    assert not {(noun, word) for noun in part.shown_nouns(train) for word in part.allowed_colours(train, noun)} & pairs
     for scene in scenes(bank, "pairs", 60):
         for e in scene.expressions:
             assert bank.nouns[e.query.name.noun or ""].fits(e.query.name.noun) == 1
@@ -137,15 +137,15 @@ def car(body: tuple[int, int, int]) -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", COLOUR_WORDS)
 def test_every_colour_can_be_given_and_is_measured(word: str) -> None:
-    picture = car((215, 25, 35))
-    body = body_of(picture, glazed=True)
+    image = car((215, 25, 35))
+    body = body_of(image, glazed=True)
     assert body is not None
-    assert coloured(picture, body).colour == "red"
-    other = recoloured(picture, body, word, np.random.default_rng(1))
+    assert coloured(image, body).colour == "red"
+    other = recoloured(image, body, word, np.random.default_rng(1))
     assert other.colour == word
-    before, after = np.asarray(picture)[30, 50], np.asarray(other.picture)[30, 50]
+    before, after = np.asarray(image)[30, 50], np.asarray(other.image)[30, 50]
     np.testing.assert_array_equal(before, after)  # panes keep their colour
 
 
@@ -158,8 +158,8 @@ def test_a_car_is_not_blue_for_its_panes() -> None:
 
 
 def test_crimson_is_called_neither_red_nor_pink() -> None:
-    picture = car((240, 45, 115))
-    found = coloured(picture, body_of(picture, glazed=True))
+    image = car((240, 45, 115))
+    found = coloured(image, body_of(image, glazed=True))
     assert found.colour is None
     assert found.could_be("red")
     assert found.could_be("pink")
@@ -168,4 +168,4 @@ def test_crimson_is_called_neither_red_nor_pink() -> None:
 def test_a_picture_in_no_colour_comes_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "skin.png"
     car((228, 178, 140)).save(path)
-    assert survey(path, False, False, 64) == Picture(path, False, OWN)
+    assert find_colours(path, False, False, 64) == ObjectImage(path, False, OWN)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from uniref_scenes import SETS, Scene, SceneOptions, make_scene
-from uniref_scenes.bank import DRAWN
-from uniref_scenes.nouns import HELD_OUT, NOUNS
+from uniref_scenes.bank import DRAWN_BANK
+from uniref_scenes.language import HELD_OUT, NOUNS
 
 IMAGE, CLIP = SceneOptions(size=128), SceneOptions(size=96, frames=5)
 
@@ -28,11 +28,11 @@ def test_a_scene_is_a_function_of_its_number(options: SceneOptions) -> None:
 def test_shapes_and_labels() -> None:
     for scene in [*scenes("train", 8), *scenes("val", 4, CLIP)]:
         assert len(scene.frames) == len(scene.labels)
-        for picture, labels in zip(scene.frames, scene.labels, strict=True):
-            assert picture.dtype == labels.dtype == np.uint8
-            assert picture.shape == (*labels.shape, 3)
-            assert labels.max() <= len(scene.things)
-        assert 2 <= len(scene.things) <= 6
+        for image, labels in zip(scene.frames, scene.labels, strict=True):
+            assert image.dtype == labels.dtype == np.uint8
+            assert image.shape == (*labels.shape, 3)
+            assert labels.max() <= len(scene.objects)
+        assert 2 <= len(scene.objects) <= 6
 
 
 def test_objects_take_a_sensible_part_of_the_picture() -> None:
@@ -45,7 +45,7 @@ def test_every_expression_means_exactly_one_object() -> None:
     """Checked without the generator's own logic where that is easy: nouns and colours of all objects, and places."""
     checked = 0
     for scene in scenes("train", 60):
-        nouns = [thing.noun for thing in scene.things]
+        nouns = [obj.noun for obj in scene.objects]
         for expression in scene.expressions:
             assert expression.target is not None
             assert (scene.labels[0] == expression.target + 1).any()
@@ -54,7 +54,7 @@ def test_every_expression_means_exactly_one_object() -> None:
                 fitting = [n for n, noun in enumerate(nouns) if noun.fits(name.noun) == 1]
                 assert fitting == [expression.target]
                 checked += 1
-            elif expression.kind == "place" and expression.query.what == "left" and name.noun is None:
+            elif expression.kind == "place" and expression.query.condition == "left" and name.noun is None:
                 visible = [n for n in range(len(nouns)) if (scene.labels[0] == n + 1).any()]
                 centres = {n: np.nonzero(scene.labels[0] == n + 1)[1].mean() for n in visible}
                 if name.colour is None:
@@ -68,8 +68,8 @@ def test_the_words_are_needed() -> None:
     rivals = 0
     found = scenes("train", 40)
     for scene in found:
-        names = [thing.noun.name for thing in scene.things]
-        wider = [word for thing in scene.things for word in thing.noun.hypernyms]
+        names = [obj.noun.name for obj in scene.objects]
+        wider = [word for obj in scene.objects for word in obj.noun.hypernyms]
         rivals += len(set(names)) < len(names) or len(set(wider)) < len(wider)
     assert rivals > len(found) / 2
 
@@ -84,25 +84,25 @@ def test_sets_are_disjoint() -> None:
     train, val, test = (SETS[name] for name in ("train", "val", "test"))
     styles = [set(s.styles) for s in (train, val, test)]
     assert not (styles[0] & styles[1] or styles[0] & styles[2] or styles[1] & styles[2])
-    assert len({train.grounds, val.grounds, test.grounds}) == 3
+    assert len({train.backgrounds, val.backgrounds, test.backgrounds}) == 3
     for scene in scenes("train", 30):
         for expression in scene.expressions:
             assert expression.query.name.noun not in HELD_OUT
-        assert not {thing.noun.name for thing in scene.things} & set(HELD_OUT)
+        assert not {obj.noun.name for obj in scene.objects} & set(HELD_OUT)
     for scene in scenes("novel", 10):
         for expression in scene.expressions:
-            assert scene.things[expression.target or 0].noun.name in HELD_OUT
+            assert scene.objects[expression.target or 0].noun.name in HELD_OUT
 
 
 def test_held_out_pairs_are_asked_for_in_their_set_only() -> None:
     asked = [e.query.name for scene in scenes("pairs", 12) for e in scene.expressions]
     assert asked
-    assert all(name.noun in NOUNS and DRAWN.held_out_pair(name.noun, name.colour or "") for name in asked)
+    assert all(name.noun in NOUNS and DRAWN_BANK.held_out_pair(name.noun, name.colour or "") for name in asked)
     for scene in scenes("train", 30):
         for e in scene.expressions:
             name = e.query.name
             if name.noun in NOUNS and name.colour:
-                assert not DRAWN.held_out_pair(name.noun, name.colour)
+                assert not DRAWN_BANK.held_out_pair(name.noun, name.colour)
 
 
 def test_something_may_be_asked_for_that_is_not_there() -> None:

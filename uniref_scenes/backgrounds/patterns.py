@@ -6,20 +6,18 @@ import colorsys
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-Floats = npt.NDArray[np.float32]
-Rng = np.random.Generator
+from uniref_scenes.types import Float32Array, Rng
 
 
-def muted(rng: Rng, low: float = 0.25, high: float = 0.95) -> Floats:
+def muted(rng: Rng, low: float = 0.25, high: float = 0.95) -> Float32Array:
     """A colour of moderate saturation, float32 [3] 0..255."""
     rgb = colorsys.hsv_to_rgb(float(rng.random()), float(rng.uniform(0.02, 0.5)), float(rng.uniform(low, high)))
     return np.array(rgb, np.float32) * 255
 
 
-def smooth_noise(rng: Rng, h: int, w: int, cells: int, octaves: int = 3) -> Floats:
+def smooth_noise(rng: Rng, h: int, w: int, cells: int, octaves: int = 3) -> Float32Array:
     """Value noise, float32 [h, w] 0..1."""
     total, weight = np.zeros((h, w), np.float32), 0.0
     for octave in range(octaves):
@@ -30,16 +28,16 @@ def smooth_noise(rng: Rng, h: int, w: int, cells: int, octaves: int = 3) -> Floa
     return (total / weight).clip(0, 1)
 
 
-def _mix(a: Floats, b: Floats, t: Floats) -> Floats:
+def _mix(a: Float32Array, b: Float32Array, t: Float32Array) -> Float32Array:
     return a + (b - a) * t[..., None]
 
 
-def _axes(h: int, w: int) -> tuple[Floats, Floats]:
+def _axes(h: int, w: int) -> tuple[Float32Array, Float32Array]:
     unit = max(h, w)
     return np.mgrid[:h, :w].astype(np.float32)[0] / unit, np.mgrid[:h, :w].astype(np.float32)[1] / unit
 
 
-def _gradient(rng: Rng, h: int, w: int) -> Floats:
+def _gradient(rng: Rng, h: int, w: int) -> Float32Array:
     y, x = _axes(h, w)
     if rng.random() < 0.5:
         a = rng.uniform(0, 2 * np.pi)
@@ -49,12 +47,12 @@ def _gradient(rng: Rng, h: int, w: int) -> Floats:
     return _mix(muted(rng), muted(rng), t.clip(0, 1).astype(np.float32))
 
 
-def _noise(rng: Rng, h: int, w: int) -> Floats:
+def _noise(rng: Rng, h: int, w: int) -> Float32Array:
     t = smooth_noise(rng, h, w, int(rng.integers(2, 7)), int(rng.integers(2, 6)))
     return _mix(muted(rng), muted(rng), ((t - 0.5) * 2 + 0.5).clip(0, 1))
 
 
-def _voronoi(rng: Rng, h: int, w: int) -> Floats:
+def _voronoi(rng: Rng, h: int, w: int) -> Float32Array:
     y, x = _axes(h, w)
     points = rng.random((int(rng.integers(8, 30)), 2)).astype(np.float32)
     distance = np.stack([(x - px) ** 2 + (y - py) ** 2 for px, py in points])
@@ -63,7 +61,7 @@ def _voronoi(rng: Rng, h: int, w: int) -> Floats:
     return colours[distance.argmin(0)]
 
 
-def _stripes(rng: Rng, h: int, w: int) -> Floats:
+def _stripes(rng: Rng, h: int, w: int) -> Float32Array:
     y, x = _axes(h, w)
     a = rng.uniform(0, np.pi)
     phase = (x * np.cos(a) + y * np.sin(a)) * rng.uniform(3, 12) + rng.random()
@@ -73,7 +71,7 @@ def _stripes(rng: Rng, h: int, w: int) -> Floats:
     return _mix(base, (base * rng.uniform(0.65, 0.9)).astype(np.float32), (phase % 1 < 0.5).astype(np.float32))
 
 
-def _checker(rng: Rng, h: int, w: int) -> Floats:
+def _checker(rng: Rng, h: int, w: int) -> Float32Array:
     y, x = _axes(h, w)
     n = rng.uniform(4, 12)
     on = ((x * n + rng.random()) % 1 < 0.5) ^ ((y * n + rng.random()) % 1 < 0.5)
@@ -81,7 +79,7 @@ def _checker(rng: Rng, h: int, w: int) -> Floats:
     return _mix(base, (base * rng.uniform(0.7, 0.92)).astype(np.float32), on.astype(np.float32))
 
 
-def _bricks(rng: Rng, h: int, w: int) -> Floats:
+def _bricks(rng: Rng, h: int, w: int) -> Float32Array:
     y, x = _axes(h, w)
     rows = rng.uniform(8, 16)
     row = np.floor(y * rows)
@@ -94,7 +92,7 @@ def _bricks(rng: Rng, h: int, w: int) -> Floats:
     return np.where(joint[..., None], (base * 0.5 + 100).clip(0, 235).astype(np.float32), wall)
 
 
-def _planks(rng: Rng, h: int, w: int) -> Floats:
+def _planks(rng: Rng, h: int, w: int) -> Float32Array:
     y, _ = _axes(h, w)
     n = rng.uniform(4, 9)
     grain = smooth_noise(rng, h, w, 3, 5)
@@ -105,7 +103,7 @@ def _planks(rng: Rng, h: int, w: int) -> Floats:
     return (base * tone[..., None]).astype(np.float32)
 
 
-def _dots(rng: Rng, h: int, w: int) -> Floats:
+def _dots(rng: Rng, h: int, w: int) -> Float32Array:
     y, x = _axes(h, w)
     n = rng.uniform(6, 16)
     on = np.hypot((x * n) % 1 - 0.5, (y * n) % 1 - 0.5) < rng.uniform(0.15, 0.32)
@@ -113,14 +111,14 @@ def _dots(rng: Rng, h: int, w: int) -> Floats:
     return _mix(base, (base * rng.uniform(0.7, 0.9)).astype(np.float32), on.astype(np.float32))
 
 
-def _waves(rng: Rng, h: int, w: int) -> Floats:
+def _waves(rng: Rng, h: int, w: int) -> Float32Array:
     y, x = _axes(h, w)
     t = np.sin(2 * np.pi * (y * rng.uniform(3, 8) + 0.3 * np.sin(2 * np.pi * x * rng.uniform(1, 4)))) * 0.5 + 0.5
     base = muted(rng)
     return _mix(base, (base * rng.uniform(0.6, 0.9)).astype(np.float32), t.astype(np.float32))
 
 
-PATTERNS: Mapping[str, Callable[[Rng, int, int], Floats]] = {
+PATTERNS: Mapping[str, Callable[[Rng, int, int], Float32Array]] = {
     "gradient": _gradient,
     "noise": _noise,
     "voronoi": _voronoi,

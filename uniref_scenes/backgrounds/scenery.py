@@ -7,17 +7,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from PIL import Image, ImageDraw
 
-from uniref_scenes.backgrounds.patterns import Floats, Rng, smooth_noise
+from uniref_scenes.backgrounds.patterns import smooth_noise
+from uniref_scenes.types import Float32Array, Rng
 
 RGBf = tuple[float, float, float]
 
 
-class Canvas:
-    """A picture in units of its size: x and y 0..1."""
+class SceneryCanvas:
+    """An image in units of its size: x and y 0..1."""
 
     def __init__(self, rng: Rng, h: int, w: int) -> None:
         self.rng, self.h, self.w = rng, h, w
-        self.pixels: Floats = np.zeros((h, w, 3), np.float32)
+        self.pixels: Float32Array = np.zeros((h, w, 3), np.float32)
 
     def fade(self, y0: float, y1: float, top: RGBf, bottom: RGBf) -> None:
         """A band with a vertical gradient."""
@@ -48,7 +49,7 @@ def _ints(colour: RGBf) -> tuple[int, int, int]:
     return (int(colour[0]), int(colour[1]), int(colour[2]))
 
 
-def _sky(c: Canvas, horizon: float) -> None:
+def _sky(c: SceneryCanvas, horizon: float) -> None:
     top, low = (
         ((110, 165, 225), (205, 225, 240)),
         ((180, 190, 200), (225, 228, 230)),
@@ -57,7 +58,7 @@ def _sky(c: Canvas, horizon: float) -> None:
     c.fade(0, horizon, c.jitter(top), c.jitter(low))
 
 
-def street(c: Canvas) -> float:
+def street(c: SceneryCanvas) -> float:
     """Facades, pavement and a road with a dashed line."""
     rng, pavement = c.rng, float(c.rng.uniform(0.46, 0.54))
     road = pavement + 0.09
@@ -90,7 +91,7 @@ def street(c: Canvas) -> float:
     return road
 
 
-def meadow(c: Canvas) -> float:
+def meadow(c: SceneryCanvas) -> float:
     """Grass under the sky."""
     horizon = float(c.rng.uniform(0.35, 0.5))
     _sky(c, horizon)
@@ -99,7 +100,7 @@ def meadow(c: Canvas) -> float:
     return horizon
 
 
-def sea(c: Canvas) -> float:
+def sea(c: SceneryCanvas) -> float:
     """Water with small waves."""
     horizon = float(c.rng.uniform(0.3, 0.45))
     _sky(c, horizon)
@@ -115,7 +116,7 @@ def sea(c: Canvas) -> float:
     return horizon
 
 
-def room(c: Canvas) -> float:
+def room(c: SceneryCanvas) -> float:
     """A wall and a floor."""
     floor = float(c.rng.uniform(0.5, 0.65))
     wall = c.jitter(((225, 215, 200), (200, 212, 218), (214, 222, 205), (222, 205, 208))[int(c.rng.integers(4))], 8)
@@ -139,7 +140,7 @@ def room(c: Canvas) -> float:
     return floor
 
 
-def hills(c: Canvas) -> float:
+def hills(c: SceneryCanvas) -> float:
     """Rolling ground in layers."""
     horizon = float(c.rng.uniform(0.4, 0.5))
     _sky(c, 1)
@@ -153,7 +154,7 @@ def hills(c: Canvas) -> float:
     return horizon + 0.25
 
 
-def night(c: Canvas) -> float:
+def night(c: SceneryCanvas) -> float:
     """Dark ground under a dark sky."""
     horizon = float(c.rng.uniform(0.5, 0.65))
     c.fade(0, horizon, c.jitter((18, 22, 50), 6), c.jitter((60, 66, 110), 8))
@@ -162,7 +163,7 @@ def night(c: Canvas) -> float:
     return horizon
 
 
-def snow(c: Canvas) -> float:
+def snow(c: SceneryCanvas) -> float:
     """White ground."""
     horizon = float(c.rng.uniform(0.4, 0.55))
     c.fade(0, horizon, c.jitter((170, 190, 215)), c.jitter((215, 222, 230)))
@@ -171,7 +172,7 @@ def snow(c: Canvas) -> float:
     return horizon
 
 
-def desert(c: Canvas) -> float:
+def desert(c: SceneryCanvas) -> float:
     """Sand with dunes."""
     horizon = float(c.rng.uniform(0.4, 0.5))
     _sky(c, horizon)
@@ -182,7 +183,7 @@ def desert(c: Canvas) -> float:
     return horizon
 
 
-def beach(c: Canvas) -> float:
+def beach(c: SceneryCanvas) -> float:
     """Sky, a strip of water and sand."""
     horizon = float(c.rng.uniform(0.3, 0.4))
     shore = horizon + float(c.rng.uniform(0.12, 0.18))
@@ -193,7 +194,7 @@ def beach(c: Canvas) -> float:
     return shore + 0.05
 
 
-def playground(c: Canvas) -> float:
+def playground(c: SceneryCanvas) -> float:
     """A tiled square before a hedge."""
     edge = float(c.rng.uniform(0.42, 0.52))
     _sky(c, edge - 0.1)
@@ -214,7 +215,7 @@ def playground(c: Canvas) -> float:
     return edge
 
 
-SCENERY: Mapping[str, tuple[Callable[[Canvas], float], tuple[str, ...]]] = {
+SCENERY: Mapping[str, tuple[Callable[[SceneryCanvas], float], tuple[str, ...]]] = {
     "street": (street, ("building", "house", "castle", "cottage")),
     "meadow": (meadow, ()),
     "sea": (sea, ()),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from uniref_scenes.drawings import animals, food, geometric, nature, things, vehicles
-from uniref_scenes.pen import Pen
+from uniref_scenes.drawings import animals, food, geometric, nature, objects, vehicles
+from uniref_scenes.drawings.pen import Pen
 
 DRAWINGS: Mapping[str, Callable[[Pen], None]] = {
     **vehicles.DRAWINGS,
     **nature.DRAWINGS,
     **animals.DRAWINGS,
-    **things.DRAWINGS,
+    **objects.DRAWINGS,
     **food.DRAWINGS,
     **geometric.DRAWINGS,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from uniref_scenes.pen import AMBER, DARK, LIGHT, Pen, Point
+from uniref_scenes.drawings.pen import AMBER, DARK, LIGHT, Pen, Point
 
 
 def _eye(p: Pen, x: float, y: float, r: float = 0.025) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uniref_scenes.pen import LEAF, LIGHT, WOOD, Pen
+from uniref_scenes.drawings.pen import LEAF, LIGHT, WOOD, Pen
 
 
 def apple(p: Pen) -> None:

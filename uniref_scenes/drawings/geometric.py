@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from uniref_scenes.pen import Pen, Point
+from uniref_scenes.drawings.pen import Pen, Point
 
 
 def circle(p: Pen) -> None:

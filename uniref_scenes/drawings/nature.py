@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from uniref_scenes.pen import DARK, LEAF, LIGHT, WOOD, Pen, Point
+from uniref_scenes.drawings.pen import DARK, LEAF, LIGHT, WOOD, Pen, Point
 
 
 def tree(p: Pen) -> None:

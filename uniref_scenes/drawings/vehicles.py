@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uniref_scenes.pen import AMBER, DARK, GLASS, LIGHT, METAL, SKIN, Pen
+from uniref_scenes.drawings.pen import AMBER, DARK, GLASS, LIGHT, METAL, SKIN, Pen
 
 RED_LIGHT = (190, 40, 40)
 

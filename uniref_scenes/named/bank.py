@@ -1,40 +1,40 @@
-"""Drawn and pictured worlds mixed: emoji beside drawn objects, photographs beside drawn backgrounds."""
+"""A bank of named objects: emoji beside drawn objects, photographs beside drawn backgrounds."""
 
 from __future__ import annotations
 
+import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from uniref.core.errors import UniRefError
-from uniref.media.image import ImageProblem, open_image
-from uniref_scenes.backgrounds import Background
-from uniref_scenes.bank import DRAWN, Bank
-from uniref_scenes.colour import WORDS
-from uniref_scenes.layout import Frame
-from uniref_scenes.named.photos import Photo, part_of
-from uniref_scenes.named.recolour import Body, body_of, coloured, recoloured
-from uniref_scenes.nouns import NOUNS, Noun
-from uniref_scenes.sets import NAMED_SETS, SceneSet
-from uniref_scenes.sprite import Look, Sprite, visible_box, with_margin
-
-Rng = np.random.Generator
+from uniref_scenes.backgrounds import SceneBackground
+from uniref_scenes.bank import DRAWN_BANK, NAMED_SETS, ObjectBank, SceneSet
+from uniref_scenes.drawings.appearance import Appearance
+from uniref_scenes.files import SceneError, open_image, read_json, write_text
+from uniref_scenes.language import NOUNS, Noun
+from uniref_scenes.motion import SceneShape
+from uniref_scenes.named.photos import BackgroundPhoto, part_of
+from uniref_scenes.named.recolour import MainHueRegion, body_of, coloured, recoloured
+from uniref_scenes.sprite import COLOUR_WORDS, Sprite, visible_box, with_margin
+from uniref_scenes.types import Rng
 
 OWN = "own"
-"""In place of a colour word: as the picture is, where no word fits that."""
+"""In place of a colour word: as the image is, where no word fits that."""
 _HELD_OUT = 5  # one noun of so many
 _KINDS, _KIND_SHARES = ("drawn", "pictured", "mixed"), (0.25, 0.4, 0.35)  # of scenes
 _PHOTOS = 0.55  # share of scenes before a photograph
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of a noun."""
+class ObjectImage:
+    """One image of a noun."""
 
     path: Path
     glazed: bool
@@ -49,12 +49,12 @@ class Picture:
         return colour == self.own or colour in self.others
 
 
-class NamedBank(Bank):
-    """Nouns with pictures besides the drawn ones.
+class NamedBank(ObjectBank):
+    """Nouns with images besides the drawn ones.
 
     Args:
-        named: Nouns of the pictures; one that is drawn too has both's words.
-        pictures: By the kind of pictures (`emoji`, `style`, `photo`), then by noun.
+        named: Nouns of the images; one that is drawn too has both's words.
+        images: By the kind of images (`emoji`, `style`, `photo`), then by noun.
         photos: Backgrounds besides the drawn ones.
     """
 
@@ -63,144 +63,219 @@ class NamedBank(Bank):
     def __init__(
         self,
         named: Sequence[Noun],
-        pictures: Mapping[str, Mapping[str, tuple[Picture, ...]]],
-        photos: Sequence[Photo] = (),
+        images: Mapping[str, Mapping[str, tuple[ObjectImage, ...]]],
+        photos: Sequence[BackgroundPhoto] = (),
     ) -> None:
         self.nouns = {**NOUNS, **{noun.name: noun for noun in named}}
         said = {word for noun in self.nouns.values() for word in (*noun.synonyms, *noun.hypernyms)}
         new = (noun.name for noun in named if noun.name not in NOUNS and noun.name not in said)
-        self.held_out = DRAWN.held_out | {name for name in new if _by_hash(name)}
-        self.pictures = pictures
+        self.held_out = DRAWN_BANK.held_out | {name for name in new if _by_hash(name)}
+        self.images = images
         self.photos = {name: [x for x in photos if x.division == name] for name in ("train", "val", "test")}
-        self._parts: dict[tuple[str, str], _Part] = {}
+        self._parts: dict[tuple[str, str], _SceneBank] = {}
 
-    def of_scene(self, rng: Rng, scenes: SceneSet) -> Bank:
-        """Drawn objects only, pictures only, or both; pictures only in sets that ask about these."""
-        kind = _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))] if scenes.pictures == "emoji" else "pictured"
-        part = self._part(kind, scenes.pictures)
-        return part if part.serves(scenes) else self._part("drawn", "emoji")  # few pictures: nothing to ask about
+    def choose_for_scene(self, rng: Rng, scene_set: SceneSet) -> ObjectBank:
+        """Drawn objects only, images only, or both; images only in sets that ask about these."""
+        kind = _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))] if scene_set.images == "emoji" else "pictured"
+        part = self._part(kind, scene_set.images)
+        return part if part.serves(scene_set) else self._part("drawn", "emoji")  # few images: nothing to ask about
 
-    def _part(self, kind: str, pictures: str) -> _Part:
-        if (kind, pictures) not in self._parts:
-            self._parts[kind, pictures] = _Part(self, kind, self.pictures.get(pictures, {}))
-        return self._parts[kind, pictures]
+    def _part(self, kind: str, images: str) -> _SceneBank:
+        if (kind, images) not in self._parts:
+            self._parts[kind, images] = _SceneBank(self, kind, self.images.get(images, {}))
+        return self._parts[kind, images]
 
 
 def _by_hash(name: str) -> bool:
     return zlib.crc32(f"held out {name}".encode()) % _HELD_OUT == 0
 
 
-class _Part(Bank):
+class _SceneBank(ObjectBank):
     """What one scene may show."""
 
-    def __init__(self, bank: NamedBank, kind: str, pictures: Mapping[str, tuple[Picture, ...]]) -> None:
+    def __init__(self, bank: NamedBank, kind: str, images: Mapping[str, tuple[ObjectImage, ...]]) -> None:
         self.photos = bank.photos
         self.held_out = bank.held_out
-        self.pictures = pictures if kind != "drawn" else {}
-        # beside a picture of an orange, "the circle" would be open to doubt
+        self.images = images if kind != "drawn" else {}
+        # beside an image of an orange, "the circle" would be open to doubt
         self.drawn = frozenset(
             name for name, noun in NOUNS.items() if kind == "drawn" or (kind == "mixed" and not _is_shape(noun))
         )
-        self.nouns = {name: noun for name, noun in bank.nouns.items() if name in self.drawn or name in self.pictures}
+        self.nouns = {name: noun for name, noun in bank.nouns.items() if name in self.drawn or name in self.images}
         self._colours: dict[tuple[bool, str], list[str]] = {}
 
-    def serves(self, scenes: SceneSet) -> bool:
+    def serves(self, scene_set: SceneSet) -> bool:
         """Whether there is anything of what a set asks about."""
-        if not self.shown(scenes) or not self.wanted(scenes):
+        if not self.shown_nouns(scene_set) or not self.target_nouns(scene_set):
             return False
-        nouns = self.shown(scenes) if scenes.asks == "pairs" else ()
-        pairs = (self.held_out_pair(noun, word) for noun in nouns for word in self.colours(scenes, noun))
-        return scenes.asks != "pairs" or any(pairs)
+        nouns = self.shown_nouns(scene_set) if scene_set.subject == "pairs" else ()
+        pairs = (self.held_out_pair(noun, word) for noun in nouns for word in self.allowed_colours(scene_set, noun))
+        return scene_set.subject != "pairs" or any(pairs)
 
-    def wanted(self, scenes: SceneSet) -> list[str]:
+    def target_nouns(self, scene_set: SceneSet) -> list[str]:
         """Nouns that a set's expressions are about."""
-        return sorted(self.held_out & self.nouns.keys()) if scenes.asks == "novel" else self.shown(scenes)
+        return (
+            sorted(self.held_out & self.nouns.keys()) if scene_set.subject == "novel" else self.shown_nouns(scene_set)
+        )
 
-    def usual(self, noun: str) -> tuple[str, ...]:
-        """Colour words that a noun mostly comes in: the drawn one's, and those of its pictures as they are."""
+    def usual_colours(self, noun: str) -> tuple[str, ...]:
+        """Colour words that a noun mostly comes in: the drawn one's, and those of its images as they are."""
         drawn = self.nouns[noun].colours if noun in self.drawn else ()
-        return tuple(dict.fromkeys((*drawn, *(picture.own for picture in self.pictures.get(noun, ())))))
+        return tuple(dict.fromkeys((*drawn, *(image.own for image in self.images.get(noun, ())))))
 
-    def colours(self, scenes: SceneSet, noun: str) -> list[str]:
+    def allowed_colours(self, scene_set: SceneSet, noun: str) -> list[str]:
         """Colour words, or `OWN`, that a set may show a noun in; never empty."""
-        key = (scenes.asks == "pairs", noun)
+        key = (scene_set.subject == "pairs", noun)
         if key not in self._colours:
             self._colours[key] = [word for word in self._possible(noun) if key[0] or not self.held_out_pair(noun, word)]
         return self._colours[key]
 
     def _possible(self, noun: str) -> list[str]:
         if noun in self.drawn:
-            possible = set(WORDS)
+            possible = set(COLOUR_WORDS)
         else:
-            possible = {word for picture in self.pictures[noun] for word in (picture.own, *picture.others)}
-        return [word for word in (*WORDS, OWN) if word in possible]
+            possible = {word for image in self.images[noun] for word in (image.own, *image.others)}
+        return [word for word in (*COLOUR_WORDS, OWN) if word in possible]
 
     def held_out_pair(self, noun: str, colour: str) -> bool:
-        """As of the drawn bank; a picture's own colour is never held out."""
+        """As of the drawn bank; an image's own colour is never held out."""
         return colour != OWN and super().held_out_pair(noun, colour)
 
-    def draw(self, look: Look, side: int) -> tuple[Sprite, str]:
-        """A picture of the noun, recoloured where needed, or a drawing; nobody says what pattern a picture has."""
-        pictures = self.pictures.get(look.noun, ())
-        fitting = [picture for picture in pictures if picture.comes_in(look.colour)]
-        if look.noun in self.drawn and (not fitting or look.seed % 2):
+    def draw_object(self, appearance: Appearance, side: int) -> tuple[Sprite, str]:
+        """An image of the noun, recoloured where needed, or a drawing; nobody says what pattern an image has."""
+        images = self.images.get(appearance.noun, ())
+        fitting = [image for image in images if image.comes_in(appearance.colour)]
+        if appearance.noun in self.drawn and (not fitting or appearance.seed % 2):
             # `OWN` is another noun's where the `pairs` sets exchange the noun
-            return super().draw(replace(look, colour="gray") if look.colour == OWN else look, side)
-        choice = fitting or pictures
-        return _shown(choice[look.style % len(choice)], look, side), "unknown"
+            return super().draw_object(
+                replace(appearance, colour="gray") if appearance.colour == OWN else appearance, side
+            )
+        choice = fitting or images
+        return _show(choice[appearance.style % len(choice)], appearance, side), "unknown"
 
-    def ground(self, rng: Rng, scenes: SceneSet, frame: Frame) -> Background:
+    def draw_background(self, rng: Rng, scene_set: SceneSet, shape: SceneShape) -> SceneBackground:
         """A part of a photograph that the set may show, or a drawn background."""
-        photos = self.photos[scenes.grounds]
+        photos = self.photos[scene_set.backgrounds]
         if rng.random() >= _PHOTOS or not photos:
-            return super().ground(rng, scenes, frame)
-        return part_of(rng, photos[int(rng.integers(len(photos)))], frame)
+            return super().draw_background(rng, scene_set, shape)
+        return part_of(rng, photos[int(rng.integers(len(photos)))], shape)
 
 
 def _is_shape(noun: Noun) -> bool:
     return "shape" in noun.hypernyms or noun.name == "crescent"
 
 
-def _shown(picture: Picture, look: Look, side: int) -> Sprite:
-    image, body = load_picture(picture.path, picture.glazed, side)
-    if body is None or not picture.others:
+def _show(source: ObjectImage, appearance: Appearance, side: int) -> Sprite:
+    """The image in the colour that was chosen, or as it is where that cannot be reached."""
+    image, region = load_object_image(source.path, source.glazed, side)
+    if region is None or not source.others:
         return coloured(image, None)
-    own = coloured(image, body)
-    if look.colour not in picture.others:
+    own = coloured(image, region)
+    if appearance.colour not in source.others:
         return own
-    for rng in (np.random.default_rng([look.seed, 19]), None):
-        other = recoloured(image, body, look.colour, rng)
-        if other.colour == look.colour:
+    # a varied shade first, then exactly the one that `find_colours` tried
+    for rng in (np.random.default_rng([appearance.seed, 19]), None):
+        other = recoloured(image, region, appearance.colour, rng)
+        if other.colour == appearance.colour:
             return other
     return own
 
 
 @lru_cache(maxsize=512)
-def load_picture(path: Path, glazed: bool, side: int) -> tuple[Image.Image, Body | None]:
-    """A picture cropped to what is visible and at most `side` pixels long, and its main hue's part.
+def load_object_image(path: Path, glazed: bool, side: int) -> tuple[Image.Image, MainHueRegion | None]:
+    """An image cropped to what is visible and at most `side` pixels long, and its main hue's part.
 
     Raises:
-        UniRefError: Cannot be read, or shows nothing.
+        SceneError: Cannot be read, or shows nothing.
     """
-    try:
-        with open_image(path) as file:
-            image = file.convert("RGBA")
-    except ImageProblem as problem:
-        raise UniRefError(f"{path}: cannot be used as an object ({problem})") from None
+    with open_image(path, "an object") as file:
+        image = file.convert("RGBA")
     if np.asarray(image.getchannel("A")).max(initial=0) < 8:
-        raise UniRefError(f"{path}: cannot be used as an object (nothing of it is visible)")
+        raise SceneError(f"{path}: cannot be used as an object (nothing of it is visible)")
     image = image.crop(visible_box(image))
     image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
     image = with_margin(image)
     return image, body_of(image, glazed)
 
 
-def survey(path: Path, glazed: bool, recolours: bool, side: int) -> Picture:
-    """What colours a picture can be shown in, found by trying."""
-    image, body = load_picture(path, glazed, side)
+def find_colours(path: Path, glazed: bool, recolours: bool, side: int) -> ObjectImage:
+    """What colours an image can be shown in, found by trying."""
+    image, body = load_object_image(path, glazed, side)
     if body is not None and recolours:
         own = coloured(image, body).colour or OWN
-        others = [word for word in WORDS if word != own and recoloured(image, body, word).colour == word]
+        others = [word for word in COLOUR_WORDS if word != own and recoloured(image, body, word).colour == word]
         if others:
-            return Picture(path, glazed, own, tuple(others))
-    return Picture(path, glazed, coloured(image, None).colour or OWN)
+            return ObjectImage(path, glazed, own, tuple(others))
+    return ObjectImage(path, glazed, coloured(image, None).colour or OWN)
+
+
+def write_bank(
+    path: Path,
+    nouns: Sequence[Noun],
+    images: Mapping[str, Mapping[str, Sequence[ObjectImage]]],
+    photos: Sequence[BackgroundPhoto],
+) -> None:
+    """Write a bank as JSON, so that every process that makes scenes reads the same one.
+
+    Args:
+        path: The file; images are named relative to its folder.
+        nouns: As of `NamedBank`.
+        images: As of `NamedBank`.
+        photos: As of `NamedBank`.
+    """
+
+    def relative(file: Path) -> str:
+        return os.path.relpath(file.resolve(), path.parent.resolve())
+
+    def image_row(image: ObjectImage) -> list[str | bool]:
+        return [relative(image.path), image.glazed, image.own, *image.others]
+
+    data = {
+        "nouns": [_noun_to_json(noun) for noun in nouns],
+        "pictures": {
+            kind: {noun: [image_row(image) for image in members] for noun, members in by_noun.items()}
+            for kind, by_noun in images.items()
+        },
+        "photos": [[relative(photo.path), photo.division, *photo.words] for photo in photos],
+    }
+    write_text(path, json.dumps(data, ensure_ascii=False, indent=0))
+
+
+def read_bank(path: Path) -> NamedBank:
+    """The bank of a file.
+
+    Raises:
+        SceneError: Missing or damaged.
+    """
+    folder, advice = path.parent, "delete it and prepare the data set again"
+    data = read_json(path, advice)
+    try:
+        nouns = [_noun_from_json(**noun) for noun in data["nouns"]]
+        images = {
+            kind: {noun: tuple(_image_from_json(folder, *row) for row in rows) for noun, rows in by_noun.items()}
+            for kind, by_noun in data["pictures"].items()
+        }
+        photos = [BackgroundPhoto(folder / name, division, tuple(words)) for name, division, *words in data["photos"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SceneError(f"{path}: is damaged ({error!r}); {advice}") from None
+    return NamedBank(nouns, images, photos)
+
+
+def _noun_to_json(noun: Noun) -> dict[str, Any]:
+    return {("place" if name == "setting" else name): value for name, value in asdict(noun).items()}
+
+
+def _noun_from_json(
+    name: str,
+    synonyms: list[str],
+    hypernyms: list[str],
+    maybe: list[str],
+    colours: list[str],
+    place: str,
+    turns: bool,
+) -> Noun:
+    return Noun(name, tuple(synonyms), tuple(hypernyms), tuple(maybe), tuple(colours), place, turns)
+
+
+def _image_from_json(folder: Path, name: str, glazed: bool, own: str, *others: str) -> ObjectImage:
+    return ObjectImage(folder / name, glazed, own, others)

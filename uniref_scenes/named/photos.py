@@ -1,4 +1,4 @@
-"""Photographs as backgrounds: which of the known packages' pictures are used, for what, and what they show."""
+"""Photographs as backgrounds: which of the known packages' images are used, for what, and what they show."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from uniref.core.errors import UniRefError
-from uniref.media.image import ImageProblem, open_image
-from uniref_scenes.backgrounds import Background
-from uniref_scenes.layout import Frame
+from uniref_scenes.backgrounds import SceneBackground
+from uniref_scenes.files import open_image
+from uniref_scenes.motion import SceneShape
+from uniref_scenes.types import Rng
 
-Rng = np.random.Generator
 _SIDE = 1280  # pixels of the longer side that are kept of a large photograph
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
-class Photo:
+class BackgroundPhoto:
     """A photograph and the sets that may show it."""
 
     path: Path
@@ -105,24 +104,26 @@ _OWN = "photos"
 _PARTS = (8, 9)  # of ten: own photographs for training, validation, and the rest for tests
 
 
-def find_photos(starts: Iterable[Path]) -> list[Photo]:
+def find_photos(starts: Iterable[Path]) -> list[BackgroundPhoto]:
     """Known packages' photographs below the folders, and those of any folder `photos`, in a fixed order.
 
     Own photographs are divided by a hash of their names; nothing is known of what they show.
     """
-    found: dict[str, Photo] = {}
+    found: dict[str, BackgroundPhoto] = {}
     for start in starts:
         for place in _PLACES:
             for path in _pictures(start / place):
                 if path.stem in _KNOWN:
-                    found.setdefault(path.stem, Photo(path, *_KNOWN[path.stem]))
+                    found.setdefault(path.stem, BackgroundPhoto(path, *_KNOWN[path.stem]))
         for folder in sorted((start / _BY_FOLDER).glob("*/contents/images")):
             name = folder.parent.parent.name
-            pictures = _pictures(folder)
-            if name in _KNOWN and pictures:
-                found.setdefault(name, Photo(max(pictures, key=lambda p: (p.stat().st_size, p.name)), *_KNOWN[name]))
+            images = _pictures(folder)
+            if name in _KNOWN and images:
+                found.setdefault(
+                    name, BackgroundPhoto(max(images, key=lambda p: (p.stat().st_size, p.name)), *_KNOWN[name])
+                )
         for path in _pictures(start / _OWN):
-            found.setdefault(path.name, Photo(path, _division(path.name)))
+            found.setdefault(path.name, BackgroundPhoto(path, _division(path.name)))
     return [found[name] for name in sorted(found)]
 
 
@@ -137,28 +138,25 @@ def _division(name: str) -> str:
 
 @lru_cache(maxsize=64)
 def _load(path: Path) -> Image.Image:
-    try:
-        with open_image(path) as image:
-            image.draft("RGB", (_SIDE, _SIDE))
-            picture = image.convert("RGB")
-    except ImageProblem as problem:
-        raise UniRefError(f"{path}: cannot be used as a background ({problem})") from None
-    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
-    return picture
+    with open_image(path, "a background") as file:
+        file.draft("RGB", (_SIDE, _SIDE))
+        image = file.convert("RGB")
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    return image
 
 
-def part_of(rng: Rng, photo: Photo, frame: Frame) -> Background:
-    """A part of a photograph, scaled, perhaps mirrored; for clips larger than the frame, to be panned over."""
-    picture = _load(photo.path)
-    margin = 1.2 if frame.length > 1 else 1.0
-    height, width = round(frame.height * margin), round(frame.width * margin)
-    largest = min(picture.height / height, picture.width / width)
+def part_of(rng: Rng, photo: BackgroundPhoto, shape: SceneShape) -> SceneBackground:
+    """A part of a photograph, scaled, perhaps mirrored; for videos larger than the frame, to be panned over."""
+    image = _load(photo.path)
+    margin = 1.2 if shape.num_frames > 1 else 1.0
+    height, width = round(shape.height * margin), round(shape.width * margin)
+    largest = min(image.height / height, image.width / width)
     scale = largest * float(rng.uniform(0.4, 1.0))
     if scale < 1:
         scale = min(largest, 1.0)  # rather a whole photograph than a blurred part of it
     w, h = width * scale, height * scale
-    x, y = float(rng.uniform(0, picture.width - w)), float(rng.uniform(0, picture.height - h))
-    part = picture.resize((width, height), Image.Resampling.BILINEAR, (x, y, x + w, y + h), reducing_gap=2.0)
+    x, y = float(rng.uniform(0, image.width - w)), float(rng.uniform(0, image.height - h))
+    part = image.resize((width, height), Image.Resampling.BILINEAR, (x, y, x + w, y + h), reducing_gap=2.0)
     if rng.random() < 0.5:
         part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return Background("photo", 0, np.asarray(part), None, photo.words)
+    return SceneBackground("photo", 0, np.asarray(part), None, photo.words)

@@ -9,11 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from uniref_scenes.colour import ColourShares
-from uniref_scenes.sprite import Sprite, solid, sprite
-
-UInt8 = npt.NDArray[np.uint8]
-Rng = np.random.Generator
+from uniref_scenes.sprite import ColourShares, Sprite, solid, sprite
+from uniref_scenes.types import Float32Array, Float64Array, Rng, UInt8Array
 
 _WINDOW = 26  # half width of a main hue, of 256 around the circle
 _SATURATED, _BRIGHT = 75, 85  # from which a pixel counts for a hue, of 255: not shades of white, not tyres
@@ -40,24 +37,24 @@ _TARGETS: Mapping[str, tuple[float, float, float]] = {
 
 
 @dataclass(frozen=True)
-class Body:
-    """The part of a picture that has its main hue."""
+class MainHueRegion:
+    """The part of an image that has its main hue."""
 
-    mask: UInt8
+    mask: UInt8Array
     """[H, W], 0..255, soft at its edge."""
     mean: tuple[float, float, float]
     """Hue, saturation and value, 0..255."""
 
 
-def body_of(picture: Image.Image, glazed: bool = False) -> Body | None:
-    """The main hue's part of an RGBA picture, or None where no hue prevails.
+def body_of(image: Image.Image, glazed: bool = False) -> MainHueRegion | None:
+    """The main hue's part of an RGBA image, or None where no hue prevails.
 
     Args:
-        picture: RGBA.
+        image: RGBA.
         glazed: Whether it has panes: a car is not called blue for its windows.
     """
-    pixels = np.asarray(picture)
-    hue, saturation, value = np.moveaxis(np.asarray(picture.convert("RGB").convert("HSV")).astype(np.int16), -1, 0)
+    pixels = np.asarray(image)
+    hue, saturation, value = np.moveaxis(np.asarray(image.convert("RGB").convert("HSV")).astype(np.int16), -1, 0)
     opaque = solid(pixels[..., 3])
     count = max(int(opaque.sum()), 1)
     strong = opaque & (saturation >= _SATURATED) & (value >= _BRIGHT)
@@ -74,40 +71,40 @@ def body_of(picture: Image.Image, glazed: bool = False) -> Body | None:
     near = opaque & (saturation >= _TINGED) & (value >= _DARK) & (np.abs(_apart(hue, peak)) <= _WINDOW)
     mean = (peak + float(_apart(hue[near], peak).mean())) % 256
     soft = Image.fromarray(near * np.uint8(255)).filter(ImageFilter.MedianFilter(3)).filter(ImageFilter.BoxBlur(0.6))
-    return Body(np.asarray(soft), (mean, float(saturation[near].mean()), float(value[near].mean())))
+    return MainHueRegion(np.asarray(soft), (mean, float(saturation[near].mean()), float(value[near].mean())))
 
 
-def _around(histogram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _around(histogram: Float64Array) -> Float64Array:
     """How many are within the window of each hue."""
     around = np.concatenate([histogram[-_WINDOW:], histogram, histogram[:_WINDOW]])
     return np.convolve(around, np.ones(2 * _WINDOW + 1), "valid")
 
 
-def _apart(hue: npt.NDArray[np.generic], other: float) -> npt.NDArray[np.float32]:
+def _apart(hue: npt.NDArray[np.generic], other: float) -> Float32Array:
     """Signed difference around the circle."""
     return (np.asarray(hue, np.float32) - np.float32(other) + 128) % 256 - 128
 
 
-def coloured(picture: Image.Image, body: Body | None) -> Sprite:
+def coloured(image: Image.Image, body: MainHueRegion | None) -> Sprite:
     """A sprite whose colour is named by its main hue's part, where it has one."""
-    found = sprite(picture, None, None if body is None else Image.fromarray(body.mask))
+    found = sprite(image, None, None if body is None else Image.fromarray(body.mask))
     if body is None or not _is_crimson(body):
         return found
     clear = found.body.clear | {"red": 0.0, "pink": 0.0}
     return replace(found, body=ColourShares(clear, found.body.possible | {"red": 1.0, "pink": 1.0}))
 
 
-def _is_crimson(body: Body) -> bool:
-    """Whether some would call it red and others pink: a deep colour between both, which these pictures like."""
+def _is_crimson(body: MainHueRegion) -> bool:
+    """Whether some would call it red and others pink: a deep colour between both, which these images like."""
     hue, saturation, _ = body.mean
     return _CRIMSON[0] <= hue <= _CRIMSON[1] and saturation >= _DEEP
 
 
-def recoloured(picture: Image.Image, body: Body, word: str, rng: Rng | None = None) -> Sprite:
-    """The picture with its main hue made that of a word, measured anew: other words may fit better.
+def recoloured(image: Image.Image, body: MainHueRegion, word: str, rng: Rng | None = None) -> Sprite:
+    """The image with its main hue made that of a word, measured anew: other words may fit better.
 
     Args:
-        picture: RGBA.
+        image: RGBA.
         body: Its main hue's part.
         word: One of the eleven.
         rng: Varies the shade.
@@ -115,12 +112,12 @@ def recoloured(picture: Image.Image, body: Body, word: str, rng: Rng | None = No
     target = np.array(_TARGETS[word], np.float32)
     if rng is not None:
         target += np.array([5, 0.1 * target[1], 0.08 * target[2]]) * rng.uniform(-1, 1, 3)
-    hsv = np.asarray(picture.convert("RGB").convert("HSV")).astype(np.float32)
+    hsv = np.asarray(image.convert("RGB").convert("HSV")).astype(np.float32)
     new = np.empty_like(hsv)
     new[..., 0] = (target[0] + _KEPT * _apart(hsv[..., 0], body.mean[0])) % 256
     new[..., 1] = hsv[..., 1] * (target[1] / body.mean[1])
     new[..., 2] = hsv[..., 2] * (target[2] / body.mean[2])
     rgb = Image.fromarray(new.clip(0, 255).astype(np.uint8), "HSV").convert("RGB")
-    mixed = Image.composite(rgb, picture.convert("RGB"), Image.fromarray(body.mask))
-    mixed.putalpha(picture.getchannel("A"))
+    mixed = Image.composite(rgb, image.convert("RGB"), Image.fromarray(body.mask))
+    mixed.putalpha(image.getchannel("A"))
     return sprite(mixed, None, Image.fromarray(body.mask))

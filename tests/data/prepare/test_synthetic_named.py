@@ -14,8 +14,8 @@ from uniref.data.frames import read_frame
 from uniref.data.index import Index
 from uniref.data.prepare.catalog import CATALOG
 from uniref_cli import app
-from uniref_scenes.named.files import read_bank
-from uniref_scenes.sets import NAMED_SETS
+from uniref_scenes.bank import NAMED_SETS
+from uniref_scenes.named.bank import read_bank
 
 SPLITS = [*(f"train-{task.value}" for task in Task), "val-ris", "test-vos"]
 SIZES = ["--images", "24", "--clips", "3", "--frames", "4", "--size", "96", "--quiet"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from uniref_scenes.pen import AMBER, DARK, GLASS, LIGHT, METAL, SKIN, WOOD, Pen
+from uniref_scenes.drawings.pen import AMBER, DARK, GLASS, LIGHT, METAL, SKIN, WOOD, Pen
 
 _HAIR = ((40, 28, 20), (90, 56, 30), (190, 150, 80), (150, 70, 30))
 _SKINS = (SKIN, (141, 92, 60), (196, 140, 100), (90, 58, 40))

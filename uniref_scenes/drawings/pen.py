@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from uniref_scenes.colour import RGB
+from uniref_scenes.types import RGB, Float64Array, Rng
 
 Point = tuple[float, float]
 BODY = None
@@ -39,11 +38,11 @@ class Pen:
         side: Pixels of the canvas.
         rng: Decides the object's proportions; the same numbers give the same object.
         body: Its main colour.
-        texture: RGB picture of the canvas' size that fills `BODY`, or None for plain colour.
+        texture: RGB image of the canvas' size that fills `BODY`, or None for plain colour.
         trim: A second colour.
     """
 
-    def __init__(self, side: int, rng: np.random.Generator, body: RGB, texture: Image.Image | None, trim: RGB) -> None:
+    def __init__(self, side: int, rng: Rng, body: RGB, texture: Image.Image | None, trim: RGB) -> None:
         self.side, self.rng, self.body, self.trim = side, rng, body, trim
         self.image = Image.new("RGBA", (side, side))
         self.named = Image.new("L", (side, side))
@@ -160,7 +159,7 @@ def tint(colour: RGB, factor: float) -> RGB:
 
 def smooth(points: Sequence[Point], steps: int = 8) -> list[Point]:
     """Points of the closed Catmull-Rom curve through `points`."""
-    p: npt.NDArray[np.float64] = np.asarray(points, float)
+    p: Float64Array = np.asarray(points, float)
     before, after, later = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
     t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
     curve = 0.5 * (
