@@ -13,19 +13,16 @@ from uniref_scenes.motion import SceneShape
 from uniref_scenes.sprite import COLOUR_WORDS, Sprite
 from uniref_scenes.types import Rng
 
-STYLES = 100
-"""Numbered proportions of every noun, and numbered backgrounds of every kind."""
-
 
 @dataclass(frozen=True)
 class SceneSet:
-    """A family of scenes."""
+    """A family of scenes and what they may show."""
 
     name: str
     number: int
     """Part of every scene's seed."""
     styles: range
-    """Objects' proportions."""
+    """Numbers of the objects' proportions."""
     backgrounds: str
     """Which backgrounds: `train`, `val` or `test`."""
     subject: str = "any"
@@ -33,10 +30,10 @@ class SceneSet:
     wording: str = "train"
     """Which templates and synonyms: `train` or `test`."""
     images: str = "emoji"
-    """Which images the named bank shows: `emoji`, or those of another `style`, or cut out of a `photo`."""
+    """Which images the named bank shows: `emoji`, those of another drawing `style`, or cut out of a `photo`."""
 
 
-_TRAIN, _VAL, _TEST = range(0, 70), range(70, 85), range(85, 100)
+_TRAIN, _VAL, _TEST = range(0, 70), range(70, 85), range(85, 100)  # numbered proportions, and backgrounds of a kind
 BACKGROUND_STYLES: Mapping[str, range] = {"train": _TRAIN, "val": _VAL, "test": _TEST}
 
 SETS: Mapping[str, SceneSet] = {
@@ -51,7 +48,7 @@ SETS: Mapping[str, SceneSet] = {
         SceneSet("wording", 6, _TEST, "test", wording="test"),
     )
 }
-"""By name. `train`, `val` and `test` differ in objects and backgrounds; the others ask one question each."""
+"""Sets by name. `train`, `val` and `test` differ in objects and backgrounds; the others test one thing each."""
 
 NAMED_SETS: Mapping[str, SceneSet] = {
     s.name: s
@@ -62,29 +59,25 @@ NAMED_SETS: Mapping[str, SceneSet] = {
         SceneSet("photo", 29, _TRAIN, "test", images="photo"),
     )
 }
-"""Those of the named bank: the drawn bank's, and three that ask what changes with the images."""
-
-
-def unusual_pair(noun: str, colour: str) -> bool:
-    """Whether a noun in a colour that is not usual for it is left to the `pairs` sets: about a twelfth of all."""
-    return zlib.crc32(f"{colour} {noun}".encode()) % 12 == 0
+"""Sets of the named bank: those of the drawn bank, and three that test other backgrounds and images."""
+_PAIRS_HELD_OUT = 12  # one of so many pairs of noun and colour
 
 
 class ObjectBank:
-    """The drawn bank: everything from numbers. Others inherit, and replace what they have more of."""
+    """The drawn bank: everything is drawn from random numbers. Other banks inherit, and override what they add to."""
 
     sets: Mapping[str, SceneSet] = SETS
     nouns: Mapping[str, Noun] = NOUNS
-    """Every noun by its name."""
+    """Nouns by name."""
     held_out: frozenset[str] = HELD_OUT
     """Nouns that only the `novel` sets show and name."""
 
     def choose_for_scene(self, rng: Rng, scene_set: SceneSet) -> ObjectBank:
-        """What one scene is made of: all of it, or a part that `rng` chooses."""
+        """The bank that one scene is made of: all of it, or a part that `rng` chooses."""
         return self
 
     def shown_nouns(self, scene_set: SceneSet) -> list[str]:
-        """Nouns that a set may show besides those it asks about."""
+        """Nouns that a set may show besides its targets."""
         return [name for name in self.nouns if name not in self.held_out]
 
     def target_nouns(self, scene_set: SceneSet) -> list[str]:
@@ -102,10 +95,10 @@ class ObjectBank:
     def held_out_pair(self, noun: str, colour: str) -> bool:
         """Whether only the `pairs` sets show this noun in this colour (about a twelfth; never a usual one)."""
         usual = self.usual_colours(noun) if noun in self.nouns else ()
-        return colour not in usual and unusual_pair(noun, colour)
+        return colour not in usual and zlib.crc32(f"{colour} {noun}".encode()) % _PAIRS_HELD_OUT == 0
 
     def draw_object(self, appearance: Appearance, side: int) -> tuple[Sprite, str]:
-        """An object, at most `side` pixels wide and high, and the pattern that is said of it."""
+        """An object, at most `side` pixels wide and high, and the pattern that is said of it (`unknown`: none is)."""
         return draw_sprite(appearance, side), appearance.pattern
 
     def draw_background(self, rng: Rng, scene_set: SceneSet, shape: SceneShape) -> SceneBackground:

@@ -1,4 +1,4 @@
-"""The expressions of a scene: every query that means exactly one of its objects, and a choice among them."""
+"""The expressions of a scene: every query that refers to exactly one of its objects, and a choice among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from uniref_scenes.bank import ObjectBank, SceneSet
 from uniref_scenes.language import NounPhrase, Query, phrase
-from uniref_scenes.relations import MeasuredObject, MeasuredScene, fits, matches_nothing, resolve
+from uniref_scenes.relations import MeasuredObject, MeasuredScene, fits, refers_to_nothing, resolve
 from uniref_scenes.types import Rng
 
 SHARES: Mapping[str, float] = {
@@ -30,77 +30,87 @@ SHARES: Mapping[str, float] = {
 _PLACES = ("left", "right", "top", "bottom", "middle", "second from the left", "second from the right")
 _MOTIONS = ("moves left", "moves right", "moves up", "moves down", "still", "grows", "shrinks", "turns")
 _RELATIONS = ("next to", "left of", "right of", "above", "below", "in front of", "behind")
+_MIN_VISIBLE_SHARE = 0.3  # of an object that is referred to, in its best frame
+_OTHER_COLOURS = (None, "red", "blue", "green", "yellow", "purple", "orange", "black", "white")
 
 
 @dataclass(frozen=True)
 class ReferringExpression:
-    """A phrase and what it means."""
+    """A text and the object it refers to."""
 
     text: str
     kind: str
+    """One of `SHARES`, or `nothing`."""
     query: Query
     target: int | None
-    """Position of the object it means; None: nothing in the scene is called so."""
+    """Position of the object it refers to; None: nothing in the scene is called so."""
 
 
-def queries(scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> Iterator[tuple[str, Query, int]]:
-    """Kind, query and target of everything that can be said about one object of a scene."""
-    names = _names(scene, scene_set)
+def possible_queries(scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> Iterator[tuple[str, Query, int]]:
+    """Kind, query and target of everything that refers to one object of a scene."""
+    # names alone
+    names = _noun_phrases(scene, scene_set)
     for kind, name in names:
-        yield from _meant(kind, Query("name", name), scene)
-    sorts = [NounPhrase(), *(name for kind, name in names if kind in ("noun", "hypernym", "colour noun"))]
-    sorts.sort(key=lambda name: (name.noun or "", name.colour or ""))
-    for name in sorts:
+        yield from _resolved(kind, Query("name", name), scene)
+    # names with a condition
+    subjects = [NounPhrase(), *(name for kind, name in names if kind in ("noun", "hypernym", "colour noun"))]
+    subjects.sort(key=lambda name: (name.noun or "", name.colour or ""))
+    for name in subjects:
         for condition in ("largest", "smallest"):
-            yield from _meant("size", Query("size", name, condition), scene)
+            yield from _resolved("size", Query("size", name, condition), scene)
         for condition in _PLACES:
-            yield from _meant("place", Query("place", name, condition), scene)
+            yield from _resolved("place", Query("place", name, condition), scene)
         if scene.num_frames > 1:
             for condition in _MOTIONS:
-                yield from _meant("motion", Query("motion", name, condition), scene)
+                yield from _resolved("motion", Query("motion", name, condition), scene)
             for condition in ("leaves", "enters"):
-                yield from _meant("order", Query("order", name, condition), scene)
+                yield from _resolved("order", Query("order", name, condition), scene)
+    # relations to an object that is named by its noun; a colour is added only where it does not single out one already
     plain = {name for kind, name in names if kind in ("noun", "colour noun") and name.noun in bank.nouns}
-    anchors = [name for name in sorts if name in plain and _single(name, scene)]
-    for name in sorts:
-        if name.colour is None or not _single(name, scene):
+    anchors = [name for name in subjects if name in plain and _fits_one(name, scene)]
+    for name in subjects:
+        if name.colour is None or not _fits_one(name, scene):
             for anchor in anchors:
                 for condition in _RELATIONS:
-                    yield from _meant("relation", Query("relation", name, condition, anchor), scene)
+                    yield from _resolved("relation", Query("relation", name, condition, anchor), scene)
 
 
-def _meant(kind: str, query: Query, scene: MeasuredScene) -> Iterator[tuple[str, Query, int]]:
+def _resolved(kind: str, query: Query, scene: MeasuredScene) -> Iterator[tuple[str, Query, int]]:
+    """The query with its target, where it refers to one object that can be seen well enough."""
     target = resolve(query, scene)
-    if target is not None and scene.objects[target].visible.any() and scene.objects[target].visible_share.max() >= 0.3:
+    if target is None:
+        return
+    obj = scene.objects[target]
+    if obj.visible.any() and obj.visible_share.max() >= _MIN_VISIBLE_SHARE:
         yield kind, query, target
 
 
-def _single(name: NounPhrase, scene: MeasuredScene) -> bool:
+def _fits_one(name: NounPhrase, scene: MeasuredScene) -> bool:
     return sum(fits(name, obj) >= 0 for obj in scene.objects) == 1
 
 
-def _names(scene: MeasuredScene, scene_set: SceneSet) -> list[tuple[str, NounPhrase]]:
+def _noun_phrases(scene: MeasuredScene, scene_set: SceneSet) -> list[tuple[str, NounPhrase]]:
     """Nouns, hypernyms, colours, patterns and their combinations that occur in a scene, without repetition."""
-    found: dict[NounPhrase, str] = {}
+    phrases: dict[NounPhrase, str] = {}
     for obj in scene.objects:
         noun, colour = obj.noun.name, obj.colour
-        found.setdefault(NounPhrase(noun), "noun")
+        phrases.setdefault(NounPhrase(noun), "noun")
         for word in _synonyms(obj, scene_set):
-            found.setdefault(NounPhrase(word), "synonym")
+            phrases.setdefault(NounPhrase(word), "synonym")
         for word in obj.noun.hypernyms:
-            found.setdefault(NounPhrase(word), "hypernym")
+            phrases.setdefault(NounPhrase(word), "hypernym")
         if colour is not None:
-            found.setdefault(NounPhrase(colour=colour), "colour")
+            phrases.setdefault(NounPhrase(colour=colour), "colour")
             for word in (noun, *_synonyms(obj, scene_set)[:1], *obj.noun.hypernyms[:1]):
-                found.setdefault(NounPhrase(word, colour), "colour noun")
+                phrases.setdefault(NounPhrase(word, colour), "colour noun")
         if obj.pattern in ("striped", "dotted", "checked"):
-            found.setdefault(NounPhrase(noun, None, obj.pattern), "pattern")
-            found.setdefault(NounPhrase(None, None, obj.pattern), "pattern")
-    return [(kind, name) for name, kind in found.items()]
+            phrases.setdefault(NounPhrase(noun, None, obj.pattern), "pattern")
+            phrases.setdefault(NounPhrase(None, None, obj.pattern), "pattern")
+    return [(kind, name) for name, kind in phrases.items()]
 
 
 def _synonyms(obj: MeasuredObject, scene_set: SceneSet) -> tuple[str, ...]:
-    """Of several synonyms the last one is kept for testing the wording."""
+    """Synonyms that a set uses: of several, the last one is kept for tests of the wording."""
     words = obj.noun.synonyms
     if scene_set.wording == "test":
         return words[-1:]
@@ -114,16 +124,18 @@ def express(
 
     Args:
         rng: Chooses.
-        view: The scene.
-        scenes: Which objects expressions are about, and which wording they use.
+        scene: The scene.
+        scene_set: Which objects expressions are about, and which wording they use.
         bank: Its nouns.
-        per_object: At most so many for one object.
-        nothing: Probability of one expression more, which fits no object.
+        per_object: Maximum number per object.
+        nothing: Probability of one more expression, which refers to no object.
     """
+    # queries by target and kind
     possible: dict[int, dict[str, list[Query]]] = {}
-    for kind, query, target in queries(scene, scene_set, bank):
-        if asked(scene_set, bank, scene.objects[target], query):
+    for kind, query, target in possible_queries(scene, scene_set, bank):
+        if is_subject(scene_set, bank, scene.objects[target], query):
             possible.setdefault(target, {}).setdefault(kind, []).append(query)
+    # of each object some kinds by their shares, and one query per kind
     chosen = []
     for target in sorted(possible):
         kinds = list(possible[target])
@@ -133,12 +145,13 @@ def express(
             options = possible[target][kinds[k]]
             query = options[int(rng.integers(len(options)))]
             chosen.append(ReferringExpression(phrase(rng, query, scene_set.wording), kinds[k], query, target))
-    if nothing and rng.random() < nothing and (extra := _nothing(rng, scene, scene_set, bank)) is not None:
+    # perhaps one that refers to nothing
+    if nothing and rng.random() < nothing and (extra := _about_nothing(rng, scene, scene_set, bank)) is not None:
         chosen.append(extra)
     return chosen
 
 
-def asked(scene_set: SceneSet, bank: ObjectBank, obj: MeasuredObject, query: Query) -> bool:
+def is_subject(scene_set: SceneSet, bank: ObjectBank, obj: MeasuredObject, query: Query) -> bool:
     """Whether a set has expressions of this kind about this object."""
     if scene_set.subject == "novel":
         return obj.noun.name in bank.held_out and query.name.noun is not None
@@ -151,14 +164,14 @@ def asked(scene_set: SceneSet, bank: ObjectBank, obj: MeasuredObject, query: Que
     return True
 
 
-def _nothing(rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> ReferringExpression | None:
-    """A noun, or a noun in another colour, that no object of the scene is called by."""
+def _about_nothing(rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> ReferringExpression | None:
+    """A noun that no object of the scene is called by, or a noun of the scene in a colour that it has not."""
     shown = [obj.noun.name for obj in scene.objects]
     words = shown if rng.random() < 0.5 else bank.shown_nouns(scene_set)
     noun = words[int(rng.integers(len(words)))]
-    colours = [None] if noun not in shown else ["red", "blue", "green", "yellow", "purple", "orange", "black", "white"]
+    colours = _OTHER_COLOURS[1:] if noun in shown else _OTHER_COLOURS[:1]
     name = NounPhrase(noun, colours[int(rng.integers(len(colours)))])
-    if not matches_nothing(name, scene):
+    if not refers_to_nothing(name, scene):
         return None
     query = Query("name", name)
     return ReferringExpression(phrase(rng, query, scene_set.wording), "nothing", query, None)

@@ -14,7 +14,7 @@ from uniref_scenes.drawings.appearance import FINISHES, PATTERNS, Appearance
 from uniref_scenes.language import Noun
 from uniref_scenes.motion import SceneObject, SceneShape, place_objects
 from uniref_scenes.referring import ReferringExpression, express
-from uniref_scenes.relations import MeasuredScene, measure_scene
+from uniref_scenes.relations import MeasuredScene, measure_objects
 from uniref_scenes.render import ImageEffects, Occluder, render
 from uniref_scenes.sprite import Sprite
 from uniref_scenes.types import Rng, UInt8Array
@@ -30,23 +30,24 @@ class SceneOptions:
     size: int = 256
     """Longest side, pixels."""
     frames: int = 1
-    """1 for an image."""
+    """Number of frames; 1 makes an image."""
     seed: int = 0
     per_object: int = 3
-    """At most so many expressions an object."""
+    """Maximum number of expressions per object."""
     nothing: float = 0.0
-    """Share of scenes that have an expression which fits nothing."""
+    """Share of scenes with one more expression, which refers to no object, 0..1."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered scene."""
+    """A rendered scene of T frames."""
 
     frames: Sequence[UInt8Array]
-    """RGB [H, W, 3], one a frame."""
+    """T images, uint8 RGB [H, W, 3]."""
     labels: Sequence[UInt8Array]
-    """[H, W]: 0, or 1 + the object's position in `objects`."""
+    """T label maps, uint8 [H, W]: 0, or 1 + the object's position in `objects`."""
     objects: Sequence[SceneObject]
+    """In front of a background with a horizon, the furthest first."""
     background: SceneBackground
     measured: MeasuredScene
     expressions: Sequence[ReferringExpression]
@@ -57,17 +58,24 @@ def make_scene(set_name: str, number: int, options: SceneOptions, bank: ObjectBa
 
     The same arguments give the same pixels, masks and expressions, whatever was made before and on however many
     processes.
+
+    Raises:
+        KeyError: The bank has no such set.
+        SceneError: An image of the bank cannot be used.
     """
     scene_set = bank.sets[set_name]
     rng = np.random.default_rng([options.seed, scene_set.number, int(options.frames > 1), number])
+    # what is shown
     shape = _choose_shape(rng, options)
     bank = bank.choose_for_scene(rng, scene_set)
     background = bank.draw_background(rng, scene_set, shape)
-    members = _members(rng, scene_set, options.size, bank)
-    objects = place_objects(rng, shape, background, members)
-    backs = pan(rng, background, shape)
-    frames, labels = render(backs, objects, _effects(rng), rng, _bar(rng, shape))
-    measured = MeasuredScene(measure_scene(shape, objects, labels), shape.height, shape.width, background.words)
+    sprites = _draw_sprites(rng, scene_set, options.size, bank)
+    # where it is, and the images
+    objects = place_objects(rng, shape, background, sprites)
+    backgrounds = pan(rng, background, shape)
+    frames, labels = render(backgrounds, objects, _choose_effects(rng), rng, _choose_occluder(rng, shape))
+    # what is said of it
+    measured = MeasuredScene(measure_objects(objects, labels), shape.height, shape.width, background.words)
     expressions = express(rng, measured, scene_set, bank, options.per_object, options.nothing)
     return Scene(frames, labels, objects, background, measured, expressions)
 
@@ -81,66 +89,73 @@ def _even(length: float) -> int:
     return max(2, round(length / 2) * 2)
 
 
-def _members(rng: Rng, scene_set: SceneSet, size: int, bank: ObjectBank) -> list[tuple[Noun, Sprite, str]]:
-    shown, wanted = bank.shown_nouns(scene_set), bank.target_nouns(scene_set)
-    colours = {noun: bank.allowed_colours(scene_set, noun) for noun in {*shown, *wanted}}
+def _draw_sprites(rng: Rng, scene_set: SceneSet, size: int, bank: ObjectBank) -> list[tuple[Noun, Sprite, str]]:
+    """Noun, sprite and pattern of 2 to 6 objects."""
+    # nouns and colours
+    shown, targets = bank.shown_nouns(scene_set), bank.target_nouns(scene_set)
+    colours = {noun: bank.allowed_colours(scene_set, noun) for noun in {*shown, *targets}}
     usual = {noun: bank.usual_colours(noun) for noun in colours}
-    kinds = choose_kinds(rng, shown, colours, wanted, usual)
+    members = choose_members(rng, shown, colours, targets, usual)
     if scene_set.subject == "pairs":
-        kinds = _with_a_held_out_pair(rng, kinds, scene_set, bank)
-    one_style = rng.random() < 0.35  # instances of a noun that differ in nothing but colour
+        members = _with_held_out_pair(rng, members, scene_set, bank)
+    # the rest of their appearance; with one style, instances of a noun differ in nothing but colour
+    one_style = rng.random() < 0.35
     style = int(rng.integers(scene_set.styles.start, scene_set.styles.stop))
-    members = []
-    for noun, colour in kinds:
+    sprites = []
+    for noun, colour in members:
         appearance = Appearance(
             noun=noun,
             style=style if one_style else int(rng.integers(scene_set.styles.start, scene_set.styles.stop)),
             colour=colour,
-            pattern=_pattern(rng),
+            pattern=PATTERNS[int(rng.choice(len(PATTERNS), p=_PATTERN_SHARES))],
             finish=FINISHES[int(rng.integers(len(FINISHES)))],
             seed=int(rng.integers(1 << 31)),
         )
-        members.append((bank.nouns[noun], *bank.draw_object(appearance, sprite_side(size))))
-    return members
+        sprites.append((bank.nouns[noun], *bank.draw_object(appearance, sprite_side(size))))
+    return sprites
 
 
 def sprite_side(size: int) -> int:
-    """Pixels of a drawn object, for images with this longest side."""
+    """Longest side of a sprite, pixels, for images with this longest side."""
     return max(96, round(size * 0.6))
 
 
-def choose_kinds(
+def choose_members(
     rng: Rng,
     nouns: list[str],
     colours: Mapping[str, list[str]],
-    wanted: list[str],
+    targets: list[str],
     usual: Mapping[str, tuple[str, ...]],
 ) -> list[tuple[str, str]]:
     """Nouns and colour words of 2 to 6 objects, such that words are needed to tell them apart.
 
     Args:
         rng: Decides.
-        nouns: What may be shown.
-        colours: Colour words that a noun may be shown in.
-        wanted: Nouns that the expressions are about.
-        usual: Colour words that a noun mostly comes in.
+        nouns: Nouns that may be shown.
+        colours: Colour words that each noun may be shown in.
+        targets: Nouns that expressions may be about; the first object has one of them.
+        usual: Colour words that each noun mostly comes in.
     """
-    first = _pick(rng, wanted)
+    first = _pick(rng, targets)
     plan = rng.random()
 
     def colour(noun: str) -> str:
-        return _colour(rng, usual[noun], colours[noun])
+        return _choose_colour(rng, usual[noun], colours[noun])
 
-    if plan < 0.28:  # different objects
-        members = [first, *_others(rng, nouns, {first}, int(rng.integers(1, 5)))]
+    # different objects
+    if plan < 0.28:
+        members = [first, *_other_nouns(rng, nouns, first, int(rng.integers(1, 5)))]
         return [(noun, colour(noun)) for noun in members]
-    if plan < 0.48:  # several of one kind
+    # several of one noun
+    if plan < 0.48:
         return [(first, colour(first)) for _ in range(int(rng.integers(2, 6)))]
+    # several nouns in one colour, and the first noun in another one
     shared = colour(first)
-    others = _others(rng, nouns, {first}, int(rng.integers(1, 4)))
-    if plan < 0.62:  # one colour on several objects
+    others = _other_nouns(rng, nouns, first, int(rng.integers(1, 4)))
+    if plan < 0.62:
         group = [(noun, shared if shared in colours[noun] else colour(noun)) for noun in others]
         return [(first, shared), *group, (first, _other_colour(rng, shared, colours[first]))]
+    # the first noun in several colours, another noun in its colour, and others
     twins = [(first, _other_colour(rng, shared, colours[first])) for _ in range(int(rng.integers(1, 3)))]
     same = [(noun, shared) for noun in others[:1] if shared in colours[noun]]
     rest = [(noun, colour(noun)) for noun in others[1:]]
@@ -151,25 +166,26 @@ def _pick(rng: Rng, names: list[str]) -> str:
     return names[int(rng.integers(len(names)))]
 
 
-def _others(rng: Rng, nouns: list[str], without: set[str], count: int) -> list[str]:
-    left = [noun for noun in nouns if noun not in without]
+def _other_nouns(rng: Rng, nouns: list[str], first: str, count: int) -> list[str]:
+    left = [noun for noun in nouns if noun != first]
     return [left[i] for i in rng.choice(len(left), min(count, len(left)), replace=False)]
 
 
-def _colour(rng: Rng, usual: tuple[str, ...], allowed: list[str]) -> str:
+def _choose_colour(rng: Rng, usual: tuple[str, ...], allowed: list[str]) -> str:
+    """A usual colour in half of the cases, else any."""
     often = [word for word in usual if word in allowed]
     return _pick(rng, often if often and rng.random() < 0.5 else allowed)
 
 
 def _other_colour(rng: Rng, colour: str, allowed: list[str]) -> str:
-    """Another one, if there is any."""
+    """Another colour, if there is any."""
     return _pick(rng, [word for word in allowed if word != colour] or allowed)
 
 
-def _with_a_held_out_pair(
-    rng: Rng, kinds: list[tuple[str, str]], scene_set: SceneSet, bank: ObjectBank
+def _with_held_out_pair(
+    rng: Rng, members: list[tuple[str, str]], scene_set: SceneSet, bank: ObjectBank
 ) -> list[tuple[str, str]]:
-    """The first object in a colour that training never shows it in."""
+    """The members with the first noun replaced by one in a colour that training never shows it in."""
     pairs = [
         (noun, colour)
         for noun in bank.shown_nouns(scene_set)
@@ -177,20 +193,17 @@ def _with_a_held_out_pair(
         if bank.held_out_pair(noun, colour)
     ]
     noun, colour = pairs[int(rng.integers(len(pairs)))]
-    first = kinds[0][0]
-    rest = [(noun if name == first else name, other) for name, other in kinds[1:]]
+    first = members[0][0]
+    rest = [(noun if name == first else name, other) for name, other in members[1:]]
     return [(noun, colour), *(pair for pair in rest if pair != (noun, colour))]
 
 
-def _pattern(rng: Rng) -> str:
-    return PATTERNS[int(rng.choice(len(PATTERNS), p=_PATTERN_SHARES))]
-
-
 def pan(rng: Rng, background: SceneBackground, shape: SceneShape) -> list[UInt8Array]:
-    """The background of every frame: a slow pan and zoom over patterns and photographs, a fixed view of scenery."""
+    """The background of every frame, uint8 RGB [H, W, 3]: a slow pan over patterns and photographs; scenery stands."""
     if background.horizon is not None or shape.num_frames == 1:
         part = background.pixels[: shape.height, : shape.width]
         return [part] * shape.num_frames
+    # from one corner of the part that is shown to another, or none of it moves
     height, width = background.pixels.shape[:2]
     image = Image.fromarray(background.pixels)
     slack = np.array([width - shape.width, height - shape.height], float)
@@ -206,7 +219,7 @@ def pan(rng: Rng, background: SceneBackground, shape: SceneShape) -> list[UInt8A
     return frames
 
 
-def _effects(rng: Rng) -> ImageEffects:
+def _choose_effects(rng: Rng) -> ImageEffects:
     gain = float(rng.uniform(0.9, 1.08))
     tint = rng.uniform(0.97, 1.03, 3) * gain
     return ImageEffects(
@@ -219,8 +232,8 @@ def _effects(rng: Rng) -> ImageEffects:
     )
 
 
-def _bar(rng: Rng, shape: SceneShape) -> Occluder | None:
-    """Sometimes a pole or wall that objects pass behind."""
+def _choose_occluder(rng: Rng, shape: SceneShape) -> Occluder | None:
+    """Sometimes a pole or wall that objects pass behind, more often in videos."""
     if rng.random() >= (0.2 if shape.num_frames > 1 else 0.08):
         return None
     width = max(4, round(shape.width * float(rng.uniform(0.04, 0.1))))

@@ -41,10 +41,15 @@ _UNNAMED: tuple[RGB, ...] = (
     *((165, 155, 200), (150, 170, 190), (130, 150, 130), (160, 130, 125)),  # greyish tints
     *((243, 222, 208), (222, 212, 195), (225, 205, 215), (215, 225, 205)),  # off-white
 )
-"""Colours that people name in more than one way: counted for no word."""
+"""Colours that people name in more than one way: they count for no word."""
 
 COLOUR_WORDS: tuple[str, ...] = tuple(_ANCHORS)
-_RATIO, _NEAR = 1.25, 8.0  # a word is clear where the next one is this much further away, or this near (delta E)
+"""The eleven basic colour words."""
+_RATIO, _NEAR = 1.25, 8.0  # a word is clear where the next one is this much further away, or it is this near (delta E)
+_SOLID = 128  # alpha from which a pixel belongs to the object
+_SEEN = 8  # alpha from which a pixel can be seen
+_MAIN, _RIVAL = 0.5, 0.25  # share from which a colour is said of an object; below which it certainly is not
+_PART = 0.3  # share of the object below which the part that names its colour is too small to do so
 
 
 def to_lab(rgb: npt.NDArray[np.generic]) -> Float32Array:
@@ -59,11 +64,16 @@ def to_lab(rgb: npt.NDArray[np.generic]) -> Float32Array:
 
 @cache
 def _tables() -> tuple[UInt8Array, npt.NDArray[np.uint16]]:
-    """For each of 32^3 colours: the clear word's number (else len(WORDS)), and bits of the words that could be said."""
+    """For each of 32^3 colours: position of the clear word (else 11), and bits of the words that someone might say.
+
+    A colour's word is that of the nearest anchor in CIELAB.
+    """
+    # distance of every colour to the nearest anchor of each word, [32768, 12]
     steps = np.arange(32) * 8 + 4
     lab = to_lab(np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3))
     groups = [*_ANCHORS.values(), _UNNAMED]
     distance = np.stack([_nearest(lab, to_lab(np.array(group))) for group in groups], -1)
+    # clear words, and possible ones
     best = distance.argmin(-1)
     first, second = np.sort(distance, -1)[:, :2].T
     clear = np.where((second >= _RATIO * first) | (first < _NEAR), best, len(COLOUR_WORDS))
@@ -78,12 +88,12 @@ def _nearest(lab: Float32Array, anchors: Float32Array) -> Float32Array:
 
 @dataclass(frozen=True)
 class ColourShares:
-    """How much of an object each word covers, 0..1."""
+    """Share of an object's pixels per colour word, 0..1."""
 
     clear: dict[str, float]
-    """Share of the pixels that anyone would call so."""
+    """Pixels that anyone would call so."""
     possible: dict[str, float]
-    """Share of the pixels that someone might call so."""
+    """Pixels that someone might call so."""
 
     @property
     def main(self) -> tuple[str, float]:
@@ -91,8 +101,8 @@ class ColourShares:
         return max(self.clear.items(), key=lambda item: item[1])
 
 
-def measure(pixels: UInt8Array) -> ColourShares:
-    """Colour words of the pixels of an object, uint8 [n, 3]; n may be 0."""
+def measure_colours(pixels: UInt8Array) -> ColourShares:
+    """Colour words of the pixels of an object, uint8 RGB [n, 3]; n may be 0."""
     clear, bits = _tables()
     cells = pixels.astype(np.int32) >> 3
     codes = (cells[:, 0] << 10) | (cells[:, 1] << 5) | cells[:, 2]
@@ -123,21 +133,16 @@ def random_colour(rng: Rng, word: str) -> RGB:
     return anchors[0]
 
 
-_SOLID = 128  # alpha from which a pixel belongs to the object
-_MAIN, _RIVAL = 0.5, 0.25  # share from which a colour is said of an object; below which it is certainly not
-_PART = 0.3  # the named part is at least so much of the object, else all of it counts
-
-
 @dataclass(frozen=True)
 class Sprite:
-    """An image of one object and the colours that are said of it."""
+    """An image of one object and its colours."""
 
     image: Image.Image
-    """RGBA, cropped to what is visible but for one pixel."""
+    """RGBA, cropped to what is visible but for one pixel on every side."""
     body: ColourShares
-    """Of the parts that its colour is named by."""
+    """Colours of the part that its colour is named by: not of the tyres of a car."""
     whole: ColourShares
-    """Of all of it."""
+    """Colours of all of it."""
 
     @property
     def colour(self) -> str | None:
@@ -150,39 +155,39 @@ class Sprite:
         return self.body.possible[word] >= _RIVAL or self.whole.possible[word] >= _RIVAL + 0.05
 
 
-def sprite(image: Image.Image, inner: Image.Image | None = None, named: Image.Image | None = None) -> Sprite:
+def make_sprite(image: Image.Image, inner: Image.Image | None = None, named: Image.Image | None = None) -> Sprite:
     """A sprite with its colours measured.
 
     Args:
         image: RGBA.
-        inner: The image to measure, where it differs.
-        named: The part that the colour is named by, "L", of the size of `inner`; everything where it is missing or
-            only a small part.
+        inner: The image to measure, where it is another one (without outline).
+        named: The part that the colour is named by, "L", of the size of the measured image; all of it where this is
+            None or a small part.
     """
     pixels = np.asarray(inner or image)
     opaque = solid(pixels[..., 3])
-    whole = measure(pixels[opaque][:, :3])
+    whole = measure_colours(pixels[opaque][:, :3])
     if named is None:
         return Sprite(image, whole, whole)
     part = opaque & solid(np.asarray(named))
     few = part.sum() < _PART * max(opaque.sum(), 1)
-    return Sprite(image, whole if few else measure(pixels[part][:, :3]), whole)
+    return Sprite(image, whole if few else measure_colours(pixels[part][:, :3]), whole)
 
 
 def visible_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what can be seen."""
-    box = image.getchannel("A").point([255 if a >= 8 else 0 for a in range(256)]).getbbox()
+    """Box of what can be seen, (x0, y0, x1, y1) pixels."""
+    box = image.getchannel("A").point([255 if a >= _SEEN else 0 for a in range(256)]).getbbox()
     assert box is not None, "an empty drawing"
     return box
 
 
 def with_margin(image: Image.Image) -> Image.Image:
-    """With one transparent pixel on every side, so that edges stay smooth when it is turned."""
+    """The image with a transparent pixel on every side: edges stay smooth when it is turned."""
     margin = Image.new("RGBA", (image.width + 2, image.height + 2))
     margin.paste(image, (1, 1))
     return margin
 
 
 def solid(alpha: UInt8Array) -> BoolArray:
-    """Which pixels belong to an object, by its alpha."""
+    """Mask of the pixels that belong to an object, by its alpha, bool [H, W]."""
     return alpha >= _SOLID

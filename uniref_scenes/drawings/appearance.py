@@ -1,4 +1,4 @@
-"""How an object of the drawn kind looks, and its drawing."""
+"""How a drawn object looks: its appearance as a few choices, and the sprite that is drawn from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from uniref_scenes.drawings import DRAWINGS
 from uniref_scenes.drawings.pen import LIGHT, Pen, tint
-from uniref_scenes.sprite import Sprite, random_colour, sprite, visible_box, with_margin
+from uniref_scenes.sprite import Sprite, make_sprite, random_colour, visible_box, with_margin
 from uniref_scenes.types import RGB, Float32Array, Rng
 
 PATTERNS = ("plain", "striped", "dotted", "checked", "speckled")
@@ -19,21 +19,24 @@ FINISHES = ("flat", "lit", "round", "outlined")
 
 @dataclass(frozen=True)
 class Appearance:
-    """Everything that decides how an object of the drawn kind looks."""
+    """Everything that decides how an object looks."""
 
     noun: str
     style: int
-    """Decides the proportions."""
+    """Decides its proportions."""
     colour: str
-    """Basic colour word of its main colour, as meant; what is said is measured."""
+    """Colour word of its main colour, as intended; expressions use what is measured."""
     pattern: str = "plain"
+    """One of `PATTERNS`."""
     finish: str = "flat"
+    """One of `FINISHES`."""
     seed: int = 0
-    """Decides the exact shade and the pattern's position."""
+    """Decides the exact shade and where the pattern begins."""
 
 
 def draw_sprite(appearance: Appearance, side: int) -> Sprite:
-    """The object, at most `side` pixels wide and high. The same look and side always give the same sprite."""
+    """The object, at most `side` pixels wide and high. The same arguments always give the same sprite."""
+    # drawn at twice the size, with random numbers of its own for the proportions
     style = np.random.default_rng([zlib.crc32(appearance.noun.encode()), appearance.style])
     rng = np.random.default_rng([appearance.seed, 17])
     body = random_colour(rng, appearance.colour)
@@ -41,23 +44,26 @@ def draw_sprite(appearance: Appearance, side: int) -> Sprite:
     trims = [word for word in ("red", "blue", "yellow", "white", "black", "green") if word != appearance.colour]
     pen = Pen(2 * side, style, body, texture, random_colour(rng, trims[int(rng.integers(len(trims)))]))
     DRAWINGS[appearance.noun](pen)
+    # at its size, under light, and with an outline or a margin
     image = pen.image.reduce(2)
     box = visible_box(image)
     named = pen.named.reduce(2).crop(box)
     image = _lit(image.crop(box), appearance.finish, rng)
-    return sprite(_outlined(image) if appearance.finish == "outlined" else with_margin(image), image, named)
+    return make_sprite(_outlined(image) if appearance.finish == "outlined" else with_margin(image), image, named)
 
 
 def _texture(pattern: str, body: RGB, side: int, rng: Rng) -> Image.Image | None:
-    """An image of the body colour with a second colour on about a third of it."""
+    """An RGB image of the body colour with a second colour on about a third of it; None where it is plain."""
     if pattern == "plain":
         return None
+    # the second colour, and coordinates along and across the pattern
     light = sum(body) > 420
     second = np.array(tint(body, 0.45) if light or rng.random() < 0.4 else LIGHT, np.float32)
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
     angle = float(rng.choice([0, 90, 45, -45]))
     a, b = _turned(x, y, angle)
     period, shift = float(rng.uniform(0.12, 0.19)), float(rng.random())
+    # which pixels have the second colour
     if pattern == "striped":
         on = (a / period + shift) % 1 < 0.36
     elif pattern == "dotted":
@@ -75,12 +81,13 @@ def _texture(pattern: str, body: RGB, side: int, rng: Rng) -> Image.Image | None
 
 
 def _turned(x: Float32Array, y: Float32Array, angle: float) -> tuple[Float32Array, Float32Array]:
+    """Coordinates along axes that are turned by an angle in degrees."""
     c, s = np.float32(np.cos(np.radians(angle))), np.float32(np.sin(np.radians(angle)))
     return x * c + y * s, y * c - x * s
 
 
 def _lit(image: Image.Image, finish: str, rng: Rng) -> Image.Image:
-    """Under light from above or from one point, or as it is."""
+    """The image under light from above (`lit`) or from one point (`round`), else as it is."""
     if finish not in ("lit", "round"):
         return image
     pixels = np.asarray(image).astype(np.float32)
@@ -95,6 +102,7 @@ def _lit(image: Image.Image, finish: str, rng: Rng) -> Image.Image:
 
 
 def _outlined(image: Image.Image) -> Image.Image:
+    """The image with a dark line around it."""
     grown = Image.new("L", (image.width + 4, image.height + 4))
     grown.paste(image.getchannel("A"), (2, 2))
     grown = grown.filter(ImageFilter.MaxFilter(3 if max(image.size) < 160 else 5))

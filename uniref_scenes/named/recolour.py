@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from uniref_scenes.sprite import ColourShares, Sprite, solid, sprite
+from uniref_scenes.sprite import ColourShares, Sprite, make_sprite, solid
 from uniref_scenes.types import Float32Array, Float64Array, Rng, UInt8Array
 
 _WINDOW = 26  # half width of a main hue, of 256 around the circle
@@ -87,7 +87,7 @@ def _apart(hue: npt.NDArray[np.generic], other: float) -> Float32Array:
 
 def coloured(image: Image.Image, body: MainHueRegion | None) -> Sprite:
     """A sprite whose colour is named by its main hue's part, where it has one."""
-    found = sprite(image, None, None if body is None else Image.fromarray(body.mask))
+    found = make_sprite(image, None, None if body is None else Image.fromarray(body.mask))
     if body is None or not _is_crimson(body):
         return found
     clear = found.body.clear | {"red": 0.0, "pink": 0.0}
@@ -120,4 +120,4 @@ def recoloured(image: Image.Image, body: MainHueRegion, word: str, rng: Rng | No
     rgb = Image.fromarray(new.clip(0, 255).astype(np.uint8), "HSV").convert("RGB")
     mixed = Image.composite(rgb, image.convert("RGB"), Image.fromarray(body.mask))
     mixed.putalpha(image.getchannel("A"))
-    return sprite(mixed, None, Image.fromarray(body.mask))
+    return make_sprite(mixed, None, Image.fromarray(body.mask))
