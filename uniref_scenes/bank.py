@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from uniref_scenes.backgrounds import SceneBackground, kinds_of, make_background
+from uniref_scenes.backgrounds import SceneBackground, background_kinds, make_background
 from uniref_scenes.drawings.appearance import Appearance, draw_sprite
 from uniref_scenes.language import HELD_OUT, NOUNS, Noun
 from uniref_scenes.motion import SceneShape
@@ -103,7 +103,7 @@ class ObjectBank:
 
     def draw_background(self, rng: Rng, scene_set: SceneSet, shape: SceneShape) -> SceneBackground:
         """A background for an image, larger where it can be panned over."""
-        patterns, scenery = kinds_of(scene_set.backgrounds)
+        patterns, scenery = background_kinds(scene_set.backgrounds)
         kinds = scenery if rng.random() < 0.5 else patterns
         kind = kinds[int(rng.integers(len(kinds)))]
         styles = BACKGROUND_STYLES[scene_set.backgrounds]

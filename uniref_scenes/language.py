@@ -1,4 +1,4 @@
-"""What is said in English: the vocabulary, what an expression says, and templates that put it in words."""
+"""The language of expressions: nouns, what an expression says as a query, and templates that put a query in words."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from uniref_scenes.types import Rng
 
 @dataclass(frozen=True)
 class Noun:
-    """Words for one kind of object."""
+    """What one kind of object may be called, and what is usual for it."""
 
     name: str
     synonyms: tuple[str, ...] = ()
     hypernyms: tuple[str, ...] = ()
     maybe: tuple[str, ...] = ()
-    """Words that some would use: an expression with one of them never has such an object as its only rival."""
+    """Words that only some people would use: no expression with such a word is used where the object is in doubt."""
     colours: tuple[str, ...] = ()
-    """Usual colours; any other occurs too."""
+    """Usual colours; any other occurs too. One that is listed twice is twice as frequent."""
     setting: str = "any"
-    """`background`, `sky`, `water` or `any`: where it is put in a scene with a horizon."""
+    """Where it is placed in front of a background with a horizon: `ground`, `sky`, `water` or `any`."""
     turns: bool = True
-    """Whether a rotation can be seen and is natural."""
+    """Whether a rotation is natural and can be seen."""
 
     def fits(self, word: str | None) -> int:
-        """1 where the word names it, 0 where some would say so, -1 where nobody would; None names everything."""
+        """Whether a word names it: 1 anyone would say so, 0 some would, -1 nobody would; None names everything."""
         if word is None or word == self.name or word in self.synonyms or word in self.hypernyms:
             return 1
         return 0 if word in self.maybe else -1
@@ -33,7 +33,7 @@ class Noun:
 
 @dataclass(frozen=True)
 class NounPhrase:
-    """A noun, a colour, a pattern, or several of them; all None means any object."""
+    """A noun, a colour, a pattern, or several of them: "red car", "striped one"; all None: any object."""
 
     noun: str | None = None
     colour: str | None = None
@@ -42,17 +42,18 @@ class NounPhrase:
 
 @dataclass(frozen=True)
 class Query:
-    """One condition."""
+    """What an expression says: a noun phrase, and perhaps a condition that singles out one of the objects it fits."""
 
     kind: str
     """`name`, `size`, `place`, `motion`, `relation` or `order`."""
     name: NounPhrase = NounPhrase()
     condition: str = ""
-    """Which one of the kind: `largest`, `left`, `moves left`, `next to`, `leaves`, ..."""
+    """Which one of its kind: `largest`, `left`, `moves left`, `next to`, `leaves`, ...; empty for a `name`."""
     anchor: NounPhrase | None = None
-    """What a relation is to."""
+    """The object that a relation is to."""
 
 
+# hypernyms: vehicles, animals, plants, fruit, buildings, shapes, clothes, furniture
 _V, _A, _P, _F, _B = ("vehicle",), ("animal",), ("plant",), ("fruit", "food"), ("building",)
 _S, _C, _U = ("shape",), ("piece of clothing",), ("piece of furniture",)
 
@@ -141,16 +142,14 @@ _ALL = (
 )
 
 NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in _ALL}
-"""Every drawn noun."""
+"""The nouns of drawn objects, by name."""
 
 HELD_OUT = frozenset(
     ("tractor", "tulip", "rabbit", "ship", "kite", "pear", "hexagon", "backpack", "guitar", "snail", "bell", "castle")
 )
 """Nouns that only the `novel` sets show and name."""
 
-Templates = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
-
-_WRAPS = (
+_FRAMES = (
     (
         "the {}",
         "the {}",
@@ -164,7 +163,8 @@ _WRAPS = (
     ),
     ("where is the {}", "highlight the {}", "can you mark the {}", "I want the {}"),
 )
-_CORES: Templates = {
+"""Sentences around a noun phrase: those of training, and those that training never uses."""
+_CONDITIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "largest": (("largest {}", "biggest {}", "{} that is the largest"), ("{} bigger than the others",)),
     "smallest": (("smallest {}", "{} that is the smallest", "tiniest {}"), ("{} smaller than the others",)),
     "left": (
@@ -213,6 +213,7 @@ _CORES: Templates = {
     "in front of": (("{} in front of the {}", "{} partly covering the {}"), ("{} hiding a part of the {}",)),
     "behind": (("{} behind the {}", "{} partly hidden by the {}"), ("{} partly covered by the {}",)),
 }
+"""A noun phrase with its condition (and the anchor): templates of training, and those that training never uses."""
 _PATTERNS = {"striped": ("striped",), "dotted": ("dotted", "spotted"), "checked": ("checked", "checkered")}
 _TYPO_SHARE = 0.02
 _NO_ARTICLE = frozenset(
@@ -229,7 +230,7 @@ _NO_ARTICLE = frozenset(
         *("shaved ice", "noodle soup", "champagne", "whiskey", "boba", "bubble tea", "yarn", "luggage"),
     )
 )
-"""Nouns that take no "a"."""
+"""Nouns that take no "a": plurals, and what is not counted."""
 
 
 def phrase(rng: Rng, query: Query, wording: str = "train") -> str:
@@ -238,23 +239,27 @@ def phrase(rng: Rng, query: Query, wording: str = "train") -> str:
     Args:
         rng: Chooses the template.
         query: What it says.
-        wording: `train`, or `test` for templates that training never uses.
+        wording: `train`, or `test` for templates that training never uses; only `train` has typing errors.
     """
-    held = wording == "test"
-    core = name_phrase(rng, query.name)
+    held_out = wording == "test"
+    # the noun phrase with its condition: "red car on the left"
+    core = noun_phrase(rng, query.name)
     if query.kind != "name":
-        core = _choose(rng, _CORES[query.condition][held]).format(core, *(_anchor(rng, query)))
-    wraps = _WRAPS[held] if held or query.kind != "name" else (*_WRAPS[0], "a {}")
-    wrapped = _choose(rng, wraps).format(core)
-    if wrapped == f"a {core}" and query.name.noun in _NO_ARTICLE:
-        wrapped = core
-    elif wrapped.startswith("a ") and wrapped[2] in "aeiou":
-        wrapped = f"an{wrapped[1:]}"
-    return wrapped if held or rng.random() >= _TYPO_SHARE else _mistyped(rng, wrapped)
+        template = _choose(rng, _CONDITIONS[query.condition][held_out])
+        anchor = () if query.anchor is None else (noun_phrase(rng, query.anchor),)
+        core = template.format(core, *anchor)
+    # the sentence around it: "find the red car on the left"
+    frames = _FRAMES[held_out] if held_out or query.kind != "name" else (*_FRAMES[0], "a {}")
+    text = _choose(rng, frames).format(core)
+    if text == f"a {core}" and query.name.noun in _NO_ARTICLE:
+        text = core
+    elif text.startswith("a ") and text[2] in "aeiou":
+        text = f"an{text[1:]}"
+    return text if held_out or rng.random() >= _TYPO_SHARE else _mistype(rng, text)
 
 
-def name_phrase(rng: Rng, name: NounPhrase) -> str:
-    """`red car`, `striped object`, `one`."""
+def noun_phrase(rng: Rng, name: NounPhrase) -> str:
+    """The words of a noun phrase: "red car", "striped thing", "one"."""
     noun = name.noun
     if noun is None:
         noun = _choose(rng, ("one", "thing", "object") if name.colour or name.pattern else ("thing", "object", "one"))
@@ -264,18 +269,14 @@ def name_phrase(rng: Rng, name: NounPhrase) -> str:
     return " ".join([*words, noun])
 
 
-def _anchor(rng: Rng, query: Query) -> tuple[str, ...]:
-    return () if query.anchor is None else (name_phrase(rng, query.anchor),)
-
-
 def _choose(rng: Rng, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _mistyped(rng: Rng, text: str) -> str:
-    """Two neighbouring letters within a word exchanged, or one left out."""
-    places = [k for k in range(1, len(text) - 2) if text[k].isalpha() and text[k + 1].isalpha()]
-    if not places:
+def _mistype(rng: Rng, text: str) -> str:
+    """The text with two neighbouring letters of a word exchanged, or one left out."""
+    positions = [k for k in range(1, len(text) - 2) if text[k].isalpha() and text[k + 1].isalpha()]
+    if not positions:
         return text
-    k = places[int(rng.integers(len(places)))]
+    k = positions[int(rng.integers(len(positions)))]
     return text[:k] + (text[k + 1] + text[k] if rng.random() < 0.5 else text[k + 1]) + text[k + 2 :]

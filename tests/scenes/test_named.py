@@ -14,7 +14,7 @@ from uniref_scenes import Scene, SceneOptions, make_scene
 from uniref_scenes.language import NOUNS
 from uniref_scenes.named.bank import OWN, NamedBank, ObjectImage, find_colours
 from uniref_scenes.named.packages import stamp_nouns as stamps
-from uniref_scenes.named.recolour import body_of, coloured, recoloured
+from uniref_scenes.named.recolour import coloured, main_hue_region, recoloured
 from uniref_scenes.named.words import Emoji, code_of, denied, named_nouns, read_table
 from uniref_scenes.relations import fits
 from uniref_scenes.sprite import COLOUR_WORDS
@@ -140,7 +140,7 @@ def car(body: tuple[int, int, int]) -> Image.Image:
 @pytest.mark.parametrize("word", COLOUR_WORDS)
 def test_every_colour_can_be_given_and_is_measured(word: str) -> None:
     image = car((215, 25, 35))
-    body = body_of(image, glazed=True)
+    body = main_hue_region(image, glazed=True)
     assert body is not None
     assert coloured(image, body).colour == "red"
     other = recoloured(image, body, word, np.random.default_rng(1))
@@ -151,15 +151,15 @@ def test_every_colour_can_be_given_and_is_measured(word: str) -> None:
 
 def test_a_car_is_not_blue_for_its_panes() -> None:
     police = car((225, 225, 225))
-    assert body_of(police, glazed=True) is None
+    assert main_hue_region(police, glazed=True) is None
     hues = np.asarray(Image.linear_gradient("L"))
     rainbow = Image.fromarray(np.dstack([hues, np.full_like(hues, 220), np.full_like(hues, 220)]), "HSV")
-    assert body_of(rainbow.convert("RGB").convert("RGBA")) is None
+    assert main_hue_region(rainbow.convert("RGB").convert("RGBA")) is None
 
 
 def test_crimson_is_called_neither_red_nor_pink() -> None:
     image = car((240, 45, 115))
-    found = coloured(image, body_of(image, glazed=True))
+    found = coloured(image, main_hue_region(image, glazed=True))
     assert found.colour is None
     assert found.could_be("red")
     assert found.could_be("pink")

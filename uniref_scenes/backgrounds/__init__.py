@@ -16,31 +16,31 @@ HELD_OUT: Mapping[str, frozenset[str]] = {
     "val": frozenset(("waves", "snow")),
     "test": frozenset(("dots", "voronoi", "beach", "playground")),
 }
-"""Kinds that only one of the divisions has."""
+"""Kinds that only one division has."""
 
 
 @dataclass(frozen=True)
 class SceneBackground:
-    """What objects stand before."""
+    """An image that objects are put in front of."""
 
     kind: str
     number: int
     pixels: UInt8Array
-    """RGB [H, W, 3]."""
+    """uint8 RGB [H, W, 3]."""
     horizon: float | None
-    """Where the ground begins, as a fraction of the height; None where there is none."""
+    """Where the ground begins, as a share of the height; None where there is none."""
     words: tuple[str | None, ...] = ()
-    """Words that could mean something of it; None: anything that is not named, too."""
+    """Words that could refer to something in it: no expression uses them. None: so could "the one on the left"."""
 
 
-def kinds_of(division: str) -> tuple[list[str], list[str]]:
-    """Patterns and scenery that `train`, `val` or `test` may use."""
+def background_kinds(division: str) -> tuple[list[str], list[str]]:
+    """Kinds of patterns and of scenery that a division (`train`, `val` or `test`) may use."""
     others = frozenset().union(*(kinds for name, kinds in HELD_OUT.items() if name != division))
     return [k for k in PATTERNS if k not in others], [k for k in SCENERY if k not in others]
 
 
 def make_background(kind: str, number: int, h: int, w: int) -> SceneBackground:
-    """A background; the same arguments always give the same pixels."""
+    """A background of h x w pixels; the same arguments always give the same pixels."""
     rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
     if kind in PATTERNS:
         pixels = PATTERNS[kind](rng, h, w).clip(0, 255).astype(np.uint8)

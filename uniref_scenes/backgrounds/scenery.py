@@ -60,6 +60,7 @@ def _sky(c: SceneryCanvas, horizon: float) -> None:
 
 def street(c: SceneryCanvas) -> float:
     """Facades, pavement and a road with a dashed line."""
+    # sky and facades with windows
     rng, pavement = c.rng, float(c.rng.uniform(0.46, 0.54))
     road = pavement + 0.09
     _sky(c, 0.4)
@@ -77,6 +78,7 @@ def street(c: SceneryCanvas) -> float:
             x += width
 
     c.shapes(facades)
+    # pavement, road, kerb and line
     c.fade(pavement, road, c.jitter((178, 175, 170), 6), c.jitter((165, 162, 158), 6))
     c.fade(road, 1, c.jitter((98, 100, 104), 6), c.jitter((78, 80, 84), 6))
     c.grain(road, 1, 0.12, 40)
@@ -118,12 +120,14 @@ def sea(c: SceneryCanvas) -> float:
 
 def room(c: SceneryCanvas) -> float:
     """A wall and a floor."""
+    # wall, perhaps with a striped paper
     floor = float(c.rng.uniform(0.5, 0.65))
     wall = c.jitter(((225, 215, 200), (200, 212, 218), (214, 222, 205), (222, 205, 208))[int(c.rng.integers(4))], 8)
     c.fade(0, floor, wall, (wall[0] * 0.93, wall[1] * 0.93, wall[2] * 0.93))
     if c.rng.random() < 0.5:
         stripe = int(c.rng.integers(14, 34))
         c.pixels[: round(floor * c.h), np.arange(c.w) % stripe < stripe // 2] *= 0.96
+    # floor with boards, and a skirting board
     wood = c.jitter(((165, 125, 90), (140, 100, 70), (175, 165, 155))[int(c.rng.integers(3))])
     c.fade(floor, 1, wood, (wood[0] * 0.8, wood[1] * 0.8, wood[2] * 0.8))
     c.grain(floor, 1, 0.1, 12)

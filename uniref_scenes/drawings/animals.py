@@ -14,7 +14,8 @@ def _eye(p: Pen, x: float, y: float, r: float = 0.025) -> None:
 
 def fish(p: Pen) -> None:
     """Body, tail and fins."""
-    h, tail = p.u(0.19, 0.28), p.u(0.22, 0.3)
+    # tail and fins, then the body over them
+    h, tail = p.uniform(0.19, 0.28), p.uniform(0.22, 0.3)
     p.poly([(0.26, 0.5), (0.02, 0.5 - tail), (0.09, 0.5), (0.02, 0.5 + tail)], p.shade(0.8))
     p.poly([(0.4, 0.5 - h * 0.8), (0.5, 0.5 - h - 0.13), (0.72, 0.5 - h * 0.7)], p.shade(0.8))
     p.poly([(0.46, 0.5 + h * 0.8), (0.5, 0.5 + h + 0.09), (0.66, 0.5 + h * 0.75)], p.shade(0.8))
@@ -30,6 +31,7 @@ def fish(p: Pen) -> None:
             (0.36, 0.5 + h * 0.8),
         ]
     )
+    # side fin, gill and eye
     p.poly([(0.56, 0.52), (0.44, 0.6), (0.5, 0.47)], p.shade(0.7))
     p.arc(0.68, 0.5, 0.06, h * 0.7, (-70, 70), 0.012, p.shade(0.65))
     _eye(p, 0.84, 0.5 - h * 0.2, 0.03)
@@ -37,10 +39,10 @@ def fish(p: Pen) -> None:
 
 def bird(p: Pen) -> None:
     """A perching bird."""
-    tail = p.u(0.0, 0.1)
+    tail = p.uniform(0.0, 0.1)
     p.poly([(0.3, 0.52), (0.01, 0.62 - tail), (0.04, 0.72 - tail), (0.34, 0.66)], p.shade(0.8))
     p.blob([(0.22, 0.56), (0.4, 0.42), (0.6, 0.34), (0.76, 0.44), (0.74, 0.64), (0.56, 0.76), (0.34, 0.7)])
-    p.oval(0.74, 0.31, p.u(0.13, 0.16))
+    p.oval(0.74, 0.31, p.uniform(0.13, 0.16))
     p.poly([(0.85, 0.26), (0.99, 0.32), (0.86, 0.37)], (240, 160, 40))
     p.blob([(0.6, 0.46), (0.46, 0.44), (0.22, 0.6), (0.4, 0.66), (0.56, 0.6)], p.shade(0.7))
     _eye(p, 0.77, 0.28, 0.024)
@@ -54,7 +56,7 @@ def duck(p: Pen) -> None:
         [(0.02, 0.48), (0.14, 0.56), (0.4, 0.52), (0.66, 0.52), (0.82, 0.62), (0.72, 0.82), (0.4, 0.88), (0.16, 0.8)]
     )
     p.line([(0.7, 0.62), (0.72, 0.36)], 0.14)
-    p.oval(0.74, 0.27, p.u(0.13, 0.155))
+    p.oval(0.74, 0.27, p.uniform(0.13, 0.155))
     p.blob([(0.84, 0.25), (0.98, 0.29), (0.98, 0.34), (0.84, 0.34)], (240, 140, 30))
     p.blob([(0.28, 0.6), (0.5, 0.56), (0.62, 0.64), (0.46, 0.76), (0.28, 0.72)], p.shade(0.8))
     _eye(p, 0.77, 0.23, 0.022)
@@ -64,9 +66,9 @@ def cat(p: Pen) -> None:
     """A sitting cat from the front."""
     p.arc(0.72, 0.72, 0.16, 0.2, (-60, 120), 0.07)
     p.blob([(0.5, 0.42), (0.68, 0.6), (0.74, 0.9), (0.62, 0.97), (0.38, 0.97), (0.26, 0.9), (0.32, 0.6)])
-    p.oval(0.5, 0.34, p.u(0.23, 0.26), p.u(0.19, 0.22))
+    p.oval(0.5, 0.34, p.uniform(0.23, 0.26), p.uniform(0.19, 0.22))
     for side in (-1, 1):
-        p.poly([(0.5 + side * 0.23, 0.34), (0.5 + side * p.u(0.22, 0.26), 0.04), (0.5 + side * 0.06, 0.18)])
+        p.poly([(0.5 + side * 0.23, 0.34), (0.5 + side * p.uniform(0.22, 0.26), 0.04), (0.5 + side * 0.06, 0.18)])
         p.poly([(0.5 + side * 0.19, 0.24), (0.5 + side * 0.205, 0.11), (0.5 + side * 0.11, 0.18)], (232, 160, 165))
         p.oval(0.5 + side * 0.095, 0.32, 0.035, 0.042, AMBER)
         p.oval(0.5 + side * 0.095, 0.32, 0.014, 0.038, DARK)
@@ -82,7 +84,8 @@ def cat(p: Pen) -> None:
 
 def dog(p: Pen) -> None:
     """Standing, from the side."""
-    leg = p.u(0.24, 0.3)
+    # legs, tail and body
+    leg = p.uniform(0.24, 0.3)
     y = 0.95 - leg
     for x in (0.24, 0.34, 0.62, 0.71):
         p.box(x - 0.04, y - 0.06, x + 0.04, 0.95, p.shade(0.85) if x in (0.34, 0.62) else None, 0.03)
@@ -99,7 +102,8 @@ def dog(p: Pen) -> None:
             (0.18, y),
         ]
     )
-    top = y - p.u(0.32, 0.38)
+    # neck, head, snout, ear, nose and perhaps a collar
+    top = y - p.uniform(0.32, 0.38)
     p.line([(0.73, y - 0.12), (0.77, top + 0.1)], 0.14)
     p.oval(0.78, top + 0.08, 0.125, 0.11)
     p.box(0.8, top + 0.07, 0.98, top + 0.18, r=0.05)
@@ -112,12 +116,12 @@ def dog(p: Pen) -> None:
 
 def rabbit(p: Pen) -> None:
     """From the front, with long ears."""
-    ear = p.u(0.02, 0.1)
+    ear = p.uniform(0.02, 0.1)
     for side in (-1, 1):
-        p.oval(0.5 + side * p.u(0.09, 0.12), 0.22 + ear / 2, 0.065, 0.2 - ear / 2)
+        p.oval(0.5 + side * p.uniform(0.09, 0.12), 0.22 + ear / 2, 0.065, 0.2 - ear / 2)
         p.oval(0.5 + side * 0.105, 0.23 + ear / 2, 0.03, 0.14 - ear / 2, (240, 180, 190))
         p.oval(0.5 + side * 0.14, 0.94, 0.1, 0.05)
-    p.oval(0.5, 0.76, p.u(0.2, 0.25), 0.21)
+    p.oval(0.5, 0.76, p.uniform(0.2, 0.25), 0.21)
     p.oval(0.5, 0.46, 0.19, 0.165)
     p.oval(0.5, 0.8, 0.12, 0.13, p.shade(1.3))
     for side in (-1, 1):
@@ -133,8 +137,8 @@ def turtle(p: Pen) -> None:
     for x in (0.26, 0.64):
         p.box(x - 0.065, 0.62, x + 0.065, 0.82, skin, 0.04)
     p.poly([(0.12, 0.66), (0.01, 0.72), (0.12, 0.72)], skin)
-    h = p.u(0.36, 0.44)
-    p.chord(0.45, 0.7, p.u(0.36, 0.4), h, (180, 360))
+    h = p.uniform(0.36, 0.44)
+    p.chord(0.45, 0.7, p.uniform(0.36, 0.4), h, (180, 360))
     for x in (0.28, 0.45, 0.62):
         p.star(x, 0.7 - h * 0.45, 0.085, 0, 6, paint=p.shade(0.75))
     p.box(0.08, 0.67, 0.82, 0.72, p.shade(0.6), 0.02)
@@ -143,8 +147,9 @@ def turtle(p: Pen) -> None:
 
 def butterfly(p: Pen) -> None:
     """Four wings around a dark body."""
-    up, low = p.u(0.24, 0.29), p.u(0.17, 0.22)
+    up, low = p.uniform(0.24, 0.29), p.uniform(0.17, 0.22)
     for side in (-1, 1):
+        # upper and lower wing
         p.blob(
             [
                 (0.5, 0.48),
@@ -163,6 +168,7 @@ def butterfly(p: Pen) -> None:
                 (0.5 + side * 0.08, 0.72),
             ]
         )
+        # spots and feeler
         p.oval(0.5 + side * up * 1.15, 0.27, 0.06, 0.07, p.trim)
         p.oval(0.5 + side * low * 1.15, 0.7, 0.04, 0.05, p.trim)
         p.line([(0.5, 0.26), (0.5 + side * 0.09, 0.1)], 0.014, DARK)
@@ -179,10 +185,10 @@ def snail(p: Pen) -> None:
     for x in (0.84, 0.93):
         p.line([(x, 0.52), (x + 0.03, 0.34)], 0.022, flesh)
         p.oval(x + 0.03, 0.33, 0.025, paint=DARK)
-    r = p.u(0.29, 0.33)
+    r = p.uniform(0.29, 0.33)
     x, y = 0.43, 0.8 - r
     p.oval(x, y, r)
-    turns = p.u(4, 5.5)
+    turns = p.uniform(4, 5.5)
     steps = [k / 40 for k in range(41)]
     spiral: list[Point] = [
         (x + r * 0.85 * (1 - t) * math.cos(turns * math.pi * t), y + r * 0.85 * (1 - t) * math.sin(turns * math.pi * t))
@@ -193,10 +199,10 @@ def snail(p: Pen) -> None:
 
 def snake(p: Pen) -> None:
     """A wave with a head."""
-    waves, height = p.u(1.3, 2.0), p.u(0.13, 0.2)
+    waves, height = p.uniform(1.3, 2.0), p.uniform(0.13, 0.2)
     steps = [k / 60 for k in range(61)]
     line: list[Point] = [(0.06 + 0.8 * t, 0.55 + height * math.sin(2 * math.pi * waves * t)) for t in steps]
-    p.line(line, p.u(0.11, 0.14))
+    p.line(line, p.uniform(0.11, 0.14))
     x, y = line[-1]
     p.oval(x + 0.03, y, 0.1, 0.075)
     p.line([(x + 0.1, y), (x + 0.17, y)], 0.014, (210, 50, 60))
@@ -208,7 +214,7 @@ def elephant(p: Pen) -> None:
     for x in (0.18, 0.3, 0.5, 0.6):
         p.box(x - 0.055, 0.6, x + 0.055, 0.93, p.shade(0.85) if x in (0.3, 0.5) else None, 0.03)
     p.blob([(0.08, 0.55), (0.14, 0.34), (0.36, 0.26), (0.6, 0.3), (0.7, 0.5), (0.62, 0.72), (0.14, 0.72)])
-    p.oval(0.72, 0.4, p.u(0.15, 0.17))
+    p.oval(0.72, 0.4, p.uniform(0.15, 0.17))
     p.line([(0.82, 0.42), (0.9, 0.56), (0.88, 0.74), (0.94, 0.8)], 0.085)
     p.poly([(0.8, 0.54), (0.94, 0.58), (0.8, 0.5)], LIGHT)
     p.blob([(0.66, 0.28), (0.7, 0.42), (0.6, 0.58), (0.48, 0.46), (0.52, 0.3)], p.shade(0.75))
@@ -232,7 +238,7 @@ def crab(p: Pen) -> None:
         p.pie(0.5 + side * 0.37, 0.22, 0.11, 0.12, (-60, 240))
         p.line([(0.5 + side * 0.08, 0.5), (0.5 + side * 0.08, 0.32)], 0.022)
         _eye(p, 0.5 + side * 0.08, 0.31, 0.024)
-    p.oval(0.5, 0.6, p.u(0.25, 0.3), p.u(0.16, 0.2))
+    p.oval(0.5, 0.6, p.uniform(0.25, 0.3), p.uniform(0.16, 0.2))
     p.arc(0.5, 0.6, 0.1, 0.07, (20, 160), 0.018, p.shade(0.5))
 
 

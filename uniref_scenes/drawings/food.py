@@ -9,7 +9,7 @@ def apple(p: Pen) -> None:
     """With stalk and leaf."""
     p.line([(0.5, 0.3), (0.53, 0.08)], 0.03, WOOD)
     p.blob([(0.54, 0.16), (0.66, 0.04), (0.78, 0.08), (0.66, 0.18)], LEAF)
-    w = p.u(0.38, 0.44)
+    w = p.uniform(0.38, 0.44)
     p.blob(
         [
             (0.5, 0.28),
@@ -30,7 +30,7 @@ def apple(p: Pen) -> None:
 def pear(p: Pen) -> None:
     """Narrow top, wide base."""
     p.line([(0.5, 0.2), (0.52, 0.03)], 0.03, WOOD)
-    w = p.u(0.27, 0.34)
+    w = p.uniform(0.27, 0.34)
     p.blob(
         [
             (0.5, 0.12),
@@ -50,7 +50,7 @@ def pear(p: Pen) -> None:
 
 def banana(p: Pen) -> None:
     """A crescent with dark ends."""
-    b = p.u(0.0, 0.06)
+    b = p.uniform(0.0, 0.06)
     p.blob(
         [
             (0.04, 0.36),
@@ -75,7 +75,7 @@ def carrot(p: Pen) -> None:
     """Pointing down, with green on top."""
     for x in (0.38, 0.5, 0.62):
         p.line([(0.5, 0.3), (x, 0.06)], 0.045, LEAF)
-    w = p.u(0.15, 0.2)
+    w = p.uniform(0.15, 0.2)
     p.blob([(0.5 - w, 0.32), (0.5, 0.27), (0.5 + w, 0.32), (0.5 + w * 0.6, 0.62), (0.5, 0.98), (0.5 - w * 0.6, 0.62)])
     for k in range(4):
         x = 0.5 + (-1) ** k * w * 0.4
@@ -84,7 +84,7 @@ def carrot(p: Pen) -> None:
 
 def cherry(p: Pen) -> None:
     """A pair on one stalk."""
-    for x, y in ((0.28, 0.74), (0.72, p.u(0.66, 0.74))):
+    for x, y in ((0.28, 0.74), (0.72, p.uniform(0.66, 0.74))):
         p.line([(x, y), (0.46 + x * 0.1, 0.36), (0.56, 0.1)], 0.025, LEAF)
         p.oval(x, y, 0.21)
         p.oval(x - 0.07, y - 0.08, 0.04, paint=p.shade(1.5))
@@ -93,7 +93,7 @@ def cherry(p: Pen) -> None:
 
 def strawberry(p: Pen) -> None:
     """With seeds and leaves."""
-    w = p.u(0.33, 0.4)
+    w = p.uniform(0.33, 0.4)
     p.blob(
         [
             (0.5, 0.2),
@@ -115,7 +115,7 @@ def strawberry(p: Pen) -> None:
 
 def cake(p: Pen) -> None:
     """Two tiers with icing and a candle."""
-    y = p.u(0.4, 0.48)
+    y = p.uniform(0.4, 0.48)
     p.box(0.485, y - 0.22, 0.515, y, p.trim)
     p.oval(0.5, y - 0.26, 0.025, 0.045, (250, 170, 50))
     p.box(0.24, y, 0.76, y + 0.24, r=0.03)
@@ -133,7 +133,7 @@ def ice_cream(p: Pen) -> None:
     p.poly([(0.29, 0.5), (0.71, 0.5), (0.5, 0.99)], (206, 152, 88))
     for k in range(3):
         p.line([(0.33 + k * 0.12, 0.52), (0.45 + k * 0.06, 0.78)], 0.012, (160, 108, 56))
-    scoops = p.n(1, 2)
+    scoops = p.integer(1, 2)
     if scoops == 2:
         p.oval(0.5, 0.2, 0.18)
     p.oval(0.5, 0.38, 0.245, 0.22)
@@ -145,7 +145,7 @@ def ice_cream(p: Pen) -> None:
 def pumpkin(p: Pen) -> None:
     """Ribbed, with a stalk."""
     p.line([(0.5, 0.28), (0.54, 0.1)], 0.07, (80, 110, 50))
-    h = p.u(0.3, 0.36)
+    h = p.uniform(0.3, 0.36)
     for x, factor in ((0.24, 0.85), (0.76, 0.85), (0.37, 0.95), (0.63, 0.95)):
         p.oval(x, 0.58, 0.21, h, p.shade(factor))
     p.oval(0.5, 0.58, 0.2, h + 0.01)

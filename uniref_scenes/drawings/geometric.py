@@ -14,33 +14,33 @@ def circle(p: Pen) -> None:
 
 def oval(p: Pen) -> None:
     """An ellipse, clearly longer than wide."""
-    p.oval(0.5, 0.5, 0.48, p.u(0.24, 0.32))
+    p.oval(0.5, 0.5, 0.48, p.uniform(0.24, 0.32))
 
 
 def square(p: Pen) -> None:
     """Sharp or slightly rounded corners."""
-    p.box(0.06, 0.06, 0.94, 0.94, r=p.u(0, 0.08))
+    p.box(0.06, 0.06, 0.94, 0.94, r=p.uniform(0, 0.08))
 
 
 def rectangle(p: Pen) -> None:
     """At least 1.7 times as long as wide."""
-    h = p.u(0.18, 0.28)
-    p.box(0.02, 0.5 - h, 0.98, 0.5 + h, r=p.u(0, 0.05))
+    h = p.uniform(0.18, 0.28)
+    p.box(0.02, 0.5 - h, 0.98, 0.5 + h, r=p.uniform(0, 0.05))
 
 
 def triangle(p: Pen) -> None:
     """One side at the bottom."""
-    p.poly([(p.u(0.35, 0.65), 0.06), (0.97, 0.9), (0.03, 0.9)])
+    p.poly([(p.uniform(0.35, 0.65), 0.06), (0.97, 0.9), (0.03, 0.9)])
 
 
 def star(p: Pen) -> None:
     """Five or six tips."""
-    p.star(0.5, 0.52, 0.49, p.u(0.2, 0.27), p.n(5, 6))
+    p.star(0.5, 0.52, 0.49, p.uniform(0.2, 0.27), p.integer(5, 6))
 
 
 def heart(p: Pen) -> None:
     """Two lobes and a tip."""
-    w = p.u(0.027, 0.03)
+    w = p.uniform(0.027, 0.03)
     angles = [2 * math.pi * k / 60 for k in range(60)]
     points: list[Point] = [
         (
@@ -54,7 +54,7 @@ def heart(p: Pen) -> None:
 
 def diamond(p: Pen) -> None:
     """A rhombus on its tip."""
-    w = p.u(0.28, 0.36)
+    w = p.uniform(0.28, 0.36)
     p.poly([(0.5, 0.02), (0.5 + w, 0.5), (0.5, 0.98), (0.5 - w, 0.5)])
 
 
@@ -65,21 +65,21 @@ def hexagon(p: Pen) -> None:
 
 def cross(p: Pen) -> None:
     """Two equal bars."""
-    t = p.u(0.1, 0.16)
+    t = p.uniform(0.1, 0.16)
     p.box(0.5 - t, 0.04, 0.5 + t, 0.96)
     p.box(0.04, 0.5 - t, 0.96, 0.5 + t)
 
 
 def ring(p: Pen) -> None:
     """A disc with a hole."""
-    hole = p.u(0.22, 0.3)
+    hole = p.uniform(0.22, 0.3)
     p.oval(0.5, 0.5, 0.48)
     p.erase(0.5, 0.5, hole, hole)
 
 
 def arrow(p: Pen) -> None:
     """Pointing right."""
-    t, head = p.u(0.09, 0.14), p.u(0.5, 0.62)
+    t, head = p.uniform(0.09, 0.14), p.uniform(0.5, 0.62)
     p.poly(
         [(0.02, 0.5 - t), (head, 0.5 - t), (head, 0.18), (0.98, 0.5), (head, 0.82), (head, 0.5 + t), (0.02, 0.5 + t)]
     )
@@ -88,7 +88,7 @@ def arrow(p: Pen) -> None:
 def crescent(p: Pen) -> None:
     """A waxing moon."""
     p.oval(0.5, 0.5, 0.48)
-    p.erase(p.u(0.66, 0.74), 0.44, 0.4, 0.4)
+    p.erase(p.uniform(0.66, 0.74), 0.44, 0.4, 0.4)
 
 
 DRAWINGS = {

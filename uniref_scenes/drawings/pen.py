@@ -1,4 +1,4 @@
-"""Drawing in a unit square: filled shapes on a canvas twice as fine as the sprite, one of the paints textured."""
+"""Drawing filled shapes in a unit square; the object's own colour may be textured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from uniref_scenes.types import RGB, Float64Array, Rng
 
 Point = tuple[float, float]
 BODY = None
-"""The object's own colour and pattern, as a paint."""
+"""The paint that stands for the object's own colour and pattern."""
 Paint = RGB | None
 
 
 class BodyShade(tuple[int, int, int]):
-    """A darker or lighter body colour: part of what an object's colour is named by."""
+    """A darker or lighter body colour."""
 
 
 DARK: RGB = (38, 38, 42)
@@ -51,16 +51,16 @@ class Pen:
         self._draw = ImageDraw.Draw(self.image)
         self._name = ImageDraw.Draw(self.named)
 
-    def u(self, low: float, high: float) -> float:
-        """A proportion."""
+    def uniform(self, low: float, high: float) -> float:
+        """A random proportion."""
         return float(self.rng.uniform(low, high))
 
-    def n(self, low: int, high: int) -> int:
-        """A number, both ends included."""
+    def integer(self, low: int, high: int) -> int:
+        """A random number, both ends included."""
         return int(self.rng.integers(low, high + 1))
 
     def chance(self, probability: float) -> bool:
-        """A choice."""
+        """A random choice."""
         return bool(self.rng.random() < probability)
 
     def shade(self, factor: float) -> RGB:

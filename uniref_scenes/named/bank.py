@@ -21,41 +21,42 @@ from uniref_scenes.files import SceneError, open_image, read_json, write_text
 from uniref_scenes.language import NOUNS, Noun
 from uniref_scenes.motion import SceneShape
 from uniref_scenes.named.photos import BackgroundPhoto, part_of
-from uniref_scenes.named.recolour import MainHueRegion, body_of, coloured, recoloured
+from uniref_scenes.named.recolour import MainHueRegion, coloured, main_hue_region, recoloured
 from uniref_scenes.sprite import COLOUR_WORDS, Sprite, visible_box, with_margin
 from uniref_scenes.types import Rng
 
 OWN = "own"
 """In place of a colour word: as the image is, where no word fits that."""
-_HELD_OUT = 5  # one noun of so many
-_KINDS, _KIND_SHARES = ("drawn", "pictured", "mixed"), (0.25, 0.4, 0.35)  # of scenes
-_PHOTOS = 0.55  # share of scenes before a photograph
+_HELD_OUT = 5  # one noun of so many is left to the `novel` sets
+_KINDS, _KIND_SHARES = ("drawn", "images", "mixed"), (0.25, 0.4, 0.35)  # of scenes
+_PHOTO_SHARE = 0.55  # of backgrounds
+_MIN_ALPHA = 8  # from which something can be seen
 
 
 @dataclass(frozen=True)
 class ObjectImage:
-    """One image of a noun."""
+    """An image of a noun, and the colours that it can be shown in."""
 
     path: Path
     glazed: bool
-    """Whether it has panes."""
+    """Whether it shows panes, which do not count for its colour."""
     own: str
     """The colour word that fits it as it is, or `OWN`."""
     others: tuple[str, ...] = ()
-    """Words it can be recoloured to."""
+    """Colour words that it can be recoloured to."""
 
     def comes_in(self, colour: str) -> bool:
-        """Whether it can be shown so."""
+        """Whether it can be shown in a colour (a word or `OWN`)."""
         return colour == self.own or colour in self.others
 
 
 class NamedBank(ObjectBank):
-    """Nouns with images besides the drawn ones.
+    """Nouns with images, besides the drawn ones.
 
     Args:
-        named: Nouns of the images; one that is drawn too has both's words.
+        named: Nouns of the images; one that is drawn as well has the words of both.
         images: By the kind of images (`emoji`, `style`, `photo`), then by noun.
-        photos: Backgrounds besides the drawn ones.
+        photos: Backgrounds, besides the drawn ones.
     """
 
     sets = NAMED_SETS
@@ -67,37 +68,37 @@ class NamedBank(ObjectBank):
         photos: Sequence[BackgroundPhoto] = (),
     ) -> None:
         self.nouns = {**NOUNS, **{noun.name: noun for noun in named}}
+        # held out are only nouns that no other noun is called by
         said = {word for noun in self.nouns.values() for word in (*noun.synonyms, *noun.hypernyms)}
         new = (noun.name for noun in named if noun.name not in NOUNS and noun.name not in said)
-        self.held_out = DRAWN_BANK.held_out | {name for name in new if _by_hash(name)}
+        self.held_out = DRAWN_BANK.held_out | {
+            name for name in new if zlib.crc32(f"held out {name}".encode()) % _HELD_OUT == 0
+        }
         self.images = images
         self.photos = {name: [x for x in photos if x.division == name] for name in ("train", "val", "test")}
-        self._parts: dict[tuple[str, str], _SceneBank] = {}
+        self._scene_banks: dict[tuple[str, str], _SceneBank] = {}
 
     def choose_for_scene(self, rng: Rng, scene_set: SceneSet) -> ObjectBank:
-        """Drawn objects only, images only, or both; images only in sets that ask about these."""
-        kind = _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))] if scene_set.images == "emoji" else "pictured"
-        part = self._part(kind, scene_set.images)
-        return part if part.serves(scene_set) else self._part("drawn", "emoji")  # few images: nothing to ask about
+        """Drawn objects alone, images alone, or both; images alone in the sets `style` and `photo`."""
+        kind = _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))] if scene_set.images == "emoji" else "images"
+        bank = self._scene_bank(kind, scene_set.images)
+        # with few images there may be no target among them
+        return bank if bank.serves(scene_set) else self._scene_bank("drawn", "emoji")
 
-    def _part(self, kind: str, images: str) -> _SceneBank:
-        if (kind, images) not in self._parts:
-            self._parts[kind, images] = _SceneBank(self, kind, self.images.get(images, {}))
-        return self._parts[kind, images]
-
-
-def _by_hash(name: str) -> bool:
-    return zlib.crc32(f"held out {name}".encode()) % _HELD_OUT == 0
+    def _scene_bank(self, kind: str, images: str) -> _SceneBank:
+        if (kind, images) not in self._scene_banks:
+            self._scene_banks[kind, images] = _SceneBank(self, kind, self.images.get(images, {}))
+        return self._scene_banks[kind, images]
 
 
 class _SceneBank(ObjectBank):
-    """What one scene may show."""
+    """The part of a bank that one scene may show: drawn objects, images, or both (`_KINDS`)."""
 
     def __init__(self, bank: NamedBank, kind: str, images: Mapping[str, tuple[ObjectImage, ...]]) -> None:
         self.photos = bank.photos
         self.held_out = bank.held_out
         self.images = images if kind != "drawn" else {}
-        # beside an image of an orange, "the circle" would be open to doubt
+        # not shapes beside images: next to an image of an orange, "the circle" would be open to doubt
         self.drawn = frozenset(
             name for name, noun in NOUNS.items() if kind == "drawn" or (kind == "mixed" and not _is_shape(noun))
         )
@@ -105,18 +106,18 @@ class _SceneBank(ObjectBank):
         self._colours: dict[tuple[bool, str], list[str]] = {}
 
     def serves(self, scene_set: SceneSet) -> bool:
-        """Whether there is anything of what a set asks about."""
+        """Whether there is a target for a set's expressions."""
         if not self.shown_nouns(scene_set) or not self.target_nouns(scene_set):
             return False
-        nouns = self.shown_nouns(scene_set) if scene_set.subject == "pairs" else ()
-        pairs = (self.held_out_pair(noun, word) for noun in nouns for word in self.allowed_colours(scene_set, noun))
-        return scene_set.subject != "pairs" or any(pairs)
+        if scene_set.subject != "pairs":
+            return True
+        nouns = self.shown_nouns(scene_set)
+        return any(self.held_out_pair(noun, word) for noun in nouns for word in self.allowed_colours(scene_set, noun))
 
     def target_nouns(self, scene_set: SceneSet) -> list[str]:
         """Nouns that a set's expressions are about."""
-        return (
-            sorted(self.held_out & self.nouns.keys()) if scene_set.subject == "novel" else self.shown_nouns(scene_set)
-        )
+        novel = scene_set.subject == "novel"
+        return sorted(self.held_out & self.nouns.keys()) if novel else self.shown_nouns(scene_set)
 
     def usual_colours(self, noun: str) -> tuple[str, ...]:
         """Colour words that a noun mostly comes in: the drawn one's, and those of its images as they are."""
@@ -138,25 +139,24 @@ class _SceneBank(ObjectBank):
         return [word for word in (*COLOUR_WORDS, OWN) if word in possible]
 
     def held_out_pair(self, noun: str, colour: str) -> bool:
-        """As of the drawn bank; an image's own colour is never held out."""
+        """As of the drawn bank; `OWN` is never held out."""
         return colour != OWN and super().held_out_pair(noun, colour)
 
     def draw_object(self, appearance: Appearance, side: int) -> tuple[Sprite, str]:
-        """An image of the noun, recoloured where needed, or a drawing; nobody says what pattern an image has."""
+        """An image of the noun, recoloured where needed, or a drawing; the pattern of an image is `unknown`."""
         images = self.images.get(appearance.noun, ())
         fitting = [image for image in images if image.comes_in(appearance.colour)]
         if appearance.noun in self.drawn and (not fitting or appearance.seed % 2):
-            # `OWN` is another noun's where the `pairs` sets exchange the noun
-            return super().draw_object(
-                replace(appearance, colour="gray") if appearance.colour == OWN else appearance, side
-            )
+            # where the `pairs` sets exchange the noun, `OWN` may have been the colour of the other one
+            drawn = replace(appearance, colour="gray") if appearance.colour == OWN else appearance
+            return super().draw_object(drawn, side)
         choice = fitting or images
         return _show(choice[appearance.style % len(choice)], appearance, side), "unknown"
 
     def draw_background(self, rng: Rng, scene_set: SceneSet, shape: SceneShape) -> SceneBackground:
         """A part of a photograph that the set may show, or a drawn background."""
         photos = self.photos[scene_set.backgrounds]
-        if rng.random() >= _PHOTOS or not photos:
+        if rng.random() >= _PHOTO_SHARE or not photos:
             return super().draw_background(rng, scene_set, shape)
         return part_of(rng, photos[int(rng.integers(len(photos)))], shape)
 
@@ -183,27 +183,45 @@ def _show(source: ObjectImage, appearance: Appearance, side: int) -> Sprite:
 
 @lru_cache(maxsize=512)
 def load_object_image(path: Path, glazed: bool, side: int) -> tuple[Image.Image, MainHueRegion | None]:
-    """An image cropped to what is visible and at most `side` pixels long, and its main hue's part.
+    """An image as a sprite's, and its main hue's region.
+
+    Args:
+        path: The file.
+        glazed: Whether it shows panes.
+        side: Longest side that it gets, pixels, without its margin.
+
+    Returns:
+        RGBA, cropped to what is visible; and the region, None where no hue prevails.
 
     Raises:
-        SceneError: Cannot be read, or shows nothing.
+        SceneError: The file cannot be read, or shows nothing.
     """
     with open_image(path, "an object") as file:
         image = file.convert("RGBA")
-    if np.asarray(image.getchannel("A")).max(initial=0) < 8:
+    if np.asarray(image.getchannel("A")).max(initial=0) < _MIN_ALPHA:
         raise SceneError(f"{path}: cannot be used as an object (nothing of it is visible)")
     image = image.crop(visible_box(image))
     image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
     image = with_margin(image)
-    return image, body_of(image, glazed)
+    return image, main_hue_region(image, glazed)
 
 
 def find_colours(path: Path, glazed: bool, recolours: bool, side: int) -> ObjectImage:
-    """What colours an image can be shown in, found by trying."""
-    image, body = load_object_image(path, glazed, side)
-    if body is not None and recolours:
-        own = coloured(image, body).colour or OWN
-        others = [word for word in COLOUR_WORDS if word != own and recoloured(image, body, word).colour == word]
+    """The colours that an image can be shown in, found by trying.
+
+    Args:
+        path: The file.
+        glazed: Whether it shows panes.
+        recolours: Whether it may be shown in other colours than its own.
+        side: Longest side of the sprite, pixels.
+
+    Raises:
+        SceneError: The file cannot be read, or shows nothing.
+    """
+    image, region = load_object_image(path, glazed, side)
+    if region is not None and recolours:
+        own = coloured(image, region).colour or OWN
+        others = [word for word in COLOUR_WORDS if word != own and recoloured(image, region, word).colour == word]
         if others:
             return ObjectImage(path, glazed, own, tuple(others))
     return ObjectImage(path, glazed, coloured(image, None).colour or OWN)

@@ -1,4 +1,4 @@
-"""Photographs as backgrounds: which of the known packages' images are used, for what, and what they show."""
+"""Photographs as backgrounds: which images of known packages are used, by which sets, and what they show."""
 
 from __future__ import annotations
 
@@ -17,49 +17,52 @@ from uniref_scenes.motion import SceneShape
 from uniref_scenes.types import Rng
 
 _SIDE = 1280  # pixels of the longer side that are kept of a large photograph
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
 class BackgroundPhoto:
-    """A photograph and the sets that may show it."""
+    """A photograph that may be shown behind objects."""
 
     path: Path
     division: str
-    """`train`, `val` or `test`."""
+    """Which sets may show it: `train`, `val` or `test`."""
     words: tuple[str | None, ...] = ()
-    """Words that could mean something in it: no expression uses them. None: "the one on the left" could, too."""
+    """Words that could refer to something in it: no expression uses them. None: so could "the one on the left"."""
 
 
-_THING = None
+_ANY = None
 _LEAVES = ("plant", "leaf", "tree")
 _FLOWERS = ("flower", "blossom", "plant", "leaf")
 _KNOWN: Mapping[str, tuple[str, tuple[str | None, ...]]] = {
     # lomiri-wallpapers: CC0 and CC-BY-4.0 for training, CC-BY-SA for validation
     "seeding_by_Clements_Engelhardt": ("train", (*_FLOWERS, "ball")),
     "aitzgorri_by_Aitzol_Berasategi": ("train", ("mountain", "tree", "pine", "pine tree", "fir", "plant")),
-    "friends_by_Aitzol_Berasategi": ("train", (_THING, "dog", "puppy", "animal", "window", "house", "building")),
+    "friends_by_Aitzol_Berasategi": ("train", (_ANY, "dog", "puppy", "animal", "window", "house", "building")),
     "life_by_Aitzol_Berasategi": ("train", ("rock", "stone", "tree", "plant", "log", "tree trunk")),
     "picosdeeuropa_by_Aitzol_Berasategi": ("train", ("mountain", "peak", "cloud", "rock", "stone")),
     "sunset_by_Aitzol_Berasategi": ("train", ("sun", "mountain", "rock", "stone")),
-    "Picture_0B_by_freespace": ("train", (_THING, "bowl", "plate", "fruit", "food")),
+    "Picture_0B_by_freespace": ("train", (_ANY, "bowl", "plate", "fruit", "food")),
     "Picture_1A_by_freespace": ("train", ("paintbrush", "brush", "tool")),
     "Wine_by_Jakkub_Mede": (
         "train",
-        (_THING, "bottle", "wine glass", "glass of wine", "drum", "musical instrument", "chair", "table", "drink"),
+        (_ANY, "bottle", "wine glass", "glass of wine", "drum", "musical instrument", "chair", "table", "drink"),
     ),
     "umang_by_Abhishek_Mudgal": ("train", ()),
     "Bridge_by_Sander_Klootwijk": ("val", ("rope",)),
     "Dragonfly_by_Bolly": ("val", ("insect", "animal", *_LEAVES)),
-    "free_by_Peter_Nerlich": ("val", (_THING, "bird", "animal", "lamp", "light bulb", "bulb")),
-    "greentock_by_Peter_Nerlich": ("val", (_THING, "clock", "alarm clock")),
-    "Kleiber_by_Lukas_Baubkus": ("val", (_THING, "bird", "animal", "tree", "plant", "log", "tree trunk")),
+    "free_by_Peter_Nerlich": ("val", (_ANY, "bird", "animal", "lamp", "light bulb", "bulb")),
+    "greentock_by_Peter_Nerlich": ("val", (_ANY, "clock", "alarm clock")),
+    "Kleiber_by_Lukas_Baubkus": ("val", (_ANY, "bird", "animal", "tree", "plant", "log", "tree trunk")),
     # scikit-learn and scikit-image: CC-BY-2.0, CC0, public domain
     "china": ("train", ("building", "pagoda", "temple", "hindu temple", "house", "tree", "plant", "roof")),
     "flower": ("train", _FLOWERS),
-    "chelsea": ("train", (_THING, "cat", "kitten", "kitty", "animal")),
-    "coffee": ("train", (_THING, "cup", "mug", "coffee", "cup of coffee", "cup of tea", "spoon", "drink", "plate")),
-    "rocket": ("train", (_THING, "rocket", "spaceship", "vehicle", "aircraft", "tower")),
+    "chelsea": ("train", (_ANY, "cat", "kitten", "kitty", "animal")),
+    "coffee": (
+        "train",
+        (_ANY, "cup", "mug", "coffee", "cup of coffee", "cup of tea", "spoon", "drink", "plate"),
+    ),
+    "rocket": ("train", (_ANY, "rocket", "spaceship", "vehicle", "aircraft", "tower")),
     "hubble_deep_field": ("train", ("star", "planet")),
     "brick": ("train", ("brick wall", "bricks")),
     "grass": ("train", ("plant",)),
@@ -71,27 +74,27 @@ _KNOWN: Mapping[str, tuple[str, tuple[str | None, ...]]] = {
     "FreshFlower": ("test", _FLOWERS),
     "Garden": ("test", _FLOWERS),
     "GreenMeadow": ("test", ("plant",)),
-    "LadyBird": ("test", (_THING, "ladybug", "ladybird", "insect", "animal", *_FLOWERS)),
+    "LadyBird": ("test", (_ANY, "ladybug", "ladybird", "insect", "animal", *_FLOWERS)),
     "RainDrops": ("test", ("drop", "water drop", *_LEAVES)),
     "Storm": ("test", ("cloud", "rain cloud", "storm cloud")),
     "TwoWings": ("test", ("feather", "quill", *_FLOWERS)),
     "Wood": ("test", ()),
     "YellowFlower": ("test", _FLOWERS),
     # plasma-workspace-wallpapers: LGPL-3 and CC-BY-SA-4.0, for tests only
-    "Autumn": ("test", (_THING, "tree", "person", "human", "plant")),
+    "Autumn": ("test", (_ANY, "tree", "person", "human", "plant")),
     "BytheWater": ("test", ()),
     "ColdRipple": ("test", ()),
-    "ColorfulCups": ("test", (_THING, "cup", "mug", "circle", "bowl")),
+    "ColorfulCups": ("test", (_ANY, "cup", "mug", "circle", "bowl")),
     "DarkestHour": ("test", ("cloud",)),
-    "EveningGlow": ("test", (_THING, "boat", "canoe", "rowing boat", "vehicle", "mountain", "cloud")),
+    "EveningGlow": ("test", (_ANY, "boat", "canoe", "rowing boat", "vehicle", "mountain", "cloud")),
     "FallenLeaf": ("test", _LEAVES),
     "OneStandsOut": ("test", _FLOWERS),
     "Path": ("test", _LEAVES),
     "summer_1am": ("test", ()),
 }
-"""Division and words by file name, or by folder name where the files are called by their size."""
+"""Division and words by the file's name, or by the folder's where files are named by their size."""
 
-_PLACES = (
+_FOLDERS = (
     "usr/share/backgrounds",
     "usr/share/backgrounds/mate/nature",
     "sklearn/datasets/images",
@@ -105,30 +108,30 @@ _PARTS = (8, 9)  # of ten: own photographs for training, validation, and the res
 
 
 def find_photos(starts: Iterable[Path]) -> list[BackgroundPhoto]:
-    """Known packages' photographs below the folders, and those of any folder `photos`, in a fixed order.
+    """Photographs of known packages below the folders, and those of any folder `photos`, in a fixed order.
 
-    Own photographs are divided by a hash of their names; nothing is known of what they show.
+    The latter are divided by a hash of their names; what they show is not known.
     """
-    found: dict[str, BackgroundPhoto] = {}
+    photos: dict[str, BackgroundPhoto] = {}
     for start in starts:
-        for place in _PLACES:
-            for path in _pictures(start / place):
+        for name in _FOLDERS:
+            for path in _image_files(start / name):
                 if path.stem in _KNOWN:
-                    found.setdefault(path.stem, BackgroundPhoto(path, *_KNOWN[path.stem]))
+                    photos.setdefault(path.stem, BackgroundPhoto(path, *_KNOWN[path.stem]))
         for folder in sorted((start / _BY_FOLDER).glob("*/contents/images")):
             name = folder.parent.parent.name
-            images = _pictures(folder)
+            images = _image_files(folder)
             if name in _KNOWN and images:
-                found.setdefault(
+                photos.setdefault(
                     name, BackgroundPhoto(max(images, key=lambda p: (p.stat().st_size, p.name)), *_KNOWN[name])
                 )
-        for path in _pictures(start / _OWN):
-            found.setdefault(path.name, BackgroundPhoto(path, _division(path.name)))
-    return [found[name] for name in sorted(found)]
+        for path in _image_files(start / _OWN):
+            photos.setdefault(path.name, BackgroundPhoto(path, _division(path.name)))
+    return [photos[name] for name in sorted(photos)]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(x for x in folder.glob("*") if x.suffix.lower() in _PICTURES) if folder.is_dir() else []
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(x for x in folder.glob("*") if x.suffix.lower() in _SUFFIXES) if folder.is_dir() else []
 
 
 def _division(name: str) -> str:
@@ -148,12 +151,13 @@ def _load(path: Path) -> Image.Image:
 def part_of(rng: Rng, photo: BackgroundPhoto, shape: SceneShape) -> SceneBackground:
     """A part of a photograph, scaled, perhaps mirrored; for videos larger than the frame, to be panned over."""
     image = _load(photo.path)
+    # size and position of the part: rather a whole photograph than a part that has to be magnified
     margin = 1.2 if shape.num_frames > 1 else 1.0
     height, width = round(shape.height * margin), round(shape.width * margin)
     largest = min(image.height / height, image.width / width)
     scale = largest * float(rng.uniform(0.4, 1.0))
     if scale < 1:
-        scale = min(largest, 1.0)  # rather a whole photograph than a blurred part of it
+        scale = min(largest, 1.0)
     w, h = width * scale, height * scale
     x, y = float(rng.uniform(0, image.width - w)), float(rng.uniform(0, image.height - h))
     part = image.resize((width, height), Image.Resampling.BILINEAR, (x, y, x + w, y + h), reducing_gap=2.0)

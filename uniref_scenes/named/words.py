@@ -14,7 +14,7 @@ from uniref_scenes.language import NOUNS, Noun
 
 @dataclass(frozen=True)
 class Subgroup:
-    """What its members share."""
+    """What the emoji of a subgroup share."""
 
     wider: tuple[str, ...] = ()
     """Hypernyms."""
@@ -24,9 +24,9 @@ class Subgroup:
     turns: bool = True
     """Whether a rotation can be seen and is natural."""
     recolours: bool = True
-    """Whether another hue is natural enough: not for skin."""
+    """Whether another hue is natural enough: not that of skin."""
     glazed: bool = False
-    """Whether its images show panes, which say nothing of an object's colour."""
+    """Whether its images show panes, which do not count for an object's colour."""
 
 
 _MAN = ("man", "woman", "boy", "girl", "animal")
@@ -94,7 +94,7 @@ SUBGROUPS: Mapping[str, Subgroup] = {
     "household": _THING,
     "other-object": _STANDS,
 }
-"""By emojibase's key; those that are missing have no emoji in the reviewed table."""
+"""By emojibase's key; subgroups that are missing have no emoji in the reviewed table."""
 
 _DENIED_CODES = frozenset(("1f4ce", "1f587", "1f3ae", "1f579"))  # paperclips, game pad, joystick: trademarks of others
 _DENIED_PARTS = frozenset(("1f4bb",))  # with a joiner: technologists
@@ -110,7 +110,7 @@ class Emoji:
     """One entry of emojibase."""
 
     code: str
-    """Code points in lower case, joined by `-`, without variation selectors: part of a sprite's file name."""
+    """Code points in lower case, joined by `-`, without variation selectors; also the stem of an image's file name."""
     label: str
     group: str
     subgroup: str
@@ -118,7 +118,7 @@ class Emoji:
 
 @dataclass(frozen=True)
 class NamedNoun:
-    """A noun and the emoji that show it."""
+    """A noun and the codes of the emoji that show it."""
 
     noun: Noun
     codes: tuple[str, ...]
@@ -218,33 +218,35 @@ def named_nouns(emoji: list[Emoji], shown: frozenset[str]) -> list[NamedNoun]:
 
     A noun that is drawn too keeps the drawn one's words and gets those of the table besides.
     """
-    known = {entry.label: entry for entry in emoji if entry.code in shown and not denied(entry)}
-    found: dict[str, NamedNoun] = {}
+    available = {entry.label: entry for entry in emoji if entry.code in shown and not denied(entry)}
+    nouns: dict[str, NamedNoun] = {}
     for row in read_table():
-        entries = [known[label] for label in row.labels if label in known]
+        entries = [available[label] for label in row.labels if label in available]
         if entries:
-            named = _named(row, entries)
-            before = found.get(named.noun.name)
-            found[named.noun.name] = named if before is None else _both(before, named)
-    return [found[name] for name in sorted(found)]
+            named = _named_noun(row, entries)
+            before = nouns.get(named.noun.name)
+            nouns[named.noun.name] = named if before is None else _merge_named(before, named)
+    return [nouns[name] for name in sorted(nouns)]
 
 
-def _named(row: EmojiNounRow, entries: list[Emoji]) -> NamedNoun:
+def _named_noun(row: EmojiNounRow, entries: list[Emoji]) -> NamedNoun:
     name, *synonyms = row.names
     group = SUBGROUPS[entries[0].subgroup]
     wider = row.wider if row.own else (*row.wider, *group.wider)
     noun = Noun(name, tuple(synonyms), wider, (*row.maybe, *group.maybe), (), group.setting, group.turns)
     if name in NOUNS:
-        noun = _merged(NOUNS[name], noun)
+        noun = _merge_nouns(NOUNS[name], noun)
     return NamedNoun(noun, tuple(entry.code for entry in entries), group.recolours, group.glazed)
 
 
-def _both(a: NamedNoun, b: NamedNoun) -> NamedNoun:
-    return NamedNoun(_merged(a.noun, b.noun), (*a.codes, *b.codes), a.recolours and b.recolours, a.glazed or b.glazed)
+def _merge_named(a: NamedNoun, b: NamedNoun) -> NamedNoun:
+    return NamedNoun(
+        _merge_nouns(a.noun, b.noun), (*a.codes, *b.codes), a.recolours and b.recolours, a.glazed or b.glazed
+    )
 
 
-def _merged(a: Noun, b: Noun) -> Noun:
-    """The first one with the second one's words; a word that surely fits is no longer in doubt."""
+def _merge_nouns(a: Noun, b: Noun) -> Noun:
+    """The first noun with the words of both; a word that fits one of them surely is no longer in doubt."""
     synonyms = _unique(a.synonyms, b.synonyms, without={a.name})
     wider = _unique(a.hypernyms, b.hypernyms, without={a.name, *synonyms})
     maybe = _unique(a.maybe, b.maybe, without={a.name, *synonyms, *wider})
