@@ -56,7 +56,7 @@ def _root(
 
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
 app.command("convert", epilog=convert.EPILOG)(convert.convert)
-app.command("prepare-data", epilog=prepare.EPILOG)(prepare.prepare_data)
+app.command("prepare-data", cls=prepare.PrepareDataCommand, epilog=prepare.EPILOG)(prepare.prepare_data)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("eval", epilog=eval.EPILOG)(eval.evaluate)
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from uniref.core.errors import UsageError
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
-    from uniref.data.prepare.dataset import DataSet
+    from uniref.data.prepare.dataset import DataSet, Option
     from uniref.data.prepare.run import Prepared
 
 _NAMED = 8  # classes that are named
 _SHOWN = 20  # bad records that are told one by one
 _FILES, _WHAT, _CHECK, _OUTPUT = "Files", "What to prepare", "Checks", "Output"
+_OF_DATA_SETS = "Options of single data sets"
 
 EPILOG = """
 **Examples**
@@ -33,7 +38,62 @@ EPILOG = """
 """
 
 
+class PrepareDataCommand(TyperCommand):
+    """`prepare-data` with the options that single data sets declare (`DataSet.options`).
+
+    The data sets are imported when the command is used, so that `uniref --help` answers at once. Values of their
+    options are in `context.obj`, by name.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters of `prepare_data`, then the declared ones."""
+        self.params += [param for param in declared_options() if param not in self.params]
+        return super().get_params(ctx)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run `prepare_data`, which does not know the declared options by name."""
+        ctx.obj = {param.name: ctx.params.pop(param.name) for param in declared_options()}
+        return super().invoke(ctx)
+
+
+@functools.cache
+def declared_options() -> tuple[Any, ...]:
+    """Parameters of the command line for the options that data sets declare, each once."""
+    from uniref.data.prepare.catalog import data_set_options
+
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for option, names in data_set_options().items()
+            for kind in [_annotation(option, names)]
+        ]
+    )
+
+    def declared() -> None:
+        """Carries the signature that Typer reads."""
+
+    declared.__signature__ = signature  # type: ignore[attr-defined]
+    declared.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+    app = typer.Typer(add_completion=False)
+    app.command()(declared)
+    return tuple(typer.main.get_command(app).params)
+
+
+def _annotation(option: Option, names: Sequence[str]) -> Any:
+    """What Typer needs to know about an option of single data sets."""
+    value: Any = Literal[option.choices] if option.choices else option.type
+    settings = typer.Option(
+        *([f"--{option.name}"] if option.type is bool else []),  # no --no-...
+        help=f"{', '.join(names)}: {option.help[0].lower()}{option.help[1:]}",
+        min=option.minimum,
+        max=option.maximum,
+        rich_help_panel=_OF_DATA_SETS,
+    )
+    return Annotated[value | None, settings]
+
+
 def prepare_data(
+    context: typer.Context,
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", show_default=False, help="See --list.")] = None,
     list_all: Annotated[
         bool, typer.Option("--list", help="Show every data set: task, splits, size, licence, what is prepared.")
@@ -59,41 +119,6 @@ def prepare_data(
     ] = None,
     subset: Annotated[
         int | None, typer.Option(help="Only the first N images or videos of a split.", rich_help_panel=_WHAT)
-    ] = None,
-    clean: Annotated[
-        bool,
-        typer.Option(
-            "--clean",
-            help="refcoco-mixed, coco: leave out every image of a RefCOCO evaluation split.",
-            rich_help_panel=_WHAT,
-        ),
-    ] = False,
-    name: Annotated[str | None, typer.Option(help="custom: what to call your data set.", rich_help_panel=_WHAT)] = None,
-    task: Annotated[
-        Literal["detection", "ris", "fss", "vos", "rvos"] | None,
-        typer.Option(help="custom: what its samples are, where the files leave a choice.", rich_help_panel=_WHAT),
-    ] = None,
-    splits: Annotated[
-        Path | None, typer.Option(help="fss-1000: folder with trn.txt, val.txt, test.txt.", rich_help_panel=_WHAT)
-    ] = None,
-    compat: Annotated[
-        bool,
-        typer.Option("--compat", help="fss-1000: drop what the released system drops.", rich_help_panel=_WHAT),
-    ] = False,
-    images: Annotated[
-        int | None, typer.Option(min=1, help="synthetic(-named): training pictures (2000).", rich_help_panel=_WHAT)
-    ] = None,
-    clips: Annotated[
-        int | None, typer.Option(min=1, help="synthetic(-named): training clips (300).", rich_help_panel=_WHAT)
-    ] = None,
-    frames: Annotated[
-        int | None, typer.Option(min=2, max=500, help="synthetic(-named): frames a clip (8).", rich_help_panel=_WHAT)
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(min=64, max=2048, help="synthetic(-named): longest side (256).", rich_help_panel=_WHAT)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="synthetic(-named): another seed, other scenes.", rich_help_panel=_WHAT)
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make finished splits again.", rich_help_panel=_WHAT)
@@ -159,10 +184,9 @@ def prepare_data(
     from uniref.data.prepare import run
 
     if verify:
-        own = name if name is not None and dataset == "custom" else dataset
+        own = context.obj["name"] or dataset if dataset == "custom" else dataset
         done = run.verify(root, own, split or (), console.progress, workers or usable_cores())
     else:
-        drawn = {"images": images, "clips": clips, "frames": frames, "size": size, "seed": seed}
         request = run.Request(
             dataset=dataset,
             root=root,
@@ -174,7 +198,7 @@ def prepare_data(
             skip_bad=skip_bad,
             accept_counts=accept_counts,
             overwrite=overwrite,
-            options={"clean": clean, "splits": splits, "compat": compat, "name": name, "task": task} | drawn,
+            options=context.obj,
         )
         done = run.prepare(
             request, console.progress, lambda prepared: _tell(console, prepared, _state(prepared)), console.warn
@@ -300,9 +324,9 @@ def _export(console: Console, done: list[Prepared], path: Path) -> None:
 
 
 def _list(console: Console, root: Path) -> None:
-    from uniref.data.prepare.catalog import CATALOG
+    from uniref.data.prepare.catalog import data_sets
 
-    for entry in [*CATALOG.values(), *_named_by_users(root)]:
+    for entry in [*data_sets().values(), *_named_by_users(root)]:
         folder = root / "index" / entry.name
         ready = [name for name in entry.splits if (folder / name / "manifest.json").exists()]
         console.say(f"{entry.name}: {entry.title}")
@@ -312,6 +336,8 @@ def _list(console: Console, root: Path) -> None:
         console.say(f"    licence    {entry.licence}")
         if entry.group:
             console.say(f"    files      {entry.files}")
+        if entry.layout:
+            console.say(f"    layout     {entry.layout}")
         console.say(f"    {'get it' if entry.group else 'read  '}     {_way(entry)}")
         console.say(f"    prepared   {', '.join(ready) or 'nothing'}")
         console.result(
@@ -323,24 +349,25 @@ def _list(console: Console, root: Path) -> None:
                 "size": entry.size,
                 "licence": entry.licence,
                 "page": entry.page,
-                "download": bool(entry.remotes),
+                "download": bool(entry.downloads),
                 "files": entry.files,
+                "layout": entry.layout,
                 "prepared": ready,
             }
         )
 
 
 def _way(entry: DataSet) -> str:
-    return f"--download, or by hand from {entry.page}" if entry.remotes else entry.page
+    return f"--download, or by hand from {entry.page}" if entry.downloads else entry.page
 
 
 def _named_by_users(root: Path) -> list[DataSet]:
     """The custom data sets that have a name of their own."""
     from dataclasses import replace
 
-    from uniref.data.prepare.catalog import CATALOG
+    from uniref.data.prepare.catalog import data_sets
 
-    custom = CATALOG["custom"]
+    custom = data_sets()["custom"]
     folders = sorted((root / "index").glob("*/*/manifest.json"))
     names = dict.fromkeys(path.parts[-3] for path in folders if not path.parts[-2].startswith("."))
-    return [replace(custom, name=name) for name in names if name not in CATALOG]
+    return [replace(custom, name=name) for name in names if name not in data_sets()]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco
 
 from uniref.core.types import BoolMask
 
@@ -17,6 +16,8 @@ _FARTHEST, _LONGEST_OUTLINE = 1e6, 1e7  # pixels
 
 def encode(mask: npt.NDArray[Any]) -> bytes:
     """Compressed counts of a mask [H, W]; any non-zero value is foreground."""
+    from pycocotools import mask as coco
+
     return bytes(coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))["counts"])
 
 
@@ -26,23 +27,31 @@ def decode(counts: bytes, height: int, width: int) -> BoolMask:
     Raises:
         ValueError: The counts do not describe a mask of this size.
     """
+    from pycocotools import mask as coco
+
     check(counts, height, width)
     return coco.decode({"size": [height, width], "counts": counts}).astype(bool)
 
 
 def area(counts: bytes, height: int, width: int) -> int:
     """Number of foreground pixels."""
+    from pycocotools import mask as coco
+
     return int(coco.area({"size": [height, width], "counts": counts}))
 
 
 def box(counts: bytes, height: int, width: int) -> tuple[float, float, float, float]:
     """Tight box (x0, y0, x1, y1) in pixels, x1 and y1 exclusive; zeros for an empty mask."""
+    from pycocotools import mask as coco
+
     x, y, w, h = coco.toBbox({"size": [height, width], "counts": counts})
     return float(x), float(y), float(x + w), float(y + h)
 
 
 def merge(parts: Sequence[bytes], height: int, width: int) -> bytes:
     """Union of several masks of one size. Raises ValueError where one is of another size."""
+    from pycocotools import mask as coco
+
     if len(parts) == 1:
         return parts[0]
     for part in parts:
@@ -61,6 +70,8 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | Non
     Raises:
         ValueError: Neither kind, of another size, or runs that do not fill the image.
     """
+    from pycocotools import mask as coco
+
     if isinstance(segmentation, dict):
         return _from_runs(segmentation, height, width)
     if not isinstance(segmentation, list):
@@ -84,6 +95,8 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | Non
 
 
 def _from_runs(runs: dict[str, Any], height: int, width: int) -> bytes:
+    from pycocotools import mask as coco
+
     size, counts = runs.get("size"), runs.get("counts")
     check_size(height, width)
     if not isinstance(size, list | tuple) or [int(x) for x in size] != [height, width]:

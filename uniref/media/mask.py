@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 from uniref.core.errors import MediaError
 from uniref.media.image import ImageProblem, open_image, upright
@@ -225,6 +224,8 @@ def _is_soft(values: npt.NDArray[Any], found: npt.NDArray[Any], jpeg: bool) -> b
         return middle <= values.size // 4
     if not middle or white * 5 < middle:
         return False
+    from scipy import ndimage  # takes a while to import
+
     # what is left of the middle without its rim, three pixels wide
     core = ndimage.binary_erosion(between, np.ones((3, 3), np.bool_), iterations=3)
     return bool(core.sum() <= middle // 10)

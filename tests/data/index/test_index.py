@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -221,5 +223,15 @@ def test_other_processes(tmp_path: Path, method: str) -> None:
 
 def test_the_format_is_versioned() -> None:
     """Whoever changes a column must raise FORMAT and this number with it."""
-    columns = {name: [(f.name, str(f.type)) for f in schema] for name, schema in index_schema.TABLES.items()}
+    columns = {name: index_schema.arrow_schema(name) for name in index_schema.TABLES}
     assert (index_schema.FORMAT, sum(len(c) for c in columns.values())) == (1, 35)
+
+
+def test_pyarrow_is_imported_with_the_first_table(tmp_path: Path) -> None:
+    write(tmp_path / "index", tmp_path)
+    code = (
+        "import sys, uniref.data.index as i; print('pyarrow' in sys.modules); "
+        f"i.Index.open({str(tmp_path / 'index')!r}); print('pyarrow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

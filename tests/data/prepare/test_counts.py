@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from tests.data.prepare import build
 from tests.data.prepare.test_images import few_classes  # noqa: F401 - a fixture
 from uniref.data.prepare import catalog
-from uniref.data.prepare.dataset import DataSet, PublishedCounts
+from uniref.data.prepare.dataset import PublishedCounts
 from uniref_cli import app
 
 
@@ -19,9 +20,9 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> object:
     """`publish("refcoco", val=PublishedCounts(...))`: what counts as published, for a miniature."""
 
     def change(name: str, **splits: PublishedCounts) -> None:
-        entry = catalog.CATALOG[name]
-        changed = DataSet(**{**vars(entry), "splits": {**entry.splits, **splits}})
-        monkeypatch.setitem(catalog.CATALOG, name, changed)
+        entry = catalog.data_sets()[name]
+        changed = replace(entry, splits={**entry.splits, **splits})
+        monkeypatch.setitem(catalog.data_sets(), name, changed)
 
     return change
 

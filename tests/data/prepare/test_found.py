@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,15 @@ from tests.data.prepare.conftest import Prepare, Refused
 from tests.data.prepare.test_run import zipped
 from uniref.data.index import Index
 from uniref.data.prepare import catalog
-from uniref.data.prepare.catalog import CATALOG, other_folders
-from uniref.data.prepare.dataset import DataSet, RemoteFile
+from uniref.data.prepare.catalog import data_sets, other_folders
+from uniref.data.prepare.dataset import RemoteFile
 from uniref.data.prepare.datasets import fss1000
 from uniref_cli import app
 
 
 def with_remotes(monkeypatch: pytest.MonkeyPatch, name: str, *remotes: RemoteFile) -> None:
-    entry = CATALOG[name]
-    monkeypatch.setitem(catalog.CATALOG, name, DataSet(**{**vars(entry), "remotes": remotes}))
+    entry = data_sets()[name]
+    monkeypatch.setitem(catalog.data_sets(), name, replace(entry, downloads=remotes))
 
 
 def command(root: Path, dataset: str, *options: str) -> int:
@@ -32,8 +33,8 @@ def command(root: Path, dataset: str, *options: str) -> int:
 
 def test_no_two_files_of_a_data_set_share_a_place() -> None:
     """Both splits of Objects365 have a patch0.tar.gz."""
-    for entry in CATALOG.values():
-        places = [(remote.folder, remote.name) for remote in entry.remotes]
+    for entry in data_sets().values():
+        places = [(remote.folder, remote.name) for remote in entry.downloads]
         assert len(set(places)) == len(places), entry.name
 
 

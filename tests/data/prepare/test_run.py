@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.data.prepare.conftest import Prepare
 from uniref.core.atomic import exclusive, replace_folder
 from uniref.data.index import Index
 from uniref.data.prepare import catalog, run
+from uniref.data.prepare.dataset import RemoteFile
 from uniref_cli import app
 
 Refused = Callable[..., str]
@@ -129,7 +131,7 @@ def test_list(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     assert app.run(["prepare-data", "--list", "--root", str(tmp_path / "data")]) == 0
     out = capsys.readouterr().out
-    for name in catalog.CATALOG:
+    for name in catalog.data_sets():
         assert f"{name}: " in out
     assert "prepared   val" in out
     assert app.run(["prepare-data", "--list", "--json", "--root", str(tmp_path / "data")]) == 0
@@ -152,9 +154,9 @@ def test_archives_and_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Index.open(tmp_path / "a/index/davis17/val").media(0).path.is_dir()
     with serve(Behaviour(whole)) as url:
         assert app.run([*base, "--root", str(tmp_path / "b"), "--source", url]) == 0
-        remote = catalog.RemoteFile(url, size=len(whole), sha256=(hashlib.sha256(whole).hexdigest(),))
-        entry = catalog.CATALOG["davis17"]
-        monkeypatch.setitem(catalog.CATALOG, "davis17", catalog.DataSet(**{**vars(entry), "remotes": (remote,)}))
+        remote = RemoteFile(url, size=len(whole), sha256=(hashlib.sha256(whole).hexdigest(),))
+        entry = catalog.data_sets()["davis17"]
+        monkeypatch.setitem(catalog.data_sets(), "davis17", replace(entry, downloads=(remote,)))
         assert app.run([*base, "--root", str(tmp_path / "c")]) == 1  # nothing is fetched without being asked for
         assert app.run([*base, "--root", str(tmp_path / "c"), "--download"]) == 0
     assert len(Index.open(tmp_path / "c/index/davis17/val")) == 2

@@ -12,7 +12,7 @@ from tests.data.named_sources import DENIED, write_names, write_objects, write_p
 from uniref.core.tasks import Task
 from uniref.data.frames import read_frame
 from uniref.data.index import Index
-from uniref.data.prepare.catalog import CATALOG
+from uniref.data.prepare.catalog import data_sets
 from uniref_cli import app
 from uniref_scenes.bank import NAMED_SETS
 from uniref_scenes.named.bank import read_bank
@@ -146,4 +146,4 @@ def test_nothing_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_catalogue_lists_every_set() -> None:
-    assert {split.split("-")[0] for split in CATALOG["synthetic-named"].splits} == set(NAMED_SETS)
+    assert {split.split("-")[0] for split in data_sets()["synthetic-named"].splits} == set(NAMED_SETS)

@@ -8,27 +8,30 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from uniref.core.errors import UniRefError
 from uniref.core.files import reading, sha256
 from uniref.data.index.manifest import Manifest, read_manifest
 from uniref.data.index.rows import Annotations, Expression, Media, Object, Sample
-from uniref.data.index.schema import KINDS, ROWS, TABLES
+from uniref.data.index.schema import KINDS, ROWS, TABLES, arrow_schema
 
 _ADVICE = "prepare the data set again"
 _LARGEST_SIDE, _MOST_PIXELS = 1 << 17, 1 << 28
 
 
-class _Table:
+class _TableReader:
     """Random access to one Arrow file; its pages are the file's, shared by every process that maps it."""
 
     def __init__(self, path: Path, rows: int) -> None:
+        import pyarrow as pa
+
         self.path = path
         self.rows = rows
+        schema = arrow_schema(path.stem)
+        self._numeric = {f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)}
         with reading(path, advice=_ADVICE):
             self._file = pa.ipc.open_file(pa.memory_map(str(path), "r"))
-        if not self._file.schema.equals(TABLES[path.stem]) or self._file.num_record_batches != -(-rows // ROWS):
+        if not self._file.schema.equals(schema) or self._file.num_record_batches != -(-rows // ROWS):
             raise UniRefError(f"{path}: does not fit its manifest; prepare the data set again")
         self._columns: dict[tuple[str, int], Any] = {}
 
@@ -40,7 +43,7 @@ class _Table:
                 rows = self._file.get_batch(batch)
                 rows.validate(full=True)  # Arrow itself follows offsets wherever they lead
             for field, array in zip(rows.schema, rows.columns, strict=True):
-                numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+                numeric = field.name in self._numeric
                 self._columns[field.name, batch] = array.to_numpy(zero_copy_only=True) if numeric else array
         return self._columns[key]
 
@@ -59,9 +62,7 @@ class _Table:
     def whole(self, name: str) -> npt.NDArray[Any]:
         """A copy of a whole column of numbers."""
         parts = [self.column(name, batch) for batch in range(self._file.num_record_batches)]
-        return (
-            np.concatenate(parts) if parts else np.zeros(0, TABLES[self.path.stem].field(name).type.to_pandas_dtype())
-        )
+        return np.concatenate(parts) if parts else np.zeros(0, TABLES[self.path.stem][name])
 
     def check(self, row: int, what: str) -> None:
         if not 0 <= row < self.rows:
@@ -81,7 +82,9 @@ class Index:
         missing = set(TABLES) - set(self.manifest.tables)
         if missing:
             raise UniRefError(f"{self.folder}: its manifest lists no {sorted(missing)[0]}; prepare the data set again")
-        self._tables = {name: _Table(self.folder / f"{name}.arrow", self.manifest.tables[name].rows) for name in TABLES}
+        self._tables = {
+            name: _TableReader(self.folder / f"{name}.arrow", self.manifest.tables[name].rows) for name in TABLES
+        }
 
     @classmethod
     def open(cls, folder: Path | str, roots: Mapping[str, Path] | None = None) -> Index:
@@ -233,7 +236,7 @@ def _batches(rows: range) -> Iterator[tuple[int, int, int]]:
         row += last - first
 
 
-def _piece(table: _Table, batch: int, first: int, last: int) -> tuple[Any, ...]:
+def _piece(table: _TableReader, batch: int, first: int, last: int) -> tuple[Any, ...]:
     boxes = table.column("box", batch).slice(first, last - first).flatten().to_numpy(zero_copy_only=True)
     return (
         table.column("frame", batch)[first:last],

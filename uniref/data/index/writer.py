@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from uniref.core.atomic import atomic_folder
 from uniref.core.errors import UniRefError
@@ -19,14 +18,17 @@ from uniref.core.files import sha256
 from uniref.core.tasks import Task
 from uniref.data.index.manifest import Manifest, SourceFile, TableFile, write_manifest
 from uniref.data.index.rows import Kind
-from uniref.data.index.schema import FORMAT, KINDS, ROWS, TABLES, TRUTH
+from uniref.data.index.schema import FORMAT, KINDS, ROWS, TABLES, TRUTH, arrow_schema
 from uniref.version import __version__
 
 
-class _Table:
+class _TableWriter:
     """One Arrow file, written `ROWS` rows at a time."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        schema = arrow_schema(path.stem)
         self.path = path
         self.rows = 0
         self._schema = schema
@@ -49,6 +51,8 @@ class _Table:
         return self.extend(1, {name: (value,) for name, value in row.items()})
 
     def _flush(self) -> None:
+        import pyarrow as pa
+
         arrays = [pa.array(self._columns[field.name][:ROWS], type=field.type) for field in self._schema]
         for values in self._columns.values():
             del values[:ROWS]
@@ -109,7 +113,7 @@ class IndexWriter:
     def __enter__(self) -> IndexWriter:
         self._stack = contextlib.ExitStack()
         self._work = self._stack.enter_context(atomic_folder(self.folder, overwrite=True))
-        self._tables = {name: _Table(self._work / f"{name}.arrow", schema) for name, schema in TABLES.items()}
+        self._tables = {name: _TableWriter(self._work / f"{name}.arrow") for name in TABLES}
         return self
 
     def __exit__(

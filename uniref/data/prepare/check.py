@@ -13,7 +13,8 @@ from uniref.core.errors import UniRefError
 from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress
 from uniref.data.index import Index, Media
-from uniref.data.prepare.dataset import PublishedCounts
+from uniref.data.prepare.catalog import data_sets
+from uniref.data.prepare.dataset import COCO_IMAGES, PublishedCounts
 from uniref.data.prepare.job import (
     EMPTY_MASK,
     EMPTY_REF,
@@ -26,11 +27,6 @@ from uniref.data.prepare.job import (
 )
 from uniref.data.prepare.videos import video_file_size
 
-_SHARE_MEDIA = (
-    {"refcoco", "refcoco+", "refcocog", "refcoco-mixed", "coco"},
-    {"ovis", "mose", "mevis"},
-)
-"""Data sets whose splits may hold each other's images or videos."""
 _CHUNK = 256  # pictures or clips that a process checks at a time
 _NAMES = {"media": "images or videos", "listed": "images"}
 
@@ -106,10 +102,12 @@ def _check_one(media: Media) -> str:
 
 def leaks(index: Index, root: Path) -> list[str]:
     """Images or videos that a training split shares with a prepared evaluation split, or the other way; a line each."""
-    family = next((group for group in _SHARE_MEDIA if index.manifest.dataset in group), None)
-    if family is None:
+    entry = data_sets().get(index.manifest.dataset)
+    if entry is None or not entry.media_family:
         return []
-    mine = _names(index)
+    family = {other.name for other in data_sets().values() if other.media_family == entry.media_family}
+    by_id = entry.media_family == COCO_IMAGES
+    mine = _identities(index, by_id)
     training = _trains(index.manifest.split)
     lines = []
     for manifest in sorted((root / "index").glob("*/*/manifest.json")):
@@ -117,7 +115,7 @@ def leaks(index: Index, root: Path) -> list[str]:
         if dataset not in family or _trains(split) == training or split.startswith("."):
             continue
         try:
-            shared = len(mine & _names(Index.open(manifest.parent)))
+            shared = len(mine & _identities(Index.open(manifest.parent), by_id))
         except UniRefError:
             continue
         if shared:
@@ -130,9 +128,9 @@ def _trains(split: str) -> bool:
     return "train" in split
 
 
-def _names(index: Index) -> set[str | int]:
-    """What identifies its media: COCO's image ids, or the videos' names."""
+def _identities(index: Index, by_id: bool) -> set[str | int]:
+    """What identifies the media of an index: the data set's own ids, or their names."""
     ids = index.media_column("source_id")
-    if index.manifest.dataset in _SHARE_MEDIA[0]:
+    if by_id:
         return set(ids.tolist())
     return {index.media(row).name for row in range(len(ids))}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco
 
 from uniref.core import rle
 from uniref.data.prepare.job import BadRecord
@@ -48,6 +47,8 @@ def regions(labels: npt.NDArray[np.uint8], void: bool = False) -> dict[int, Regi
         labels: The label map.
         void: Whether the void region is wanted too, as `VOID`.
     """
+    from pycocotools import mask as coco
+
     height, width = labels.shape
     flat = labels.ravel(order="F")
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,9 +17,9 @@ from uniref.core.text import printable
 from uniref.data.index import Index
 from uniref.data.index.manifest import NAME
 from uniref.data.index.schema import TABLES
-from uniref.data.prepare.catalog import CATALOG, other_folders
+from uniref.data.prepare.catalog import data_set_options, data_sets, find_data_set, other_folders
 from uniref.data.prepare.check import check_media, count_problems, leaks
-from uniref.data.prepare.dataset import DataSet
+from uniref.data.prepare.dataset import DataSet, option_values
 from uniref.data.prepare.job import ConversionJob, FilesMissing
 from uniref.data.prepare.source_files import SourceFiles, listing, locate, unpack_archives
 
@@ -65,13 +64,6 @@ class Prepared:
     """What a user's own files were recognised as; only where they were read now."""
 
 
-def find_data_set(name: str) -> DataSet:
-    """An entry of the catalogue. Raises UsageError."""
-    if name not in CATALOG:
-        raise UsageError(f"{name}: unknown data set; there are {', '.join(CATALOG)}")
-    return CATALOG[name]
-
-
 def index_folder(root: Path, dataset: str, split: str) -> Path:
     """Where the index of a split lies."""
     return Path(root) / "index" / dataset / split
@@ -104,7 +96,7 @@ def prepare(
     name = str(request.options.get("name") or entry.name)
     if name != entry.name:
         _check_name(name)
-    if entry.module == "custom":
+    if entry.is_custom:
         entry = replace(entry, name=name, group=f"custom/{name}")  # each has a media folder of its own
     done: list[Prepared] = []
     missing: list[FilesMissing] = []
@@ -193,7 +185,7 @@ class _Files:
     def contents(self) -> str:
         """What lies in the folders that were named, for a message that something else was not found."""
         names = [name for source in self._request.sources for name in listing(Path(source))]
-        if not names or self._entry.module == "custom":
+        if not names or self._entry.is_custom:
             return ""
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return f"; there are {', '.join(names[:_SHOWN])}{more}"
@@ -206,40 +198,35 @@ def _check_splits(entry: DataSet, request: Request) -> None:
 
 
 def _splits(entry: DataSet, request: Request, files: _Files) -> Sequence[str]:
-    if request.dataset == "custom" and not request.splits:
-        from uniref.data.prepare.datasets.custom import splits_of
-
+    if entry.find_splits is not None and not request.splits:
         made = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
         if made and not request.sources:
             return made
-        found = splits_of(files(), Path(request.root))
+        found = entry.find_splits(files(), Path(request.root))
         if not found and files.unpack_more():
-            found = splits_of(files(), Path(request.root))
+            found = entry.find_splits(files(), Path(request.root))
         return found or ["train"]
     return list(dict.fromkeys(request.splits)) or entry.default_splits or tuple(entry.splits)
 
 
 def _check_options(entry: DataSet, request: Request) -> None:
-    for name, value in request.options.items():
-        if value not in (None, False) and name not in entry.options:
-            having = [other.name for other in CATALOG.values() if name in other.options]
-            raise UsageError(f"--{name.replace('_', '-')} is not for {entry.name}, only for {', '.join(having)}")
+    own = {option.name for option in entry.options}
+    for name in option_values(request.options):
+        if name not in own:
+            takers = [each for option, names in data_set_options().items() if option.name == name for each in names]
+            raise UsageError(f"--{name.replace('_', '-')} is not for {entry.name}, only for {', '.join(takers)}")
     if request.subset is not None and request.subset < 1:
         raise UsageError("--subset: must be at least 1")
 
 
 def _check_name(name: str) -> None:
-    if name in CATALOG or not name.replace("-", "").replace("_", "").isalnum():
+    if name in data_sets() or not name.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"--name {name}: choose letters, digits, - and _, and no name of a published data set")
-
-
-def _given(request: Request) -> dict[str, Any]:
-    return {name: value for name, value in request.options.items() if value not in (None, False)}
 
 
 def _recorded(request: Request) -> dict[str, Any]:
     """Options that shape the content, as the manifest has them: no paths."""
-    options = {name: value for name, value in _given(request).items() if not isinstance(value, Path)}
+    options = {name: value for name, value in option_values(request.options).items() if not isinstance(value, Path)}
     return options | ({} if request.subset is None else {"subset": request.subset})
 
 
@@ -271,7 +258,7 @@ def _prepare_split(
         workers=request.workers,
         subset=request.subset,
         skip_bad=request.skip_bad,
-        options=_given(request),
+        options=option_values(request.options),
         root=Path(request.root),
         named=files.named,
         elsewhere=other_folders(request.dataset),
@@ -311,7 +298,7 @@ def _prepare_split(
 def _convert(entry: DataSet, job: ConversionJob) -> None:
     """Run the converter. Raises UniRefError, also where the published files are of another form than anybody checks."""
     try:
-        importlib.import_module(f"uniref.data.prepare.datasets.{entry.module}").prepare(job)
+        entry.convert(job)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         where = job.last_used or (job.bases[0] if job.bases else job.folder)
         raise UniRefError(f"{where}: is not in the form that {entry.name} has ({first_line(error)})") from error
@@ -354,8 +341,10 @@ def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress, 
         UsageError: Unknown names.
         UniRefError: Not prepared, or not as it was written.
     """
-    own = dataset not in CATALOG and (Path(root) / "index" / dataset).is_dir()  # prepared as custom under its own name
-    entry = CATALOG["custom"] if own else find_data_set(dataset)
+    own = (
+        dataset not in data_sets() and (Path(root) / "index" / dataset).is_dir()
+    )  # prepared as custom under its own name
+    entry = data_sets()["custom"] if own else find_data_set(dataset)
     done = []
     for split in splits or entry.splits:
         folder = index_folder(root, dataset, split)

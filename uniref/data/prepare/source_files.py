@@ -77,7 +77,7 @@ def locate(
             _open(found, entry, Path(source), media, progress)
     for archive in sorted(path for path in media.glob("*") if path.is_file() and is_archive(path)):
         _open(found, entry, archive, media, progress)
-    shared = () if entry.module == "custom" else (root / "media",)  # where other data sets' pictures may serve
+    shared = () if entry.is_custom else (root / "media",)  # where other data sets' pictures may serve
     if fetch:
         _fetch(found, entry, splits, media, [*found.bases, media, *shared], progress)
     found.bases += [x for x in (media, *shared) if x.is_dir()]
@@ -108,7 +108,7 @@ def unpack_archives(found: SourceFiles, entry: DataSet, root: Path, splits: Sequ
     """
     media = root / "media" / entry.group
     archives = [(base, x) for base in found.bases if not base.is_relative_to(root / "media") for x in packed(base)]
-    names = {remote.name.lower() for remote in entry.remotes}
+    names = {remote.name.lower() for remote in entry.downloads}
     told = re.findall(r"[\w.+-]+", entry.files.lower())
     known = [(base, x) for base, x in archives if x.name.lower() in names or x.name.lower() in told]
     for base, archive in _of_splits(known or archives, splits):
@@ -154,9 +154,9 @@ def _open(found: SourceFiles, entry: DataSet, source: Path, media: Path, progres
     if source.is_dir():
         found.bases.append(source)
     elif is_archive(source):
-        remote = next((r for r in entry.remotes if r.name == source.name and r.sha256), None)
+        remote = next((r for r in entry.downloads if r.name == source.name and r.sha256), None)
         target = media
-        if entry.module == "custom":  # nothing of another archive, or of an older version of this one, is mixed in
+        if entry.is_custom:  # nothing of another archive, or of an older version of this one, is mixed in
             target = media / source.name.partition(".")[0]
             if not holds(source, target) and (left := remove_unpacked(target)):
                 found.notes.append(f"{target}: keeps {', '.join(left[:5])}, which no archive brought")
@@ -223,7 +223,7 @@ def _fetch(
     places: Sequence[Path],
     progress: Progress,
 ) -> None:
-    remotes = [r for r in entry.remotes if not r.splits or set(r.splits) & set(splits)]
+    remotes = [r for r in entry.downloads if not r.splits or set(r.splits) & set(splits)]
     if not remotes and not found.bases:
         raise UniRefError(f"{entry.name}: has no public address to fetch from. {_how_to_get(entry, media)}")
     for remote in remotes:
@@ -246,7 +246,7 @@ def _there(remote: RemoteFile, places: Sequence[Path]) -> bool:
 
 
 def _how_to_get(entry: DataSet, media: Path) -> str:
-    download_too = ", or let --download fetch them" if entry.remotes else ""
+    download_too = ", or let --download fetch them" if entry.downloads else ""
     return (
         f"{entry.name}: its files are not here. Get {entry.files} from {entry.page}, then name the folder or archives "
         f"with --source or put them into {media}{download_too}"

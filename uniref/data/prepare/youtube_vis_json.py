@@ -35,7 +35,7 @@ _FRAME_FOLDERS = (
 )
 
 
-def find(job: ConversionJob, published: Sequence[str] = (), prefix: str = "") -> Path | None:
+def find_released(job: ConversionJob, published: Sequence[str] = (), prefix: str = "") -> Path | None:
     """The released system's preprocessed file of this split (`train.json`; `valid.json` or `val.json`), if it is used.
 
     Args:
@@ -234,8 +234,26 @@ def _geometry(
     return None, (x, y, x + w, y + h), w * h
 
 
-def prepare_videos(job: ConversionJob, path: Path, *, complete: bool) -> None:
-    """One sample a video with all its objects (video object segmentation)."""
+def convert_released(job: ConversionJob, published: Sequence[str], *, complete: bool, prefix: str = "") -> bool:
+    """Convert the released system's preprocessed file of this split, where it is the one to use (`find_released`).
+
+    Args:
+        job: What is prepared.
+        published: As of `find_released`.
+        complete: Whether a missing annotation means that the object is absent.
+        prefix: As of `find_released`.
+
+    Returns:
+        Whether there was one; if not, nothing was written.
+    """
+    path = find_released(job, published, prefix)
+    if path is not None:
+        convert_videos(job, path, complete=complete)
+    return path is not None
+
+
+def convert_videos(job: ConversionJob, path: Path, *, complete: bool) -> None:
+    """One sample per video with all its objects (video object segmentation)."""
     source = YoutubeVis(job, path)
     with job.writer({job.dataset.group: source.root}, categories=source.categories) as writer:
         for video in source.videos():

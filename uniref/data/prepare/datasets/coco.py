@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uniref.core.tasks import Task
 from uniref.data.prepare.coco_json import (
     add_image,
     add_instance,
@@ -10,11 +11,13 @@ from uniref.data.prepare.coco_json import (
     read_instances,
     usable_images,
 )
-from uniref.data.prepare.datasets.refcoco import evaluation_images
+from uniref.data.prepare.dataset import COCO_IMAGES, COCO_TERMS, DataSet, PublishedCounts, RemoteFile
+from uniref.data.prepare.datasets.refcoco import CLEAN, evaluation_images
 from uniref.data.prepare.job import WITHHELD_IMAGE, ConversionJob
+from uniref.data.protocol import DETECTION
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """Every image is kept; one sample for each that has an object which is no crowd."""
     name = f"instances_{job.split}2017.json"
     video = f"instances_{job.split}2017_video.json"  # the released system's: every image a video of one frame
@@ -41,3 +44,44 @@ def prepare(job: ConversionJob) -> None:
             rows = [row for crowd, row in found if not crowd]
             if rows:
                 writer.add_sample(objects=rows)
+
+
+_SITE = "http://images.cocodataset.org"
+
+DATASETS = (
+    DataSet(
+        name="coco",
+        title="COCO 2017 instances",
+        task=Task.DETECTION,
+        splits={"train": PublishedCounts(listed=(118_287,)), "val": PublishedCounts(listed=(5_000,))},
+        convert=convert,
+        size="19 GB",
+        licence=COCO_TERMS,
+        page="https://cocodataset.org",
+        files="train2017.zip, val2017.zip and annotations_trainval2017.zip",
+        layout="{train,val}2017/%012d.jpg, annotations/instances_{train,val}2017.json",
+        group="coco",
+        downloads=(
+            RemoteFile(
+                f"{_SITE}/zips/train2017.zip",
+                md5="cced6f7f71b7629ddf16f17bbcfab6b2",
+                splits=("train",),
+                instead=("train2017",),
+            ),
+            RemoteFile(
+                f"{_SITE}/zips/val2017.zip",
+                md5="442b8da7639aecaf257c1dceb8ba8c80",
+                splits=("val",),
+                instead=("val2017",),
+            ),
+            RemoteFile(
+                f"{_SITE}/annotations/annotations_trainval2017.zip",
+                md5="f4bbac642086de4f52a3fdda2de5fa2c",
+                instead=("annotations/instances_train2017.json",),
+            ),
+        ),
+        options=(CLEAN,),
+        protocol=DETECTION,
+        media_family=COCO_IMAGES,
+    ),
+)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from uniref.data.prepare.formats.file_tree import FileTree, scan
-from uniref.data.prepare.formats.recognise import ANNOTATIONS, RecognisedFormat, recognise
+from uniref.core.tasks import Task
+from uniref.data.prepare.dataset import DataSet, Option, no_counts
 from uniref.data.prepare.job import ConversionJob, FilesMissing
-from uniref.data.prepare.source_files import SourceFiles, packed
+
+if TYPE_CHECKING:  # nothing of it is needed before a user's files are read
+    from uniref.data.prepare.formats.file_tree import FileTree
+    from uniref.data.prepare.formats.recognise import RecognisedFormat
+    from uniref.data.prepare.source_files import SourceFiles
 
 _SHOWN = 8  # names of what was found, for a message
 
 
-def splits_of(files: SourceFiles, root: Path) -> list[str]:
+def find_splits(files: SourceFiles, root: Path) -> list[str]:
     """The splits that a user's files have; none where no format is recognised.
 
     Raises:
@@ -24,12 +29,14 @@ def splits_of(files: SourceFiles, root: Path) -> list[str]:
     return list(found.splits) if found is not None else []
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """Whatever is found.
 
     Raises:
         UniRefError: No format is recognised, and the message says what was found; or as the format's reader.
     """
+    from uniref.data.prepare.source_files import packed
+
     found, trees = _recognise(job.bases, job.named, job.root)
     media = job.root / "media"
     if not job.unpacked:  # what is missing may be in archives
@@ -57,6 +64,9 @@ def prepare(job: ConversionJob) -> None:
 def _recognise(
     bases: Sequence[Path], named: Sequence[Path], root: Path
 ) -> tuple[RecognisedFormat | None, list[FileTree]]:
+    from uniref.data.prepare.formats.file_tree import scan
+    from uniref.data.prepare.formats.recognise import ANNOTATIONS, recognise
+
     named = [path for path in named if path.suffix.lower() in ANNOTATIONS]
     trees = [scan(base, root / "index") for base in bases]
     return recognise(trees, named), trees
@@ -69,3 +79,28 @@ def _contents(trees: Sequence[FileTree]) -> str:
         return "nothing is in it"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"there are {', '.join(names[:_SHOWN])}{more}"
+
+
+_NAME = Option("name", "What to call your data set.")
+_TASK = Option(
+    "task",
+    "What its samples are, where the files leave a choice.",
+    choices=tuple(task.value for task in Task),
+)
+
+DATASETS = (
+    DataSet(
+        name="custom",
+        title="Your own images or videos",
+        task=Task.RIS,
+        splits=no_counts("train", "val", "test"),
+        convert=convert,
+        size="yours",
+        licence="yours",
+        page="docs/custom-data.md",
+        files="images or videos in one of the forms that docs/custom-data.md lists",
+        group="custom",
+        options=(_NAME, _TASK),
+        find_splits=find_splits,
+    ),
+)

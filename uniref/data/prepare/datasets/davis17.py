@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uniref.data.prepare import youtube_vis_json
+from uniref.core.tasks import Task
+from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts, RemoteFile
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos
+from uniref.data.prepare.youtube_vis_json import convert_released
+from uniref.data.protocol import VIDEO_OBJECTS
+
+DAVIS_SITE = "https://data.vision.ee.ethz.ch/csergi/share/davis"
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample a sequence. Objects are given in the first frame; test-dev has masks only there."""
     lists = [f"{place}ImageSets/2017/{job.split}.txt" for place in ("", "DAVIS/")]
-    if (official := youtube_vis_json.find(job, lists, prefix="davis2017_")) is not None:
-        youtube_vis_json.prepare_videos(job, official, complete=job.split == "train")
+    if convert_released(job, lists, complete=job.split == "train", prefix="davis2017_"):
         return
     list_file = job.need(*lists)
     root = list_file.parents[2]
@@ -32,3 +36,30 @@ def prepare(job: ConversionJob) -> None:
                 writer.drop("object not in the first frame", len(late))
             rows = [add_track(writer, number, track, given=0) for number, track in tracks.items()]
             writer.add_sample(objects=rows)
+
+
+DATASETS = (
+    DataSet(
+        name="davis17",
+        title="DAVIS 2017",
+        task=Task.VOS,
+        splits={
+            "train": PublishedCounts(60, 144, frames=4_209),
+            "val": PublishedCounts(30, 61, frames=1_999),
+            "test-dev": PublishedCounts(30, 89, frames=2_086),
+        },
+        convert=convert,
+        size="0.8 GB",
+        licence=RESEARCH_TERMS,
+        page="https://davischallenge.org",
+        files="DAVIS-2017-trainval-480p.zip (DAVIS-2017-test-dev-480p.zip for test-dev)",
+        layout="DAVIS/{JPEGImages,Annotations}/480p/<sequence>/%05d.{jpg,png}, DAVIS/ImageSets/2017/<split>.txt",
+        group="davis",
+        folders=("davis17", "davis2017"),
+        downloads=(
+            RemoteFile(f"{DAVIS_SITE}/DAVIS-2017-trainval-480p.zip", splits=("train", "val")),
+            RemoteFile(f"{DAVIS_SITE}/DAVIS-2017-test-dev-480p.zip", splits=("test-dev",)),
+        ),
+        protocol=VIDEO_OBJECTS,
+    ),
+)

@@ -16,8 +16,8 @@ from PIL import Image
 
 from uniref.core import rle
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.tasks import Task
 from uniref.data.index import TRUTH
-from uniref.data.prepare import youtube_vis_json
 from uniref.data.prepare.coco_json import (
     add_image,
     add_instance,
@@ -26,7 +26,10 @@ from uniref.data.prepare.coco_json import (
     read_instances,
     usable_images,
 )
+from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, Option, PublishedCounts
 from uniref.data.prepare.job import EMPTY_MASK, OTHER_SIZE, BadRecord, ConversionJob, image_size
+from uniref.data.prepare.youtube_vis_json import find_released
+from uniref.data.protocol import FEW_SHOT
 from uniref.media.image import ImageProblem, open_image
 
 _LISTS = {"train": "trn.txt", "val": "val.txt", "test": "test.txt"}
@@ -58,10 +61,10 @@ class _Shot:
     """Why the released system leaves it out."""
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample an image; its class is the category. Supports are chosen when samples are read, not here."""
-    if not job.options.get("splits") and (official := youtube_vis_json.find(job, _list_places(job))) is not None:
-        _prepare_official(job, official)
+    if not job.options.get("splits") and (official := find_released(job, _list_places(job))) is not None:
+        _convert_released(job, official)
         return
     classes = _read_classes(job)
     root = _find_root(job, classes)
@@ -96,7 +99,7 @@ def prepare(job: ConversionJob) -> None:
             writer.notes.append(f"{resized} masks of another size than their image were resized")
 
 
-def _prepare_official(job: ConversionJob, path: Path) -> None:
+def _convert_released(job: ConversionJob, path: Path) -> None:
     """The released system's own file: COCO form, the class is the folder of the image. Its support ids are not used."""
     images = read_images(job, path)
     instances = read_instances(job, path, images, exact=True)
@@ -186,3 +189,30 @@ def _read_grey(path: Path) -> npt.NDArray[np.uint8]:
             return np.asarray(image.convert("L"))
     except ImageProblem as problem:
         raise BadRecord(f"its mask {path.name}: {problem}") from None
+
+
+_SPLITS = Option("splits", "Folder with trn.txt, val.txt, test.txt.", type=Path)
+_COMPAT = Option("compat", "Drop what the released system drops.", type=bool)
+
+DATASETS = (
+    DataSet(
+        name="fss-1000",
+        title="FSS-1000",
+        task=Task.FSS,
+        splits={
+            "train": PublishedCounts(5_200, samples=5_200),
+            "val": PublishedCounts(2_400, samples=2_400),
+            "test": PublishedCounts(2_400, samples=2_400),
+        },
+        convert=convert,
+        size="about 0.7 GB",
+        licence=RESEARCH_TERMS,
+        page="https://github.com/HKUSTCV/FSS-1000",
+        files="fewshot_data.zip, and the class lists trn.txt, val.txt and test.txt for --splits",
+        layout="[fewshot_data/]<class>/{1..10}.{jpg,png}, [splits/]{trn,val,test}.txt",
+        group="fss1000",
+        folders=("fss-1000", "fewshot_data"),
+        options=(_SPLITS, _COMPAT),
+        protocol=FEW_SHOT,
+    ),
+)

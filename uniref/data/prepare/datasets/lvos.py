@@ -8,11 +8,13 @@ divides by that number.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from uniref.core.files import exists
-from uniref.data.prepare import youtube_vis_json
+from uniref.core.tasks import Task
+from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts
 from uniref.data.prepare.job import BadRecord, ConversionJob
 from uniref.data.prepare.videos import (
     LabelledVideo,
@@ -22,6 +24,8 @@ from uniref.data.prepare.videos import (
     read_labelled_videos,
     read_video_json,
 )
+from uniref.data.prepare.youtube_vis_json import convert_released
+from uniref.data.protocol import VIDEO_OBJECTS
 
 _FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
 
@@ -59,12 +63,11 @@ UNSEEN = frozenset(
 """Validation videos whose categories do not occur in training."""
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample a video."""
     names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
     inside = [f"{folder}/{name}" for folder in _FOLDERS[job.split] for name in names]
-    if (official := youtube_vis_json.find(job, [*inside, *_outside(names)])) is not None:
-        youtube_vis_json.prepare_videos(job, official, complete=job.split == "train")
+    if convert_released(job, [*inside, *_outside(names)], complete=job.split == "train"):
         return
     base = job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
     meta = _read_meta(job, base)
@@ -113,3 +116,21 @@ def _ranges(clip: LabelledVideo, objects: Mapping[str, Any], scored: bool) -> di
         count = int(limits.get("frame_nums", before - start))
         found[int(number)] = (start, min(start + max(count, 1), len(places)) - 1)
     return found
+
+
+DATASETS = (
+    DataSet(
+        name="lvos",
+        title="LVOS v1",
+        task=Task.VOS,
+        splits={"train": PublishedCounts(120), "val": PublishedCounts(50), "test": PublishedCounts(50)},
+        convert=convert,
+        size="not published",
+        licence=RESEARCH_TERMS,
+        page="https://lingyihongfd.github.io/lvos.github.io/",
+        files="the v1 archives of train, val and test, and their <split>_meta.json",
+        layout="<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}, <split>/<split>_meta.json",
+        group="lvos",
+        protocol=replace(VIDEO_OBJECTS, summary="videos", threshold=0.5, frames="range"),
+    ),
+)

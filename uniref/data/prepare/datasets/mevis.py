@@ -12,9 +12,12 @@ from typing import Any
 from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.files import exists
+from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
+from uniref.data.prepare.dataset import OVIS_VIDEOS, DataSet, PublishedCounts
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.videos import read_video_json, text_of
+from uniref.data.protocol import VIDEO_EXPRESSIONS
 
 _PUBLISHED = {
     "train": "f9d9b01a2a6d7a004e2e7a664ce2b9b1576218e975030f8e4df4f66111fb253f",
@@ -24,7 +27,7 @@ _PUBLISHED = {
 _FOLDERS = {"train": "train", "valid_u": "valid_u", "val": "valid"}
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample an expression; `val` has no masks."""
     meta_file = job.need(f"{_FOLDERS[job.split]}/meta_expressions.json")
     base = meta_file.parent
@@ -97,3 +100,26 @@ def _tracks(
             raise BadRecord(f"annotation {key}: {error}") from None
         tracks[key] = [(frame, counts) for frame, counts in enumerate(encoded) if counts is not None]
     return tracks
+
+
+DATASETS = (
+    DataSet(
+        name="mevis",
+        title="MeViS v1",
+        task=Task.RVOS,
+        splits={
+            "train": PublishedCounts(1_662, None, 23_051, 23_051),
+            "valid_u": PublishedCounts(50, None, 793, 793),
+            "val": PublishedCounts(140, None, 2_236, 2_236),
+        },
+        convert=convert,
+        size="not published",
+        licence="CC BY-NC-SA 4.0",
+        page="https://henghuiding.com/MeViS/",
+        files="the train, valid_u and valid folders with JPEGImages, meta_expressions.json and mask_dict.json",
+        layout="{train,valid_u,valid}/{JPEGImages/<video>/%05d.jpg,meta_expressions.json,mask_dict.json}",
+        group="mevis",
+        protocol=VIDEO_EXPRESSIONS,
+        media_family=OVIS_VIDEOS,
+    ),
+)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from uniref.data.prepare import youtube_vis_json
+from dataclasses import replace
+
+from uniref.core.tasks import Task
+from uniref.data.prepare.dataset import OVIS_VIDEOS, DataSet, PublishedCounts, RemoteFile
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos
+from uniref.data.prepare.youtube_vis_json import convert_released
+from uniref.data.protocol import VIDEO_OBJECTS
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample a video. Four training videos of a single frame are kept and make no pairs."""
     train = job.split == "train"
-    if (
-        official := youtube_vis_json.find(
-            job, ["train/Annotations"] if train else ["valid/Annotations", "val/Annotations"]
-        )
-    ) is not None:
-        youtube_vis_json.prepare_videos(job, official, complete=train)
+    folders = ("train",) if train else ("valid", "val")
+    if convert_released(job, [f"{name}/Annotations" for name in folders], complete=train):
         return
-    base = job.need("train/JPEGImages" if train else "valid/JPEGImages", *(() if train else ("val/JPEGImages",))).parent
+    base = job.need(*(f"{name}/JPEGImages" for name in folders)).parent
     names = sorted(x.name for x in (base / "JPEGImages").iterdir() if x.is_dir())
     files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in names]
     single = 0
@@ -32,3 +33,40 @@ def prepare(job: ConversionJob) -> None:
             writer.add_sample(objects=[add_track(writer, n, track, given=given) for n, track in clip.tracks.items()])
         if single:
             writer.notes.append(f"{single} videos of one frame (no pair of frames can be drawn from them)")
+
+
+_SITE = "https://huggingface.co/datasets/FudanCVL/MOSE/resolve/main"
+
+DATASETS = (
+    DataSet(
+        name="mose",
+        title="MOSE v1",
+        task=Task.VOS,
+        splits={"train": PublishedCounts(1_507), "val": PublishedCounts()},
+        convert=convert,
+        size="24 GB",
+        licence="CC BY-NC-SA 4.0",
+        page="https://henghuiding.com/MOSE/",
+        files="train.tar.gz and valid.tar.gz",
+        layout="{train,valid}/{JPEGImages,Annotations}/<video>/%05d.{jpg,png}",
+        group="mose",
+        downloads=(
+            RemoteFile(
+                f"{_SITE}/train.tar.gz",
+                sha256=(
+                    "3f805e66ecb576fdd37a1ab2b06b08a428edd71994920443f70d09537918270b",
+                    "8bcb6081699ee273b7983dbe8204daf6045077fe0f356d49f6f365c2b3328bdb",
+                ),
+                splits=("train",),
+                editions=("the release of 2023-11-23", "the first release, replaced on 2023-11-23"),
+            ),
+            RemoteFile(
+                f"{_SITE}/valid.tar.gz",
+                sha256=("884baecf7d7e85cd35486e45d6c474dc34352a227ac75c49f6d5e4afb61b331c",),
+                splits=("val",),
+            ),
+        ),
+        protocol=replace(VIDEO_OBJECTS, threshold=0.4),
+        media_family=OVIS_VIDEOS,
+    ),
+)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.files import exists
+from uniref.core.tasks import Task
 from uniref.data.prepare.coco_json import (
     ImageRecord,
     add_image,
@@ -25,7 +26,9 @@ from uniref.data.prepare.coco_json import (
     usable_images,
     whole,
 )
+from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts, RemoteFile
 from uniref.data.prepare.job import BadRecord, ConversionJob, FilesMissing
+from uniref.data.protocol import DETECTION
 
 _BLOCK = 1 << 20
 _MISSING = frozenset(("objects365_v2_00908726.jpg", "objects365_v1_00320532.jpg", "objects365_v1_00320534.jpg"))
@@ -48,7 +51,7 @@ class Boxes:
         return slice(*np.searchsorted(self.images, (image, image + 1)))
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample an image with its boxes, cleaned: clipped, not thinner than a pixel, not repeated."""
     names = (f"zhiyuan_objv2_{job.split}_new.json", f"zhiyuan_objv2_{job.split}.json")
     named = next((path for path in job.named if path.name in names), None)
@@ -189,3 +192,39 @@ def _relative(image: ImageRecord, depth: int, folder: str, root: Path) -> str:
             if exists(root / other / forms[depth]):
                 return str(PurePosixPath(other) / forms[depth])
     return str(place)
+
+
+_SITE = "https://dorc.ks3-cn-beijing.ksyun.com/data-set/2020Objects365%E6%95%B0%E6%8D%AE%E9%9B%86"
+
+DATASETS = (
+    DataSet(
+        name="objects365",
+        title="Objects365 v2 boxes",
+        task=Task.DETECTION,
+        splits={
+            "train": PublishedCounts(listed=(1_742_289, 1_817_287)),
+            "val": PublishedCounts(listed=(80_000, 5_000)),
+        },
+        convert=convert,
+        size="345 GB",
+        licence=RESEARCH_TERMS,
+        page="https://www.objects365.org",
+        files="the patchN.tar.gz archives and zhiyuan_objv2_{train,val}.json, or the re-split "
+        "zhiyuan_objv2_{train,val}_new.json",
+        layout="{train,val}/patchN/objects365_v*_%08d.jpg (or without patchN), zhiyuan_objv2_{train,val}[_new].json",
+        group="objects365",
+        folders=("objects365v2", "o365"),
+        downloads=(
+            RemoteFile(f"{_SITE}/train/zhiyuan_objv2_train.tar.gz", splits=("train",), folder="annotations"),
+            RemoteFile(f"{_SITE}/val/zhiyuan_objv2_val.json", splits=("val",), folder="annotations"),
+            # both splits have a patch0 and so on
+            *(RemoteFile(f"{_SITE}/train/patch{n}.tar.gz", splits=("train",), folder="train") for n in range(51)),
+            *(RemoteFile(f"{_SITE}/val/images/v1/patch{n}.tar.gz", splits=("val",), folder="val") for n in range(16)),
+            *(
+                RemoteFile(f"{_SITE}/val/images/v2/patch{n}.tar.gz", splits=("val",), folder="val")
+                for n in range(16, 44)
+            ),
+        ),
+        protocol=DETECTION,
+    ),
+)

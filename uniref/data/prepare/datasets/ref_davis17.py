@@ -7,11 +7,16 @@ lines `<sequence> <object> "<expression>"`. Pixels of value 255 are void: they d
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
+from uniref.core.tasks import Task
+from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts, RemoteFile
+from uniref.data.prepare.datasets.davis17 import DAVIS_SITE
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.regions import VOID
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos, text_of
+from uniref.data.protocol import VIDEO_EXPRESSIONS
 
 _TEXTS = (
     ("Davis17_annot1.txt", "utf-8"),
@@ -25,7 +30,7 @@ Texts = dict[str, dict[int, str]]
 """Expressions by sequence and object number."""
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample a sequence and annotator (groups 0..3); its expression j describes its object j."""
     masks = job.need(*(f"{place}Annotations_unsupervised/480p" for place in ("", "DAVIS/")))
     root = masks.parents[1]
@@ -92,3 +97,30 @@ def _read(job: ConversionJob, path: Path, encoding: str) -> Texts:
         sequence, thing, text = parts
         texts[_SPELLING.get(sequence, sequence)][int(thing)] = text[1:-1]  # within quotes, of various kinds
     return texts
+
+
+DATASETS = (
+    DataSet(
+        name="ref-davis17",
+        title="Ref-DAVIS17",
+        task=Task.RVOS,
+        splits={"val": PublishedCounts(30, None, 244, 120, frames=1_999)},
+        convert=convert,
+        size="about 1 GB",
+        licence=RESEARCH_TERMS,
+        page="https://www.mpi-inf.mpg.de/departments/computer-vision-and-machine-learning/research/"
+        "video-segmentation/video-object-segmentation-with-language-referring-expressions",
+        files="DAVIS-2017-Unsupervised-trainval-480p.zip and davis_text_annotations.zip",
+        layout="DAVIS/{JPEGImages,Annotations_unsupervised}/480p/<sequence>/%05d.{jpg,png}, "
+        "davis_text_annotations/Davis17_annot{1,2}[_full_video].txt",
+        group="davis",
+        folders=("ref-davis", "ref-davis17", "refdavis"),
+        downloads=(
+            RemoteFile(f"{DAVIS_SITE}/DAVIS-2017-Unsupervised-trainval-480p.zip"),
+            RemoteFile("https://www.mpi-inf.mpg.de/fileadmin/inf/d2/khoreva/davis_text_annotations.zip"),
+        ),
+        protocol=replace(
+            VIDEO_EXPRESSIONS, summary="assigned", name="valid_{group}/{media}", mode="P", propagate=False, server=False
+        ),
+    ),
+)

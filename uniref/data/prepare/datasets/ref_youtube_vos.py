@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from uniref.core.files import exists, is_folder
+from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
-from uniref.data.prepare import youtube_vis_json
+from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts
 from uniref.data.prepare.datasets.youtube_vos import add_object, category_ids, clip_objects, read_meta, split_folder
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, read_labelled_videos, read_video_json, text_of
+from uniref.data.prepare.youtube_vis_json import Video, YoutubeVis, add_all, add_video, find_released
+from uniref.data.protocol import VIDEO_EXPRESSIONS
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """Train: one sample an object with all its expressions. Val: one an expression, without masks."""
     folder = "train" if job.split == "train" else "valid"
-    official = youtube_vis_json.find(job, [f"meta_expressions/{folder}/meta_expressions.json"])
+    official = find_released(job, [f"meta_expressions/{folder}/meta_expressions.json"])
     if official is not None:
-        _prepare_official(job, official)
+        _convert_released(job, official)
     elif job.split == "train":
-        _prepare_train(job)
+        _convert_train(job)
     else:
-        _prepare_val(job)
+        _convert_val(job)
 
 
 def _expressions(job: ConversionJob, split: str) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def _expressions(job: ConversionJob, split: str) -> dict[str, Any]:
     return read_video_json(job, path, "expressions", "frames")
 
 
-def _prepare_train(job: ConversionJob) -> None:
+def _convert_train(job: ConversionJob) -> None:
     base = split_folder(job)
     meta = read_meta(job, base)
     videos = _expressions(job, "train")
@@ -72,7 +76,7 @@ def _by_object(expressions: Mapping[str, Any], objects: Collection[int]) -> dict
     return texts
 
 
-def _prepare_val(job: ConversionJob) -> None:
+def _convert_val(job: ConversionJob) -> None:
     base = split_folder(job)
     videos = _expressions(job, "valid")
     # the published list also holds the test videos, whose own list was later withdrawn with their frames
@@ -109,29 +113,49 @@ def _add_val_video(writer: IndexWriter, base: Path, name: str, video: dict[str, 
         writer.add_sample(expressions=[writer.add_expression(text, source_id=number)])
 
 
-def _prepare_official(job: ConversionJob, path: Path) -> None:
+def _convert_released(job: ConversionJob, path: Path) -> None:
     """The released system's own files: train one record an object, val one an expression."""
-    source = youtube_vis_json.YoutubeVis(job, path)
+    source = YoutubeVis(job, path)
     group = job.dataset.group
     with job.writer({group: source.root}, categories=source.categories) as writer:
         for _, videos in groupby(_with_texts(job, source), key=lambda video: video.folder):
             _add_records(job, writer, list(videos), group)
 
 
-def _add_records(job: ConversionJob, writer: IndexWriter, videos: list[youtube_vis_json.Video], group: str) -> None:
+def _add_records(job: ConversionJob, writer: IndexWriter, videos: list[Video], group: str) -> None:
     """The records of one video: an object each (training) or an expression each."""
-    youtube_vis_json.add_video(writer, videos[0], group, complete=False)
+    add_video(writer, videos[0], group, complete=False)
     for video in videos:
-        rows = youtube_vis_json.add_all(job, writer, video, given=False)
+        rows = add_all(job, writer, video, given=False)
         number = str(video.record.get("exp_id", ""))
         texts = enumerate(video.record["expressions"])
         added = [writer.add_expression(text, source_id=number or str(i)) for i, text in texts]
         writer.add_sample(objects=rows, expressions=added)
 
 
-def _with_texts(job: ConversionJob, source: youtube_vis_json.YoutubeVis) -> Iterator[youtube_vis_json.Video]:
+def _with_texts(job: ConversionJob, source: YoutubeVis) -> Iterator[Video]:
     for video in source.videos():
         if video.record.get("expressions"):
             yield video
         else:
             job.bad(f"{source.path}: video {video.record['id']}", "has no expressions")
+
+
+DATASETS = (
+    DataSet(
+        name="ref-youtube-vos",
+        title="Ref-YouTube-VOS",
+        task=Task.RVOS,
+        splits={"train": PublishedCounts(3_471, 6_388, 12_913, 6_388), "val": PublishedCounts(202)},
+        convert=convert,
+        size="about 11 GB",
+        licence=RESEARCH_TERMS,
+        page="https://youtube-vos.org/dataset/rvos/",
+        files="train.zip, valid.zip and the meta_expressions folder (frames are shared with youtube-vos-2019)",
+        layout="{train,valid}/{JPEGImages,Annotations}/<video>/<frame>.{jpg,png}, "
+        "meta_expressions/{train,valid}/meta_expressions.json",
+        group="youtube-vos-2019",
+        folders=("ref-youtube-vos", "refytvos", "rvos", "ytbvos19", "youtube2019", "youtube-vos"),
+        protocol=replace(VIDEO_EXPRESSIONS, name="Annotations/{media}/{expression}"),
+    ),
+)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from uniref.core.errors import UniRefError
 from uniref.core.files import reading
 from uniref.core.pickles import ForbiddenName, PickleProblem, load_plain
+from uniref.core.tasks import Task
 from uniref.core.text import clean_text
 from uniref.data.index import Index, IndexWriter
 from uniref.data.prepare.coco_json import (
@@ -29,7 +30,9 @@ from uniref.data.prepare.coco_json import (
     read_instances,
     usable_images,
 )
+from uniref.data.prepare.dataset import COCO_IMAGES, COCO_TERMS, DataSet, Option, PublishedCounts, RemoteFile
 from uniref.data.prepare.job import BAD, EMPTY_REF, EMPTY_SENTENCE, WITHHELD_REF, BadRecord, ConversionJob
+from uniref.data.protocol import REFERRING
 
 _LARGEST = 1 << 29  # bytes; the published files have up to 40 MB
 _EVALUATION = (
@@ -65,7 +68,7 @@ class Ref:
     """(id, text)."""
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One of the three, or with `refcoco-mixed` the union of their training splits."""
     union = job.dataset.name == "refcoco-mixed"
     refs = _read_union(job) if union else _read(job, job.dataset.name, _FAMILY[job.dataset.name])
@@ -253,6 +256,9 @@ def read_refs(path: Path) -> list[dict[str, Any]]:
     return refs
 
 
+CLEAN = Option("clean", "Leave out every image of a RefCOCO evaluation split.", type=bool)
+
+
 def evaluation_images(job: ConversionJob) -> frozenset[int]:
     """COCO ids of every image in the eight evaluation splits, from their prepared indices.
 
@@ -274,3 +280,103 @@ def evaluation_images(job: ConversionJob) -> frozenset[int]:
             )
         images.update(index.media_column("source_id").tolist())
     return frozenset(images)
+
+
+_TRAIN2014 = RemoteFile(
+    "http://images.cocodataset.org/zips/train2014.zip",
+    md5="0da8c0bd3d6becc4dcb32757491aca88",
+    instead=("train2014", "train2017"),  # the same images
+)
+_ARCHIVE = "https://bvisionweb1.cs.unc.edu/licheng/referit/data"
+
+
+def _annotations(name: str, stamp: str, size: int, digest: str) -> RemoteFile:
+    """The publishers' archive as the Internet Archive keeps it; their own server is gone."""
+    url = f"https://web.archive.org/web/{stamp}id_/{_ARCHIVE}/{name}.zip"
+    return RemoteFile(url, size=size, sha256=(digest,), instead=(f"{name}/instances.json",))
+
+
+_REFCOCO = _annotations(
+    "refcoco", "20220413011718", 53_993_993, "7f924bb7ed8dc4568058e4ff626281918d56e5206f4c868c5a80f088f38c8bf0"
+)
+_REFCOCO_PLUS = _annotations(
+    "refcoco+", "20220413011656", 45_613_210, "5f1238112d63199e68da54a28f201471909b21ded7ed79a57d51b4c1443c6b45"
+)
+_REFCOCOG = _annotations(
+    "refcocog", "20220413012904", 56_712_951, "3d1f7e5b2ff2205940bf59de55f861f5f2cc1403fb980669933a7f9af1aa8211"
+)
+
+_COMMON = DataSet(
+    name="",
+    title="",
+    task=Task.RIS,
+    splits={},
+    convert=convert,
+    size="",
+    licence=COCO_TERMS,
+    page="https://github.com/lichengunc/refer",
+    files="",
+    layout="<name>/{refs(*).p,instances.json} or <name>/instances_<split>.json; train2014/COCO_train2014_%012d.jpg or "
+    "train2017/%012d.jpg",
+    group="refcoco",
+    folders=("refcoco", "refcoco+", "refcocog", "refer", "coco2014", "coco"),
+    media_family=COCO_IMAGES,
+)
+_IMAGES = "and COCO's train2014 or train2017"
+
+DATASETS = (
+    replace(
+        _COMMON,
+        name="refcoco",
+        title="RefCOCO (unc)",
+        splits={
+            "train": PublishedCounts(16_994, 42_404, 120_624, 42_404),
+            "val": PublishedCounts(1_500, 3_811, 10_834, 10_834),
+            "testA": PublishedCounts(750, 1_975, 5_657, 5_657),
+            "testB": PublishedCounts(750, 1_810, 5_095, 5_095),
+        },
+        size="54 MB + COCO train2014 (13 GB)",
+        files=f"refcoco.zip (refs(unc).p and instances.json), or instances_{{split}}.json, {_IMAGES}",
+        downloads=(_REFCOCO, _TRAIN2014),
+        protocol=REFERRING,
+    ),
+    replace(
+        _COMMON,
+        name="refcoco+",
+        title="RefCOCO+ (unc)",
+        splits={
+            "train": PublishedCounts(16_992, 42_278, 120_191, 42_278),
+            "val": PublishedCounts(1_500, 3_805, 10_758, 10_758),
+            "testA": PublishedCounts(750, 1_975, 5_726, 5_726),
+            "testB": PublishedCounts(750, 1_798, 4_889, 4_889),
+        },
+        size="46 MB + COCO train2014 (13 GB)",
+        files=f"refcoco+.zip (refs(unc).p and instances.json), or instances_{{split}}.json, {_IMAGES}",
+        downloads=(_REFCOCO_PLUS, _TRAIN2014),
+        protocol=REFERRING,
+    ),
+    replace(
+        _COMMON,
+        name="refcocog",
+        title="RefCOCOg (umd)",
+        splits={
+            "train": PublishedCounts(21_899, 42_226, 80_512, 42_226),
+            "val": PublishedCounts(1_300, 2_573, 4_896, 4_896),
+            "test": PublishedCounts(2_600, 5_023, 9_602, 9_602),
+        },
+        size="57 MB + COCO train2014 (13 GB)",
+        files=f"refcocog.zip (refs(umd).p and instances.json), or instances_{{split}}.json, {_IMAGES}",
+        downloads=(_REFCOCOG, _TRAIN2014),
+        protocol=REFERRING,
+    ),
+    replace(
+        _COMMON,
+        name="refcoco-mixed",
+        title="Training union of RefCOCO, RefCOCOg and RefCOCO+",
+        splits={"train": PublishedCounts(None, None, 321_327, 126_908)},
+        size="156 MB + COCO train2014 (13 GB)",
+        files=f"refcoco.zip, refcoco+.zip and refcocog.zip, or instances_train.json, {_IMAGES}",
+        downloads=(_REFCOCO, _REFCOCO_PLUS, _REFCOCOG, _TRAIN2014),
+        options=(CLEAN,),
+    ),
+)

@@ -17,6 +17,7 @@ from pathlib import Path
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
+from uniref.data.prepare.dataset import DataSet, Option, no_counts
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.regions import Region, read_label_map, regions
 from uniref_scenes import DRAWN_BANK, ObjectBank, SceneError, SceneOptions, make_scene
@@ -68,7 +69,7 @@ class _AnnotatedScene:
         return [noun for position, noun in enumerate(nouns) if position in self.tracks and nouns.count(noun) == 1]
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One split: draw the scenes that are missing, then index them."""
     with scene_errors():
         write_split(job, job.root / "media" / "synthetic")
@@ -192,3 +193,36 @@ class _SceneIndexer:
             noun = scene.record.objects[position]
             if noun in nouns and (self.classes is None or noun in self.classes):
                 self.writer.add_sample(objects=[row], category=self.numbers[noun])
+
+
+SCENE_OPTIONS = (
+    Option("images", f"Training images ({DEFAULTS['images']}).", type=int, minimum=1),
+    Option("clips", f"Training videos ({DEFAULTS['clips']}).", type=int, minimum=1),
+    Option("frames", f"Frames per video ({DEFAULTS['frames']}).", type=int, minimum=2, maximum=500),
+    Option("size", f"Longest side in pixels ({DEFAULTS['size']}).", type=int, minimum=64, maximum=2048),
+    Option("seed", "Another seed gives other scenes.", type=int, minimum=0),
+)
+SCENE_SETS = ("train", "val", "test", "seen", "novel", "pairs", "wording")
+"""Sets of scenes; the last four each ask one question (docs/synthetic-data.md)."""
+
+
+def splits_of(*sets: str) -> tuple[str, ...]:
+    """`<set>-<task>` for every task."""
+    return tuple(f"{name}-{task.value}" for name in sets for task in Task)
+
+
+DATASETS = (
+    DataSet(
+        name="synthetic",
+        title="Drawn scenes with expressions, for every task",
+        task=Task.RIS,
+        splits=no_counts(*splits_of(*SCENE_SETS)),
+        convert=convert,
+        size="about 30 MB per thousand images",
+        licence="made by this package: Apache-2.0",
+        page="docs/synthetic-data.md",
+        files="nothing",
+        default_splits=splits_of("train", "val", "test"),
+        options=SCENE_OPTIONS,
+    ),
+)

@@ -7,7 +7,16 @@ reads it from there (`uniref_scenes.named`).
 from __future__ import annotations
 
 from uniref.core.errors import UniRefError
-from uniref.data.prepare.datasets.synthetic import option, scene_errors, write_split
+from uniref.core.tasks import Task
+from uniref.data.prepare.dataset import DataSet, no_counts
+from uniref.data.prepare.datasets.synthetic import (
+    SCENE_OPTIONS,
+    SCENE_SETS,
+    option,
+    scene_errors,
+    splits_of,
+    write_split,
+)
 from uniref.data.prepare.job import ConversionJob
 from uniref_scenes import NAMED_SETS
 from uniref_scenes.named.packages import PackageMissing, build_bank, colours_of, find_objects, search_folders
@@ -15,7 +24,7 @@ from uniref_scenes.named.photos import find_photos
 from uniref_scenes.scene import sprite_side
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One split: build the bank of its objects, make the scenes that are missing, then index them."""
     scene_set = NAMED_SETS[job.split.partition("-")[0]]
     media = job.root / "media" / job.dataset.name
@@ -38,3 +47,21 @@ def prepare(job: ConversionJob) -> None:
             media, objects, photos, scene_set.images, side, lambda images: job.map(colours_of, images, "object")
         )
         write_split(job, media / bank.stem, bank)
+
+
+DATASETS = (
+    DataSet(
+        name="synthetic-named",
+        title="Scenes of named emoji and drawn objects before photographs and drawn backgrounds, for every task",
+        task=Task.RIS,
+        splits=no_counts(*splits_of(*SCENE_SETS, "backgrounds", "style", "photo")),
+        convert=convert,
+        size="about 30 MB per thousand images; sources 23 MB, with photographs 50 MB",
+        licence="MIT (Fluent Emoji, emojibase); photographs as docs/synthetic-data.md lists",
+        page="docs/synthetic-data.md",
+        files="the archives that `npm pack @lobehub/fluent-emoji-3d@1.1.0 emojibase-data@17.0.0` fetches",
+        group="synthetic-named",
+        default_splits=splits_of("train", "val", "test"),
+        options=SCENE_OPTIONS,
+    ),
+)

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
-from uniref.data.prepare import youtube_vis_json
+from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts
 from uniref.data.prepare.job import BadRecord, ConversionJob
 from uniref.data.prepare.videos import (
     LabelledVideo,
@@ -21,14 +22,16 @@ from uniref.data.prepare.videos import (
     read_labelled_videos,
     read_video_json,
 )
+from uniref.data.prepare.youtube_vis_json import convert_released
+from uniref.data.protocol import YOUTUBE_VOS
 
+_LAYOUT = "{train,valid}/{JPEGImages,Annotations}/<video>/<frame>.{jpg,png}, {train,valid}/meta.json"
 _FOLDERS = {"train": ("train",), "val": ("valid", "val")}
 
 
-def prepare(job: ConversionJob) -> None:
+def convert(job: ConversionJob) -> None:
     """One sample a video with all its objects; in val each is given in the one label map that shows it."""
-    if (official := youtube_vis_json.find(job, [f"{name}/Annotations" for name in _FOLDERS[job.split]])) is not None:
-        youtube_vis_json.prepare_videos(job, official, complete=False)
+    if convert_released(job, [f"{name}/Annotations" for name in _FOLDERS[job.split]], complete=False):
         return
     base = split_folder(job)
     meta = read_meta(job, base)
@@ -117,3 +120,37 @@ def add_object(
         category=categories.get(str(info.get("category", "")), -1),
         score_range=(listed[0], listed[-1]) if listed and given else None,
     )
+
+
+DATASETS = (
+    DataSet(
+        name="youtube-vos-2018",
+        title="YouTube-VOS 2018",
+        task=Task.VOS,
+        splits={"train": PublishedCounts(3_471, 5_945), "val": PublishedCounts(474, 894)},
+        convert=convert,
+        size="about 9 GB",
+        licence=RESEARCH_TERMS,
+        page="https://youtube-vos.org",
+        files="train.zip and valid.zip",
+        layout=_LAYOUT,
+        group="youtube-vos-2018",
+        folders=("ytbvos18", "youtube2018"),
+        protocol=YOUTUBE_VOS,
+    ),
+    DataSet(
+        name="youtube-vos-2019",
+        title="YouTube-VOS 2019",
+        task=Task.VOS,
+        splits={"train": PublishedCounts(3_471, 6_459), "val": PublishedCounts(507, 1_063)},
+        convert=convert,
+        size="about 10 GB",
+        licence=RESEARCH_TERMS,
+        page="https://youtube-vos.org",
+        files="train.zip and valid.zip",
+        layout=_LAYOUT,
+        group="youtube-vos-2019",
+        folders=("ytbvos19", "youtube2019", "youtube-vos", "ref-youtube-vos"),
+        protocol=YOUTUBE_VOS,
+    ),
+)
