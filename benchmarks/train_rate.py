@@ -18,9 +18,10 @@ from benchmarks.train_step import drawn_batch
 from uniref.core.device import resolve_device
 from uniref.core.tasks import Task
 from uniref.engine.distributed import World
+from uniref.engine.optim import TrainState
 from uniref.engine.reporter import memory_gb
 from uniref.engine.stage_model import freeze
-from uniref.engine.step import TrainStep
+from uniref.engine.trainer import train_step
 from uniref.model.build import build_model
 from uniref.recipe.load import load_recipe
 from uniref.recipe.recipe import StageConfig
@@ -59,7 +60,7 @@ def _rate(stage: StageConfig, options: argparse.Namespace, width: int, device: t
     torch.manual_seed(0)
     model = build_model(stage.model)
     freeze(model, stage)
-    train_step = TrainStep(stage, model, World(device), seed=0)
+    state = TrainState(stage, model, World(device), seed=0)
     batch = drawn_batch(Task(options.task), stage.micro_batch, (options.side, width))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -67,8 +68,8 @@ def _rate(stage: StageConfig, options: argparse.Namespace, width: int, device: t
     for step in range(-3, options.steps):  # the first ones warm up
         if step == 0:
             began = time.perf_counter()
-        train_step.step([batch], max(step, 0))  # it ends with a number on the CPU, so that the device is done
-    return options.steps / (time.perf_counter() - began), train_step.precision
+        train_step(state, [batch], max(step, 0))  # it ends with a number on the CPU, so that the device is done
+    return options.steps / (time.perf_counter() - began), state.precision
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def train(
         from uniref_cli.launch import launch
 
         raise typer.Exit(launch(gpus, device, loaded, stages))
-    from uniref.engine.run import TrainRequest, train
+    from uniref.engine.trainer import TrainRequest, train
 
     try:
         done = train(TrainRequest(loaded, root, folder, stages, resume, device), console)

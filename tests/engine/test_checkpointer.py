@@ -74,5 +74,5 @@ def test_a_crafted_state_is_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"training\.pt: refused: it asks to run os\.system"):
         checkpointer.read_training_state(saved)
     (saved.folder / "training.pt").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(CheckpointError, match="delete its folder to continue from the checkpoint before it"):
+    with pytest.raises(CheckpointError, match="delete its folder to resume from the checkpoint before it"):
         checkpointer.read_training_state(saved)

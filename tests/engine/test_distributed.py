@@ -47,7 +47,9 @@ def test_two_processes_equal_accumulation(make_recipe: MakeRecipe, root: Path, t
     # one process goes on where two stopped
     outcome, heard = go(path, root, tmp_path / "two", "stages.only.steps=3", resume="auto")
     assert outcome.signal == 0
-    assert any("1 processes instead of 2: each now does 4 batches a step instead of 2" in line for line in heard.lines)
+    assert any(
+        "1 processes instead of 2: each now does 4 micro batches per step instead of 2" in line for line in heard.lines
+    )
 
 
 @pytest.mark.slow
@@ -66,7 +68,7 @@ def test_sharded_training_equals_copies(make_recipe: MakeRecipe, root: Path, tmp
         assert begun.returncode == 0, begun.stderr
         ended = together(path, root, tmp_path / name, *options, "--resume", "auto")
         assert ended.returncode == 0, ended.stderr
-        assert "continuing at step 2" in ended.stdout
+        assert "resuming at step 2" in ended.stdout
     assert_close(weights(tmp_path / "copies"), weights(tmp_path / "shards"))
     moments = [
         read_training_state(verify_checkpoint(tmp_path / name / "only/checkpoints/step-00000004"))["optimizer"]

@@ -11,7 +11,7 @@ from tests.tiny import tiny_config
 from uniref.core.batch import Batch, Phrases, Targets
 from uniref.core.errors import UsageError
 from uniref.core.tasks import Task
-from uniref.engine.loss_module import LossModule, ground_truth_boxes
+from uniref.engine.loss_module import LossModule, _covered, ground_truth_boxes
 from uniref.losses import criterion
 from uniref.losses.matching import Matches
 from uniref.model.uniref import UniRef
@@ -245,7 +245,7 @@ def test_proposals_inside_the_mask_learn_the_object_with_its_class_and_box(awake
     loss_module = LossModule(awake, LossConfig(proposal_targets="inside"))
     batch = BATCHES["detection"]
     sizes = [(8, 12), (4, 6), (2, 3)]
-    matches = criterion._covered(batch, sizes)
+    matches = _covered(batch, sizes)
     masks = batch.targets[0].masks
     assert masks is not None
     for row, place, target in zip(matches.rows, matches.queries, matches.targets, strict=True):
@@ -273,6 +273,6 @@ def test_proposals_inside_need_masks(awake: UniRef) -> None:
 def test_a_picture_without_objects_has_no_proposals_inside_one() -> None:
     batch = BATCHES["detection"]
     nothing = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 64, 96, dtype=torch.bool))
-    matches = criterion._covered(replace(batch, targets=(nothing, batch.targets[1])), [(8, 12), (4, 6), (2, 3)])
+    matches = _covered(replace(batch, targets=(nothing, batch.targets[1])), [(8, 12), (4, 6), (2, 3)])
     assert set(matches.rows.tolist()) == {1}
     assert set(matches.targets.tolist()) == {0, 1}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from uniref.core.errors import UsageError
-from uniref.engine.optim import REST, Ema, factor, groups, make_optimizer, set_rates
+from uniref.engine.optim import REST, Ema, make_optimizer, parameter_groups, schedule_factor, set_rates
 from uniref.recipe.recipe import GroupConfig, OptimConfig, ScheduleConfig
 
 
@@ -26,7 +26,7 @@ def test_every_trained_parameter_is_in_one_group() -> None:
             "none": None,
         },
     )
-    made = groups(model(), config)
+    made = parameter_groups(model(), config)
     assert [(group.name, group.lr, list(group.parameters)) for group in made] == [
         ("slow", pytest.approx(1e-3), ["backbone.weight", "backbone.bias"]),
         (REST, 1e-2, ["head.weight", "head.bias"]),
@@ -35,17 +35,17 @@ def test_every_trained_parameter_is_in_one_group() -> None:
 
 def test_patterns_that_match_nothing_or_twice() -> None:
     with pytest.raises(UsageError, match=r"groups\.x\.match: 'head2' matches no parameter"):
-        groups(model(), OptimConfig(lr=1, groups={"x": GroupConfig(match="head2")}))
+        parameter_groups(model(), OptimConfig(lr=1, groups={"x": GroupConfig(match="head2")}))
     twice = {"x": GroupConfig(match="head"), "y": GroupConfig(match=".*weight")}
     with pytest.raises(UsageError, match=r"head\.weight is matched by both 'x' and 'y'"):
-        groups(model(), OptimConfig(lr=1, groups=twice))
+        parameter_groups(model(), OptimConfig(lr=1, groups=twice))
     with pytest.raises(UsageError, match="nothing to train"):
         make_optimizer(model().requires_grad_(False), OptimConfig(lr=1))
 
 
 def test_schedule() -> None:
     config = ScheduleConfig(warmup_steps=10, warmup_factor=0.1, milestones=(20, 30), gamma=0.5)
-    values = [factor(config, step) for step in (0, 5, 10, 19, 20, 30)]
+    values = [schedule_factor(config, step) for step in (0, 5, 10, 19, 20, 30)]
     assert values == pytest.approx([0.1, 0.55, 1, 1, 0.5, 0.25])
     optimizer = make_optimizer(model(), OptimConfig(lr=2.0))
     set_rates(optimizer, config, 20)

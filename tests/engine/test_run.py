@@ -23,9 +23,9 @@ from tests.engine.conftest import MakeRecipe
 from tests.tiny import tiny_config
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.core.tasks import Task
-from uniref.engine import checkpointer
+from uniref.engine import checkpointer, trainer
 from uniref.engine.reporter import SilentReporter
-from uniref.engine.run import RunResult, TrainRequest, train
+from uniref.engine.trainer import RunResult, TrainRequest, train
 from uniref.recipe.load import load_recipe
 from uniref.weights.checkpoint import load_checkpoint
 
@@ -99,7 +99,7 @@ def test_resuming_is_bit_exact(make_recipe: MakeRecipe, root: Path, tmp_path: Pa
     shutil.rmtree(tmp_path / "parts/only/final")
     outcome, heard = go(path, root, tmp_path / "parts", resume="auto")
     assert outcome.signal == 0
-    assert any("continuing at step 4" in line for line in heard.lines)
+    assert any("resuming at step 4" in line for line in heard.lines)
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_is_passed_over(make_recipe: MakeRecipe, root: Path
     newest.write_bytes(newest.read_bytes()[:-100])
     _, heard = go(path, root, tmp_path / "cut", resume="auto")
     assert any("warning" in line and "step-00000006" in line and "one before" in line for line in heard.lines)
-    assert any("continuing at step 4" in line for line in heard.lines)
+    assert any("resuming at step 4" in line for line in heard.lines)
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     steps = [json.loads(line)["step"] for line in (tmp_path / "cut/only/metrics.jsonl").read_text().splitlines()]
     assert steps == [2, 4, 6]
@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_passed_over(make_recipe: MakeRecipe, root: Path
 def test_a_finished_run_is_left_alone(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(steps=2)
     go(path, root, tmp_path / "run")
-    with pytest.raises(UsageError, match="holds a training; continue it with --resume auto"):
+    with pytest.raises(UsageError, match="holds a training; resume it with --resume auto"):
         go(path, root, tmp_path / "run")
     _, heard = go(path, root, tmp_path / "run", resume="auto")
     assert any("is done" in line for line in heard.lines)
@@ -132,7 +132,7 @@ def test_resuming_from_a_named_checkpoint(make_recipe: MakeRecipe, root: Path, t
     go(path, root, tmp_path / "run")
     before = weights(tmp_path / "run")
     _, heard = go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/checkpoints/step-00000002"))
-    assert any("continuing at step 2" in line for line in heard.lines)
+    assert any("resuming at step 2" in line for line in heard.lines)
     assert_equal(before, weights(tmp_path / "run"))
     with pytest.raises(UsageError, match="no checkpoint of a stage"):
         go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/final"))
@@ -226,19 +226,17 @@ def test_too_many_bad_steps_stop_with_the_state_saved(
 def test_sigterm_saves_and_stops(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from uniref.engine.step import TrainStep
+    original, steps = trainer.train_step, []
 
-    original, steps = TrainStep.step, []
-
-    def signalled(self: TrainStep, *arguments: object) -> object:
+    def signalled(*arguments: object) -> object:
         steps.append(1)
         if len(steps) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, *arguments)
+        return original(*arguments)
 
     path = make_recipe(checkpoint={"every": 100, "keep": 1})
     go(path, root, tmp_path / "whole")
-    monkeypatch.setattr(TrainStep, "step", signalled)
+    monkeypatch.setattr(trainer, "train_step", signalled)
     outcome, heard = go(path, root, tmp_path / "run")
     assert outcome.signal == signal.SIGTERM
     assert any("finishing the step" in line for line in heard.lines)
@@ -272,7 +270,7 @@ def test_a_signal_to_the_whole_group_saves_too(make_recipe: MakeRecipe, root: Pa
 
 KILLED = """
     import os, signal, sys
-    from uniref.engine import checkpointer, step
+    from uniref.engine import checkpointer, trainer
 
     def now(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -288,7 +286,7 @@ KILLED = """
 
     save = checkpointer.torch.save
     owner, name, die = {
-        "step": (step.TrainStep, "step", now),
+        "step": (trainer, "train_step", now),
         "writing": (checkpointer.torch, "save", half_written),
         "naming": (checkpointer, "sha256", now),
         "deleting": (checkpointer, "keep_last", half_deleted),
@@ -358,7 +356,7 @@ def test_killed_from_outside_at_any_moment(make_recipe: MakeRecipe, root: Path, 
         process.stdout.close()
         assert process.wait() == -signal.SIGKILL
     _, heard = go(path, root, tmp_path / "run", resume="auto")
-    assert any("continuing at step" in line for line in heard.lines)
+    assert any("resuming at step" in line for line in heard.lines)
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 

@@ -76,7 +76,7 @@ def test_adapters_hold_what_was_trained(make_recipe: MakeRecipe, root: Path, bas
     shutil.rmtree(tmp_path / "cut/only/final")
     shutil.rmtree(tmp_path / "cut/only/checkpoints/step-00000004")
     _, heard = go(path, root, tmp_path / "cut", resume="auto")
-    assert any("continuing at step 2" in line for line in heard.lines)
+    assert any("resuming at step 2" in line for line in heard.lines)
     again = weights(tmp_path / "cut/only/final")
     assert all(torch.equal(after[name], again[name]) for name in after)
 

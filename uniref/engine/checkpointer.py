@@ -1,7 +1,8 @@
 """Checkpoints of a stage: written whole or not at all, verified when read, the last few kept.
 
 `step-00002000/` holds a checkpoint folder that `uniref predict` accepts, `training.pt` with everything else that the
-next step depends on, and `manifest.json` with the checksums of both."""
+next step depends on, and `manifest.json` with the checksums of both.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,8 @@ from uniref.core.atomic import atomic_folder, remove_written
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.files import first_line, sha256, writing
 from uniref.core.json_files import read_json
-from uniref.core.signals import StopRequest
-from uniref.engine.distributed import World
+from uniref.engine.optim import TrainState
 from uniref.engine.reporter import Reporter
-from uniref.engine.step import TrainStep
 from uniref.model.text import TextTokenizer
 from uniref.recipe.recipe import Recipe
 from uniref.weights.adapter import AdapterBase
@@ -32,34 +31,23 @@ from uniref.weights.checkpoint import (
     TOKENIZER,
     WEIGHTS,
     CheckpointMetadata,
+    read_config,
     read_tensors,
     save_checkpoint,
 )
 from uniref.weights.safe_load import read_pickled
 
 CHECKPOINTS, FINAL, BEST = "checkpoints", "final", "best"
-
-
-@dataclass(frozen=True)
-class StageJob:
-    """What one stage's training needs to know."""
-
-    recipe: Recipe
-    name: str
-    root: Path
-    """Data root."""
-    folder: Path
-    """Of the stage: checkpoints, logs, `final`."""
-    world: World
-    reporter: Reporter
-    stop: StopRequest
-    start: Path | None = None
-    """Checkpoint folder of the stage before, where the recipe starts from one."""
+MANIFEST, TRAINING = "manifest.json", "training.pt"
+WRITTEN = frozenset((WEIGHTS, ADAPTER, CONFIG, TOKENIZER, MANIFEST, TRAINING))
+"""Every file that a checkpoint may hold; others in its folder are a user's."""
+_LAST = 10**9  # steps
+_NAME = re.compile(r"step-(\d{8,})")
 
 
 @dataclass
 class Counters:
-    """What went wrong on the way, and how good it has become. Everything here is part of the state."""
+    """What went wrong on the way, and the best evaluation so far. Everything here is part of the state."""
 
     bad_steps: int = 0
     """Not applied, because a loss or gradient was not finite."""
@@ -71,7 +59,7 @@ class Counters:
     redrawn_samples: int = 0
     """Showed nothing of their object; another was taken."""
     best: float | None = None
-    best_step: int = 0
+    """The metric of the best evaluation."""
 
 
 @dataclass
@@ -81,110 +69,137 @@ class StageProgress:
     done: int = 0
     """Steps."""
     evaluated: int = 0
-    """The step of the last evaluation that came to its end."""
+    """The step of the last evaluation that was completed."""
     counters: Counters = field(default_factory=Counters)
 
 
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint whose checksums are right."""
+
+    folder: Path
+    step: int
+    """Optimiser steps done."""
+    metadata: dict[str, Any]
+    """The manifest's other entries: stage, number of processes, counters, decisive part of the recipe."""
+
+
 class Checkpointer:
-    """Writes and reads them.
+    """Writes and restores the checkpoints of a stage, and exports its weights.
 
     Args:
-        job: Which stage.
-        train_step: Model and optimiser.
+        folder: Of the stage.
+        recipe: The whole recipe.
+        name: Of the stage.
+        state: Model and optimiser.
         tokenizer: Of the text encoder.
-        reporter: Told what is continued, and what has changed since.
+        reporter: Gets a line about what is resumed, and what has changed since.
     """
 
     def __init__(
-        self, job: StageJob, train_step: TrainStep, tokenizer: TextTokenizer | None, reporter: Reporter
+        self,
+        folder: Path,
+        recipe: Recipe,
+        name: str,
+        state: TrainState,
+        tokenizer: TextTokenizer | None,
+        reporter: Reporter,
     ) -> None:
-        self._job, self._train_step, self._tokenizer, self._reporter = job, train_step, tokenizer, reporter
-        self._stage, self._world = job.recipe.stages[job.name], job.world
+        self._folder, self._recipe, self._name = folder, recipe, name
+        self._state, self._tokenizer, self._reporter = state, tokenizer, reporter
+        self._stage, self._world = recipe.stages[name], state.world
         self._adapter_base: AdapterBase | None = None
-        self._told: set[str] = set()
-        """Files of others that were named."""
+        self._reported: set[str] = set()
+        """Unexpected files that were named."""
 
     def save(self, progress: StageProgress) -> None:
         """Write a checkpoint; every process has to call it."""
+        # every process contributes its counters and its part of the state
         counters = self._world.gather(asdict(progress.counters))
-        tensors, state = self._train_step.averaged(), self._train_step.state()
-        facts = {
-            "stage": self._job.name,
+        tensors, state = self._state.averaged(), self._state.state_dict()
+        metadata = {
+            "stage": self._name,
             "processes": self._world.size,
             "counters": counters,
             "evaluated": progress.evaluated,
-            "stage_hash": self._job.recipe.stage_hash(self._job.name),
-            "recipe": self._job.recipe.decisive(self._job.name),
+            "stage_hash": self._recipe.stage_hash(self._name),
+            "recipe": self._recipe.decisive(self._name),
         }
-        folder, done = self._job.folder / CHECKPOINTS, progress.done
+        # the main process writes, and deletes older ones
+        folder, done = self._folder / CHECKPOINTS, progress.done
         with self._world.on_main_process():
             if self._world.main:
-                write_checkpoint(folder, done, state, facts, lambda work: self._write(work, tensors, {"step": done}))
+                write_checkpoint(folder, done, state, metadata, lambda work: self._write(work, tensors, {"step": done}))
                 for name in keep_last(folder, self._stage.checkpoint.keep, done):
-                    if name not in self._told:
-                        self._told.add(name)
+                    if name not in self._reported:
+                        self._reported.add(name)
                         self._reporter.warn(f"{name}: is kept; no training wrote it")
 
     def restore(self, saved: SavedCheckpoint) -> StageProgress:
-        """Continue from a checkpoint; returns how far it was.
+        """Resume from a checkpoint; returns how far it was.
 
         Raises:
             CheckpointError: It is of another model or recipe.
         """
-        facts, size, rank = saved.facts, self._world.size, self._world.rank
+        metadata, size, rank = saved.metadata, self._world.size, self._world.rank
+        # counters, weights and optimiser
         try:
-            counters, processes = list(facts["counters"]), int(facts["processes"])
-            mine = dict(counters[rank]) if processes == size else _redealt(counters, rank)
+            counters, processes = list(metadata["counters"]), int(metadata["processes"])
+            own = dict(counters[rank]) if processes == size else _redistributed(counters, rank)
+            known = {each.name for each in fields(Counters)}
+            own = {key: value for key, value in own.items() if key in known}
             # a checkpoint that does not say was written after its evaluation
-            progress = StageProgress(saved.step, int(facts.get("evaluated", saved.step)), Counters(**mine))
-            self._train_step.restore(read_tensors(saved.folder), read_training_state(saved))
+            evaluated = int(metadata.get("evaluated", saved.step))
+            progress = StageProgress(saved.step, evaluated, Counters(**own))
+            self._state.load_state_dict(read_tensors(saved.folder), read_training_state(saved))
         except UniRefError:
             raise
         except Exception as error:  # noqa: BLE001 - PyTorch's and ours, whatever a damaged state makes of them
             raise CheckpointError(
                 f"{saved.folder}: does not fit the recipe ({first_line(error)}); "
-                "continue with the recipe of the run, or start another --out"
+                "resume with the recipe of the run, or start another --out"
             ) from None
-        name, per_step = self._job.name, self._stage.micro_batches_per_step
-        self._reporter.say(f"{name}: continuing at step {saved.step} of {self._stage.steps} ({saved.folder})")
-        for line in _differences(facts.get("recipe", {}), self._job.recipe.decisive(name)):
+        # report what differs from the run so far
+        name, per_step = self._name, self._stage.micro_batches_per_step
+        self._reporter.say(f"{name}: resuming at step {saved.step} of {self._stage.steps} ({saved.folder})")
+        for line in _differences(metadata.get("recipe", {}), self._recipe.decisive(name)):
             self._reporter.warn(f"{name}: the recipe has changed since the checkpoint: {line}")
         if processes != size:
             self._reporter.warn(
-                f"{name}: {size} processes instead of {processes}: each now does {per_step // size} batches a "
+                f"{name}: {size} processes instead of {processes}: each now does {per_step // size} micro batches per "
                 f"step instead of {per_step // processes}. Samples, global batch and learning rates stay; "
                 "sums are rounded in another order, so the result is equal but not bit for bit"
             )
         return progress
 
-    def export(self, name: str, facts: dict[str, Any], tensors: dict[str, torch.Tensor] | None = None) -> None:
+    def export(self, name: str, metadata: dict[str, Any], tensors: dict[str, torch.Tensor] | None = None) -> None:
         """Write a checkpoint folder to predict with; every process has to call it.
 
         Args:
             name: Of the folder.
-            facts: What the folder says of itself: `step`, and more.
-            tensors: Weights; None = those that are exported now.
+            metadata: Goes into the folder's `config.json` as `source`: `step`, and more.
+            tensors: Weights; None = the present (averaged) ones.
         """
-        tensors = tensors if tensors is not None else self._train_step.averaged()
+        tensors = tensors if tensors is not None else self._state.averaged()
         with self._world.on_main_process():
             if self._world.main:
-                with atomic_folder(self._job.folder / name, True, lambda folder: WRITTEN) as work:
-                    self._write(work, tensors, facts)
+                with atomic_folder(self._folder / name, True, lambda folder: WRITTEN) as work:
+                    self._write(work, tensors, metadata)
 
     def open_adapter_base(self) -> None:
-        """Find what checkpoints are adapters over, if they are; every process has to call it before the first is
-        written. Raises CheckpointError."""
+        """Find the model that checkpoints are adapters over, if they are; every process has to call it before the first
+        is written. Raises CheckpointError."""
         base = self._stage.checkpoint.adapter_of
         if base is None:
             return
-        tensors = self._train_step.weights()
+        tensors = self._state.weights()
         with self._world.on_main_process():
             if self._world.main:
-                where = f"stages.{self._job.name}.checkpoint.adapter_of"
-                self._adapter_base = AdapterBase.of(base, tensors, self._train_step.model.frozen_names(), where)
+                key = f"stages.{self._name}.checkpoint.adapter_of"
+                self._adapter_base = AdapterBase.of(base, tensors, self._state.model.frozen_names(), key)
 
-    def _write(self, folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-        source = {"trained": self._job.recipe.description, "stage": self._job.name, **facts}
+    def _write(self, folder: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
+        source = {"trained": self._recipe.description, "stage": self._name, **metadata}
         config = CheckpointMetadata(model=self._stage.model, sides=self._stage.sides, source=source)
         if self._adapter_base is not None:
             self._adapter_base.save(folder, tensors, config, self._tokenizer)
@@ -192,17 +207,12 @@ class Checkpointer:
             save_checkpoint(folder, tensors, config, self._tokenizer)
 
 
-def stage_seed(recipe: Recipe, name: str) -> int:
-    """Every stage draws its own random numbers: the recipe's seed and the stage's place."""
-    return (recipe.seed + 7_919 * list(recipe.stages).index(name)) % 2**31
-
-
-def _redealt(counters: list[dict[str, Any]], rank: int) -> dict[str, Any]:
-    """Counters of one process where their number has changed: what was counted by each goes to the first."""
-    mine = dict(counters[0])
+def _redistributed(counters: list[dict[str, Any]], rank: int) -> dict[str, Any]:
+    """Counters of one process where their number has changed: what each counted goes to the first."""
+    own = dict(counters[0])
     for key in ("skipped_samples", "redrawn_samples"):
-        mine[key] = sum(each[key] for each in counters) if rank == 0 else 0
-    return mine
+        own[key] = sum(each[key] for each in counters) if rank == 0 else 0
+    return own
 
 
 def _differences(then: Any, now: Any, path: str = "") -> list[str]:
@@ -216,29 +226,14 @@ def _differences(then: Any, now: Any, path: str = "") -> list[str]:
     return [] if then == now else [f"{path}: {then!r:.80}, now {now!r:.80}"]
 
 
-MANIFEST, TRAINING = "manifest.json", "training.pt"
-WRITTEN = frozenset((WEIGHTS, ADAPTER, CONFIG, TOKENIZER, MANIFEST, TRAINING))
-"""Every file that a checkpoint may hold; others in its folder are a user's."""
-_LAST = 10**9  # steps
-_NAME = re.compile(r"step-(\d{8,})")
-
-
-@dataclass(frozen=True)
-class SavedCheckpoint:
-    """A checkpoint whose checksums are right."""
-
-    folder: Path
-    step: int
-    """Optimiser steps done."""
-    facts: dict[str, Any]
-    """What the manifest says besides: stage, number of processes, counters, decisive part of the recipe."""
+# --- folders of checkpoints ------------------------------------------------------------------------------------------
 
 
 def write_checkpoint(
     folder: Path,
     step: int,
     state: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     write_model: Callable[[Path], None],
 ) -> Path:
     """Write a checkpoint; its name appears when everything is on the disk.
@@ -247,8 +242,8 @@ def write_checkpoint(
         folder: Of all checkpoints.
         step: Steps done.
         state: Goes into `training.pt`: tensors and plain values only.
-        facts: Goes into the manifest: plain values.
-        write_model: Writes the model's files into the folder that it is given.
+        metadata: Goes into the manifest: plain values.
+        write_model: Writes the model's files into the folder that it gets.
     """
     target = folder / f"step-{step:08d}"
     with atomic_folder(target, True, lambda folder: WRITTEN) as work:
@@ -256,27 +251,27 @@ def write_checkpoint(
         with writing(work / TRAINING):
             torch.save(dict(state), work / TRAINING)
         files = {path.name: sha256(path) for path in sorted(work.iterdir())}
-        content = {"step": step, "files": files, **facts}
+        content = {"step": step, "files": files, **metadata}
         (work / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     return target
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
     """Checkpoints of a folder, oldest first."""
-    found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=_step_of)
+    named = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(named, key=_step_of)
 
 
 def keep_last(folder: Path, count: int, step: int) -> list[str]:
-    """Delete all but the newest `count` checkpoints up to a step, and all after it: they are damaged, or of a course
-    that was left by going back to an earlier one. Returns what stays in them because no training wrote it."""
-    found = checkpoint_folders(folder)
-    kept = [path for path in found if _step_of(path) <= step][-count:]
-    left = []
-    for path in found:
+    """Delete all but the newest `count` checkpoints up to a step, and all later ones: they are damaged, or were left
+    behind by resuming from an earlier one. Returns the unexpected files that stay, because no training wrote them."""
+    folders = checkpoint_folders(folder)
+    kept = [path for path in folders if _step_of(path) <= step][-count:]
+    unexpected = []
+    for path in folders:
         if path not in kept:
-            left += [f"{path / name}" for name in remove_written(path, WRITTEN)]
-    return left
+            unexpected += [f"{path / name}" for name in remove_written(path, WRITTEN)]
+    return unexpected
 
 
 def _step_of(path: Path) -> int:
@@ -287,19 +282,23 @@ def verify_checkpoint(folder: Path) -> SavedCheckpoint:
     """Read a checkpoint's manifest and compare the checksums.
 
     Raises:
-        CheckpointError: It is none, or it is damaged.
+        CheckpointError: It is not a checkpoint, or it is damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise CheckpointError(f"{folder}: not a checkpoint of a training (no {MANIFEST})")
-    facts = read_json(path, CheckpointError)
-    step, files = (facts.pop("step", None), facts.pop("files", None)) if isinstance(facts, dict) else (None, None)
+    # the manifest has to be plausible
+    metadata = read_json(path, CheckpointError)
+    step, files = None, None
+    if isinstance(metadata, dict):
+        step, files = metadata.pop("step", None), metadata.pop("files", None)
     if type(step) is not int or not 0 <= step <= _LAST or not isinstance(files, dict):
         raise CheckpointError(f"{path}: damaged (it names no step and files)")
     if _NAME.fullmatch(folder.name) and step != _step_of(folder):
         raise CheckpointError(f"{path}: damaged (it says step {step}, its folder {_step_of(folder)})")
-    if not _is_plausible(facts):
-        raise CheckpointError(f"{path}: damaged (its numbers of processes or counters are none)")
+    if not _is_plausible(metadata):
+        raise CheckpointError(f"{path}: damaged (its number of processes or its counters are not valid)")
+    # every file has to be there, with its checksum
     for name, digest in files.items():
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: damaged: {name} is missing")
@@ -309,15 +308,15 @@ def verify_checkpoint(folder: Path) -> SavedCheckpoint:
             raise CheckpointError(str(error)) from None
         if actual != digest:
             raise CheckpointError(f"{folder}: damaged: the checksum of {name} is wrong")
-    return SavedCheckpoint(folder, step, facts)
+    return SavedCheckpoint(folder, step, metadata)
 
 
-def _is_plausible(facts: Mapping[str, Any]) -> bool:
-    """Whether what a manifest says besides is of the kinds that training writes."""
-    numbers = [facts.get("processes", 1), facts.get("evaluated", 0)]
+def _is_plausible(metadata: Mapping[str, Any]) -> bool:
+    """Whether a manifest's other entries have the types that training writes."""
+    numbers = [metadata.get("processes", 1), metadata.get("evaluated", 0)]
     if not all(type(number) is int and 0 <= number <= _LAST for number in numbers):
         return False
-    counters = facts.get("counters", [])
+    counters = metadata.get("counters", [])
     if not isinstance(counters, list) or not all(isinstance(each, dict) for each in counters):
         return False
     values = [value for each in counters for value in each.values()]
@@ -325,7 +324,7 @@ def _is_plausible(facts: Mapping[str, Any]) -> bool:
 
 
 def latest_checkpoint(folder: Path, warn: Callable[[str], None]) -> SavedCheckpoint | None:
-    """The newest checkpoint that is intact; a damaged one is told and passed over."""
+    """The newest checkpoint that is intact; damaged ones are reported and skipped."""
     for path in reversed(checkpoint_folders(folder)):
         try:
             return verify_checkpoint(path)
@@ -341,7 +340,25 @@ def read_training_state(saved: SavedCheckpoint) -> dict[str, Any]:
         CheckpointError: It cannot be read.
     """
     path = saved.folder / TRAINING
-    state = read_pickled(path, "delete its folder to continue from the checkpoint before it")
+    state = read_pickled(path, "delete its folder to resume from the checkpoint before it")
     if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds no training state")
+        raise CheckpointError(f"{path}: does not hold a training state")
     return state
+
+
+def stage_of_checkpoint(folder: Path) -> str | None:
+    """The stage that wrote a checkpoint; None where its manifest does not say."""
+    try:
+        metadata = read_json(folder / MANIFEST)
+    except UniRefError:
+        return None
+    stage = metadata.get("stage") if isinstance(metadata, dict) else None
+    return stage if isinstance(stage, str) else None
+
+
+def steps_of_export(folder: Path) -> int:
+    """The step of exported weights; 0 where they do not say."""
+    try:
+        return int(read_config(folder).source.get("step", 0))
+    except (CheckpointError, TypeError, ValueError):
+        return 0

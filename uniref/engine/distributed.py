@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
@@ -25,12 +25,22 @@ from uniref.model.uniref import UniRef
 from uniref.recipe.recipe import StageConfig
 
 T = TypeVar("T")
-_COURTESY = 30.0  # seconds; ending takes a moment on a busy machine
+_LINGER = 30.0  # seconds; ending takes a moment on a busy machine
+_REPEAT = 1.0  # seconds; a launcher passes on what its processes received anyway, so that one Ctrl-C arrives twice
+_LAYERS = {
+    "transformer.encoder",
+    "transformer.decoder",
+    "text_encoder.body.encoder.layer",
+    "sam.vision_encoder.layers",
+    "sam.mask_decoder.transformer.layers",
+}
+
+# --- process group ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among its peers."""
+    """This process among those that train together; a single process is a world of one."""
 
     device: torch.device
     rank: int = 0
@@ -38,7 +48,7 @@ class World:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
@@ -55,14 +65,9 @@ class World:
         dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]  # all are filled
 
-    def barrier(self) -> None:
-        """Wait for all."""
-        if self.size > 1:
-            dist.barrier()
-
     @contextlib.contextmanager
     def on_main_process(self) -> Iterator[None]:
-        """A block that the main process alone has work in; a failure there fails all processes.
+        """A block in which the main process alone has work to do; the others wait, and fail where it fails.
 
         Raises:
             UniRefError: On the others, where the main process failed.
@@ -88,49 +93,50 @@ def join(device: str, timeout_minutes: int) -> Iterator[World]:
         timeout_minutes: How long to wait for the others before giving up.
 
     Raises:
-        UsageError: The device is not there, or torchrun's variables are incomplete.
+        UsageError: The device does not exist, or torchrun's variables are incomplete.
     """
     if "RANK" not in os.environ:
         yield World(resolve_device(device))
         return
+    # this process's rank and device
     try:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        local = int(os.environ.get("LOCAL_RANK", "0"))
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     except (KeyError, ValueError):
         raise UsageError(
             "RANK is set, but WORLD_SIZE or LOCAL_RANK is not a number; start with torchrun, or unset RANK"
         ) from None
-    place = resolve_device(device)
-    if place.type == "cuda" and place.index is None:
-        place = resolve_device(f"cuda:{local}")
-        torch.cuda.set_device(place)
-    dist.init_process_group(
-        "nccl" if place.type == "cuda" else "gloo", timeout=datetime.timedelta(minutes=timeout_minutes)
-    )
+    own_device = resolve_device(device)
+    if own_device.type == "cuda" and own_device.index is None:
+        own_device = resolve_device(f"cuda:{local_rank}")
+        torch.cuda.set_device(own_device)
+    # the process group
+    backend = "nccl" if own_device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=datetime.timedelta(minutes=timeout_minutes))
     try:
-        yield World(place, rank, size)
+        yield World(own_device, rank, size)
     except UniRefError:
         if rank:
-            _let_the_main_process_speak()
+            _let_the_main_process_report()
         raise
     finally:
         dist.destroy_process_group()
 
 
-def _let_the_main_process_speak() -> None:
-    """What stops one process mostly stops all, and one line about it is enough: the main one's comes first, whereupon
+def _let_the_main_process_report() -> None:
+    """What stops one process usually stops all, and one line about it is enough: the main one's comes first, whereupon
     torchrun ends the others with SIGTERM, silently here."""
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    time.sleep(_COURTESY)
+    time.sleep(_LINGER)
 
 
-_MOMENT = 1.0  # seconds; a launcher passes on what its processes got anyway, so that one Ctrl-C comes twice
+# --- stop signals ----------------------------------------------------------------------------------------------------
 
 
 def stop_training_on_signals(say: Callable[[str], None]) -> contextlib.AbstractContextManager[StopRequest]:
-    """A block in which SIGINT, SIGTERM and SIGUSR1 (a cluster's early warning) ask for a stop; a second Ctrl-C stops
-    at once.
+    """A block in which SIGINT, SIGTERM and SIGUSR1 (a cluster's early warning) ask for a stop: the step is finished and
+    the state saved. A second Ctrl-C stops at once.
 
     Args:
         say: Called once with what will happen.
@@ -138,12 +144,15 @@ def stop_training_on_signals(say: Callable[[str], None]) -> contextlib.AbstractC
     return stop_on_signals(
         ("SIGINT", "SIGTERM", "SIGUSR1"),
         on_request=lambda: say("finishing the step, then saving the state (Ctrl-C: stop at once)"),
-        acts_at_once=lambda request, number: number == signal.SIGINT and request.age > _MOMENT,
+        acts_at_once=lambda request, number: number == signal.SIGINT and request.age > _REPEAT,
     )
 
 
+# --- sharing the model -----------------------------------------------------------------------------------------------
+
+
 def distribute(loss_module: nn.Module, stage: StageConfig, world: World) -> nn.Module:
-    """The network that a step calls: compiled and shared as the stage says.
+    """The network that a step calls: compiled, and copied to (DDP) or cut between (FSDP) the processes.
 
     Args:
         loss_module: Holds the model as `loss_module.model`; on its device.
@@ -151,29 +160,20 @@ def distribute(loss_module: nn.Module, stage: StageConfig, world: World) -> nn.M
         world: The processes.
     """
     if stage.compile:
-        for module in _blocks(loss_module):
+        for module in _layers(loss_module):
             module.compile()
     if world.size == 1:
         return loss_module
     if stage.parallel == "fsdp":
-        return _sharded(loss_module)
+        return _fully_sharded(loss_module)
     # a batch uses the parts that its task needs, so some parameters get no gradient
     devices = [world.device.index] if world.device.type == "cuda" else None
     return DistributedDataParallel(loss_module, device_ids=devices, find_unused_parameters=True)
 
 
-_LAYERS = {
-    "transformer.encoder",
-    "transformer.decoder",
-    "text_encoder.body.encoder.layer",
-    "sam.vision_encoder.layers",
-    "sam.mask_decoder.transformer.layers",
-}
-
-
 @contextlib.contextmanager
 def gradient_sync(network: nn.Module, now: bool) -> Iterator[None]:
-    """A block whose backward pass exchanges gradients, or (not `now`) only adds them up here."""
+    """A block whose backward pass exchanges gradients between the processes, or (not `now`) only accumulates them."""
     if isinstance(network, DistributedDataParallel):
         with contextlib.nullcontext() if now else network.no_sync():
             yield
@@ -183,66 +183,78 @@ def gradient_sync(network: nn.Module, now: bool) -> Iterator[None]:
     yield
 
 
-def full(tensor: Tensor) -> Tensor:
-    """The complete tensor of one that may be shared; every process has to ask."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """The complete tensor of one that may be cut between processes; every process has to call it."""
     whole: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
     return whole.detach()
 
 
-def _sharded(loss_module: nn.Module) -> nn.Module:
+def shard_like(target: Tensor, source: Tensor) -> Tensor:
+    """A copy of a complete tensor on the device of `target`, and cut between processes as it is."""
+    moved = source.to(target.device)
+    if isinstance(target, DTensor):
+        return distribute_tensor(moved, target.device_mesh, target.placements)
+    return moved.clone()
+
+
+def _fully_sharded(loss_module: nn.Module) -> nn.Module:
     from torch.distributed.fsdp import fully_shard
 
-    for module in _blocks(loss_module):
+    for module in _layers(loss_module):
         if any(p.requires_grad for p in module.parameters()):
             fully_shard(module)
     fully_shard(loss_module)
     return loss_module
 
 
-def _blocks(loss_module: nn.Module) -> list[nn.Module]:
+def _layers(loss_module: nn.Module) -> list[nn.Module]:
     """Backbone, and the layers of encoders and decoder: what is called as a whole."""
     model = loss_module.model
     assert isinstance(model, nn.Module)
-    blocks: list[nn.Module] = []
+    layers: list[nn.Module] = []
     for name, module in model.named_modules():
         if name == "backbone.body":
-            blocks.append(module)
+            layers.append(module)
         elif name in _LAYERS:
-            blocks += list(module.children())
-    return blocks
+            layers += list(module.children())
+    return layers
+
+
+# --- activation checkpointing ----------------------------------------------------------------------------------------
 
 
 def recompute_activations(model: UniRef) -> list[nn.Module]:
-    """Checkpoint the backbone's blocks, the text encoder's and the transformer's layers, and the fusion, in place.
+    """Checkpoint the backbone's blocks, the text encoder's and the transformer's layers, and the fusion, in place:
+    only their inputs are kept, and the backward pass computes what is inside once more.
 
     Names of parameters stay as they are.
 
     Returns:
-        The blocks and layers, of whose calls only the arguments are kept.
+        The blocks and layers of whose calls only the arguments are kept.
     """
-    layers = [*model.transformer.encoder, *model.transformer.decoder, *blocks(model.backbone.body)]
+    layers = [*model.transformer.encoder, *model.transformer.decoder, *_blocks(model.backbone.body)]
     if model.text_encoder is not None:
-        layers += blocks(model.text_encoder.body)
+        layers += _blocks(model.text_encoder.body)
     for layer in layers:
-        layer.forward = _checkpointed(layer, layer.forward)
+        layer.forward = _checkpointed(layer.forward)
     if model.fusion is not None:
-        model.fusion.fuse = _checkpointed(model.fusion, model.fusion.fuse)  # type: ignore[method-assign]
+        model.fusion.fuse = _checkpointed(model.fusion.fuse)  # type: ignore[method-assign]
     return layers
 
 
-def blocks(network: nn.Module) -> list[nn.Module]:
-    """The layers of a network: what the outermost sequences hold, as far as it has parts of its own."""
-    found: list[nn.Module] = []
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    """The blocks of a network: children, with children of their own, of its outermost sequences."""
+    blocks: list[nn.Module] = []
     for child in network.children():
         if isinstance(child, nn.Sequential | nn.ModuleList):
-            found += [block for block in child if any(block.children())]
+            blocks += [block for block in child if any(block.children())]
         else:
-            found += blocks(child)
-    return found
+            blocks += _blocks(child)
+    return blocks
 
 
-def _checkpointed(module: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, whose intermediate values are not kept while `module` is being trained."""
+def _checkpointed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, whose intermediate values are recomputed where gradients are needed."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():

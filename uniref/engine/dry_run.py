@@ -14,9 +14,9 @@ from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
 from uniref.data.train.preview import write_preview
 from uniref.data.train.sources import open_sources
-from uniref.engine.checkpointer import FINAL, stage_seed
+from uniref.engine.checkpointer import FINAL
 from uniref.engine.distributed import recompute_activations
-from uniref.engine.optim import groups
+from uniref.engine.optim import parameter_groups
 from uniref.engine.stage_model import freeze, make_tokenizer
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
@@ -40,12 +40,10 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
     Raises:
         UsageError: The batch cannot be shared, or recipe and model do not fit.
     """
-    for name in names:
-        if name not in recipe.stages:
-            raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(recipe.stages)})")
+    names = recipe.select(names)
     place = resolve_device(device)
     yield from yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip().splitlines()
-    for name in names or tuple(recipe.stages):
+    for name in names:
         stage = recipe.stages[name]
         with torch.device("meta"):
             model = build_model(stage.model)
@@ -75,7 +73,7 @@ def _rates(model: ReferringModel, stage: StageConfig) -> Iterator[str]:
     drops = ", ".join(f"x {schedule.gamma:g} from step {m}" for m in schedule.milestones) or "constant"
     warm = f", warm-up over {schedule.warmup_steps} steps" if schedule.warmup_steps else ""
     yield f"  learning rates ({stage.steps:,} steps; {drops}{warm})"
-    for group in groups(model, stage.optim):
+    for group in parameter_groups(model, stage.optim):
         size = sum(p.numel() for p in group.parameters.values())
         yield f"    {group.name:18} {group.lr:<10.3g} weight decay {group.weight_decay:<6g} {size:>13,} parameters"
 
@@ -182,8 +180,7 @@ def preview_stage(recipe: Recipe, name: str, root: Path, out: Path, count: int) 
         UsageError: The recipe has no such stage.
         UniRefError: The data cannot be used, or the PNG not be written.
     """
-    if name not in recipe.stages:
-        raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(recipe.stages)})")
+    recipe.select([name])
     stage = recipe.stages[name]
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"preview-{name}.png"
@@ -192,7 +189,7 @@ def preview_stage(recipe: Recipe, name: str, root: Path, out: Path, count: int) 
         root,
         path,
         count,
-        seed=stage_seed(recipe, name),
+        seed=recipe.stage_seed(name),
         micro_batches_per_step=stage.micro_batches_per_step,
         micro_batch_size=stage.micro_batch,
         tokenizer=_tokenizer(recipe, name, out),

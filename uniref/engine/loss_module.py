@@ -1,6 +1,8 @@
-"""Model and losses as one module: a batch in, weighted loss terms out."""
+"""Model and losses as one module (UniRef++, training): a batch in, weighted loss terms out."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +10,9 @@ from torch import Tensor, nn
 from uniref.core.batch import Batch, ReferenceImages
 from uniref.core.errors import UsageError
 from uniref.engine.distributed import recompute_activations
-from uniref.losses.alignment import alignment_loss
+from uniref.losses.alignment import alignment_loss, coverage
 from uniref.losses.criterion import Criterion
+from uniref.losses.matching import NONE, Matches
 from uniref.model.referring import ReferringModel
 from uniref.model.structures import Features, ProjectedReference, join_shots
 from uniref.model.uniref import UniRef
@@ -17,9 +20,9 @@ from uniref.recipe.loss import LossConfig
 
 
 class ReferringLossModule(nn.Module):
-    """What is called in training, and wrapped to share it between processes: either family of models.
+    """Model and losses of either family of models: the module that a step calls and that DDP or FSDP wraps.
 
-    Its call takes a batch, the number of ground-truth boxes and the iteration, and gives weighted loss terms, see
+    Called with a batch, the number of ground-truth boxes and the iteration, it returns weighted loss terms; see
     `LossModule.forward`.
 
     Args:
@@ -44,7 +47,7 @@ class ReferringLossModule(nn.Module):
         return references
 
     def _masks(self, shown: ReferenceImages) -> ProjectedReference:
-        """The images of each sample as one reference: tokens side by side (SPEC section 3)."""
+        """The images of each sample as one reference: their tokens are concatenated."""
         shots = shown.images.shape[1]
         images = shown.images.flatten(0, 1)
         features = self.encode_image(images, shown.padding.flatten(0, 1))
@@ -86,25 +89,53 @@ class LossModule(ReferringLossModule):
         Raises:
             UsageError: The model lacks a part, or the batch lacks masks, that the task needs.
         """
-        model, loss = self.model, self.criterion.config
+        model, criterion, config = self.model, self.criterion, self.criterion.config
+        # encode the images, and whatever the batch refers by
         features = self.encode_image(batch.images, batch.padding)
         references = self.references(batch)
-        terms = {}
-        if loss.weights.align and batch.text is not None:
-            terms["loss_align"] = loss.weights.align * self._alignment(features, references[0], batch)
-        if not loss.detection:
-            if not terms:
+        before_fusion = {}
+        if config.weights.align and batch.text is not None:
+            before_fusion["loss_align"] = config.weights.align * self._alignment(features, references[0], batch)
+        if not config.detection:
+            if not before_fusion:
                 raise UsageError(f"loss.detection: false trains on texts alone, and this is a batch of {batch.task}")
-            return terms
+            return before_fusion
+        # fuse, and detect objects
         fused = model.fuse(features, references)
-        found = model.detect(fused, with_proposals=True)
-        mask_features = model.mask_features(fused, found)
+        detections = model.detect(fused, with_proposals=True)
+        mask_features = model.mask_features(fused, detections)
 
-        def draw(layers: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
-            return model.predict_masks(mask_features, found, fused.sizes, layers, rows, queries)
+        def predict_masks(layers: Tensor, rows: Tensor, queries: Tensor) -> Tensor:
+            return model.predict_masks(mask_features, detections, fused.sizes, layers, rows, queries)
 
         with torch.autocast(batch.images.device.type, enabled=False):
-            return self.criterion(found, batch, draw, boxes, iteration) | terms
+            # match queries with objects, in every decoder layer
+            logits, predicted = detections.logits.float(), detections.boxes.float()
+            layers = len(logits)
+            matches = criterion.match_queries(logits, predicted, batch)
+            # classes and boxes, then masks
+            classes = torch.cat([each.classes for each in batch.targets])
+            counts = matches.counts(layers)
+            terms = criterion.class_and_box_losses(logits, predicted, matches, classes, batch, counts)
+            if any(each.masks is None for each in batch.targets):
+                terms |= criterion.box_inst_losses(layers, batch, matches, predict_masks, iteration)
+            else:
+                terms |= criterion.mask_losses(layers, batch, matches, predict_masks)
+            suffixes = [f"_{layer}" for layer in range(layers - 1)] + [""]
+            named = {name + suffixes[layer]: term[layer] for name, term in terms.items() for layer in range(layers)}
+            # the encoder's proposals
+            if config.proposals:
+                proposals = detections.proposals
+                assert proposals is not None
+                if config.proposal_targets == "inside":
+                    level_sizes = [(x.shape[-2], x.shape[-1]) for x in detections.memory]
+                    matches = _covered(batch, level_sizes)
+                    boxes = max(1.0, len(matches))
+                else:
+                    matches = criterion.match_proposals(proposals, batch)
+                of_proposals = criterion.proposal_losses(proposals, matches, batch, boxes)
+                named |= {f"{name}_enc": term[0] for name, term in of_proposals.items()}
+        return named | before_fusion
 
     def _alignment(self, features: Features, text: ProjectedReference, batch: Batch) -> Tensor:
         """Loss of the words' likeness to what they mean."""
@@ -124,3 +155,25 @@ class LossModule(ReferringLossModule):
 def ground_truth_boxes(batch: Batch) -> int:
     """Objects of all images of a batch."""
     return sum(len(each.boxes) for each in batch.targets)
+
+
+def _covered(batch: Batch, sizes: Sequence[tuple[int, int]]) -> Matches:
+    """Tokens of levels (h, w) of which an object covers more than half, and of each object the most covered one of the
+    first level, as a single layer.
+
+    Raises:
+        UsageError: Targets have no masks.
+    """
+    matched = []
+    for each in batch.targets:
+        if each.masks is None:
+            raise UsageError("loss.proposal_targets: inside needs masks, which this batch lacks; use matched")
+        shares = coverage(each.masks, sizes)
+        if len(shares):
+            most, target = shares.max(0)
+            target = target.masked_fill(most <= 0.5, NONE)
+            target[shares[:, : sizes[0][0] * sizes[0][1]].argmax(1)] = torch.arange(len(shares), device=shares.device)
+        else:
+            target = torch.full(shares.shape[1:], NONE, device=shares.device)
+        matched.append(target[None])
+    return Matches.gather(matched, [len(each.boxes) for each in batch.targets])

@@ -8,87 +8,87 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from uniref.core.atomic import write_text_atomic
+from uniref.core.batch import Batch
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.json_files import parse_json
 from uniref.engine.distributed import World
-from uniref.engine.optim import factor
-from uniref.engine.step import StepResult
+from uniref.engine.optim import StepResult, schedule_factor
 from uniref.recipe.recipe import RunConfig, StageConfig
 
+METRICS = "metrics.jsonl"
 
-class Meter(Protocol):
+
+class ProgressMeter(Protocol):
     """A bar, or lines, that show how far a stage is."""
 
-    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
-        """After some steps: how many are done, what a bar shows beside itself, and the same as a line."""
+    def show(self, done: int, fields: Mapping[str, str], line: str, /) -> None:
+        """Update it after some steps: how many are done, what a bar shows beside itself, and the same as a line."""
 
     def close(self) -> None:
         """The stage is over."""
 
 
 class Reporter(Protocol):
-    """Where a training's words go."""
+    """Where training messages are sent: the command line, a test, or nowhere."""
 
     def say(self, line: str) -> None:
-        """For people."""
+        """A line for people."""
 
     def warn(self, line: str) -> None:
-        """For people, in any case."""
+        """A line for people that is never suppressed."""
 
     def result(self, record: dict[str, Any]) -> None:
-        """For programs."""
+        """A record for programs."""
 
-    def meter(self, what: str, total: int, done: int) -> Meter:
-        """Begin to show a stage."""
+    def meter(self, description: str, total: int, done: int, /) -> ProgressMeter:
+        """Begin to show a stage's progress."""
 
 
 class SilentReporter:
-    """A reporter that says nothing: of the processes that are not the main one."""
+    """A reporter that discards everything: of the processes that are not the main one."""
 
     def say(self, line: str) -> None:
-        """Nothing."""
+        """Discard it."""
 
     def warn(self, line: str) -> None:
-        """Nothing."""
+        """Discard it."""
 
     def result(self, record: dict[str, Any]) -> None:
-        """Nothing."""
+        """Discard it."""
 
-    def meter(self, what: str, total: int, done: int) -> Meter:
+    def meter(self, description: str, total: int, done: int, /) -> ProgressMeter:
         """One that shows nothing."""
         return _NoMeter()
 
 
 class _NoMeter:
-    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
-        """Nothing."""
+    def show(self, done: int, fields: Mapping[str, str], line: str, /) -> None:
+        """Discard it."""
 
     def close(self) -> None:
-        """Nothing."""
-
-
-METRICS = "metrics.jsonl"
+        """Nothing to close."""
 
 
 class MetricLogger:
-    """Collects what steps did, and tells it every `log_every` steps.
+    """Collects the results of steps, and logs their means every `log_every` steps.
 
     Args:
         folder: Of the stage.
         name: Of the stage.
         stage, run: Configuration.
-        world: All processes call `add` and `flush`; the main one writes.
+        world: All processes call `log_step` and `flush`; the main one writes.
         reporter: Of the main process.
-        start: Steps done before; what the files know of later ones is dropped.
+        start: Steps done before; records of later ones are dropped from the files.
     """
 
     def __init__(
@@ -96,9 +96,8 @@ class MetricLogger:
     ) -> None:
         self._name, self._stage, self._run, self._world, self._reporter = name, stage, run, world, reporter
         self._path = folder / METRICS
-        self._terms: dict[str, tuple[float, int]] = {}
         self._pending: list[tuple[StepResult, float]] = []
-        self._began, self._start, self._done = time.monotonic(), start, start
+        self._began, self._start = time.monotonic(), start
         self._board: Any = None
         self._wandb: Any = None
         if world.main:
@@ -111,12 +110,12 @@ class MetricLogger:
                 self._wandb = _wandb(run.wandb, name, folder, stage)
         self._meter = reporter.meter(name, stage.steps, start)
 
-    def add(self, result: StepResult, data_seconds: float) -> None:
-        """A step is over; how long it had to wait for its data."""
+    def log_step(self, result: StepResult, data_seconds: float) -> None:
+        """Collect a step's result, and how long it had to wait for its data."""
         self._pending.append((result, data_seconds))
 
     def flush(self, done: int, counters: Mapping[str, int]) -> None:
-        """Tell the steps since the last time; every process has to call it.
+        """Log the steps since the last time; every process has to call it.
 
         Args:
             done: Steps done.
@@ -124,11 +123,13 @@ class MetricLogger:
         """
         if not self._pending:
             return
+        # sums of every process
         steps = len(self._pending)
         sums = self._world.gather((_sums(self._pending), dict(counters)))
         if not self._world.main:
             self._pending = []
             return
+        # means over processes and steps
         terms: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         totals: dict[str, int] = defaultdict(int)
         for values, counts in sums:
@@ -147,7 +148,7 @@ class MetricLogger:
             "loss": sum(loss for loss, _ in finite) / len(finite) if finite else None,
             "terms": {key: total / count for key, (total, count) in sorted(terms.items())},
             "gradient_norm": sum(norm for _, norm in finite) / len(finite) if finite else None,
-            "learning_rate": self._stage.optim.lr * factor(self._stage.optim.schedule, done - 1),
+            "learning_rate": self._stage.optim.lr * schedule_factor(self._stage.optim.schedule, done - 1),
             "seconds_per_step": seconds + waiting,
             "data_seconds": waiting,
             "samples_per_second": self._stage.global_batch / (seconds + waiting),
@@ -155,26 +156,25 @@ class MetricLogger:
             **totals,
         }
         self._pending = []
-        self._done = done
         self._write(record)
         self._show(record)
 
-    def evaluated(self, done: int, results: Mapping[str, Mapping[str, float]]) -> None:
-        """Results of an evaluation, `dataset/split` -> metric -> value (main process)."""
+    def log_evaluation(self, done: int, results: Mapping[str, Mapping[str, float]]) -> None:
+        """Log the results of an evaluation, `dataset/split` -> metric -> value (main process)."""
         self._write({"kind": "evaluation", "stage": self._name, "step": done, "results": results})
         for data, values in results.items():
-            told = ", ".join(f"{key} {value:.4f}" for key, value in list(values.items())[:6])
-            self._reporter.say(f"{self._name} step {done}: {data}: {told}")
+            shown = ", ".join(f"{key} {value:.4f}" for key, value in list(values.items())[:6])
+            self._reporter.say(f"{self._name} step {done}: {data}: {shown}")
 
-    def picture(self, done: int, name: str, image: npt.NDArray[np.uint8]) -> None:
-        """A picture [H, W, 3] for TensorBoard (main process)."""
+    def log_image(self, done: int, name: str, image: npt.NDArray[np.uint8]) -> None:
+        """Add an image, uint8 [H, W, 3], to TensorBoard (main process)."""
         if self._board is not None:
             self._board.add_image(name, image, done, dataformats="HWC")
 
-    def event(self, done: int, **facts: Any) -> None:
-        """Something worth keeping besides numbers (main process)."""
+    def log_event(self, done: int, **fields: Any) -> None:
+        """Log something besides numbers (main process)."""
         if self._world.main:
-            self._write({"kind": "event", "stage": self._name, "step": done, **facts})
+            self._write({"kind": "event", "stage": self._name, "step": done, **fields})
 
     def close(self) -> None:
         """Finish all files."""
@@ -205,16 +205,16 @@ class MetricLogger:
         main = sorted(
             ((key, value) for key, value in record["terms"].items() if "/" not in key), key=lambda kv: -kv[1]
         )[:3]
-        facts = {
+        fields = {
             "loss": "-" if record["loss"] is None else f"{record['loss']:.3f}",
             **{key.removeprefix("loss_"): f"{value:.3f}" for key, value in main},
             "data": f"{record['data_seconds']:.2f}s",
             "mem": f"{record['memory_gb']:.1f}G",
         }
-        words = " ".join(f"{key} {value}" for key, value in facts.items())
+        values = " ".join(f"{key} {value}" for key, value in fields.items())
         speed = f"{record['seconds_per_step']:.2f} s/step"
-        line = f"{self._name} {done}/{total}: {words}, lr {record['learning_rate']:.2g}, {speed}, {_clock(left)} left"
-        self._meter.show(done, facts, line)
+        line = f"{self._name} {done}/{total}: {values}, lr {record['learning_rate']:.2g}, {speed}, {_clock(left)} left"
+        self._meter.show(done, fields, line)
 
 
 def memory_gb(device: torch.device) -> float:
@@ -250,17 +250,17 @@ def _without_layer(name: str) -> str:
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    found = []
+    flat = []
     for key, value in record.items():
         if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{key}/")
+            flat += _flat(value, f"{prefix}{key}/")
         elif isinstance(value, int | float) and not isinstance(value, bool) and key != "step":
-            found.append((prefix + key, float(value)))
-    return found
+            flat.append((prefix + key, float(value)))
+    return flat
 
 
 def _forget_after(path: Path, step: int) -> None:
-    """Drop the lines of later steps: they are about to be done again."""
+    """Drop the records of later steps: those are about to be done again."""
     if not path.is_file():
         return
     kept = []
@@ -287,3 +287,21 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def non_finite_samples(world: World, batches: Sequence[Batch], result: StepResult) -> list[str]:
+    """Ids of the samples of a step that was not applied, from all processes: those of micro batches without a finite
+    loss; where every loss is finite, the gradient is not, and any micro batch may have made it so: all of them."""
+
+    def is_finite(terms: Mapping[str, Tensor]) -> bool:
+        return all(math.isfinite(float(term)) for term in terms.values())
+
+    guilty = [
+        name
+        for batch, (_, terms) in zip(batches, result.terms, strict=True)
+        if not is_finite(terms)
+        for name in batch.ids
+    ]
+    everyone = [name for batch in batches for name in batch.ids]
+    parts = world.gather((guilty, everyone))
+    return [name for part, _ in parts for name in part] or [name for _, part in parts for name in part]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from uniref.core.errors import CheckpointError, UsageError
+from uniref.core.tasks import missing_part
+from uniref.data.train.sources import TrainSource
 from uniref.engine.loss_module import LossModule, ReferringLossModule
 from uniref.engine.sam_loss_module import EmbeddingCache
 from uniref.model.build import build_model
@@ -114,6 +116,27 @@ def train_mode(model: nn.Module) -> None:
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
+
+
+def check_sources(sources: Sequence[TrainSource], stage: StageConfig) -> None:
+    """Check what only the prepared data tell: whether the model has the parts and the classes that they need.
+
+    Raises:
+        UsageError: It does not.
+    """
+    for source in sources:
+        part = missing_part(source.task, stage.model, text_only=source.text_only >= 1)
+        if part is not None:
+            raise UsageError(
+                f"{source.name}: is trained as {source.task.value}, but model.{part} is null; give the model that part "
+                "or leave the source out"
+            )
+        classes = getattr(stage.model, "classes", 1)
+        if len(source.classes) > classes:
+            raise UsageError(
+                f"{source.name}: has {len(source.classes)} categories, but model.classes is {classes}; set "
+                f"model.classes={len(source.classes)}, or the source's `categories` to false"
+            )
 
 
 def _load_model(model: ReferringModel, folder: Path, where: str) -> str:

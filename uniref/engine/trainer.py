@@ -1,93 +1,187 @@
-"""One stage of a training, from its first step or from a checkpoint to its last."""
+"""Training: the stages of a recipe one after the other, each a loop of steps, evaluations and checkpoints.
+
+OUT/recipe.yaml          the recipe, resolved
+OUT/STAGE/checkpoints/   step-00002000, ...
+OUT/STAGE/metrics.jsonl, tensorboard/, pictures/
+OUT/STAGE/best, final    checkpoint folders for `uniref predict`
+OUT/report.html          when the last stage is done
+OUT/stopped              while a run that was asked to stop waits to be resumed
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+import yaml
+from torch import Tensor
 
+from uniref.core.atomic import exclusive
 from uniref.core.batch import Batch
+from uniref.core.device import autocast
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.heap import keep_freed_memory
-from uniref.core.tasks import Task
+from uniref.core.signals import StopRequest
 from uniref.data.train.loader import TrainLoader
-from uniref.data.train.sources import TrainSource
 from uniref.engine.checkpointer import (
     BEST,
     CHECKPOINTS,
     FINAL,
     Checkpointer,
     SavedCheckpoint,
-    StageJob,
     StageProgress,
-    stage_seed,
+    latest_checkpoint,
+    stage_of_checkpoint,
+    steps_of_export,
+    verify_checkpoint,
 )
-from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter
-from uniref.engine.stage_model import build
-from uniref.engine.step import StepResult, TrainStep
-from uniref.engine.validate import Validation, check_data, validate
-from uniref.model.referring import ReferringModel
-from uniref.recipe.recipe import StageConfig
+from uniref.engine.distributed import World, full_tensor, gradient_sync, join, stop_training_on_signals
+from uniref.engine.loss_module import ground_truth_boxes
+from uniref.engine.optim import StepResult, TrainState, global_norm, set_rates
+from uniref.engine.report import write_report
+from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter, non_finite_samples
+from uniref.engine.stage_model import build, check_sources, train_mode
+from uniref.engine.validate import check_data, validate
+from uniref.recipe.recipe import Recipe
+
+STOPPED = "stopped"
+_STREAM = 1_000_003  # keeps the random streams of different seeds apart
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train."""
+
+    recipe: Recipe
+    root: Path
+    """Data root."""
+    out: Path
+    """Folder of the run."""
+    stages: tuple[str, ...] = ()
+    """Only these; empty = all."""
+    resume: str | None = None
+    """`auto`, or a checkpoint folder of this run."""
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    out: Path
+    signal: int
+    """The signal that stopped it, with its state saved; 0 = it is done."""
+
+
+def train(request: TrainRequest, reporter: Reporter) -> RunResult:
+    """Train a recipe's stages one after the other; finished stages are skipped when resuming.
+
+    Args:
+        request: What to train.
+        reporter: Of the main process.
+
+    Raises:
+        UsageError: The folder holds a run and `resume` is not given; a stage or device does not exist.
+        UniRefError: Data, weights or checkpoints cannot be used; another process is training in the folder.
+    """
+    names = _requested_stages(request)
+    with join(request.device, request.recipe.run.timeout_minutes) as world, contextlib.ExitStack() as stack:
+        # claim the folder and write the resolved recipe
+        with world.on_main_process():
+            if world.main:
+                stack.enter_context(exclusive(request.out, "trained"))
+                _check_out(request, names)
+                request.out.mkdir(parents=True, exist_ok=True)
+                content = yaml.safe_dump(request.recipe.model_dump(mode="json"), sort_keys=False)
+                (request.out / "recipe.yaml").write_text(content, "utf-8")
+                (request.out / STOPPED).unlink(missing_ok=True)
+        stop = stack.enter_context(stop_training_on_signals(reporter.warn if world.main else _silent))
+        # stage after stage; a stop request ends the run with its state saved
+        for name in names:
+            if request.resume == "auto" and _is_finished(request, name):
+                if world.main:
+                    reporter.say(f"{name}: is done ({request.out / name / FINAL})")
+            elif not StageTrainer(request, name, world, reporter, stop).run():
+                number = max(world.gather(stop.signal))  # perhaps another process was asked
+                if world.main:
+                    (request.out / STOPPED).write_text(f"signal {number}\n", "utf-8")
+                    reporter.say(f"stopped; resume with --resume auto --out {request.out}")
+                return RunResult(request.out, number)
+        # curves and results of all stages
+        with world.on_main_process():
+            if world.main:
+                reporter.say(f"report: {write_report(request.out, request.recipe)}")
+    return RunResult(request.out, 0)
 
 
 class StageTrainer:
-    """Trains a stage.
+    """Trains one stage, from its first step or from a checkpoint to its last.
 
     Args:
-        job: Everything it needs to know.
-        resume: Checkpoint to continue from; None = from the start.
+        request: What to train.
+        name: Of the stage.
+        world: The processes that train together.
+        reporter: Of the main process.
+        stop: Whether this process was asked to stop.
 
     Raises:
         UniRefError: Data, initial weights or the checkpoint cannot be used.
-        UsageError: Recipe, data and devices do not go together.
+        UsageError: Recipe, data and devices do not fit together.
     """
 
-    def __init__(self, job: StageJob, resume: SavedCheckpoint | None) -> None:
-        self.job = job
-        self.stage = job.recipe.stages[job.name]
-        self.world = job.world
-        self.reporter: Reporter = job.reporter if job.world.main else SilentReporter()
-        if self.stage.precision == "float32" and job.world.device.type == "cuda":
+    def __init__(self, request: TrainRequest, name: str, world: World, reporter: Reporter, stop: StopRequest) -> None:
+        recipe = request.recipe
+        self.name, self.stage, self.run_config = name, recipe.stages[name], recipe.run
+        self.root, self.folder = request.root, request.out / name
+        self.world, self.stop = world, stop
+        self.reporter: Reporter = reporter if world.main else SilentReporter()
+        resume = _resume_point(request, name, world, reporter)
+        # settings of the process
+        if self.stage.precision == "float32" and world.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
-        if job.world.device.type == "cpu":
+        if world.device.type == "cpu":
             keep_freed_memory()
-        if job.recipe.run.threads is not None:
-            torch.set_num_threads(job.recipe.run.threads)
-        seed = stage_seed(job.recipe, job.name)
-        built = build(self.stage, job.name, seed, job.start, load=resume is None)
+        if recipe.run.threads is not None:
+            torch.set_num_threads(recipe.run.threads)
+        # model, optimiser and checkpoints
+        seed = recipe.stage_seed(name)
+        built = build(self.stage, name, seed, _initial_weights(request, name), load=resume is None)
         self.tokenizer = built.tokenizer
-        self.train_step = TrainStep(self.stage, built.model, job.world, seed)
-        self.files = Checkpointer(job, self.train_step, built.tokenizer, self.reporter)
-        self.reporter.say(f"{job.name}: {_trained_share(built.model)}")
+        self.state = TrainState(self.stage, built.model, world, seed)
+        self.checkpointer = Checkpointer(self.folder, recipe, name, self.state, built.tokenizer, self.reporter)
+        self.reporter.say(f"{name}: {self.state.trained_share()}")
         if resume is None:
             self.progress = StageProgress()
             for note in built.notes:
-                self.reporter.say(f"{job.name}: {note}")
+                self.reporter.say(f"{name}: {note}")
         else:
-            self.progress = self.files.restore(resume)
-        self.files.open_adapter_base()
+            self.progress = self.checkpointer.restore(resume)
+        self.checkpointer.open_adapter_base()
+        # data
         self.loader = TrainLoader(
             self.stage.data,
-            job.root,
+            request.root,
             seed=seed,
             micro_batches_per_step=self.stage.micro_batches_per_step,
             micro_batch_size=self.stage.micro_batch,
             start_step=self.progress.done,
             end_step=self.stage.steps,
-            rank=job.world.rank,
-            world_size=job.world.size,
+            rank=world.rank,
+            world_size=world.size,
             tokenizer=built.tokenizer,
-            pin_memory=job.world.device.type == "cuda",
-            on_skip=job.reporter.warn,
+            pin_memory=world.device.type == "cuda",
+            on_skip=reporter.warn,
         )
-        _check_fit(self.loader.sources, self.stage)
-        check_data(self.stage, job.root)
-        job.folder.mkdir(parents=True, exist_ok=True)
-        self.monitor = MetricLogger(
-            job.folder, job.name, self.stage, job.recipe.run, job.world, self.reporter, self.progress.done
-        )
+        check_sources(self.loader.sources, self.stage)
+        check_data(self.stage, request.root)
+        # log files
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.metrics = MetricLogger(self.folder, name, self.stage, recipe.run, world, self.reporter, self.progress.done)
 
     def run(self) -> bool:
         """Train to the end of the stage and write `final`.
@@ -99,85 +193,34 @@ class StageTrainer:
             UniRefError: Too many steps without a finite loss, a file cannot be written, or the data failed.
         """
         try:
-            finished = self._steps()
+            if not self._evaluate_if_due():  # the run was stopped before this evaluation
+                return False
+            steps = iter(self.loader)
+            while self.progress.done < self.stage.steps:
+                # wait for the data, then one optimiser step
+                began = time.perf_counter()
+                batches = next(steps)
+                waited = time.perf_counter() - began
+                result = train_step(self.state, batches, self.progress.done, self.stop.requested)
+                self.progress.done += 1
+                self._count(batches, result)
+                # log
+                done, last = self.progress.done, self.progress.done == self.stage.steps
+                self.metrics.log_step(result, waited)
+                if done % self.run_config.log_every == 0 or last or result.stop:
+                    self.metrics.flush(done, self._counters_to_log())
+                # evaluate, save, and stop where asked to
+                stopped = result.stop or not self._evaluate_if_due()
+                if done % self.stage.checkpoint.every == 0 or last or stopped:
+                    self.checkpointer.save(self.progress)
+                if stopped and not (last and not self._is_evaluation_due()):
+                    return False
+                self._give_up_if_hopeless()
         finally:
             self.loader.close()
-            self.monitor.close()
-        if finished:
-            self.files.export(FINAL, {"step": self.progress.done})
-        return finished
-
-    def _steps(self) -> bool:
-        if not self._evaluate_if_due():  # the run was stopped before it came to that
-            return False
-        steps = iter(self.loader)
-        while self.progress.done < self.stage.steps:
-            began = time.perf_counter()
-            batches = next(steps)
-            waited = time.perf_counter() - began
-            result = self.train_step.step(batches, self.progress.done, self.job.stop.requested)
-            self.progress.done += 1
-            self._count(batches, result)
-            self.monitor.add(result, waited)
-            done, last = self.progress.done, self.progress.done == self.stage.steps
-            if done % self.job.recipe.run.log_every == 0 or last or result.stop:
-                self.monitor.flush(done, self._shared_counters())
-            stopped = result.stop or not self._evaluate_if_due()
-            if done % self.stage.checkpoint.every == 0 or last or stopped:
-                self.files.save(self.progress)
-            if stopped and not (last and not self._is_evaluation_due()):
-                return False
-            self._give_up_if_hopeless()
+            self.metrics.close()
+        self.checkpointer.export(FINAL, {"step": self.progress.done})
         return True
-
-    # --- steps that go wrong -----------------------------------------------------------------------------------------
-
-    def _count(self, batches: list[Batch], result: StepResult) -> None:
-        counters = self.progress.counters
-        counters.skipped_samples += self.loader.skipped
-        counters.redrawn_samples += self.loader.redrawn
-        self.loader.skipped = self.loader.redrawn = 0
-        if result.overflow:
-            counters.overflows += 1
-        elif not result.applied:
-            counters.bad_steps += 1
-            counters.bad_in_row += 1
-            self._tell_bad_step(batches, result)
-        else:
-            counters.bad_in_row = 0
-
-    def _tell_bad_step(self, batches: list[Batch], result: StepResult) -> None:
-        done, loss, norm = self.progress.done, result.loss, result.norm
-        guilty = [name for part in self.world.gather(_without_finite_loss(batches, result)) for name in part]
-        # where every loss is finite, the gradient is not, and any batch may have made it so
-        everyone = [
-            name for part in self.world.gather([name for batch in batches for name in batch.ids]) for name in part
-        ]
-        names = guilty or everyone
-        self.reporter.warn(
-            f"{self.job.name} step {done}: loss {loss:.4g}, gradient norm {norm:.4g}: not applied "
-            f"(samples {', '.join(names[:8])}{' ...' if len(names) > 8 else ''})"
-        )
-        self.monitor.event(done, what="step not applied", loss=str(loss), norm=str(norm), samples=names)
-
-    def _give_up_if_hopeless(self) -> None:
-        bad = self.progress.counters.bad_in_row
-        if bad < self.job.recipe.run.max_bad_steps:
-            return
-        self.files.save(self.progress)
-        raise UniRefError(
-            f"{self.job.name}: {bad} steps in a row without a finite loss and gradient, up to "
-            f"step {self.progress.done}; the state is saved in {self.job.folder / CHECKPOINTS}. Lower optim.lr, or set "
-            "precision: float32; metrics.jsonl names the samples"
-        )
-
-    def _shared_counters(self) -> dict[str, int]:
-        """Counters for the log: those of steps are the same on every process, so only the main one tells them."""
-        counters = self.progress.counters
-        samples = {"skipped_samples": counters.skipped_samples, "redrawn_samples": counters.redrawn_samples}
-        if not self.world.main:
-            return samples
-        return samples | {"bad_steps": counters.bad_steps, "overflows": counters.overflows}
 
     # --- evaluation --------------------------------------------------------------------------------------------------
 
@@ -188,73 +231,200 @@ class StageTrainer:
         return done % evaluation.every == 0 or done == self.stage.steps
 
     def _evaluate_if_due(self) -> bool:
-        """False where it was asked to stop on the way: the evaluation is then left for later."""
+        """Evaluate, and export the best weights so far.
+
+        Returns:
+            False where it was asked to stop meanwhile: the evaluation is then left for later.
+        """
         if not self._is_evaluation_due():
             return True
-        evaluation, done, counters = self.stage.evaluation, self.progress.done, self.progress.counters
+        evaluation, done = self.stage.evaluation, self.progress.done
         assert evaluation is not None
-        tensors = self.train_step.averaged()
+        tensors = self.state.averaged()
         value: float | None = None
+        # one process evaluates while the others wait
         with self.world.on_main_process():
             if self.world.main:
-                found = validate(
+                validation = validate(
                     self.stage,
                     tensors,
                     self.tokenizer,
-                    self.job.root,
+                    self.root,
                     self.world.device,
-                    self.train_step.precision,
-                    asked_to_stop=lambda: self.job.stop.requested,
+                    self.state.precision,
+                    stop_requested=lambda: self.stop.requested,
                 )
-                value = None if found is None else self._tell_evaluation(found)
+                if validation is not None:
+                    self.metrics.log_evaluation(done, validation.results)
+                    for picture in validation.pictures:
+                        self.metrics.log_image(done, picture.name, picture.image)
+                    validation.write_pictures(self.folder / "pictures" / f"step-{done:08d}")
+                    value = validation.best(evaluation.best)
         value = self.world.gather(value)[0]
         if value is None:
             return False
+        # the best checkpoint so far
         self.progress.evaluated = done
+        counters = self.progress.counters
         if counters.best is None or value > counters.best:
-            counters.best, counters.best_step = value, done
-            facts = {"step": done, "metric": evaluation.best or "first", "value": value}
-            self.files.export(BEST, facts, tensors)
+            counters.best = value
+            metadata = {"step": done, "metric": evaluation.best or "first", "value": value}
+            self.checkpointer.export(BEST, metadata, tensors)
         return True
 
-    def _tell_evaluation(self, found: Validation) -> float:
-        evaluation, done = self.stage.evaluation, self.progress.done
-        assert evaluation is not None
-        self.monitor.evaluated(done, found.results)
-        for picture in found.pictures:
-            self.monitor.picture(done, picture.name, picture.image)
-        found.write_pictures(self.job.folder / "pictures" / f"step-{done:08d}")
-        return found.best(evaluation.best)
+    # --- steps that go wrong -----------------------------------------------------------------------------------------
 
-
-def _check_fit(sources: Sequence[TrainSource], stage: StageConfig) -> None:
-    """What only the prepared data tell: whether the model has the parts and the classes that they need."""
-    for source in sources:
-        shows_masks = source.task in (Task.FSS, Task.VOS) or (source.task is Task.RVOS and source.text_only < 1)
-        if shows_masks and stage.model.mask_encoder is None:
-            raise UsageError(
-                f"{source.name}: {source.task.value} refers by masks, but model.mask_encoder is null; give the model "
-                "that part, or leave the source out"
+    def _count(self, batches: list[Batch], result: StepResult) -> None:
+        """Count what went wrong in a step, and report a step that was not applied with its samples."""
+        counters, done = self.progress.counters, self.progress.done
+        counters.skipped_samples += self.loader.skipped
+        counters.redrawn_samples += self.loader.redrawn
+        self.loader.skipped = self.loader.redrawn = 0
+        if result.overflow:
+            counters.overflows += 1
+        elif result.applied:
+            counters.bad_in_row = 0
+        else:
+            counters.bad_steps += 1
+            counters.bad_in_row += 1
+            samples = non_finite_samples(self.world, batches, result)
+            loss, norm = result.loss, result.norm
+            self.reporter.warn(
+                f"{self.name} step {done}: loss {loss:.4g}, gradient norm {norm:.4g}: not applied "
+                f"(samples {', '.join(samples[:8])}{' ...' if len(samples) > 8 else ''})"
             )
-        classes = getattr(stage.model, "classes", 1)
-        if len(source.classes) > classes:
-            raise UsageError(
-                f"{source.name}: has {len(source.classes)} categories, but model.classes is {classes}; set "
-                f"model.classes={len(source.classes)}, or the source's `categories` to false"
-            )
+            self.metrics.log_event(done, what="step not applied", loss=str(loss), norm=str(norm), samples=samples)
+
+    def _give_up_if_hopeless(self) -> None:
+        bad = self.progress.counters.bad_in_row
+        if bad < self.run_config.max_bad_steps:
+            return
+        self.checkpointer.save(self.progress)
+        raise UniRefError(
+            f"{self.name}: {bad} steps in a row without a finite loss and gradient, up to "
+            f"step {self.progress.done}; the state is saved in {self.folder / CHECKPOINTS}. Lower optim.lr, or set "
+            "precision: float32; metrics.jsonl names the samples"
+        )
+
+    def _counters_to_log(self) -> dict[str, int]:
+        """Counters of steps are the same on every process, so only the main one logs them."""
+        counters = self.progress.counters
+        samples = {"skipped_samples": counters.skipped_samples, "redrawn_samples": counters.redrawn_samples}
+        if not self.world.main:
+            return samples
+        return samples | {"bad_steps": counters.bad_steps, "overflows": counters.overflows}
 
 
-def _without_finite_loss(batches: Sequence[Batch], result: StepResult) -> list[str]:
-    """Ids of the samples in batches whose loss is not finite."""
-    return [
-        name
-        for batch, (_, terms) in zip(batches, result.terms, strict=True)
-        if not all(math.isfinite(float(term)) for term in terms.values())
-        for name in batch.ids
-    ]
+def train_step(state: TrainState, batches: Sequence[Batch], step: int, stop: bool = False) -> StepResult:
+    """One optimiser step: forward and backward of this process's micro batches, gradient clipping, AdamW, EMA.
+
+    Random numbers (dropout, stochastic depth) are a function of the seed and the micro batch's number in the training,
+    whichever process it falls to: nothing about them has to be saved.
+
+    Args:
+        state: Model and optimiser; updated in place unless the loss or the gradient is not finite.
+        batches: In the order of the sampler.
+        step: Number of the step, from 0.
+        stop: Whether this process was asked to stop.
+    """
+    began = time.perf_counter()
+    stage, world = state.stage, state.world
+    train_mode(state.model)
+    set_rates(state.optimizer, stage.optim.schedule, step)
+    batches = [batch.to(world.device) for batch in batches]
+    # divisor of the proposals' losses: ground-truth boxes per micro batch, averaged over the whole step; at least 1
+    count = torch.tensor(float(sum(map(ground_truth_boxes, batches))), device=world.device)
+    boxes = max(1.0, float(world.sum(count)) / stage.micro_batches_per_step)
+    # gradients accumulate over the micro batches; the last one's backward pass exchanges them
+    total = torch.zeros((), dtype=torch.float64, device=world.device)
+    terms = []
+    for index, batch in enumerate(batches):
+        number = step * stage.micro_batches_per_step + index * world.size + world.rank
+        torch.manual_seed(state.seed * _STREAM + number)
+        with gradient_sync(state.network, index == len(batches) - 1):
+            with autocast(world.device, state.precision):
+                losses: dict[str, Tensor] = state.network(batch, boxes, step)
+            loss = torch.stack([term.float() for term in losses.values()]).sum()
+            state.scaler.scale(loss / len(batches)).backward()
+        total += loss.detach()
+        terms.append((batch.task.value, {name: term.detach() for name, term in losses.items()}))
+    # all processes agree on the loss and on whether to stop
+    shared = world.sum(torch.stack([total / stage.micro_batches_per_step, total.new_tensor(float(stop))]))
+    mean, stops = shared.tolist()
+    # clip and apply, where everything is finite
+    state.scaler.unscale_(state.optimizer)
+    norm = full_tensor(global_norm(state.parameters))
+    finite = bool(torch.isfinite(norm)) and math.isfinite(mean)
+    if finite:
+        if stage.optim.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(state.parameters, stage.optim.clip_norm, norm)
+        state.scaler.step(state.optimizer)
+        if state.ema is not None:
+            state.ema.update(state.model)
+    # a scale of 1 changes nothing: what is not finite then is the gradient itself
+    overflow = not finite and state.scaler.is_enabled() and math.isfinite(mean) and state.scaler.get_scale() > 1
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    return StepResult(finite, overflow, mean, float(norm), bool(stops), terms, time.perf_counter() - began)
 
 
-def _trained_share(model: ReferringModel) -> str:
-    total = sum(p.numel() for p in model.parameters())
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return f"trains {trained:,} of {total:,} parameters ({trained / total:.1%})"
+# --- what to train, and from where -----------------------------------------------------------------------------------
+
+
+def _requested_stages(request: TrainRequest) -> tuple[str, ...]:
+    """The stages to train; from a checkpoint that is named, its stage and those after it."""
+    names = request.recipe.select(request.stages)
+    if request.resume in (None, "auto"):
+        return names
+    stage = stage_of_checkpoint(Path(str(request.resume)))
+    if stage not in names:
+        raise UsageError(f"--resume {request.resume}: is not a checkpoint of a stage that is to be trained ({stage})")
+    return names if request.stages else names[names.index(stage) :]
+
+
+def _check_out(request: TrainRequest, names: tuple[str, ...]) -> None:
+    """A new run needs a folder without one, and the final weights of the stage that its first stage starts from."""
+    if request.resume is not None:
+        return
+    for name in names:
+        folder = request.out / name
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"{folder}: holds a training; resume it with --resume auto, or choose another --out")
+    start = _initial_weights(request, names[0])
+    if start is not None and not start.is_dir():
+        first = request.recipe.stages[names[0]].init.stage
+        raise UniRefError(
+            f"{start}: stage {names[0]} starts from stage {first}, which is not done; train it first, or set "
+            f"stages.{names[0]}.init.stage=null and init.model to a checkpoint"
+        )
+
+
+def _initial_weights(request: TrainRequest, name: str) -> Path | None:
+    """The final weights of the stage that a stage starts from."""
+    before = request.recipe.stages[name].init.stage
+    return None if before is None else request.out / before / FINAL
+
+
+def _is_finished(request: TrainRequest, name: str) -> bool:
+    final = request.out / name / FINAL
+    return final.is_dir() and steps_of_export(final) >= request.recipe.stages[name].steps
+
+
+def _resume_point(request: TrainRequest, name: str, world: World, reporter: Reporter) -> SavedCheckpoint | None:
+    """The checkpoint that a stage is resumed from; None = it starts from the beginning."""
+    if request.resume is None:
+        return None
+    if request.resume != "auto":
+        saved = verify_checkpoint(Path(request.resume))
+        if saved.metadata.get("stage") == name:
+            return saved
+        # a later stage of the same run starts from the one that was resumed
+        if stage_of_checkpoint(Path(request.resume)) not in request.recipe.stages:
+            return None
+    # the newest intact checkpoint, as the main process sees it
+    latest = latest_checkpoint(request.out / name / CHECKPOINTS, reporter.warn) if world.main else None
+    return world.gather(latest)[0]
+
+
+def _silent(line: str) -> None:
+    del line

@@ -75,7 +75,7 @@ def check_data(stage: StageConfig, root: Path) -> None:
             open_dataset(root, name, limit=stage.evaluation.limit)
 
 
-class _Asked(Exception):
+class _StopRequested(Exception):
     """To stop."""
 
 
@@ -86,7 +86,7 @@ def validate(
     root: Path,
     device: torch.device,
     precision: str,
-    asked_to_stop: Callable[[], bool] = lambda: False,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
     """Evaluate weights as the stage's recipe says.
 
@@ -96,7 +96,7 @@ def validate(
         tokenizer: Of the text encoder.
         root: Data root.
         device, precision: As in training.
-        asked_to_stop: Looked at between blocks of pictures and between videos.
+        stop_requested: Looked at between blocks of pictures and between videos.
 
     Returns:
         What was found; None where it was asked to stop before that.
@@ -109,11 +109,11 @@ def validate(
     model.load_state_dict(dict(tensors))
     model.to(device).eval()
 
-    def until_asked(items: Iterable[T], description: str, total: int | None, unit: str = "") -> Generator[T]:
+    def until_stopped(items: Iterable[T], description: str, total: int | None, unit: str = "") -> Generator[T]:
         for item in items:
             yield item
-            if asked_to_stop():
-                raise _Asked
+            if stop_requested():
+                raise _StopRequested
 
     try:
         results = evaluate(
@@ -124,9 +124,9 @@ def validate(
             limit=stage.evaluation.limit,
             sides=stage.sides,
             precision=precision,
-            progress=until_asked,
+            progress=until_stopped,
         )
-    except _Asked:
+    except _StopRequested:
         return None
     predictor = Predictor(
         Checkpoint(model, tokenizer, CheckpointMetadata(model=stage.model, sides=stage.sides)), str(device), precision

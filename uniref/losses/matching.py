@@ -4,12 +4,11 @@ Axes: L decoder layers, Q queries, K classes, N objects of an image, T encoder t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from uniref.core.boxes import cxcywh_to_xyxy
 from uniref.losses.terms import iou_and_giou
@@ -162,12 +161,6 @@ class Matches:
             kept.append(place[torch.randperm(len(place), device=place.device)[:count]])
         return self[torch.cat(kept).sort().values]
 
-    def in_pieces(self, compare: Callable[[Matches], Tensor], size: int) -> Tensor:
-        """`compare` for `size` matches at a time, [m, ...] -> [M, ...].
-
-        The values inside exist for one piece only: the backward pass computes them once more instead of keeping them.
-        """
-        pieces = [self[start : start + size] for start in range(0, max(1, len(self)), size)]
-        return torch.cat(
-            [checkpoint(compare, piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces]
-        )
+    def parts(self, size: int) -> list[Matches]:
+        """The matches in their order, `size` at a time; at least one part."""
+        return [self[start : start + size] for start in range(0, max(1, len(self)), size)]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from uniref.core.tasks import Task
+from uniref.core.errors import UsageError
+from uniref.core.tasks import Task, missing_part
 from uniref.recipe.base import Strict
 from uniref.recipe.data import DataConfig
 from uniref.recipe.loss import LossConfig
@@ -184,26 +186,26 @@ class StageConfig(Strict):
             self._check_sam()
         elif self.embedding_cache is not None or self.checkpoint.adapter_of is not None:
             raise ValueError("embedding_cache and checkpoint.adapter_of are for SAM models (model.family: sam)")
-        needs = {Task.RIS: "text", Task.RVOS: "text", Task.VOS: "mask_encoder", Task.FSS: "mask_encoder"}
-        for place, source in enumerate(self.data.sources):
-            part = needs.get(source.task) if source.task else None
-            if part is not None and getattr(self.model, part) is None:
+        for index, source in enumerate(self.data.sources):
+            # whether RVOS shows masks too is known once the data are opened
+            part = None if source.task is None else missing_part(source.task, self.model, text_only=True)
+            if part is not None and source.task is not None:
                 raise ValueError(
-                    f"data.sources.{place} ({source.index}) is trained as {source.task.value if source.task else ''}, "
-                    f"but model.{part} is null; give the model that part or leave the source out"
+                    f"data.sources.{index} ({source.index}) is trained as {source.task.value}, but model.{part} is "
+                    "null; give the model that part or leave the source out"
                 )
             if isinstance(self.model, ModelConfig) and source.categories and self.model.classes == 1:
                 raise ValueError(
-                    f"data.sources.{place} ({source.index}) has categories, but model.classes is 1; "
+                    f"data.sources.{index} ({source.index}) has categories, but model.classes is 1; "
                     "set model.classes to their number or categories to false"
                 )
         return self
 
     def _check_sam(self) -> None:
-        for place, source in enumerate(self.data.sources):
+        for index, source in enumerate(self.data.sources):
             if source.task is Task.DETECTION or source.categories:
                 raise ValueError(
-                    f"data.sources.{place} ({source.index}) has no reference to follow, which a SAM model needs; "
+                    f"data.sources.{index} ({source.index}) has no reference to follow, which a SAM model needs; "
                     "leave the source out"
                 )
         if self.init.backbone is not None:
@@ -256,6 +258,21 @@ class Recipe(Strict):
                 raise ValueError(f"stages.{name}.init.stage: {stage.init.stage!r} is no earlier stage ({known})")
             earlier.append(name)
         return self
+
+    def select(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The stages of these names in the order of training; all where none are named.
+
+        Raises:
+            UsageError: The recipe has no such stage.
+        """
+        for name in names:
+            if name not in self.stages:
+                raise UsageError(f"--stage {name}: the recipe has no such stage (it has {', '.join(self.stages)})")
+        return tuple(name for name in self.stages if not names or name in names)
+
+    def stage_seed(self, name: str) -> int:
+        """Every stage draws its own random numbers: a function of the recipe's seed and the stage's index."""
+        return (self.seed + 7_919 * list(self.stages).index(name)) % 2**31
 
     def stage_hash(self, name: str) -> str:
         """SHA-256 (hexadecimal) of everything that decides a stage's result."""
