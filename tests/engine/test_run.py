@@ -134,7 +134,7 @@ def test_resuming_from_a_named_checkpoint(make_recipe: MakeRecipe, root: Path, t
     _, heard = go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/checkpoints/step-00000002"))
     assert any("resuming at step 2" in line for line in heard.lines)
     assert_equal(before, weights(tmp_path / "run"))
-    with pytest.raises(UsageError, match="no checkpoint of a stage"):
+    with pytest.raises(UsageError, match="not a checkpoint of a stage"):
         go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/final"))
 
 
@@ -155,7 +155,7 @@ def test_another_model_does_not_fit(make_recipe: MakeRecipe, root: Path, tmp_pat
 
 
 def test_a_model_without_what_the_data_need(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"fss/train: fss refers by masks, but model\.mask_encoder is null"):
+    with pytest.raises(UsageError, match=r"fss/train: is trained as fss, but model\.mask_encoder is null"):
         go(make_recipe(), root, tmp_path / "run", "stages.only.model.mask_encoder=null")
     model = tiny_config(classes=2).model_dump(mode="json")
     toy.images(root, Task.DETECTION, toy.scenes(4), "three", more_categories={1: "neither"})
