@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
+
+# tiny models gain nothing from a second thread, and lose much by it where the cores are busy
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 
 @pytest.fixture(autouse=True)

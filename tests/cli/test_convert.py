@@ -47,6 +47,7 @@ def test_failure_is_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.slow
 def test_an_interruption_leaves_nothing(released: Path, tmp_path: Path, signum: int, code: int) -> None:
     """The process is stopped while it writes: a hook makes the write wait for the signal."""
     hook = (

@@ -23,7 +23,9 @@ def overlap(found: Path, truth: Path, value: int) -> float:
     return float((mask & wanted).sum() / (mask | wanted).sum())
 
 
-@pytest.mark.parametrize(("text", "value"), [("the red car", RED), ("the blue car", BLUE)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("the red car", RED), pytest.param("the blue car", BLUE, marks=pytest.mark.slow)]
+)
 def test_the_car_that_is_meant_is_covered(
     text: str, value: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

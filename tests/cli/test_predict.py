@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from tests.marks import slow_except
 from uniref import Predictor
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.image import read_image
@@ -349,7 +350,7 @@ def test_selection_object_reads_like_the_options(make_video: MakeVideo) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of the operating system")
-@pytest.mark.parametrize("save", ["overlay,masks", "npz,rle", "webm"])
+@pytest.mark.parametrize("save", slow_except(["npz,rle"], ["overlay,masks", "npz,rle", "webm"]))
 def test_no_more_room_for_files_is_one_line(
     save: str, predict, make_video: MakeVideo, tmp_path: Path, capfd: pytest.CaptureFixture[str], mask_png: Path
 ) -> None:

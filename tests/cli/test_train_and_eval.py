@@ -78,6 +78,7 @@ def test_bad_requests_get_one_line(arguments: list[str], message: str, capsys: p
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_masks_of_another_tool(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     """The truth itself scores 1; a missing frame is named."""
     index = Index.open(root / "index/vos/train")

@@ -52,9 +52,10 @@ def test_bad_files_are_one_line_in_little_memory(
     assert "\n" not in str(caught.value)
 
 
-def test_a_record_is_bounded(tmp_path: Path) -> None:
+def test_a_record_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uniref.core.json_files._LARGEST_RECORD", 1 << 20)
     path = tmp_path / "a.json"
-    path.write_text('{"images": [{"a": "' + "x" * (65 << 20) + '"}]}')
+    path.write_text('{"images": [{"a": "' + "x" * (2 << 20) + '"}]}')
     with pytest.raises(UniRefError, match="one entry has more than"):
         _stream(path)
 

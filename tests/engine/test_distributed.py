@@ -31,6 +31,7 @@ def assert_close(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
             torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=2e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_equal_accumulation(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     """With dropout on: its random numbers belong to the batch, not to the process."""
     path = make_recipe(steps=2, global_batch=8, optim={"lr": 1e-4, "eps": 1e-3})
@@ -77,6 +78,7 @@ def test_sharded_training_equals_copies(make_recipe: MakeRecipe, root: Path, tmp
     assert moments[0].keys() == moments[1].keys()
 
 
+@pytest.mark.slow
 def test_a_request_to_stop_reaches_all_processes(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     """The launcher ends with the signal's code, the state is saved, and nothing looks like a failure."""
     path = make_recipe(steps=100_000, checkpoint={"every": 100_000, "keep": 1})
@@ -98,6 +100,7 @@ def test_a_request_to_stop_reaches_all_processes(make_recipe: MakeRecipe, root: 
     assert (tmp_path / "run/stopped").is_file()
 
 
+@pytest.mark.slow
 def test_one_line_says_what_is_wrong(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     done = together(make_recipe(), tmp_path / "nowhere", tmp_path / "two")
     assert done.returncode == 1

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.engine.batches import make_batch
+from tests.marks import slow_except
 from tests.tiny import tiny_config
 from uniref.core.batch import Batch
 from uniref.core.tasks import Task
@@ -34,7 +35,7 @@ def worst_iou(loss_module: LossModule, batch: Batch) -> float:
     return min(ious)
 
 
-@pytest.mark.parametrize("task", list(Task), ids=lambda task: task.value)
+@pytest.mark.parametrize("task", slow_except([Task.DETECTION], Task), ids=lambda task: task.value)
 def test_overfits_a_batch(task: Task) -> None:
     loss_module = LossModule(UniRef(tiny_config()), LossConfig(auxiliary_masks=task.is_video))
     batch = make_batch(task)

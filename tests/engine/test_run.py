@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from tests.data import toy
 from tests.engine.conftest import MakeRecipe
+from tests.marks import slow_except
 from tests.tiny import tiny_config
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.core.tasks import Task
@@ -91,7 +92,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(
         assert_equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-@pytest.mark.parametrize("ema", [None, 0.5])
+@pytest.mark.parametrize("ema", slow_except([0.5], [None, 0.5]))
 def test_resuming_is_bit_exact(make_recipe: MakeRecipe, root: Path, tmp_path: Path, ema: float | None) -> None:
     path = make_recipe(ema=ema)
     go(path, root, tmp_path / "whole")
@@ -103,6 +104,7 @@ def test_resuming_is_bit_exact(make_recipe: MakeRecipe, root: Path, tmp_path: Pa
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe()
     go(path, root, tmp_path / "whole")
@@ -127,6 +129,7 @@ def test_a_finished_run_is_left_alone(make_recipe: MakeRecipe, root: Path, tmp_p
     assert any("is done" in line for line in heard.lines)
 
 
+@pytest.mark.slow
 def test_resuming_from_a_named_checkpoint(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe()
     go(path, root, tmp_path / "run")
@@ -138,6 +141,7 @@ def test_resuming_from_a_named_checkpoint(make_recipe: MakeRecipe, root: Path, t
         go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/final"))
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_is_told(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe()
     go(path, root, tmp_path / "run", "stages.only.steps=2")
@@ -184,6 +188,7 @@ def test_stages_start_from_one_another(make_recipe: MakeRecipe, root: Path, tmp_
     assert checkpoint.model.mask_encoder is not None
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_is_left_out(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +252,7 @@ def test_sigterm_saves_and_stops(
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_whole_group_saves_too(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     """Clusters signal every process, also those that load data."""
     data = {"workers": 1, "augment": {"short_sides": [64], "max_long_side": 128}, "sources": [{"index": "ris/train"}]}
@@ -308,6 +314,7 @@ SEVERAL_WORKERS = {
 }
 
 
+@pytest.mark.slow
 def test_killed_outright_and_resumed_gives_the_same_weights(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path
 ) -> None:
@@ -337,6 +344,7 @@ def test_killed_outright_and_resumed_gives_the_same_weights(
     assert [each.name for each in checkpointer.checkpoint_folders(folder)] == ["step-00000008", "step-00000010"]
 
 
+@pytest.mark.slow
 def test_killed_from_outside_at_any_moment(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(steps=24, data=SEVERAL_WORKERS, checkpoint={"every": 1, "keep": 2})
     go(path, root, tmp_path / "whole")
@@ -360,6 +368,7 @@ def test_killed_from_outside_at_any_moment(make_recipe: MakeRecipe, root: Path, 
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_going_back_leaves_the_later_checkpoints_until_there_is_a_new_one(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path
 ) -> None:
@@ -374,6 +383,7 @@ def test_going_back_leaves_the_later_checkpoints_until_there_is_a_new_one(
     ]
 
 
+@pytest.mark.slow
 def test_half_precision_on_a_cpu_scales_its_gradients(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(precision="float16", steps=8)
     go(path, root, tmp_path / "whole")

@@ -53,6 +53,7 @@ def iou(loss_module: SamLossModule, batch: Batch) -> float:
 
 
 @pytest.mark.parametrize("task", [Task.RIS, Task.FSS, Task.VOS, Task.RVOS], ids=lambda task: task.value)
+@pytest.mark.slow
 def test_overfits_a_batch_and_leaves_the_frozen_parts(task: Task, loss_module: SamLossModule) -> None:
     batch, model = make_batch(task), loss_module.model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -51,6 +51,7 @@ def test_missing_data_is_told_before_the_training(make_recipe: MakeRecipe, root:
     assert not list((tmp_path / "run").rglob("metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_request_to_stop_breaks_an_evaluation_off_and_it_is_made_up_for(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def alone(checkpoint: Path, root: Path, tmp_path_factory: pytest.TempPathFactory
     return files(out)
 
 
+@pytest.mark.slow
 def test_four_parts(checkpoint: Path, root: Path, tmp_path: Path, alone: dict[str, bytes]) -> None:
     for part in (3, 1, 4, 2):
         assert not (tmp_path / "results.json").exists()

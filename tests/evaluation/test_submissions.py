@@ -15,6 +15,7 @@ from PIL import Image
 from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
 from tests.evaluation.masks import write_masks
+from tests.marks import slow_except
 from uniref.evaluation.dataset import open_dataset
 from uniref.evaluation.submission import pack
 from uniref_cli import app
@@ -73,7 +74,7 @@ LAYOUTS = {
 """Data -> how to build it, the mode of its PNGs, and every file of its zip."""
 
 
-@pytest.mark.parametrize("data", LAYOUTS)
+@pytest.mark.parametrize("data", slow_except(["ref-youtube-vos/val", "mose/val"], LAYOUTS))
 def test_layouts(data: str, checkpoint: Path, tmp_path: Path, prepare: Prepare, check: Check) -> None:
     """What `--submission` writes is what each server takes."""
     make, mode, names = LAYOUTS[data]

@@ -40,6 +40,7 @@ def test_the_valid_file_is_read(valid: tuple[Reader, Path, Path]) -> None:
     reader.read(folder, fresh(out))
 
 
+@pytest.mark.slow
 def test_any_mutation_is_read_or_refused(valid: tuple[Reader, Path, Path]) -> None:
     reader, folder, out = valid
     path = folder / reader.file

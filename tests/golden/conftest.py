@@ -18,9 +18,10 @@ Golden = Callable[[str], Mapping[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def _two_threads(_repeatable: None) -> None:
+def _two_threads(_repeatable: None, request: pytest.FixtureRequest) -> None:
     """With pseudo-random weights a video drifts from one pixel, and sums depend on the number of threads."""
-    torch.set_num_threads(2)
+    if request.node.get_closest_marker("golden"):
+        torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.marks import slow_except
 from tests.media.containers import AAC, NAMES, X264, Presented, ffmpeg, make, make_master, present, with_edits
 from uniref.core.errors import MediaError, UsageError
 from uniref.inference.prompts import Objects
@@ -24,6 +25,13 @@ FAST = {
     *("ntsc.mp4", "fast.mkv", "camera-clock.mp4", "late-video.mp4", "late-video.mkv", "late-sound.mp4"),
     "cover-first.mp4",
 }
+
+
+QUICK = {
+    *("plain.mp4", "h264.mkv", "variable-rate.mp4", "rgb.mkv", "trimmed.mp4", "broadcast-h264.ts", "xvid-b-frames.avi"),
+    *("vp9.webm", "prores.mov", "turned.mp4", "webp", "cut.webp", "still.mp4", "overlong.mp4", "ycgco"),
+}
+"""What the quick tests read; the others are of the full ones."""
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +54,7 @@ def write(source: MediaSource, folder: Path, kind: str, selection: Selection | N
     return warnings
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_except(QUICK, NAMES))
 def test_container(name: str, master: Path, tmp_path: Path) -> None:
     path = make(name, tmp_path, master)
     truth, source = present(path), MediaSource(path)
@@ -90,7 +98,7 @@ def check_overlay(overlay: Presented, truth: Presented) -> None:
         assert (overlay.tags["range"] == "pc") == (truth.tags["range"] == "pc")
 
 
-@pytest.mark.parametrize("name", ["webp", "apng", "png", "avif"])
+@pytest.mark.parametrize("name", slow_except(QUICK, ["webp", "apng", "png", "avif"]))
 def test_animated_pictures_are_videos(name: str, master: Path, tmp_path: Path) -> None:
     codec = {"webp": "libwebp_anim", "avif": "libaom-av1"}.get(name, "apng")
     path, lossless = tmp_path / f"moving.{name}", ["-lossless", "1"] if name == "webp" else []
@@ -134,7 +142,10 @@ def test_an_animation_that_breaks_off(name: str, master: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("kind", "file"), [("webm", "cutout.webm"), ("prores", "cutout.mov"), ("gif", "overlay.gif")])
-@pytest.mark.parametrize("name", ["hd-colours.mp4", "variable-rate.mp4", "anamorphic.mp4", "camera.mts", "rgb.mkv"])
+@pytest.mark.parametrize(
+    "name",
+    slow_except(["rgb.mkv"], ["hd-colours.mp4", "variable-rate.mp4", "anamorphic.mp4", "camera.mts", "rgb.mkv"]),
+)
 def test_other_outputs_keep_frames_times_colours_and_shape(
     name: str, kind: str, file: str, master: Path, tmp_path: Path
 ) -> None:
@@ -156,7 +167,11 @@ def test_other_outputs_keep_frames_times_colours_and_shape(
 
 
 @pytest.mark.parametrize(
-    "name", ["plain.mp4", "trimmed.mp4", "broadcast-h264.ts", "dvd.vob", "xvid-b-frames.avi", "h264.mkv"]
+    "name",
+    slow_except(
+        ["plain.mp4", "trimmed.mp4"],
+        ["plain.mp4", "trimmed.mp4", "broadcast-h264.ts", "dvd.vob", "xvid-b-frames.avi", "h264.mkv"],
+    ),
 )
 def test_sound_of_a_part_stays_with_its_picture(name: str, master: Path, tmp_path: Path) -> None:
     path = make(name, tmp_path, master)
@@ -194,7 +209,7 @@ def test_a_change_of_size_is_told(name: str, master: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "name", ["10:30.mp4", "http:clip.mp4", "-i.mp4", "100%d.mp4", "it's a [clip].mp4", "日本.mp4", b"caf\xe9.mp4"]
 )
-@pytest.mark.parametrize("origin", ["plain.mp4", "broadcast-h264.ts"])
+@pytest.mark.parametrize("origin", slow_except(["plain.mp4"], ["plain.mp4", "broadcast-h264.ts"]))
 def test_any_file_name(name: str | bytes, origin: str, master: Path, tmp_path: Path, monkeypatch) -> None:
     path = make(origin, tmp_path, master).rename(tmp_path / os.fsdecode(name))
     monkeypatch.chdir(tmp_path)
@@ -260,7 +275,7 @@ HARD_TO_SEEK = {
 
 
 @pytest.mark.parametrize("far", [0, 1000], ids=["by seeking", "by decoding"])
-@pytest.mark.parametrize("name", HARD_TO_SEEK)
+@pytest.mark.parametrize("name", slow_except(["refresh.mp4", "open-gop.mkv"], HARD_TO_SEEK))
 def test_every_frame_can_be_the_first(name: str, far: int, master: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("uniref.media.video_read._FAR", far)
     monkeypatch.setattr("uniref.media.video_read._SEEK_MARGIN", 0.2)

@@ -3,13 +3,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.marks import slow_except
 from uniref.model.build import build_model
 from uniref.recipe.load import load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+QUICK = [path for path in RECIPES if path.stem in ("r50", "small")]
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    slow_except([path for path in RECIPES if path.stem in ("r50", "small")], RECIPES),
+    ids=lambda path: path.stem,
+)
 def test_shipped_recipe_builds_its_models(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe.description

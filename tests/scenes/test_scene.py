@@ -74,6 +74,7 @@ def test_the_words_are_needed() -> None:
     assert rivals > len(found) / 2
 
 
+@pytest.mark.slow
 def test_every_kind_of_expression_occurs() -> None:
     kinds = {e.kind for scene in scenes("train", 80) for e in scene.expressions}
     kinds |= {e.kind for scene in scenes("train", 60, CLIP) for e in scene.expressions}

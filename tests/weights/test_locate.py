@@ -235,6 +235,7 @@ def test_a_cache_that_cannot_be_written(drive: Behaviour, home: Path) -> None:
 # the command
 
 
+@pytest.mark.slow
 def test_convert_by_name(drive: Behaviour, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["convert", NAME, str(tmp_path / "r50"), "--dtype", "float16"]
     assert run(command) == 2
@@ -249,6 +250,7 @@ def test_convert_by_name(drive: Behaviour, tmp_path: Path, capsys: pytest.Captur
     assert drive.paths == []
 
 
+@pytest.mark.slow
 def test_convert_an_address(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     behaviour = Behaviour(content)
     with serve(behaviour, name="a/video-joint.pth") as url:

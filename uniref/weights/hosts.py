@@ -137,7 +137,10 @@ def drive_page(number: str, address: Address, text: str) -> str:
         title = plain(" ".join(form.title.split()), 100)
         raise UniRefError(f"{view}: Google Drive answers with a page instead of the file ({title}); {by_browser}")
     # the form must lead to the same file and stay with Google: nothing else is confirmed
-    target = parse_address(urljoin(address.request, form.action))
+    try:
+        target = parse_address(urljoin(address.request, form.action))
+    except ValueError:
+        raise UniRefError(f"{view}: the address in Google Drive's page is not valid; {by_browser}") from None
     within = target.host == address.host or (target.scheme == "https" and target.host.endswith(_GOOGLE))
     if not within or form.fields.get("id", number) != number:
         raise UniRefError(f"{view}: Google Drive's page leads elsewhere ({target}); {by_browser}")

@@ -180,6 +180,7 @@ def test_verify(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[
     assert "annotations.arrow" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_verify_on_all_cores_and_of_every_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 def test_the_seed_decides_every_byte(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uniref.data.prepare.job._FEW", 1)
     two = [*SIZES[:-3], "--workers", "2", "--quiet", "--split", "train-rvos", "--split", "train-ris"]

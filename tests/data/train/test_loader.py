@@ -338,6 +338,7 @@ raise SystemExit(7)
 """
 
 
+@pytest.mark.slow
 def test_a_loader_that_is_never_closed_does_not_keep_its_process(root: Path) -> None:
     """Workers ignore the signal by which Python ends them."""
     done = subprocess.run([sys.executable, "-c", FORGOTTEN, str(root)], check=False, timeout=120)
