@@ -216,21 +216,20 @@ _CONDITIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """A noun phrase with its condition (and the anchor): templates of training, and those that training never uses."""
 _PATTERNS = {"striped": ("striped",), "dotted": ("dotted", "spotted"), "checked": ("checked", "checkered")}
 _TYPO_SHARE = 0.02
-_NO_ARTICLE = frozenset(
-    (
-        # several objects
-        *("lungs", "grapes", "blueberries", "french fries", "fries", "jeans", "pants", "gloves", "socks"),
-        *("shorts", "glasses", "spectacles", "sunglasses", "goggles", "headphones", "scissors", "scales"),
-        *("beads", "chopsticks", "maracas", "underpants", "briefs", "bricks", "peas", "lips"),
-        *("traffic lights"),
-        # stuff
-        *("bread", "cheese", "corn", "wheat", "ginger", "garlic", "lettuce", "broccoli", "bacon", "salad"),
-        *("popcorn", "butter", "soap", "money", "coral", "spaghetti", "pasta", "sushi", "milk", "coffee"),
-        *("beer", "soda", "rope", "dna", "rice", "meat", "toilet paper", "fire", "lightning", "salt"),
-        *("shaved ice", "noodle soup", "champagne", "whiskey", "boba", "bubble tea", "yarn", "luggage"),
-    )
+PLURALS = (
+    *("lungs", "grapes", "blueberries", "french fries", "fries", "jeans", "pants", "gloves", "socks"),
+    *("shorts", "glasses", "spectacles", "sunglasses", "goggles", "headphones", "scissors", "scales"),
+    *("beads", "chopsticks", "maracas", "underpants", "briefs", "bricks", "peas", "lips"),
+    *("traffic lights"),
 )
-"""Nouns that take no "a": plurals, and what is not counted."""
+UNCOUNTABLE = (
+    *("bread", "cheese", "corn", "wheat", "ginger", "garlic", "lettuce", "broccoli", "bacon", "salad"),
+    *("popcorn", "butter", "soap", "money", "coral", "spaghetti", "pasta", "sushi", "milk", "coffee"),
+    *("beer", "soda", "rope", "dna", "rice", "meat", "toilet paper", "fire", "lightning", "salt"),
+    *("shaved ice", "noodle soup", "champagne", "whiskey", "boba", "bubble tea", "yarn", "luggage"),
+)
+_NO_ARTICLE = frozenset((*PLURALS, *UNCOUNTABLE))
+"""Nouns that take no "a"."""
 
 
 def phrase(rng: Rng, query: Query, wording: str = "train") -> str:

@@ -9,14 +9,14 @@ from uniref_scenes import SETS, Scene, SceneOptions, make_scene
 from uniref_scenes.bank import DRAWN_BANK
 from uniref_scenes.language import HELD_OUT, NOUNS
 
-IMAGE, CLIP = SceneOptions(size=128), SceneOptions(size=96, frames=5)
+IMAGE, VIDEO = SceneOptions(size=128), SceneOptions(size=96, frames=5)
 
 
 def scenes(name: str, count: int, options: SceneOptions = IMAGE) -> list[Scene]:
     return [make_scene(name, number, options) for number in range(count)]
 
 
-@pytest.mark.parametrize("options", [IMAGE, CLIP])
+@pytest.mark.parametrize("options", [IMAGE, VIDEO])
 def test_a_scene_is_a_function_of_its_number(options: SceneOptions) -> None:
     first, again, other = (make_scene("train", number, options) for number in (3, 3, 4))
     for a, b in zip(first.frames, again.frames, strict=True):
@@ -26,7 +26,7 @@ def test_a_scene_is_a_function_of_its_number(options: SceneOptions) -> None:
 
 
 def test_shapes_and_labels() -> None:
-    for scene in [*scenes("train", 8), *scenes("val", 4, CLIP)]:
+    for scene in [*scenes("train", 8), *scenes("val", 4, VIDEO)]:
         assert len(scene.frames) == len(scene.labels)
         for image, labels in zip(scene.frames, scene.labels, strict=True):
             assert image.dtype == labels.dtype == np.uint8
@@ -77,7 +77,7 @@ def test_the_words_are_needed() -> None:
 @pytest.mark.slow
 def test_every_kind_of_expression_occurs() -> None:
     kinds = {e.kind for scene in scenes("train", 80) for e in scene.expressions}
-    kinds |= {e.kind for scene in scenes("train", 60, CLIP) for e in scene.expressions}
+    kinds |= {e.kind for scene in scenes("train", 60, VIDEO) for e in scene.expressions}
     assert {"noun", "synonym", "hypernym", "colour", "colour noun", "size", "place", "motion", "relation"} <= kinds
 
 

@@ -34,7 +34,7 @@ class BackgroundPhoto:
 _ANY = None
 _LEAVES = ("plant", "leaf", "tree")
 _FLOWERS = ("flower", "blossom", "plant", "leaf")
-_KNOWN: Mapping[str, tuple[str, tuple[str | None, ...]]] = {
+KNOWN_PHOTOS: Mapping[str, tuple[str, tuple[str | None, ...]]] = {
     # lomiri-wallpapers: CC0 and CC-BY-4.0 for training, CC-BY-SA for validation
     "seeding_by_Clements_Engelhardt": ("train", (*_FLOWERS, "ball")),
     "aitzgorri_by_Aitzol_Berasategi": ("train", ("mountain", "tree", "pine", "pine tree", "fir", "plant")),
@@ -116,14 +116,14 @@ def find_photos(starts: Iterable[Path]) -> list[BackgroundPhoto]:
     for start in starts:
         for name in _FOLDERS:
             for path in _image_files(start / name):
-                if path.stem in _KNOWN:
-                    photos.setdefault(path.stem, BackgroundPhoto(path, *_KNOWN[path.stem]))
+                if path.stem in KNOWN_PHOTOS:
+                    photos.setdefault(path.stem, BackgroundPhoto(path, *KNOWN_PHOTOS[path.stem]))
         for folder in sorted((start / _BY_FOLDER).glob("*/contents/images")):
             name = folder.parent.parent.name
             images = _image_files(folder)
-            if name in _KNOWN and images:
+            if name in KNOWN_PHOTOS and images:
                 photos.setdefault(
-                    name, BackgroundPhoto(max(images, key=lambda p: (p.stat().st_size, p.name)), *_KNOWN[name])
+                    name, BackgroundPhoto(max(images, key=lambda p: (p.stat().st_size, p.name)), *KNOWN_PHOTOS[name])
                 )
         for path in _image_files(start / _OWN):
             photos.setdefault(path.name, BackgroundPhoto(path, _division(path.name)))
