@@ -220,7 +220,7 @@ PLURALS = (
     *("lungs", "grapes", "blueberries", "french fries", "fries", "jeans", "pants", "gloves", "socks"),
     *("shorts", "glasses", "spectacles", "sunglasses", "goggles", "headphones", "scissors", "scales"),
     *("beads", "chopsticks", "maracas", "underpants", "briefs", "bricks", "peas", "lips"),
-    *("traffic lights"),
+    "traffic lights",
 )
 UNCOUNTABLE = (
     *("bread", "cheese", "corn", "wheat", "ginger", "garlic", "lettuce", "broccoli", "bacon", "salad"),
