@@ -13,7 +13,6 @@ from typing import IO, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from typing_extensions import override
 
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
@@ -80,7 +79,6 @@ class _VideoSink(Sink):
         self._end = frame.seconds + duration
         self._writer.write(picture, frame.seconds - self._start, duration)
 
-    @override
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
@@ -91,16 +89,16 @@ class OverlaySink(_VideoSink):
 
     file_name = "overlay.mp4"
 
-    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Write one frame with its objects drawn in."""
         picture = self._draw(frame, result)
         if self.context.source.kind == "image":
             Image.fromarray(picture).save(self.context.folder / "overlay.png")
         else:
             self._write_picture(frame, picture)
 
-    @override
     def close(self) -> None:
+        """Finish the video, and put the sound of the source under it."""
         super().close()
         if self._writer is None or (problem := self._add_sound(self._writer.path)) is None:
             return
@@ -132,11 +130,10 @@ class GifSink(OverlaySink):
     file_name = "overlay.gif"
     options: ClassVar[dict[str, Any]] = {"codec": "gif"}
 
-    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Write one frame with its objects drawn in."""
         self._write_picture(frame, self._draw(frame, result))
 
-    @override
     def _add_sound(self, overlay: Path) -> str | None:
         return None
 
@@ -144,16 +141,16 @@ class GifSink(OverlaySink):
 class MaskSink(Sink):
     """`masks/<frame>.png`: label maps in the DAVIS palette; `mask.png` for a picture."""
 
-    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Write the label map of one frame."""
         write_labels(_picture_path(self.context, "mask", "masks", frame), result.labels)
 
 
 class CutoutSink(Sink):
     """`cutout/<frame>.png`: the objects on a transparent ground (RGBA); `cutout.png` for a picture."""
 
-    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Write the cut-out objects of one frame."""
         path = _picture_path(self.context, "cutout", "cutout", frame)
         Image.fromarray(cut_out(frame, result)).save(path, compress_level=1)
 
@@ -164,8 +161,8 @@ class WebmSink(_VideoSink):
     file_name = "cutout.webm"
     options: ClassVar[dict[str, Any]] = {"codec": "libvpx-vp9", "alpha": True}
 
-    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Write the cut-out objects of one frame."""
         self._write_picture(frame, cut_out(frame, result))
 
 
@@ -183,8 +180,8 @@ class RleSink(Sink):
         super().__init__(context)
         self._file: IO[str] = (context.folder / "masks.jsonl").open("w", encoding="utf-8")
 
-    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Write one line per object: its run lengths, box, area and score."""
         from pycocotools import mask as coco_mask
 
         for number, mask in result.masks.items():
@@ -203,8 +200,8 @@ class RleSink(Sink):
                 record["text"] = self.context.objects.texts[number]
             self._file.write(json.dumps(record) + "\n")
 
-    @override
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
@@ -217,8 +214,8 @@ class NpzSink(Sink):
         self._frames: list[int] = []
         self._scores: list[list[float]] = []
 
-    @override
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
+        """Append the label map of one frame."""
         self._add(frame.name, result.labels)
         self._frames.append(frame.index)
         self._scores.append([result.scores.get(number, 0.0) for number in self.context.objects.ids])
@@ -227,8 +224,8 @@ class NpzSink(Sink):
         with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array(file, array, allow_pickle=False)
 
-    @override
     def close(self) -> None:
+        """Write ids, frames and scores, and finish the archive."""
         try:
             self._add("ids", np.array(self.context.objects.ids, np.int64))
             self._add("frames", np.array(self._frames, np.int64))

@@ -83,12 +83,6 @@ class AnimatedImage:
         self.tail_lost = 0
         """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
 
-    @property
-    def variable_rate(self) -> bool:
-        """Whether frames stand anywhere but on the grid of the average rate, by over half a frame."""
-        starts = self._starts[:-1]
-        return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
-
     def exact_frame_count(self) -> int:
         """Frames that can be decoded."""
         return self.frame_count

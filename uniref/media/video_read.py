@@ -158,15 +158,6 @@ class VideoFile:
         """Whether there is an audio stream."""
         return self.info.audio_codec is not None
 
-    @property
-    def variable_rate(self) -> bool:
-        """Whether frames stand anywhere but on the grid of the average rate, by over half a frame."""
-        packets = self.info.packets
-        if not packets.ordered:
-            return False
-        starts = np.sort(packets.times - packets.times.min()) * float(packets.time_base)
-        return bool(np.abs(starts - np.arange(len(starts)) / self.fps).max() > 0.5 / self.fps + 0.002)
-
     def _rate(self) -> float:
         """Average frames per second: of the times, or what the file says where those are rounded or unknown."""
         said, packets = self.info.fps, self.info.packets
