@@ -49,9 +49,16 @@ def model(config: ModelConfig) -> UniRef:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(model: UniRef, config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tokenizer() -> TextTokenizer:
+    return TextTokenizer.bert_base_uncased()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(
+    model: UniRef, config: ModelConfig, tokenizer: TextTokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
-    save_checkpoint(folder, model.state_dict(), CheckpointMetadata(model=config), TextTokenizer.bert_base_uncased())
+    save_checkpoint(folder, model.state_dict(), CheckpointMetadata(model=config), tokenizer)
     return folder
 
 

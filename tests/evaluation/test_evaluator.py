@@ -23,11 +23,6 @@ from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
 SIDES = (48, 96)
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> TextTokenizer:
-    return TextTokenizer.bert_base_uncased()
-
-
 def test_a_perfect_model_scores_one(model: UniRef, root: Path, perfect: None) -> None:
     found = evaluate(model, None, root, list(DATA.values()))
     heads = {task: next(iter(found[name].items())) for task, name in DATA.items()}

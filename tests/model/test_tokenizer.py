@@ -7,11 +7,6 @@ from uniref.core.text import clean_text
 from uniref.model.text import TextTokenizer
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> TextTokenizer:
-    return TextTokenizer.bert_base_uncased()
-
-
 def test_bundled_vocabulary(tokenizer: TextTokenizer) -> None:
     assert tokenizer.size == 30522
 

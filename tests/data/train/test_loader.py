@@ -31,11 +31,6 @@ Make = Callable[..., TrainLoader]
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> TextTokenizer:
-    return TextTokenizer.bert_base_uncased()
-
-
-@pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every kind of data set."""
     root = tmp_path_factory.mktemp("data")
