@@ -35,6 +35,7 @@ def open_image(path: Path, use: str) -> Iterator[Image.Image]:
         SceneError: Missing, not an image, of more than 89 million pixels, or damaged: errors of the decoder inside
             the block count.
     """
+    # the header, and a check of the size before anything is decoded
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit on pixels is checked here
@@ -42,11 +43,12 @@ def open_image(path: Path, use: str) -> Iterator[Image.Image]:
                 if image.width * image.height > _MAX_PIXELS:
                     raise SceneError(f"{path}: cannot be used as {use} (it has more than {_MAX_PIXELS:,} pixels)")
                 yield image
+    # one kind of error, whatever the decoder raises
     except SceneError:
         raise
     except FileNotFoundError:
         raise SceneError(f"{path}: cannot be used as {use} (no such file)") from None
-    except Exception as error:  # every decoder has failures of its own
+    except Exception as error:
         raise SceneError(f"{path}: cannot be used as {use} ({_first_line(error)})") from error
 
 

@@ -116,7 +116,7 @@ class MeasuredScene:
     width: int
     words: tuple[str | None, ...] = ()
     """Words that could mean a part of the background; None: so could an expression without a noun."""
-    _side_scores: dict[tuple[str, int, int], int] = field(default_factory=dict, repr=False)
+    _side_scores: dict[tuple[str, int, int], int] = field(default_factory=dict, init=False, repr=False)
     """Scores of pairs of objects, kept because many queries ask for the same."""
 
     @property

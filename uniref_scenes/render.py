@@ -110,12 +110,14 @@ def _paste(
     if placed is None:
         return
     patch, x, y = placed
+    # the image: a shadow first, then the object
     alpha = patch.getchannel("A")
     if effects.soft:
         alpha = alpha.filter(ImageFilter.BoxBlur(0.7))
     if effects.shadow:
         _shadow(image, alpha, x, y, effects.shadow)
     image.paste(patch.convert("RGB"), (x, y), alpha)
+    # the label map
     inside = solid(np.asarray(alpha))
     label[y : y + patch.height, x : x + patch.width][inside] = number
 

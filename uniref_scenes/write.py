@@ -6,7 +6,7 @@ phrases.csv               file,object,phrase,kind   one row per expression
 classes.csv               file,object,class         one row per object
 
 `uniref prepare-data custom --source FOLDER` reads it. `write_media` and `write_record` write one scene alone, for
-programs that write scenes on several processes and keep what is known of each beside it.
+programs that write scenes on several processes and keep a record of each beside it.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def write_scenes(
     Returns:
         One record per scene.
     """
+    # images and label maps, then the tables of all of them
     records = []
     for number in range(count):
         scene = make_scene(set_name, number, options, bank)

@@ -61,7 +61,7 @@ def test_the_reviewed_tables_are_sound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "group", "label", "wanted"),
+    ("code", "group", "label", "expected"),
     [
         ("1F4CE", "objects", "paperclip", True),
         ("1F587-FE0F", "objects", "linked paperclips", True),
@@ -77,8 +77,8 @@ def test_the_reviewed_tables_are_sound() -> None:
         ("1F9D1-200D-1F680", "people-body", "astronaut", False),
     ],
 )
-def test_deny_list(code: str, group: str, label: str, wanted: bool) -> None:
-    assert denied(Emoji(code_of(code), label, group, "")) == wanted
+def test_deny_list(code: str, group: str, label: str, expected: bool) -> None:
+    assert denied(Emoji(code_of(code), label, group, "")) == expected
 
 
 def test_expressions_fit_exactly_one_object(bank: NamedBank) -> None:
@@ -109,7 +109,7 @@ def test_only_novel_sets_name_what_is_held_out(bank: NamedBank) -> None:
     assert asked & held
 
 
-def test_no_training_picture_has_a_pair_that_is_held_out(bank: NamedBank) -> None:
+def test_no_training_image_has_a_pair_that_is_held_out(bank: NamedBank) -> None:
     part = bank.choose_for_scene(np.random.default_rng(4), bank.sets["train"])
     pairs = {
         (noun, word)
@@ -159,13 +159,13 @@ def test_a_car_is_not_blue_for_its_panes() -> None:
 
 def test_crimson_is_called_neither_red_nor_pink() -> None:
     image = car((240, 45, 115))
-    found = coloured(image, main_hue_region(image, glazed=True))
-    assert found.colour is None
-    assert found.could_be("red")
-    assert found.could_be("pink")
+    sprite = coloured(image, main_hue_region(image, glazed=True))
+    assert sprite.colour is None
+    assert sprite.could_be("red")
+    assert sprite.could_be("pink")
 
 
-def test_a_picture_in_no_colour_comes_as_it_is(tmp_path: Path) -> None:
+def test_an_image_in_no_colour_comes_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "skin.png"
     car((228, 178, 140)).save(path)
     assert find_colours(path, False, False, 64) == ObjectImage(path, False, OWN)

@@ -35,14 +35,14 @@ def test_shapes_and_labels() -> None:
         assert 2 <= len(scene.objects) <= 6
 
 
-def test_objects_take_a_sensible_part_of_the_picture() -> None:
+def test_objects_cover_a_sensible_part_of_the_image() -> None:
     for scene in scenes("train", 6):
         inside = scene.labels[0] > 0
         assert 0.005 < inside.mean() < 0.9
 
 
-def test_every_expression_means_exactly_one_object() -> None:
-    """Checked without the generator's own logic where that is easy: nouns and colours of all objects, and places."""
+def test_every_expression_refers_to_exactly_one_object() -> None:
+    """Checked without the generator's own logic where that is easy: nouns and colours of all objects, and positions."""
     checked = 0
     for scene in scenes("train", 60):
         nouns = [obj.noun for obj in scene.objects]
@@ -64,14 +64,14 @@ def test_every_expression_means_exactly_one_object() -> None:
 
 
 def test_the_words_are_needed() -> None:
-    """In most scenes something else shares the noun, the hypernym or the colour of what is asked for."""
+    """In most scenes another object shares the noun, the hypernym or the colour of the target."""
     rivals = 0
-    found = scenes("train", 40)
-    for scene in found:
+    made = scenes("train", 40)
+    for scene in made:
         names = [obj.noun.name for obj in scene.objects]
         wider = [word for obj in scene.objects for word in obj.noun.hypernyms]
         rivals += len(set(names)) < len(names) or len(set(wider)) < len(wider)
-    assert rivals > len(found) / 2
+    assert rivals > len(made) / 2
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_sets_are_disjoint() -> None:
             assert scene.objects[expression.target or 0].noun.name in HELD_OUT
 
 
-def test_held_out_pairs_are_asked_for_in_their_set_only() -> None:
+def test_held_out_pairs_are_referred_to_in_their_set_only() -> None:
     asked = [e.query.name for scene in scenes("pairs", 12) for e in scene.expressions]
     assert asked
     assert all(name.noun in NOUNS and DRAWN_BANK.held_out_pair(name.noun, name.colour or "") for name in asked)
@@ -106,7 +106,7 @@ def test_held_out_pairs_are_asked_for_in_their_set_only() -> None:
                 assert not DRAWN_BANK.held_out_pair(name.noun, name.colour)
 
 
-def test_something_may_be_asked_for_that_is_not_there() -> None:
+def test_expressions_may_refer_to_nothing() -> None:
     options = SceneOptions(size=96, nothing=1.0)
     missing = [e for number in range(8) for e in make_scene("train", number, options).expressions if e.target is None]
     assert missing

@@ -1,4 +1,4 @@
-"""Drawn places with a horizon. What they show beside ground and sky is listed, for no expression may mean it."""
+"""Drawn scenery with a horizon. What it shows besides ground and sky is listed: no expression may refer to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RGBf = tuple[float, float, float]
 
 
 class SceneryCanvas:
-    """An image in units of its size: x and y 0..1."""
+    """An image that is painted in units of its size: x and y 0..1."""
 
     def __init__(self, rng: Rng, h: int, w: int) -> None:
         self.rng, self.h, self.w = rng, h, w
@@ -231,4 +231,4 @@ SCENERY: Mapping[str, tuple[Callable[[SceneryCanvas], float], tuple[str, ...]]] 
     "beach": (beach, ()),
     "playground": (playground, ("plant",)),
 }
-"""Drawing and the words that might mean a part of it."""
+"""How each kind is drawn, and the words that could refer to a part of it."""

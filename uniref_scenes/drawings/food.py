@@ -50,6 +50,7 @@ def pear(p: Pen) -> None:
 
 def banana(p: Pen) -> None:
     """A crescent with dark ends."""
+    # the body, then its ends and an edge
     b = p.uniform(0.0, 0.06)
     p.blob(
         [

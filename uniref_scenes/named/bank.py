@@ -26,7 +26,7 @@ from uniref_scenes.sprite import COLOUR_WORDS, Sprite, visible_box, with_margin
 from uniref_scenes.types import Rng
 
 OWN = "own"
-"""In place of a colour word: as the image is, where no word fits that."""
+"""Used like a colour word: the image as it is, where no colour word fits it."""
 _HELD_OUT = 5  # one noun of so many is left to the `novel` sets
 _KINDS, _KIND_SHARES = ("drawn", "images", "mixed"), (0.25, 0.4, 0.35)  # of scenes
 _PHOTO_SHARE = 0.55  # of backgrounds
@@ -200,6 +200,7 @@ def load_object_image(path: Path, glazed: bool, side: int) -> tuple[Image.Image,
         image = file.convert("RGBA")
     if np.asarray(image.getchannel("A")).max(initial=0) < _MIN_ALPHA:
         raise SceneError(f"{path}: cannot be used as an object (nothing of it is visible)")
+    # the visible part, at its size
     image = image.crop(visible_box(image))
     image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
     image = with_margin(image)
@@ -248,6 +249,7 @@ def write_bank(
     def image_row(image: ObjectImage) -> list[str | bool]:
         return [relative(image.path), image.glazed, image.own, *image.others]
 
+    # the keys are those of version 1 of the file
     data = {
         "nouns": [_noun_to_json(noun) for noun in nouns],
         "pictures": {

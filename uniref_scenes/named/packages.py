@@ -1,7 +1,7 @@
 """Packages that named objects come from: how they are recognised, and the bank that is made of them.
 
-The packages are recognised by their content, wherever they were unpacked. Which colours each image can take is found
-once and kept in a file; every process that makes scenes reads it from there.
+The packages are recognised by their content, wherever they were unpacked. The colours that each image can be
+shown in are determined once and kept in a file, which every process that makes scenes reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from uniref_scenes.named.photos import BackgroundPhoto
 from uniref_scenes.named.words import NamedNoun, code_of, named_nouns, read_emojibase
 
 _VERSION = 1
-"""Of what is done to the images; another one gives the files of banks other names."""
+"""Version of the processing of images; another one gives the files of banks other names."""
 _FONT = "NotoColorEmoji.ttf"
 _FONT_SIZE = 109  # pixels per em: the only size of this font's images
 _UNASSIGNED = "\U000effff"
@@ -95,7 +95,7 @@ def find_package(folders: Sequence[Path], package: Package) -> Path:
 
 @dataclass(frozen=True)
 class NounImage:
-    """An image of a noun that was not looked at yet."""
+    """An image of a noun whose colours are not known yet."""
 
     noun: str
     path: Path
@@ -135,10 +135,10 @@ def find_objects(folders: Sequence[Path], kind: str, media: Path) -> NamedObject
         raise SceneError(f"{emoji}: none of its images has a name in {names}")
     # their images of this kind
     if kind == "photo":
-        known = {*NOUNS, *(named.noun.name for named in nouns)}
+        all_nouns = {*NOUNS, *(named.noun.name for named in nouns)}
         stamps = read_stamps(find_package(folders, STAMPS))
         return NamedObjects(
-            names / "data.json", nouns, [NounImage(noun, path) for path, noun in stamps.items() if noun in known]
+            names / "data.json", nouns, [NounImage(noun, path) for path, noun in stamps.items() if noun in all_nouns]
         )
     if kind == "style":
         codes = [code for named in nouns for code in named.codes]
@@ -222,7 +222,7 @@ def build_bank(
     """The file of the bank that scenes are made from, written unless it is there (`named.bank.read_bank`).
 
     Args:
-        media: Its folder. What was found of the images is kept beside it, for banks with other photographs.
+        media: Its folder. The images' colours are kept there in a file of their own, for banks with other photographs.
         objects: Nouns and images.
         photos: Backgrounds.
         kind: Of the images: `emoji`, `style` or `photo`.
@@ -233,7 +233,7 @@ def build_bank(
         SceneError: An image cannot be used.
     """
     nouns = [named.noun for named in objects.nouns]
-    # the images' colours, found once for all banks
+    # the images' colours, once for all banks
     rows = [repr((image.noun, image.path.name, image.path.stat().st_size)) for image in objects.images]
     objects_mark = _mark([repr(_VERSION), repr(kind), repr(side), *map(_describe, objects.nouns), *rows])
     surveyed = media / f"objects-{objects_mark}.json"

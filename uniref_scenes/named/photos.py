@@ -114,10 +114,12 @@ def find_photos(starts: Iterable[Path]) -> list[BackgroundPhoto]:
     """
     photos: dict[str, BackgroundPhoto] = {}
     for start in starts:
+        # files with known names
         for name in _FOLDERS:
             for path in _image_files(start / name):
                 if path.stem in KNOWN_PHOTOS:
                     photos.setdefault(path.stem, BackgroundPhoto(path, *KNOWN_PHOTOS[path.stem]))
+        # folders with known names, whose files are sizes of one photograph
         for folder in sorted((start / _BY_FOLDER).glob("*/contents/images")):
             name = folder.parent.parent.name
             images = _image_files(folder)
@@ -125,6 +127,7 @@ def find_photos(starts: Iterable[Path]) -> list[BackgroundPhoto]:
                 photos.setdefault(
                     name, BackgroundPhoto(max(images, key=lambda p: (p.stat().st_size, p.name)), *KNOWN_PHOTOS[name])
                 )
+        # the user's own
         for path in _image_files(start / _OWN):
             photos.setdefault(path.name, BackgroundPhoto(path, _division(path.name)))
     return [photos[name] for name in sorted(photos)]

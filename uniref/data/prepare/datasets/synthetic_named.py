@@ -1,7 +1,7 @@
-"""The synthetic data set with named objects: emoji of registry packages, photographs where they are given.
+"""The synthetic data set with named objects: emoji of registry packages, and photographs if there are any.
 
-Which colours each image can take is found once and kept in `<root>/media/synthetic-named/objects-*.json`; every process
-reads it from there (`uniref_scenes.named`).
+The colours that each image can be shown in are determined once and kept in
+`<root>/media/synthetic-named/objects-*.json`, which every process reads (`uniref_scenes.named`).
 """
 
 from __future__ import annotations
