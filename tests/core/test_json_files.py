@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.json_files import MAX_DEPTH, _Guard, outline, parse_json, read_json, read_json_lines, stream_json
+from uniref.core.json_files import MAX_DEPTH, _DepthGuard, outline, parse_json, read_json, read_json_lines, stream_json
 
 
 def _stream(path: Path) -> Any:
@@ -71,7 +71,7 @@ def test_depth_is_followed_across_blocks() -> None:
     rng = random.Random(3)  # noqa: S311 - repeatable, not secret
     for _ in range(3000):
         text = bytes(rng.choice(b'[]{}"\\a\n') for _ in range(rng.randrange(60)))
-        guard, at = _Guard(), 0
+        guard, at = _DepthGuard(), 0
         while at < len(text):
             size = rng.randrange(1, 9)
             guard.feed(text[at : at + size])

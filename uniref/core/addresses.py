@@ -1,4 +1,4 @@
-"""Addresses of files on the web: checked once, shown without their secrets."""
+"""HTTP addresses: parsed and checked once, and printed without passwords and tokens."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Address:
     """Value of the header `Authorization`, where the address names a user; for this very host and port alone."""
 
     @property
-    def place(self) -> tuple[str, str, int]:
-        """What a user and a password are for: scheme, host and port."""
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port: what a user and a password are valid for."""
         return self.scheme, self.host, self.port
 
     @property
@@ -56,7 +56,7 @@ class Address:
 
     @property
     def request(self) -> str:
-        """What to ask for: percent-encoded, without user, password and fragment."""
+        """The address to request: percent-encoded, without user, password and fragment."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.unusual_port}" if self.unusual_port else ""
         return f"{self.scheme}://{host}{port}{self.path}" + (f"?{self.query}" if self.query else "")
@@ -71,16 +71,16 @@ class Address:
             location: Of the header `Location`: absolute or relative; a user and password in it are not used.
 
         Raises:
-            UniRefError: It is no http or https address, or leads from https back to http.
+            UniRefError: Not a valid http or https address, or it leads from https back to http.
         """
         try:
             target = parse_address(urljoin(self.request, location))
         except (UniRefError, ValueError) as problem:
-            reason = problem if isinstance(problem, UniRefError) else f"{shown(location)}: is no address"
-            raise UniRefError(f"{self}: redirects to where nothing is fetched from ({reason})") from None
+            reason = problem if isinstance(problem, UniRefError) else f"{shown(location)}: is not a valid address"
+            raise UniRefError(f"{self}: redirects to an address that cannot be fetched ({reason})") from None
         if self.scheme == "https" and target.scheme == "http":
             raise UniRefError(f"{self}: redirects from https to http ({target}), which is not followed")
-        keep = self.authorisation if target.place == self.place else ""
+        keep = self.authorisation if target.origin == self.origin else ""
         return Address(target.scheme, target.host, target.port, target.path, target.query, keep)
 
 
@@ -90,12 +90,12 @@ def is_address(text: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """Check an address as a person wrote it, and spell it as a request needs it.
+    """Check an address as a user wrote it, and normalise it for a request.
 
     Names in other scripts become IDNA, characters that requests cannot hold are percent-encoded.
 
     Raises:
-        UniRefError: Another scheme than http and https, no host or an impossible one, a port that is none, a control
+        UniRefError: Another scheme than http and https, no host or an invalid one, an invalid port, a control
             character (percent-encoded or not), or more than 8,192 characters. The message hides passwords.
     """
     name = shown(text)
@@ -107,12 +107,12 @@ def parse_address(text: str) -> Address:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as problem:
-        wrong = "its port is none" if "port" in str(problem).lower() else "its host is none"
-        raise UniRefError(f"{name}: is no address: {wrong}") from None
+        wrong = "its port is not valid" if "port" in str(problem).lower() else "its host is not valid"
+        raise UniRefError(f"{name}: is not a valid address: {wrong}") from None
     if parts.scheme not in _PORTS:
         raise UniRefError(f"{name}: only http and https addresses are fetched")
     if port == 0:
-        raise UniRefError(f"{name}: is no address: its port is none")
+        raise UniRefError(f"{name}: is not a valid address: its port is not valid")
     return Address(
         parts.scheme,
         _host(parts.hostname or "", name),
@@ -129,15 +129,15 @@ def _host(host: str, name: str) -> str:
         try:
             return str(ipaddress.IPv6Address(host))
         except ValueError:
-            raise UniRefError(f"{name}: is no address: its host is none") from None
+            raise UniRefError(f"{name}: is not a valid address: its host is not valid") from None
     try:
         ascii_host = host.encode("idna").decode("ascii").lower()
     except UnicodeError:
-        raise UniRefError(f"{name}: is no address: its host cannot be a name (IDNA)") from None
+        raise UniRefError(f"{name}: is not a valid address: its host is not a valid name (IDNA)") from None
     if not ascii_host:
         raise UniRefError(f"{name}: names no host")
     if len(ascii_host) > 253 or not _LABELS.fullmatch(ascii_host):
-        raise UniRefError(f"{name}: is no address: its host is none")
+        raise UniRefError(f"{name}: is not a valid address: its host is not valid")
     return ascii_host
 
 
@@ -145,7 +145,7 @@ def _encoded(text: str, safe: str, name: str) -> str:
     try:
         encoded = quote(re.sub(r"%(?![0-9a-fA-F]{2})", "%25", text), safe=safe, errors="surrogateescape")
     except UnicodeError:
-        raise UniRefError(f"{name}: holds a character that no address can have") from None
+        raise UniRefError(f"{name}: holds a character that is not allowed in an address") from None
     if any(byte < 32 or byte == 127 for byte in unquote_to_bytes(encoded)):
         raise UniRefError(f"{name}: holds a percent-encoded control character; write the address without it")
     return encoded
@@ -159,29 +159,29 @@ def _authorisation(user: str | None, password: str | None) -> str:
 
 
 def shown(text: str) -> str:
-    """An address as messages and files may show it: on one line, without user, password and what signs a request."""
+    """An address for messages and files: on one line, without user, password, tokens and signatures."""
     hidden = _SECRET.sub(r"\1***", _USER.sub(r"\1***@", text))
     return plain(hidden)
 
 
 def hide_passwords(text: str) -> str:
-    """A line with the user and password of every address in it hidden, wherever it came from."""
+    """A line of text with the user and password of every address in it hidden."""
     return _ANY_USER.sub(r"\1***@", text)
 
 
 def plain(text: str, most: int = 2000) -> str:
-    """A text of any origin (a header, a server's reason) as one line: what is not printable is escaped."""
+    """A text from elsewhere (a header, a server's message) as one line: what is not printable is escaped."""
     cut = text if len(text) <= most else f"{text[:most]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
 
 
 def is_private(ip: str) -> bool:
-    """Whether an IP address is of a machine or a network of one's own (private, loopback, link-local, reserved).
+    """Whether an IP address is not public (private, loopback, link-local, reserved).
 
-    IPv4 addresses inside IPv6 ones (mapped, 6to4, Teredo, NAT64) count as what they are.
+    IPv4 addresses inside IPv6 ones (mapped, 6to4, Teredo, NAT64) are judged as the IPv4 address.
 
     Raises:
-        ValueError: It is no IP address.
+        ValueError: Not a valid IP address.
     """
     number: AnyIP = ipaddress.ip_address(ip.partition("%")[0])
     if isinstance(number, ipaddress.IPv6Address):

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from uniref.core.errors import UniRefError, UsageError
 
 _REPLACED = ".replaced"
-"""End of the name of a folder whose successor is about to take its place."""
+"""Suffix of an old folder while the new one is renamed to its name."""
 
 
 @contextlib.contextmanager
@@ -57,17 +57,17 @@ def atomic_folder(
         final: The folder to make. An empty one may exist.
         overwrite: Replace an existing folder; it stays in place until the new one is complete.
         written: Called with the existing folder, gives the files in it (relative, with `/`) that may be replaced; any
-            other file in it is a user's and stays. None: there are no other files.
+            other file in it belongs to the user and stays. None: there are no other files.
 
     Raises:
-        UsageError: `final` exists and `overwrite` is off, or it is a file; or a file that stays is in the way.
+        UsageError: `final` exists and `overwrite` is off, or it is a file; or a user's file has the name of a new one.
         UniRefError: The file system refuses (read-only, full).
     """
     final = Path(final)
     if final.is_symlink():  # the folder that it leads to, perhaps on another disk, is the one to replace
         final = final.resolve()
     stem = f".{final.name}.partial-{platform.node()}-"
-    with contextlib.suppress(OSError):  # a folder that cannot be written is told below
+    with contextlib.suppress(OSError):  # a folder that cannot be written is reported below
         _clear_leftovers(final.parent, stem)
     if final.exists() and not final.is_dir():
         raise UsageError(f"{final}: is a file; name a folder that does not exist yet")
@@ -84,19 +84,19 @@ def atomic_folder(
     except OSError as error:
         raise UniRefError(f"{final}: cannot be written ({error.strerror or error})") from error
     except UniRefError as error:
-        tell_final_name(error, work, final)
+        use_final_name(error, work, final)
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def tell_final_name(error: UniRefError, work: Path, final: Path) -> None:
-    """Name the folder that was to be made, where an error names the hidden one that nobody knows."""
+def use_final_name(error: UniRefError, work: Path, final: Path) -> None:
+    """Replace the hidden folder's name in an error message by the name that the user knows."""
     error.args = tuple(each.replace(str(work), str(final)) if isinstance(each, str) else each for each in error.args)
 
 
 def _clear_leftovers(folder: Path, stem: str) -> None:
-    """Remove what processes of this machine left behind that were killed outright."""
+    """Remove hidden folders that killed processes of this machine left behind."""
     final = folder / stem.removeprefix(".").rpartition(f".partial-{platform.node()}-")[0]
     for leftover in sorted(folder.glob(f"{glob.escape(stem)}*")):
         number = leftover.name.removeprefix(stem).removesuffix(_REPLACED)
@@ -109,7 +109,7 @@ def _clear_leftovers(folder: Path, stem: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers of any machine left anywhere below `folder`, which nobody writes to any more."""
+    """Remove hidden folders that killed processes of any machine left below `folder`; nobody may be writing there."""
     for leftover in [*folder.rglob(".*.partial-*")]:
         shutil.rmtree(leftover, ignore_errors=True)
 
@@ -125,7 +125,7 @@ def _alive(process: int) -> bool:
 
 
 def replace_folder(work: Path, final: Path, keep: Sequence[str] = ()) -> None:
-    """Give folder `work` the name `final` beside it; what was there moves aside first and is deleted last.
+    """Rename folder `work` to `final` beside it; an existing `final` is moved aside first and deleted last.
 
     Args:
         work: The new folder.
@@ -154,7 +154,7 @@ def replace_folder(work: Path, final: Path, keep: Sequence[str] = ()) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file under a second name, or a copy where the file system has no such names."""
+    """Hard link to a file, or a copy where the file system has no hard links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir() and not source.is_symlink():
         target.mkdir()
@@ -167,27 +167,27 @@ def _link(source: Path, target: Path) -> None:
 
 def foreign_files(folder: Path, written: Set[str]) -> list[str]:
     """Files below a folder that are not among `written`, relative, with `/`, sorted; empty folders end with `/`."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        here = Path(place).relative_to(folder)
-        links = [name for name in folders if (Path(place) / name).is_symlink()]
-        found += [(here / name).as_posix() for name in (*files, *links)]
+    names = []
+    for current, folders, files in os.walk(folder):
+        here = Path(current).relative_to(folder)
+        links = [name for name in folders if (Path(current) / name).is_symlink()]
+        names += [(here / name).as_posix() for name in (*files, *links)]
         if not files and not folders and here.parts:
-            found.append(f"{here.as_posix()}/")
-    return sorted(set(found) - written)
+            names.append(f"{here.as_posix()}/")
+    return sorted(set(names) - written)
 
 
 def remove_written(folder: Path, written: Set[str]) -> list[str]:
-    """Delete files that this package wrote, and the folder where nothing else is in it; of a link, the link alone.
+    """Delete files that this package wrote, and the folder if nothing else is in it; of a symbolic link, only the link.
 
     Args:
         folder: It need not exist.
         written: Their names, relative, with `/`.
 
     Returns:
-        What stays, as of `foreign_files`.
+        The files that stay, as `foreign_files` lists them.
     """
-    if folder.is_symlink():  # what it leads to is not ours
+    if folder.is_symlink():  # its target is not ours
         folder.unlink()
         return []
     if not folder.is_dir():
@@ -207,11 +207,11 @@ def remove_written(folder: Path, written: Set[str]) -> list[str]:
 
 @contextlib.contextmanager
 def exclusive(folder: Path, doing: str) -> Iterator[None]:
-    """Hold `<folder>.lock` for a block; it is removed afterwards, and free as soon as its process dies.
+    """Hold the lock `<folder>.lock` for a block; it is removed afterwards, and released if the process dies.
 
     Args:
-        folder: What is worked on; it need not exist.
-        doing: What is done to it, for the message: "prepared", "trained".
+        folder: The folder that is worked on; it need not exist.
+        doing: Participle for the message: "prepared", "trained".
 
     Raises:
         UniRefError: Another process holds it, or the lock cannot be written.

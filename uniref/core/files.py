@@ -15,10 +15,10 @@ _LONGEST = 200  # characters of another library's message
 
 @contextlib.contextmanager
 def reading(path: Path | str, error: type[UniRefError] = UniRefError, advice: str = "") -> Iterator[None]:
-    """Wrap the reading of one file, so that any failure is told as `FILE: what is wrong`.
+    """Wrap the reading of one file, so that any failure is reported as `FILE: reason`.
 
-    Files come from strangers, and every decoder has failures of its own (an `IndexError` in a table of a picture, an
-    `OverflowError` in a header); a list of exception types is never complete.
+    Files come from anywhere, and every decoder fails in its own ways (an `IndexError` in a table of an image, an
+    `OverflowError` in a header), so no list of exception types would be complete.
 
     Args:
         path: The file, for the message.
@@ -76,7 +76,7 @@ def read_text(
         if size > largest:
             raise error(f"{path}: has {size:,} bytes; at most {largest:,} are read")
         with path.open("rb") as file:
-            data = file.read(largest + 1)  # what is no regular file has no size
+            data = file.read(largest + 1)  # special files have no size
         if len(data) > largest:
             raise error(f"{path}: is longer than {largest:,} bytes, which is the most that is read")
         text = data.decode(encoding)
@@ -87,10 +87,10 @@ def read_text(
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Wrap the writing of one file or folder.
+    """Wrap the writing of one file or folder by another library, whose errors may be of any type and name no file.
 
     Args:
-        path: What is written, for the message.
+        path: The file or folder, for the message.
 
     Raises:
         UniRefError: For any exception of the block that is not a `UniRefError` already.
@@ -123,15 +123,15 @@ def file_digest(path: Path, algorithm: str) -> str:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file or folder; False also where none can be called so (too long a name, a NUL)."""
+    """Whether a file or folder exists; False also for impossible names (too long, with a NUL)."""
     return os.path.exists(path)
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; False also where none can be called so."""
+    """Whether a file exists; False also for impossible names."""
     return os.path.isfile(path)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder; False also where none can be called so."""
+    """Whether a folder exists; False also for impossible names."""
     return os.path.isdir(path)

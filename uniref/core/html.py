@@ -1,4 +1,4 @@
-"""Self-contained HTML reports: Jinja2 templates (`assets/report/`) that escape everything, and what they draw."""
+"""Self-contained HTML reports: Jinja2 templates (`assets/report/`) that escape everything, and their charts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _BINS = 20
 
 
 def render(template: str, **values: Any) -> str:
-    """A page.
+    """Render a page.
 
     Args:
         template: Name of a file in `assets/report/`.
-        values: What it shows; texts of any origin, which are escaped.
+        values: Variables of the template; all texts are escaped.
     """
     return _environment().get_template(template).render(values) + "\n"
 
@@ -54,11 +54,11 @@ def write(path: Path, content: str) -> None:
         write_text_atomic(path, content, errors="backslashreplace")
 
 
-def picture_address(image: npt.NDArray[np.uint8], kind: str = "PNG") -> str:
-    """A picture uint8 [H, W, 3] as a `data:` address, so that the page needs no other file.
+def image_data_url(image: npt.NDArray[np.uint8], kind: str = "PNG") -> str:
+    """An image, uint8 RGB [H, W, 3], as a `data:` URL, so that the page needs no other file.
 
     Args:
-        image: The picture.
+        image: The image.
         kind: `PNG`, or `JPEG` for photographs.
     """
     buffer = io.BytesIO()
@@ -68,8 +68,8 @@ def picture_address(image: npt.NDArray[np.uint8], kind: str = "PNG") -> str:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A word at a place of a chart."""
+class AxisLabel:
+    """A label of a chart at (x, y), in pixels."""
 
     x: float
     y: float
@@ -78,16 +78,16 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """A curve with its name."""
 
     name: str
     colour: str
     points: str
-    """`x,y x,y ...` in the chart's units."""
+    """`x,y x,y ...` in pixels."""
     x: int
     y: int
-    """Where the name goes."""
+    """Position of the name, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class Curves:
     """Curves over a common axis."""
 
     title: str
-    lines: tuple[Line, ...]
-    marks: tuple[Mark, ...]
+    lines: tuple[Curve, ...]
+    marks: tuple[AxisLabel, ...]
     width: int = 520
     height: int = 240
     left: int = 44
@@ -106,37 +106,45 @@ class Curves:
         """The chart of some series; None where they have no points.
 
         Args:
-            title: Above it.
-            series: Name -> points (x, y).
-            x_name: Under the axis.
+            title: Text above the chart.
+            series: Name -> points (x, y); points that are not finite are left out.
+            x_name: Name of the x axis.
         """
+        # the ranges of both axes
         points = [point for line in series.values() for point in line if np.isfinite(point).all()]
         if not points:
             return None
         (x0, x1), (y0, y1) = _range([x for x, _ in points]), _range([y for _, y in points])
         across, up = cls.width - cls.left - 8, cls.height - 48
 
-        def place(x: float, y: float) -> str:
+        def position(x: float, y: float) -> str:
             return f"{cls.left + (x - x0) / (x1 - x0) * across:.1f},{cls.height - 24 - (y - y0) / (y1 - y0) * up:.1f}"
 
+        # one line per series, its name in a legend of three columns
         lines = tuple(
-            Line(
+            Curve(
                 name,
                 _COLOURS[number % len(_COLOURS)],
-                " ".join(place(x, y) for x, y in line if np.isfinite((x, y)).all()),
+                " ".join(position(x, y) for x, y in line if np.isfinite((x, y)).all()),
                 cls.left + 6 + number % 3 * 150,
                 12 + number // 3 * 12,
             )
             for number, (name, line) in enumerate(series.items())
         )
-        marks = [Mark(2, round(cls.height - 20 - share * up), f"{y0 + share * (y1 - y0):.4g}") for share in (0, 0.5, 1)]
-        marks += [Mark(cls.left, cls.height - 6, f"{x0:g}"), Mark(cls.width - 90, cls.height - 6, f"{x1:g} {x_name}")]
+        # labels of both axes
+        marks = [
+            AxisLabel(2, round(cls.height - 20 - share * up), f"{y0 + share * (y1 - y0):.4g}") for share in (0, 0.5, 1)
+        ]
+        marks += [
+            AxisLabel(cls.left, cls.height - 6, f"{x0:g}"),
+            AxisLabel(cls.width - 90, cls.height - 6, f"{x1:g} {x_name}"),
+        ]
         return cls(title, lines, tuple(marks))
 
 
 @dataclass(frozen=True)
-class Bar:
-    """How often one range of values occurs."""
+class HistogramBar:
+    """One bar of a histogram, in pixels."""
 
     x: float
     y: float
@@ -146,14 +154,14 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Bars:
-    """How often each range of values between 0 and 1 occurs, with their mean."""
+class Histogram:
+    """Histogram of values in 0..1, with their mean."""
 
-    what: str
-    bars: tuple[Bar, ...]
-    marks: tuple[Mark, ...]
+    title: str
+    bars: tuple[HistogramBar, ...]
+    marks: tuple[AxisLabel, ...]
     mean: float
-    """Where it is on the axis."""
+    """Its x position in pixels."""
     percent: str
     width: int = 520
     height: int = 150
@@ -161,28 +169,30 @@ class Bars:
     floor: int = 126
 
     @classmethod
-    def of(cls, what: str, values: Sequence[float]) -> Bars:
-        """The histogram of at least one value (0..1); `what` says what they are."""
+    def of(cls, title: str, values: Sequence[float]) -> Histogram:
+        """The histogram of at least one value in 0..1."""
+        # one bar per range of values, the highest as high as the chart
         counts, _ = np.histogram(np.clip(values, 0, 1), bins=_BINS, range=(0, 1))
         top, across = max(1, int(counts.max())), cls.width - cls.left
         wide, high = across / _BINS, cls.floor - 10
         bars = tuple(
-            Bar(
-                round(cls.left + place * wide + 1, 1),
+            HistogramBar(
+                round(cls.left + index * wide + 1, 1),
                 round(cls.floor - high * count / top, 1),
                 round(wide - 2, 1),
                 round(high * count / top, 1),
-                f"{place / _BINS:.2f} to {(place + 1) / _BINS:.2f}: {count}",
+                f"{index / _BINS:.2f} to {(index + 1) / _BINS:.2f}: {count}",
             )
-            for place, count in enumerate(counts.tolist())
+            for index, count in enumerate(counts.tolist())
         )
+        # the mean, and labels of the axes
         mean = float(np.mean(values))
         marks = [
-            Mark(round(cls.left + share * across), cls.height - 8, f"{share:g}", "middle")
+            AxisLabel(round(cls.left + share * across), cls.height - 8, f"{share:g}", "middle")
             for share in (0, 0.25, 0.5, 0.75, 1)
         ]
-        marks.append(Mark(cls.left - 6, 16, str(top), "end"))
-        return cls(what, bars, tuple(marks), round(cls.left + mean * across, 1), f"{100 * mean:.2f}")
+        marks.append(AxisLabel(cls.left - 6, 16, str(top), "end"))
+        return cls(title, bars, tuple(marks), round(cls.left + mean * across, 1), f"{100 * mean:.2f}")
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

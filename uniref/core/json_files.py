@@ -1,4 +1,4 @@
-"""The one place where JSON is opened: nesting, the size of a record and the size of a file are bounded."""
+"""Reading JSON with bounds on nesting, the size of a record and the size of a file; no other module opens JSON."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}:]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_json(text: str, place: str, error: type[UniRefError] = UniRefError) -> Any:
+def parse_json(text: str, source: str, error: type[UniRefError] = UniRefError) -> Any:
     """The value of a JSON text.
 
     Args:
         text: The document.
-        place: What to call it in messages: `prompts.jsonl: line 3`.
-        error: What to raise.
+        source: Its name in messages: `prompts.jsonl: line 3`.
+        error: Exception class to raise.
 
     Raises:
         UniRefError: As `error`: not JSON, nested more than `MAX_DEPTH` deep, a whole number of thousands of digits, or
             half a surrogate pair, which is not a character.
     """
     try:
-        guard = _Guard()
+        guard = _DepthGuard()
         guard.feed(text.encode("utf-8", "surrogatepass"))
         value = json.loads(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise error(f"{place}: holds half a surrogate pair (\\ud800 to \\udfff), which is not a character") from None
+        raise error(f"{source}: holds half a surrogate pair (\\ud800 to \\udfff), which is not a character") from None
     except (ValueError, RecursionError) as problem:
-        raise error(f"{place}: is not valid JSON ({first_line(problem)})") from None
+        raise error(f"{source}: is not valid JSON ({first_line(problem)})") from None
     return value
 
 
@@ -55,7 +55,7 @@ def read_json(path: Path, error: type[UniRefError] = UniRefError, largest: int =
 
     Args:
         path: The file.
-        error: What to raise.
+        error: Exception class to raise.
         largest: Bytes that it may have.
 
     Raises:
@@ -65,7 +65,7 @@ def read_json(path: Path, error: type[UniRefError] = UniRefError, largest: int =
 
 
 def read_json_lines(path: Path, error: type[UniRefError] = UniRefError) -> Iterator[tuple[int, Any]]:
-    """The values of a JSON lines file with their line numbers, from 1; empty lines are passed over.
+    """The values of a JSON lines file with their line numbers, from 1; empty lines are skipped.
 
     Raises:
         UniRefError: As `read_json`, naming the line.
@@ -95,47 +95,48 @@ def stream_json(path: Path, section: str) -> Iterator[Any]:
 
     with reading(path), path.open("rb") as file:
         try:
-            yield from ijson.items(_Guarded(file), f"{section}.item", use_float=True, buf_size=_BLOCK)
+            yield from ijson.items(_GuardedFile(file), f"{section}.item", use_float=True, buf_size=_BLOCK)
         except (ijson.JSONError, ValueError) as problem:
             reason = first_line(problem).removeprefix("b'") if str(problem) else "incomplete"
             raise UniRefError(f"{path}: is not valid JSON ({reason})") from None
 
 
 def outline(path: Path, most: int = 1 << 18) -> tuple[str, ...]:
-    """The outermost keys of a JSON file, as far as they are among its first bytes; what a file is can be told by them.
+    """The outermost keys of a JSON file, as far as they are among its first bytes, to recognise its format by.
 
-    Of a list, the keys of its first entry, after `[]`. Nothing is parsed: a file that is no JSON has any keys or none.
+    Of a list, `[]` and the keys of its first entry. Nothing is validated: of a file that is not JSON, the result is
+    arbitrary.
 
     Args:
         path: A file of any size.
-        most: Bytes that are looked at.
+        most: Bytes that are read.
 
     Raises:
         UniRefError: Cannot be read.
     """
     with reading(path), path.open("rb") as file:
-        text = file.read(most).decode("utf-8-sig", "replace")
-    found: list[str] = []
-    depth, wanted, string = 0, 1, ""
-    for token in _TOKEN.finditer(text):
-        word = token[0]
-        if word[0] == '"':
-            string = word[1:-1]
-        elif word == ":" and depth == wanted:
-            found.append(string)
-        elif word in "[{":
+        start = file.read(most).decode("utf-8-sig", "replace")
+    keys: list[str] = []
+    depth, key_depth, string = 0, 1, ""
+    for token in _TOKEN.finditer(start):
+        text = token[0]
+        if text[0] == '"':
+            string = text[1:-1]
+        elif text == ":" and depth == key_depth:
+            keys.append(string)
+        elif text in "[{":
             depth += 1
-            if depth == 1 and word == "[":
-                found.append("[]")
-                wanted = 2
-        elif word in "]}":
+            if depth == 1 and text == "[":
+                keys.append("[]")
+                key_depth = 2
+        elif text in "]}":
             depth -= 1
-            if depth == wanted - 1 and found[:1] == ["[]"]:
+            if depth == key_depth - 1 and keys[:1] == ["[]"]:
                 break  # the first entry is over
-    return tuple(found)
+    return tuple(keys)
 
 
-class _Guard:
+class _DepthGuard:
     """Follows the nesting of JSON that is fed in blocks, without building anything.
 
     ijson keeps the whole path of every open bracket: 100,000 of them in 100 kB would take 20 GB.
@@ -148,7 +149,7 @@ class _Guard:
         self._in_string = self._escaped = False
 
     def feed(self, block: bytes) -> None:
-        """Look at the next bytes. Raises ValueError where a bound is passed."""
+        """Check the next bytes. Raises ValueError where a bound is exceeded."""
         bare = self._without_strings(block)
         brackets = np.frombuffer(bare.translate(None, _NO_BRACKETS), np.uint8)
         # of these four codes, the opening ones have this bit
@@ -165,32 +166,32 @@ class _Guard:
             raise ValueError(f"one entry has more than {_LARGEST_RECORD:,} bytes")
 
     def _without_strings(self, block: bytes) -> bytes:
-        """What is outside of strings, which may hold brackets (run lengths do)."""
+        """The bytes outside of strings, which may hold brackets (run lengths do)."""
         start = 0
         if self._in_string:
             # the block begins inside a string, perhaps right behind a backslash
-            found = _REST_OF_STRING.match(block, min(1, len(block)) if self._escaped else 0)
-            start = found.end() if found else 0
+            match = _REST_OF_STRING.match(block, min(1, len(block)) if self._escaped else 0)
+            start = match.end() if match else 0
             self._escaped = block[start:] == b"\\"
             if start == len(block) or self._escaped:
                 return b""
             start, self._in_string = start + 1, False
         bare = _STRING.sub(b"", block[start:])
         before, quote, after = bare.partition(b'"')
-        if quote:  # a string goes on in the next block
+        if quote:  # a string continues in the next block
             self._in_string = True
             self._escaped = (len(after) - len(after.rstrip(b"\\"))) % 2 == 1
         return before
 
 
-class _Guarded:
-    """A file for ijson whose content is looked at on the way."""
+class _GuardedFile:
+    """A file for ijson whose content is checked as it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._guard = file, _Guard()
+        self._file, self._guard = file, _DepthGuard()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes. Raises ValueError where a bound is passed."""
+        """The next bytes. Raises ValueError where a bound is exceeded."""
         block = self._file.read(size)
         self._guard.feed(block)
         self._guard.check_record()

@@ -19,15 +19,15 @@ from uniref.core.errors import UniRefError
 
 T = TypeVar("T")
 R = TypeVar("R")
-_AHEAD = 4  # items a process may be ahead of the consumer
+_AHEAD = 4  # items per process that may be ahead of the consumer
 _PATIENCE = 5  # seconds for a thread to finish the item at hand; it is left alone if that hangs
 
 
 def ordered_map(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R]:
-    """`map` over processes: results in the order of the items, at most a few items a process in flight.
+    """`map` over processes: results in the order of the items, at most a few items per process in flight.
 
     Args:
-        work: A module-level function (processes are spawned); its exceptions are raised here, in the item's place.
+        work: A module-level function (processes are spawned); its exceptions are raised here, in order.
         items: Taken lazily; each must be picklable.
         workers: Processes; with 1 everything happens in this one.
 
@@ -67,7 +67,7 @@ def usable_cores() -> int:
 
 
 def begin_worker() -> None:
-    """For the first moment of a worker process: the main process alone stops it, and it ends when that was killed."""
+    """Initialise a worker process: it ignores Ctrl-C, which the main process handles, and ends when that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -75,7 +75,7 @@ def begin_worker() -> None:
 
 def _end_with(parent: BaseProcess) -> None:
     parent.join()
-    os._exit(1)  # nobody waits for results, and the queue would never tell
+    os._exit(1)  # nobody waits for results, and reading the queue would block for ever
 
 
 class _End:
@@ -86,7 +86,7 @@ class _End:
 
 
 def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T]:
-    """Iterate in a thread, at most `depth` items ahead. Errors of `items` arrive here, in their place."""
+    """Iterate in a thread, at most `depth` items ahead. Errors of `items` are raised here, in order."""
     waiting: queue.Queue[T | _End] = queue.Queue(depth)
     stopped = threading.Event()
 
@@ -143,19 +143,19 @@ class BackgroundWorker(Generic[T]):
             item = self._waiting.get()
             if isinstance(item, _End):
                 return
-            if self._error is None:  # after a failure, items are only taken so that nobody blocks
+            if self._error is None:  # after a failure, items are dropped so that no producer blocks
                 try:
                     self._work(item)
                 except BaseException as error:  # noqa: BLE001 - handed to the producer
                     self._error = error
 
     def put(self, item: T) -> None:
-        """Hand over an item; blocks while `depth` are waiting. Raises what the work raised."""
+        """Hand over an item; blocks while `depth` are waiting. Raises the exception of the work, if any."""
         self._raise()
         self._waiting.put(item)
 
     def close(self) -> None:
-        """Wait until everything handed over is done. Raises what the work raised."""
+        """Wait until all items are done. Raises the exception of the work, if any."""
         self._waiting.put(_End())
         self._thread.join()
         self._raise()

@@ -1,8 +1,8 @@
-"""Pickles read as data: a small machine that builds containers, texts and numbers, and nothing else.
+"""A pickle reader that builds containers, strings and numbers only, and never imports or calls what a file names.
 
 Python's own reader calls what a file names, and even an allow-list of harmless constructors lets a file reach into
-their internals (numpy's `dtype` takes flags, its `ndarray` takes pointers). Here a name in a file is a name; what a
-caller wants to understand, it gives as a function that records its arguments. Everything is bounded by the number of
+their internals (numpy's `dtype` takes flags, its `ndarray` takes pointers). Here a name stays a string; for the names
+that a caller supports, it passes functions that record their arguments. Everything is bounded by the number of
 instructions, so a file of n bytes is read in O(n) time and memory.
 """
 
@@ -25,17 +25,17 @@ class PickleProblem(ValueError):
 
 
 class ForbiddenName(PickleProblem):
-    """A pickle wants to use a class or function that is not known here; the message is its name."""
+    """A pickle names a class or function that is not in `calls`; the message is its name."""
 
 
-class Name(str):
+class GlobalName(str):
     """A class or function that a pickle mentions: `module.name`, never imported."""
 
     __slots__ = ()
 
 
 class Record:
-    """What a function of `calls` may return to be given its state later."""
+    """Base of what a function of `calls` may return: an object whose state comes later in the pickle."""
 
     def set_state(self, state: Any) -> None:
         """Take the state that the pickle has for it. Raises PickleProblem."""
@@ -59,7 +59,7 @@ def load_plain(
 
     Returns:
         The value, made of dict (keys are str, or int of 64 bits), list, tuple, str, bytes, int, float, bool, None,
-        `Name` and what `calls` and `persistent` returned; and where the pickle ends.
+        `GlobalName` and what `calls` and `persistent` returned; and where the pickle ends.
 
     Raises:
         ForbiddenName: It mentions another name.
@@ -77,7 +77,7 @@ def load_plain(
 
 
 def _check_tree(value: Any, budget: int) -> None:
-    """Refuse what is small in the file and endless to walk through: lists that hold the same list again and again."""
+    """Refuse values that are small in the file but huge to walk through: lists that hold the same list many times."""
     layer, depth = [value], 0
     while layer:
         inner: list[Any] = []
@@ -122,8 +122,10 @@ class _Machine:
                 raise PickleProblem(f"it has more than {_MOST_STEPS:,} instructions")
             instruction = instructions.get(code)
             if instruction is None:
-                what = _REFUSED.get(code)
-                raise PickleProblem(f"it holds {what}" if what else f"unknown instruction at byte {self.at - 1:,}")
+                refused = _REFUSED.get(code)
+                raise PickleProblem(
+                    f"it holds {refused}" if refused else f"unknown instruction at byte {self.at - 1:,}"
+                )
             instruction(self)
 
     # reading
@@ -141,9 +143,9 @@ class _Machine:
         end = self.data.find(b"\n", self.at)
         if end < 0:
             raise PickleProblem("it ends in the middle")
-        found = bytes(self.data[self.at : end])
+        line = bytes(self.data[self.at : end])
         self.at = end + 1
-        return found
+        return line
 
     def number(self, form: str) -> int:
         """A number in the form of `struct`."""
@@ -152,9 +154,9 @@ class _Machine:
     # the stack
 
     def since_mark(self) -> list[Any]:
-        """What was put on the stack since the last mark."""
-        found, self.stack = self.stack, self.outer.pop()
-        return found
+        """The items that were put on the stack since the last mark."""
+        items, self.stack = self.stack, self.outer.pop()
+        return items
 
     def fill(self, pairs: list[Any]) -> None:
         """Set items of the dictionary on top of the stack."""
@@ -180,12 +182,12 @@ class _Machine:
             raise PickleProblem("it mentions a class whose name is not one")
         if full not in self.calls:
             raise ForbiddenName(full)
-        self.stack.append(Name(full))
+        self.stack.append(GlobalName(full))
 
     def call(self) -> None:
         """Let a function of `calls` record its arguments."""
         arguments, function = self.stack.pop(), self.stack.pop()
-        stand_in = self.calls.get(function) if type(function) is Name else None
+        stand_in = self.calls.get(function) if type(function) is GlobalName else None
         if stand_in is None or type(arguments) is not tuple:
             raise PickleProblem("it calls what is not a function")
         self.stack.append(stand_in(*arguments))

@@ -1,4 +1,4 @@
-"""COCO run-length masks: column-major, compressed, as pycocotools writes them."""
+"""COCO run-length masks: column-major, compressed counts as pycocotools writes them."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def merge(parts: Sequence[bytes], height: int, width: int) -> bytes:
 def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | None:
     """Counts of a COCO `segmentation` of any kind: polygons, compressed or uncompressed runs.
 
-    Polygons with fewer than three points or an odd number of coordinates are left out, as the released system does.
+    Polygons with fewer than three points or an odd number of coordinates are left out, as the official code does.
 
     Returns:
-        None where nothing is left.
+        None where no polygon is left.
 
     Raises:
         ValueError: Neither kind, of another size, or runs that do not fill the image.
@@ -119,7 +119,7 @@ def _from_runs(runs: dict[str, Any], height: int, width: int) -> bytes:
 def check_size(height: int, width: int) -> None:
     """Raise ValueError where an image of this size is larger than any that is read."""
     if not (0 < height < _LARGEST_SIDE and 0 < width < _LARGEST_SIDE and height * width <= _MOST_PIXELS):
-        raise ValueError(f"an image of {width} x {height} pixels is not possible here")
+        raise ValueError(f"an image of {width} x {height} pixels is too large")
 
 
 def check(counts: bytes, height: int, width: int) -> None:
@@ -130,7 +130,7 @@ def check(counts: bytes, height: int, width: int) -> None:
 
 
 def covered(counts: bytes) -> int:
-    """How many pixels compressed counts describe; pycocotools itself reads past damaged ones unchecked.
+    """Number of pixels that compressed counts describe; pycocotools itself reads past damaged ones unchecked.
 
     Raises:
         ValueError: A byte outside the format, or an unfinished or negative run.
@@ -142,7 +142,7 @@ def covered(counts: bytes) -> int:
         raise ValueError("run lengths hold a byte that the format does not have")
     last = (
         codes & 0x20
-    ) == 0  # a number is 5 bits a byte, least first; bit 5 says that more follow, bit 4 of the last is its sign
+    ) == 0  # a number has 5 bits per byte, least first; bit 5 says that more follow, bit 4 of the last is its sign
     if not last[-1]:
         raise ValueError("run lengths end in the middle of a number")
     starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])

@@ -1,4 +1,4 @@
-"""Texts as the text encoder gets them, and as a terminal does."""
+"""Normalising texts for the text encoder, and escaping them for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _DROPPED = str.maketrans({c: None for c in ".,'!?\"()*#:;"} | {"-": " ", "/": " 
 
 
 def clean_text(text: str) -> str:
-    """Lower case, punctuation dropped, hyphens and slashes turned into spaces (SPEC section 2)."""
+    """Lower case, punctuation dropped, hyphens and slashes turned into spaces."""
     return text.lower().translate(_DROPPED)
 
 
@@ -22,7 +22,7 @@ _ESCAPED |= {0xDC00 + code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}  # s
 
 
 def printable(text: str) -> str:
-    """One line for a terminal or a list: file names and texts of strangers must not forge lines or move the cursor.
+    """One line for a terminal or a list: file names and texts from elsewhere must not forge lines or move the cursor.
 
     Control characters, line and paragraph separators and changes of the writing direction become escapes (`\\n`,
     `\\x1b`, `\\u202e`); of more than 4,000 characters, the middle is left out. Addresses lose their passwords.

@@ -1,4 +1,4 @@
-"""The one place where XML is opened: no document types (so no entities), bounded size and depth."""
+"""Reading XML without document types (so without entities), with bounded size and depth; no other module opens XML."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def _pictures(folder: Path) -> dict[str, Any] | None:
     shown = []
     for path in sorted(steps[-1].glob("*.png")):
         with open_image(path) as image:
-            address = html.picture_address(np.asarray(image.convert("RGB")))
+            address = html.image_data_url(np.asarray(image.convert("RGB")))
             shown.append({"address": address, "caption": str(image.info.get("Description", path.stem))})
     return {"step": int(steps[-1].name.removeprefix("step-")), "shown": shown}
 

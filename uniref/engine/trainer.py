@@ -23,9 +23,8 @@ from torch import Tensor
 
 from uniref.core.atomic import exclusive
 from uniref.core.batch import Batch
-from uniref.core.device import autocast
+from uniref.core.device import autocast, keep_freed_memory
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.heap import keep_freed_memory
 from uniref.core.signals import StopRequest
 from uniref.data.train.loader import TrainLoader
 from uniref.engine.checkpointer import (

@@ -108,7 +108,7 @@ def _section(result: DatasetResult, record: Mapping[str, Any], examples: Example
     chart = layout = None
     if scores:
         title = next(text for kind, text in _HISTOGRAMS.items() if isinstance(scores[0], kind))
-        chart = html.Bars.of(title, [each.score for each in scores])
+        chart = html.Histogram.of(title, [each.score for each in scores])
         first, second = ("above", "below") if result.tracks else ("left", "right")
         layout = f"Images: {first} the prediction in red, {second} the ground truth in green."
     return {
@@ -184,7 +184,7 @@ class ExampleImages:
                 rows = self._draw_track(score) if isinstance(score, TrackScore) else self._draw_masks(score)
         except UniRefError:
             return None
-        return None if rows is None else html.picture_address(_grid(rows), "JPEG")
+        return None if rows is None else html.image_data_url(_grid(rows), "JPEG")
 
     @cached_property
     def _shards(self) -> dict[int, int]:

@@ -135,7 +135,7 @@ def test_editions_of_an_archive(
         ("http://127.0.0.1:9/a/../../x.zip", "names no file"),
         ("file:///etc/passwd.zip", "only http and https"),
         ("ftp://127.0.0.1/x.zip", "only http and https"),
-        ("http://127.0.0.1:99999/x.zip", "its port is none"),
+        ("http://127.0.0.1:99999/x.zip", "its port is not valid"),
         ("http://127.0.0.1/a%00.zip", "a percent-encoded control character"),
         ("http://me:secret@127.0.0.1:9/page", "http://127.0.0.1:9/page: names no archive"),
     ],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from uniref.core.atomic import exclusive, foreign_files, replace_folder, tell_final_name
+from uniref.core.atomic import exclusive, foreign_files, replace_folder, use_final_name
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import first_line
 from uniref.core.progress import Progress
@@ -283,7 +283,7 @@ def _prepare_split(
     except OSError as error:
         raise UniRefError(f"{folder}: cannot be written ({error.strerror or error})") from error
     except UniRefError as error:
-        tell_final_name(error, staged, folder)
+        use_final_name(error, staged, folder)
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Memory that is kept: checked in a process of its own, for it cannot be undone."""
+"""glibc keeps freed memory: checked in a process of its own, because it cannot be undone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 _PROGRAM = """
 import ctypes
-from uniref.core.heap import keep_freed_memory
+from uniref.core.device import keep_freed_memory
 import numpy as np
 
 class Counts(ctypes.Structure):
