@@ -1,4 +1,4 @@
-"""Backgrounds without a horizon: uint8 RGB arrays from random numbers."""
+"""Backgrounds without a horizon: patterns from random numbers, float32 RGB [H, W, 3], 0..255."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ def smooth_noise(rng: Rng, h: int, w: int, cells: int, octaves: int = 3) -> Floa
 
 
 def _mix(a: Float32Array, b: Float32Array, t: Float32Array) -> Float32Array:
+    """From colour a (t = 0) to colour b (t = 1); t [h, w]."""
     return a + (b - a) * t[..., None]
 
 
 def _axes(h: int, w: int) -> tuple[Float32Array, Float32Array]:
+    """y and x of every pixel, in units of the longer side, [h, w] each."""
     unit = max(h, w)
     return np.mgrid[:h, :w].astype(np.float32)[0] / unit, np.mgrid[:h, :w].astype(np.float32)[1] / unit
 
@@ -129,3 +131,4 @@ PATTERNS: Mapping[str, Callable[[Rng, int, int], Float32Array]] = {
     "dots": _dots,
     "waves": _waves,
 }
+"""Painters by kind: (random numbers, height, width) to pixels."""

@@ -277,7 +277,7 @@ def read_bank(path: Path) -> NamedBank:
         }
         photos = [BackgroundPhoto(folder / name, division, tuple(words)) for name, division, *words in data["photos"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SceneError(f"{path}: is damaged ({error!r}); {advice}") from None
+        raise SceneError(f"{path}: is not the file of a bank; {advice}") from error
     return NamedBank(nouns, images, photos)
 
 
