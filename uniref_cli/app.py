@@ -1,7 +1,7 @@
-"""The `uniref` command: its sub-commands, exit codes, and how errors are told.
+"""The `uniref` command: its sub-commands, exit codes, and how errors are reported.
 
 Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted, 143 terminated. Nothing heavy is imported before a
-sub-command needs it, so that `uniref --help` answers at once.
+sub-command needs it, so that `uniref --help` is instant.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 
 from uniref.core.errors import UniRefError
+from uniref.core.signals import SignalReceived, raise_on_signals
 from uniref.version import __version__
 from uniref_cli import console, convert, eval, predict, prepare, train
 
@@ -31,7 +31,7 @@ _READERS = ("predict", "eval", "prepare-data")
 
 app = typer.Typer(
     name="uniref",
-    help="Segment the object you refer to by text, by a mask, or by example images, in images and videos.",
+    help="Segment the object you refer to by text, by a mask, or by support images, in images and videos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -39,8 +39,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"uniref {__version__}")
         raise typer.Exit
 
@@ -51,7 +51,7 @@ def _root(
         False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
     ),
 ) -> None:
-    """Segment the object you refer to by text, by a mask, or by example images, in images and videos."""
+    """Segment the object you refer to by text, by a mask, or by support images, in images and videos."""
 
 
 app.command("predict", epilog=predict.EPILOG)(predict.predict)
@@ -61,42 +61,31 @@ app.command("train", epilog=train.EPILOG)(train.train)
 app.command("eval", epilog=eval.EPILOG)(eval.evaluate)
 
 
-class _Signalled(BaseException):
-    """A signal, as an exception, so that files are closed and temporary ones removed."""
-
-
-def _raise_signal(signum: int, frame: FrameType | None) -> None:
-    raise _Signalled(signum)
-
-
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; errors are told on stderr in one line."""
+    """Run the command line and return its exit code; errors are reported on stderr, one line each."""
     command = typer.main.get_command(app)
     console.tolerate_names()
-    threading.excepthook = _tell_thread_error
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _raise_signal)
-        signal.signal(signal.SIGINT, _raise_signal)
+    threading.excepthook = _report_thread_error
+    raise_on_signals()
     try:
-        given = list(sys.argv[1:] if arguments is None else arguments)
-        # these read files of any origin, about which libraries have much to say
-        quiet = console.quiet_libraries() if given[:1] and given[0] in _READERS else contextlib.nullcontext()
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        # these read files of any origin, about which libraries print warnings of their own
+        quiet = console.quiet_libraries() if words[:1] and words[0] in _READERS else contextlib.nullcontext()
         with quiet:
-            code = command.main(args=given, prog_name="uniref", standalone_mode=False)
+            code = command.main(args=words, prog_name="uniref", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UniRefError as error:
         if os.environ.get("UNIREF_DEBUG") and error.__cause__ is not None:
-            traceback.print_exc()  # a reader took it for damage of its file; it may as well be a fault of ours
+            traceback.print_exc()  # a reader took it for damage of its file; it may also be a bug of ours
         console.error(str(error))
         return error.exit_code
     except _ClickError as error:
-        return _tell_click_error(error)
-    except _Signalled as caught:
-        number = caught.args[0]
-        console.error("interrupted" if number == signal.SIGINT else "terminated")
-        return 128 + int(number)
+        return _report_click_error(error)
+    except SignalReceived as caught:
+        console.error("interrupted" if caught.number == signal.SIGINT else "terminated")
+        return 128 + caught.number
     except BrokenPipeError:
-        # whoever read our output has gone; keep Python from complaining once more at exit
+        # the reader of our output has gone; keep Python from complaining again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
@@ -106,7 +95,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _tell_thread_error(arguments: threading.ExceptHookArgs) -> None:
+def _report_thread_error(arguments: threading.ExceptHookArgs) -> None:
     """A thread of a library ended (TensorBoard's, where its folder is gone): a line, not a traceback."""
     if os.environ.get("UNIREF_DEBUG"):
         threading.__excepthook__(arguments)
@@ -115,14 +104,14 @@ def _tell_thread_error(arguments: threading.ExceptHookArgs) -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    """One line about an error that nothing else told of."""
+    """One line about an unexpected error."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     message = str(error).splitlines()[0] if str(error) else ""
     return f"{type(error).__name__}: {message} (set UNIREF_DEBUG=1 for the traceback)"
 
 
-def _tell_click_error(error: Any) -> int:
+def _report_click_error(error: Any) -> int:
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     if message:
         context = getattr(error, "ctx", None)
@@ -132,8 +121,7 @@ def _tell_click_error(error: Any) -> int:
 
 
 def _allow_open_files() -> None:
-    """Raise the number of files that may be open to what the system allows, up to what anybody needs: on macOS a
-    process starts with 256."""
+    """Raise the limit of open files to what the system allows, up to `_OPEN_FILES`; macOS starts with 256."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

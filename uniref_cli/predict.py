@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from uniref.core.errors import UsageError
+from uniref_cli.arguments import (
+    CHECKPOINT_HELP,
+    DOWNLOAD_HELP,
+    HARDWARE,
+    OUTPUT,
+    Device,
+    Precision,
+    Quiet,
+    takes_arguments,
+)
+from uniref_cli.checkpoints import find_named_checkpoint
 from uniref_cli.console import Console
-from uniref_cli.weights import CHECKPOINT_HELP, DOWNLOAD_HELP
-from uniref_cli.weights import checkpoint as named_checkpoint
 
-_INPUT, _WHAT, _HOW, _OUTPUT, _MACHINE = "What to look at", "What to look for", "How", "Output", "Machine and batch"
+_INPUTS, _PROMPTS, _INFERENCE = "Inputs", "Prompts", "Inference"
 
 EPILOG = """
 **Examples**
@@ -28,190 +38,179 @@ EPILOG = """
 """
 
 
-def predict(
+@dataclass(frozen=True)
+class PredictArguments:
+    """Arguments of `uniref predict`."""
+
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Videos, pictures, folders of frames, globs, @FILE with a path a line, or - for such a list on stdin.",
+            help="Videos, images, folders of frames, globs, @FILE with one path per line, or - for such a list on "
+            "stdin.",
             show_default=False,
-            rich_help_panel=_INPUT,
+            rich_help_panel=_INPUTS,
         ),
-    ] = None,
+    ] = None
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="YAML, JSON or JSONL with a record an input: input, text, mask, support, name, start, end, stride, "
-            "propagate, score_threshold. Paths are relative to the file. Options of the command line hold for records "
-            "that say nothing themselves; --text, --mask and --support for those without any of the three.",
-            rich_help_panel=_INPUT,
+            help="YAML, JSON or JSONL file with one record per input: input, text, mask, support, name, start, end, "
+            "stride, propagate, score_threshold. Paths are relative to the file. Options of the command line are the "
+            "defaults of all records; --text, --mask and --support of those with none of the three.",
+            rich_help_panel=_INPUTS,
         ),
-    ] = None,
+    ] = None
     start: Annotated[
-        str | None, typer.Option(help="First frame: an index (120) or a time (3.5s, 1:02.5).", rich_help_panel=_INPUT)
-    ] = None,
-    end: Annotated[str | None, typer.Option(help="Frame or time to stop before.", rich_help_panel=_INPUT)] = None,
-    stride: Annotated[int, typer.Option(help="Take every n-th frame.", rich_help_panel=_INPUT)] = 1,
+        str | None, typer.Option(help="First frame: an index (120) or a time (3.5s, 1:02.5).", rich_help_panel=_INPUTS)
+    ] = None
+    end: Annotated[str | None, typer.Option(help="Frame or time to stop before.", rich_help_panel=_INPUTS)] = None
+    stride: Annotated[int, typer.Option(help="Process every n-th frame.", rich_help_panel=_INPUTS)] = 1
     text: Annotated[
         list[str] | None,
-        typer.Option(help="An object in words; repeat for several, ID=TEXT to choose its id.", rich_help_panel=_WHAT),
-    ] = None,
+        typer.Option(
+            help="Referring expression; repeat for several objects, ID=TEXT to choose an object's id.",
+            rich_help_panel=_PROMPTS,
+        ),
+    ] = None
     mask: Annotated[
         list[str] | None,
         typer.Option(
-            help="Objects to follow through a video: a PNG of object ids (or black and white) for the first frame, "
+            help="Objects to track through a video: a PNG of object ids (or black and white) for the first frame, "
             "FRAME:PNG for a later one, or a folder of PNGs named like the frames.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=_PROMPTS,
         ),
-    ] = None,
+    ] = None
     support: Annotated[
         list[str] | None,
-        typer.Option(help="An example, IMAGE=MASK; repeat for more shots of the same object.", rich_help_panel=_WHAT),
-    ] = None,
+        typer.Option(
+            help="Support image with its mask, IMAGE=MASK; repeat for more shots of the same object.",
+            rich_help_panel=_PROMPTS,
+        ),
+    ] = None
     propagate: Annotated[
         bool,
         typer.Option(
             "--propagate/--no-propagate",
-            help="Texts in a video: use the object's earlier masks too, or search every frame by the text alone.",
-            rich_help_panel=_HOW,
+            help="Text prompts in videos: also use the object's earlier masks, or segment every frame by the text "
+            "alone.",
+            rich_help_panel=_INFERENCE,
         ),
-    ] = True,
+    ] = True
     score_threshold: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0, help="An object scoring no more is not in the frame (videos).", rich_help_panel=_HOW
+            min=0.0,
+            max=1.0,
+            help="Videos: an object whose score is not above this is absent from the frame.",
+            rich_help_panel=_INFERENCE,
         ),
-    ] = 0.3,
+    ] = 0.3
     short_side: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Network resolution; 0 keeps the size. [default: 800 text in pictures, 480 otherwise; 1024 with SAM]",
-            rich_help_panel=_HOW,
+            help="Short side of the network input in pixels; 0 keeps the image's. [default: 800 for text in images, "
+            "480 otherwise; 1024 with SAM]",
+            rich_help_panel=_INFERENCE,
         ),
-    ] = None,
+    ] = None
     long_side: Annotated[
         int | None,
-        typer.Option(min=0, help="Its limit; 0 for none. [default: 1333, 768 with --support]", rich_help_panel=_HOW),
-    ] = None,
+        typer.Option(
+            min=0,
+            help="Limit of the long side in pixels; 0 for none. [default: 1333, 768 with --support]",
+            rich_help_panel=_INFERENCE,
+        ),
+    ] = None
     fast: Annotated[
         bool,
         typer.Option(
-            "--fast", help="Accept small differences in videos for speed (see the README).", rich_help_panel=_HOW
+            "--fast",
+            help="Videos: faster, with small differences in the masks (see the README).",
+            rich_help_panel=_INFERENCE,
         ),
-    ] = False,
+    ] = False
     checkpoint: Annotated[
         str | None,
         typer.Option(
             help=f"{CHECKPOINT_HELP} [default: small, the bundled model]",
             show_default=False,
-            rich_help_panel=_HOW,
+            rich_help_panel=_INFERENCE,
         ),
-    ] = None,
-    download: Annotated[bool, typer.Option("--download", help=DOWNLOAD_HELP, rich_help_panel=_HOW)] = False,
-    out: Annotated[
-        Path, typer.Option(help="Folder for the results; one folder an input.", rich_help_panel=_OUTPUT)
-    ] = Path("out"),
+    ] = None
+    download: Annotated[bool, typer.Option("--download", help=DOWNLOAD_HELP, rich_help_panel=_INFERENCE)] = False
+    out: Annotated[Path, typer.Option(help="Folder for the results; one folder per input.", rich_help_panel=OUTPUT)] = (
+        Path("out")
+    )
     save: Annotated[
         str,
         typer.Option(
             help="What to write, separated by commas: overlay, gif (the overlay as an animation), masks (palette "
             "PNGs), rle (COCO JSON lines), npz, cutout (RGBA PNGs), webm, prores (transparent videos).",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
-    ] = "overlay,masks",
+    ] = "overlay,masks"
     labels: Annotated[
-        bool, typer.Option("--labels/--no-labels", help="Names and scores in the overlay.", rich_help_panel=_OUTPUT)
-    ] = True,
+        bool,
+        typer.Option("--labels/--no-labels", help="Draw names and scores into the overlay.", rich_help_panel=OUTPUT),
+    ] = True
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Redo inputs that are done already.", rich_help_panel=_OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.", rich_help_panel=_OUTPUT)
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line an input.", rich_help_panel=_OUTPUT)
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)] = "auto",
+        bool, typer.Option("--overwrite", help="Repeat inputs that are already done.", rich_help_panel=OUTPUT)
+    ] = False
+    quiet: Quiet = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per input.", rich_help_panel=OUTPUT)] = (
+        False
+    )
+    device: Device = "auto"
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
+        Precision,
         typer.Option(
             help="auto: mixed precision on CUDA; float32 elsewhere, on CPUs with bfloat16 products in the attention to "
-            "masks, where they change nothing to speak of. float16 is slow on CPUs.",
-            rich_help_panel=_MACHINE,
+            "masks, where the effect is negligible. float16 is slow on CPUs.",
+            rich_help_panel=HARDWARE,
         ),
-    ] = "auto",
+    ] = "auto"
     shard: Annotated[
         str | None,
         typer.Option(
-            help="i/n: do only the i-th of n parts of the inputs. Under torchrun and SLURM arrays this is automatic.",
-            rich_help_panel=_MACHINE,
+            help="i/n: process only the i-th of n parts of the inputs. Under torchrun and SLURM arrays this is "
+            "automatic.",
+            rich_help_panel=HARDWARE,
         ),
-    ] = None,
-) -> None:
-    """Segment objects in videos and pictures, referred to by text, by masks, or by example pictures.
+    ] = None
+
+
+@takes_arguments
+def predict(arguments: PredictArguments) -> None:
+    """Segment objects in videos and images, referred to by text, by masks, or by support images.
 
     Results go to OUT/<input's name>/: overlay.mp4, masks/FRAME.png, ... and summary.json. A folder appears under its
-    name when it is complete; inputs that are done already are skipped. With several inputs, one that fails does not
+    name when it is complete; inputs that are already done are skipped. With several inputs, one that fails does not
     stop the others, and the exit code is 1.
     """
-    console = Console(quiet=quiet, json_lines=as_json)
+    console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.weights.catalog import SMALL
-    from uniref_cli.inputs import expand, read_prompts
+    from uniref_cli.predict_inputs import expand, read_prompts
 
-    jobs = expand(inputs or []) + (read_prompts(prompts) if prompts else [])
-    if not jobs:
-        raise UsageError("nothing to look at; name a video, a picture or a folder of frames")
-    if checkpoint is None:
-        checkpoint = SMALL
+    # inputs
+    inputs = expand(arguments.inputs or []) + (read_prompts(arguments.prompts) if arguments.prompts else [])
+    if not inputs:
+        raise UsageError("no input given; name a video, an image or a folder of frames")
+    # checkpoint: one that is not here is reported at once; a download waits until all other options are checked
+    name = arguments.checkpoint
+    if name is None:
+        name = SMALL
         console.say(
             "no --checkpoint: using the bundled model 'small', trained on synthetic scenes; "
             "results on real footage are not reliable"
         )
-    # what is not here is told at once; what is to be fetched waits until all other options are checked
-    folder = None if download else named_checkpoint(console, checkpoint, False)
-    from uniref.inference.predict_source import PredictOptions
-    from uniref.inference.prompts import Prompt
-    from uniref.media.source import Selection
-    from uniref_cli.batch import Batch, Settings
-    from uniref_cli.shards import parse_shard, shard_of_environment
+    folder = find_named_checkpoint(console, name, False) if not arguments.download else None
+    from uniref_cli.predict_runner import PredictRunner
+    from uniref_cli.process_rank import parse_shard, rank_of_environment
 
-    settings = Settings(
-        prompt=Prompt(text=tuple(text or ()), mask=tuple(mask or ()), support=tuple(support or ())),
-        options=PredictOptions(
-            save=_kinds(save),
-            selection=Selection(start, end, stride),
-            propagate=propagate,
-            score_threshold=score_threshold,
-            short_side=_side(short_side),
-            long_side=_side(long_side),
-            labels=labels,
-        ),
-        checkpoint=folder or named_checkpoint(console, checkpoint, download),
-        out=out,
-        overwrite=overwrite,
-        device=device,
-        precision=precision,
-        fast=fast,
-    )
-    part = parse_shard(shard) if shard else shard_of_environment(os.environ, len(jobs))
-    code = Batch(settings, console).work(jobs, part)
+    runner = PredictRunner(arguments, console)
+    rank = parse_shard(arguments.shard) if arguments.shard else rank_of_environment(os.environ, len(inputs))
+    code = runner.run(inputs, folder or find_named_checkpoint(console, name, arguments.download), rank)
     if code:
         raise typer.Exit(code)
-
-
-def _side(value: int | None) -> int | Literal["default"] | None:
-    return "default" if value is None else value or None
-
-
-def _kinds(save: str) -> tuple[str, ...]:
-    """The kinds of output of `--save`, checked."""
-    from uniref.inference.sinks import SINKS
-
-    kinds = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
-    for kind in kinds:
-        if kind not in SINKS:
-            raise UsageError(f"--save {kind!r}: unknown; choose from {', '.join(SINKS)}")
-    if not kinds:
-        raise UsageError(f"--save: is empty; choose from {', '.join(SINKS)}")
-    return kinds

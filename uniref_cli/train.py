@@ -120,7 +120,7 @@ def train(
             console.say(f"not there, --download fetches it: {each}")
         return
     if download:
-        from uniref_cli.weights import access
+        from uniref_cli.checkpoints import access
 
         fetch_missing(missing_weights(loaded, stages), access(console, download))
     if preview:

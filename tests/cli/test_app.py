@@ -30,11 +30,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["convert"], "name what to convert"),
         (["convert", "a", "b", "--dtype", "int3"], "int3"),
         (["predict", "x.mp4", "--score-threshold", "7"], "score-threshold"),
-        (["predict"], "nothing to look at"),
+        (["predict"], "no input given"),
         (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--save", "film"], "--save 'film'"),
         (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--shard", "0/2"], "--shard"),
         (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--start", "soon"], "--start"),
-        (["predict", "x.mp4", "--checkpoint", "c"], "nothing to look for"),
+        (["predict", "x.mp4", "--checkpoint", "c"], "no prompt given"),
         (["predict", "no/*.mp4", "--text", "dog", "--checkpoint", "c"], "matches no file"),
     ],
 )
@@ -75,7 +75,7 @@ def test_shell_completion_offers_the_commands() -> None:
 def test_unexpected_errors_have_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("uniref_cli.inputs.expand", lambda arguments: 1 / 0)
+    monkeypatch.setattr("uniref_cli.predict_inputs.expand", lambda arguments: 1 / 0)
     assert run(["predict", "x", "--text", "y"]) == 1
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
@@ -90,7 +90,7 @@ def test_a_fault_of_ours_can_be_found(
             return {}["a key that we forgot"]
 
     (tmp_path / "p.json").write_text("[]")
-    monkeypatch.setattr("uniref_cli.inputs.read_prompts", faulty)
+    monkeypatch.setattr("uniref_cli.predict_inputs.read_prompts", faulty)
     request = ["predict", "--prompts", str(tmp_path / "p.json")]
     assert run(request) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from uniref.core.errors import UniRefError, UsageError
-from uniref_cli.inputs import Job, expand, name_outputs, read_prompts
-from uniref_cli.shards import Shard, parse_shard, shard_of_environment
+from uniref_cli.predict_inputs import PredictInput, expand, name_outputs, read_prompts
+from uniref_cli.process_rank import ProcessRank, parse_shard, rank_of_environment
 
 
-def inputs(jobs: list[Job]) -> list[str]:
+def inputs(jobs: list[PredictInput]) -> list[str]:
     return [job.input for job in jobs]
 
 
@@ -48,7 +48,7 @@ def test_prompt_files(form: str, tmp_path: Path) -> None:
         text = "- input: a.mp4\n  text: [dog, 2=cat]\n  start: 3\n- input: /b.png\n  support: x.png=y.png\n"
     path.write_text(text)
     a, b = read_prompts(path)
-    assert a == Job(input=str(tmp_path / "a.mp4"), text=("dog", "2=cat"), start="3")
+    assert a == PredictInput(input=str(tmp_path / "a.mp4"), text=("dog", "2=cat"), start="3")
     assert b.input == "/b.png"
     assert b.support == (f"{tmp_path}/x.png={tmp_path}/y.png",)
 
@@ -57,7 +57,7 @@ def test_prompt_files(form: str, tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.jsonl", '{"input": "a"}\nnope', "line 2: is not valid JSON"),
-        ("a.jsonl", '{"input": "a", "txt": "b"}', "line 1: txt: is not a key of a record; use input, name, text"),
+        ("a.jsonl", '{"input": "a", "txt": "b"}', "line 1: txt: unknown key; expected one of input, name, text"),
         ("a.yaml", "- text: dog", "record 1: input: Field required"),
         ("a.yaml", "input: dog", "expected a list"),
         ("a.yaml", "- [", "not readable as YAML"),
@@ -73,33 +73,36 @@ def test_wrong_prompt_files_name_the_place(name: str, text: str, message: str, t
 
 
 def test_outputs_get_distinct_names() -> None:
-    jobs = [Job(input=p) for p in ("a/clip.mp4", "a/clip.mov", "b/clip.mp4", "b/clip.mp4", "frames/")]
-    jobs.append(Job(input="z.mp4", name="clip"))
+    jobs = [PredictInput(input=p) for p in ("a/clip.mp4", "a/clip.mov", "b/clip.mp4", "b/clip.mp4", "frames/")]
+    jobs.append(PredictInput(input="z.mp4", name="clip"))
     assert name_outputs(jobs) == ["clip.mp4", "clip.mov", "b_clip.mp4", "clip-2", "frames", "clip"]
-    assert name_outputs([Job(input="a/x.gif"), Job(input="a/x.png")]) == ["x.gif", "x.png"]  # neither is just "x"
+    assert name_outputs([PredictInput(input="a/x.gif"), PredictInput(input="a/x.png")]) == [
+        "x.gif",
+        "x.png",
+    ]  # neither is just "x"
     with pytest.raises(UsageError, match="two records"):
-        name_outputs([Job(input="a", name="x"), Job(input="b", name="x")])
+        name_outputs([PredictInput(input="a", name="x"), PredictInput(input="b", name="x")])
     with pytest.raises(UsageError, match="plain folder name"):
-        name_outputs([Job(input="a", name="../x")])
+        name_outputs([PredictInput(input="a", name="../x")])
 
 
 def test_shards() -> None:
-    assert parse_shard("2/3") == Shard(1, 3)
-    assert shard_of_environment({}, 9) == Shard(0, 1)
-    assert shard_of_environment({"RANK": "1", "WORLD_SIZE": "4"}, 9) == Shard(1, 4)
+    assert parse_shard("2/3") == ProcessRank(1, 3)
+    assert rank_of_environment({}, 9) == ProcessRank(0, 1)
+    assert rank_of_environment({"RANK": "1", "WORLD_SIZE": "4"}, 9) == ProcessRank(1, 4)
     array = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_STEP": "2"}
-    assert shard_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}, 9) == Shard(2, 5)
+    assert rank_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}, 9) == ProcessRank(2, 5)
     # a task that was handed one input does it, whichever its number
-    assert shard_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}, 1) == Shard(0, 1)
+    assert rank_of_environment(array | {"SLURM_ARRAY_TASK_COUNT": "5"}, 1) == ProcessRank(0, 1)
     step = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
-    assert shard_of_environment(array | step | {"SLURM_ARRAY_TASK_COUNT": "5"}, 9) == Shard(5, 10)
+    assert rank_of_environment(array | step | {"SLURM_ARRAY_TASK_COUNT": "5"}, 9) == ProcessRank(5, 10)
     for text in ("0/3", "4/3", "1", "a/b"):
         with pytest.raises(UsageError, match="--shard"):
             parse_shard(text)
     with pytest.raises(UsageError, match="RANK=9"):
-        shard_of_environment({"RANK": "9", "WORLD_SIZE": "4"}, 9)
+        rank_of_environment({"RANK": "9", "WORLD_SIZE": "4"}, 9)
     with pytest.raises(UsageError, match="RANK=x"):
-        shard_of_environment({"RANK": "x", "WORLD_SIZE": "4"}, 9)
+        rank_of_environment({"RANK": "x", "WORLD_SIZE": "4"}, 9)
 
 
 def test_addresses_in_lists_and_prompts_show_no_password(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_an_endless_list_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
         def read(self, size: int) -> str:
             return "x" * size
 
-    monkeypatch.setattr("uniref_cli.inputs._LONGEST_LIST", 1000)
+    monkeypatch.setattr("uniref_cli.predict_inputs._LONGEST_LIST", 1000)
     monkeypatch.setattr("sys.stdin", Endless())
     with pytest.raises(UniRefError, match="standard input: is longer than 1,000"):
         expand(["-"])
@@ -125,7 +128,7 @@ def test_an_endless_list_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
 def test_the_folder_above_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "clip" / "inner").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "clip" / "inner")
-    assert name_outputs([Job(input=".."), Job(input=".")]) == ["clip", "inner"]
+    assert name_outputs([PredictInput(input=".."), PredictInput(input=".")]) == ["clip", "inner"]
 
 
 @pytest.mark.parametrize(

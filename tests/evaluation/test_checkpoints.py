@@ -61,8 +61,12 @@ def test_what_a_checkpoint_cannot_do_is_told_first(
     save_checkpoint(tmp_path / "mute", UniRef(config).state_dict(), CheckpointMetadata(model=config), None)
     common = ["eval", "--root", str(root), "--out", str(tmp_path / "out"), "--device", "cpu"]
     for folder, task, message in (
-        (sam, Task.DETECTION, "a SAM model finds objects by a reference only, so it cannot do toy-detection/train"),
-        (tmp_path / "mute", Task.RVOS, "has no text encoder, so it cannot do toy-rvos/train"),
+        (
+            sam,
+            Task.DETECTION,
+            "has no detection head (SAM segments what a reference names), so it cannot be evaluated on",
+        ),
+        (tmp_path / "mute", Task.RVOS, "has no text encoder, so it cannot be evaluated on toy-rvos/train"),
     ):
         data = f"{DATA[Task.VOS]},{DATA[task]}"
         assert app.run([*common, "--checkpoint", str(folder), "--data", data]) == 2

@@ -16,6 +16,7 @@ from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
 from tests.evaluation.masks import write_masks
 from tests.marks import slow_except
+from tests.packaging.test_lazy_imports import modules_after_command
 from uniref.evaluation.dataset import open_dataset
 from uniref.evaluation.submission import pack
 from uniref_cli import app
@@ -227,3 +228,14 @@ def test_what_killed_writers_left_is_not_submitted(
     assert app.run([*command, *size, "--submission", "--out", str(tmp_path / "out")]) == 0
     assert check("mose/val", tmp_path / "out/mose/val/submission.zip") == []
     assert not left.exists()
+
+
+def test_masks_of_other_tools_need_no_network(youtube: Path, tmp_path: Path) -> None:
+    """Checking and scoring them starts without PyTorch and what it brings."""
+    common = ["eval", "--root", tmp_path / "data", "--data", DATA, "--workers", "1"]
+    heavy = {"torch", "torchvision", "timm", "transformers", "scipy.ndimage"}
+    assert modules_after_command(*common, "--check-submission", youtube) & heavy == set()
+    # a split whose later frames have masks of their own
+    truth = ["--truth", youtube, "--predictions", youtube, "--out", tmp_path / "out"]
+    assert modules_after_command(*common, *truth) & heavy == set()
+    assert json.loads((tmp_path / "out/results.json").read_text())["benchmarks"][0]["numbers"]["J&F"] == 1

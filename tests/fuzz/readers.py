@@ -42,8 +42,8 @@ from uniref.weights.convert import convert
 from uniref.weights.model_folders import read_settings
 from uniref.weights.safe_load import read_pickled, read_weights
 from uniref_cli.app import run
-from uniref_cli.batch import SUMMARY, written_files
-from uniref_cli.inputs import expand, read_prompts
+from uniref_cli.predict_inputs import expand, read_prompts
+from uniref_cli.predict_runner import SUMMARY, written_files
 
 Read = Callable[[Path, Path], Any]
 

@@ -93,7 +93,7 @@ def test_contradictory_and_unusable_masks(video: MediaSource, png: Path, mask_pn
         (Prompt(support=("nothing",)), MediaSource(png), "IMAGE=MASK"),
         (Prompt(support=(f"{png}={tmp_path / 'small.png'}",)), MediaSource(png), "20 x 20 pixels"),
         (Prompt(support=(f"{png}={black}",)), MediaSource(png), "marks no pixel"),
-        (Prompt(), video, "nothing to look for"),
+        (Prompt(), video, "no prompt given"),
     ]
     for prompt, source, message in cases:
         with pytest.raises(UniRefError, match=message) as caught:

@@ -216,6 +216,8 @@ def _is_soft(values: npt.NDArray[Any], found: npt.NDArray[Any], jpeg: bool) -> b
 
     Ids fill areas; the levels between black and white of a soft edge are thin, or near both ends.
     """
+    from scipy import ndimage  # a third of the time that `uniref eval --predictions` takes to start
+
     if found[-1] < _NEARLY_WHITE or found[0] > _BINARY - _NEARLY_WHITE or found[-1] > _BINARY:
         return False
     between = (values > _BINARY - _NEARLY_WHITE) & (values < _NEARLY_WHITE)
@@ -224,7 +226,6 @@ def _is_soft(values: npt.NDArray[Any], found: npt.NDArray[Any], jpeg: bool) -> b
         return middle <= values.size // 4
     if not middle or white * 5 < middle:
         return False
-    from scipy import ndimage  # takes a while to import
 
     # what is left of the middle without its rim, three pixels wide
     core = ndimage.binary_erosion(between, np.ones((3, 3), np.bool_), iterations=3)

@@ -48,7 +48,7 @@ class ReferringModel(nn.Module, ABC):
     @property
     def resize(self) -> tuple[int, int] | None:
         """Short and longest long side of the inputs that this model is made for, in pixels; None = any."""
-        return None if self.input_size is None else (self.input_size, self.input_size)
+        return self.config.resize
 
     @abstractmethod
     def encode_image(self, images: Tensor, padding: Tensor) -> Features:

@@ -143,6 +143,11 @@ class ModelConfig(Strict):
     mask_head: MaskHeadConfig = Field(default_factory=MaskHeadConfig)
     """Mask head."""
 
+    @property
+    def resize(self) -> tuple[int, int] | None:
+        """Short and longest long side of the network input, in pixels; None = any."""
+        return None
+
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
         if self.hidden_dim % 4:
@@ -239,6 +244,11 @@ class SamModelConfig(Strict):
     """Mask encoder; null = the model takes no masks."""
     fusion: FusionConfig = Field(default_factory=FusionConfig)
     """UniFusion."""
+
+    @property
+    def resize(self) -> tuple[int, int]:
+        """Short and longest long side of the network input, in pixels: what fills SAM's square."""
+        return self.image_encoder.image_size, self.image_encoder.image_size
 
     @model_validator(mode="after")
     def _check(self) -> SamModelConfig:

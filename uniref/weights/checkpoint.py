@@ -100,6 +100,11 @@ class CheckpointMetadata(BaseModel):
     source: dict[str, Any] = {}
     """Where the weights come from: file name, SHA-256, training iteration."""
 
+    @property
+    def resize(self) -> tuple[int, int] | None:
+        """Short and longest long side of the network input, in pixels, that the model is made for; None = any."""
+        return self.sides or (self.model.resize if self.model is not None else None)
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -1,12 +1,14 @@
-"""`uniref convert --list`: the catalogue of published weights."""
+"""Checkpoints by name: finding those that a command names, and the catalogue of `uniref convert --list`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
+    from uniref.weights.fetch import Access
     from uniref.weights.locate import CheckpointInfo
 
 _KINDS = {
@@ -16,6 +18,20 @@ _KINDS = {
     "text": "Text encoders",
     "file": "Other files that recipes read",
 }
+
+
+def access(console: Console, download: bool) -> Access:
+    """Whether a command may download weights, and how it shows that."""
+    from uniref.weights.fetch import Access
+
+    return Access(download, console.progress, console.say, quiet=console.quiet)
+
+
+def find_named_checkpoint(console: Console, name: str | Path, download: bool) -> Path:
+    """The folder of a checkpoint that a command names; raises as `find_checkpoint` does."""
+    from uniref.weights.locate import find_checkpoint
+
+    return find_checkpoint(name, access(console, download))
 
 
 def show_catalogue(console: Console) -> None:
@@ -46,8 +62,8 @@ def show_catalogue(console: Console) -> None:
         for info in infos:
             if info.kind != kind:
                 continue
-            place = f"here: {info.path}" if info.path else "not fetched"
-            console.say(f"  {info.name:{width}}  {_size(info):>8}  {info.licence:12}  {info.title}; {place}")
+            location = f"here: {info.path}" if info.path else "not fetched"
+            console.say(f"  {info.name:{width}}  {_size(info):>8}  {info.licence:12}  {info.title}; {location}")
             if info.scores:
                 scores = ", ".join(f"{data} {percent}" for data, (_, percent) in info.scores.items())
                 console.say(f"  {'':{width}}  published (%): {scores}")

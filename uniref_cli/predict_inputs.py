@@ -1,4 +1,4 @@
-"""The inputs of `uniref predict`: files, folders, globs, lists and prompt files, one record each."""
+"""The inputs of `uniref predict`: files, folders, globs, lists and prompts files, one record each."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LONGEST_LIST = 1 << 26  # characters
 _GLOB = frozenset("*?[")
 
 
-class Job(BaseModel):
-    """One input and what is particular to it. Also the form of a record in a prompts file."""
+class PredictInput(BaseModel):
+    """One input and its own options. Also the form of a record in a prompts file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,17 +56,17 @@ class Job(BaseModel):
         return value
 
 
-def expand(arguments: Sequence[str]) -> list[Job]:
-    """Jobs of the command line's inputs.
+def expand(arguments: Sequence[str]) -> list[PredictInput]:
+    """Inputs of the command line, each once.
 
     Args:
-        arguments: Paths, globs (for shells that do not expand them), `@FILE` with a path a line, `-` for stdin.
+        arguments: Paths, globs (for shells that do not expand them), `@FILE` with one path per line, `-` for stdin.
 
     Raises:
         UsageError: A glob matches nothing, or a list is empty.
         UniRefError: A list cannot be read.
     """
-    jobs: list[Job] = []
+    inputs: list[PredictInput] = []
     for argument in arguments:
         _refuse_address(argument)
         if argument == "-":
@@ -74,40 +74,40 @@ def expand(arguments: Sequence[str]) -> list[Job]:
                 text = sys.stdin.read(_LONGEST_LIST + 1)
             if len(text) > _LONGEST_LIST:
                 raise UniRefError(f"standard input: is longer than {_LONGEST_LIST:,} characters; list fewer paths")
-            jobs += _listed(text.splitlines(), "-")
+            inputs += _listed(text.splitlines(), "-")
         elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
-            jobs += _listed(read_text(Path(argument[1:])).splitlines(), argument[1:])
+            inputs += _listed(read_text(Path(argument[1:])).splitlines(), argument[1:])
         elif _GLOB & set(argument) and not Path(argument).exists():
-            found = sorted(glob.glob(argument, recursive=True))
-            if not found:
+            paths = sorted(glob.glob(argument, recursive=True))
+            if not paths:
                 raise UsageError(f"{argument}: matches no file")
-            jobs += [Job(input=path) for path in found]
+            inputs += [PredictInput(input=path) for path in paths]
         else:
-            jobs.append(Job(input=argument))
-    return list(dict.fromkeys(jobs))  # each input once
+            inputs.append(PredictInput(input=argument))
+    return list(dict.fromkeys(inputs))  # each input once
 
 
-def _refuse_address(text: str, place: str = "") -> None:
-    """Raise UsageError for what is an address and no path; it may hold a password."""
+def _refuse_address(text: str, prefix: str = "") -> None:
+    """Raise UsageError for an address in place of a path; it may hold a password."""
     if is_address(text):
-        raise UsageError(f"{place}{shown(text)}: is an address; download it first, nothing is fetched here")
+        raise UsageError(f"{prefix}{shown(text)}: is an address; download it first, nothing is fetched here")
 
 
-def _listed(lines: Iterable[str], name: str) -> list[Job]:
+def _listed(lines: Iterable[str], name: str) -> list[PredictInput]:
     with reading(name):
         paths = [line.strip() for line in lines]
     if any("\0" in path for path in paths):
         raise UniRefError(f"{name}: holds NUL characters; it is not a list of paths")
     for path in paths:
         _refuse_address(path, f"{name}: ")
-    jobs = [Job(input=path) for path in paths if path and not path.startswith("#")]
-    if not jobs:
+    inputs = [PredictInput(input=path) for path in paths if path and not path.startswith("#")]
+    if not inputs:
         raise UsageError(f"{name}: lists no inputs")
-    return jobs
+    return inputs
 
 
-def read_prompts(path: Path) -> list[Job]:
-    """Jobs of a prompts file: YAML or JSON (a list of records), or JSONL (a record a line).
+def read_prompts(path: Path) -> list[PredictInput]:
+    """Inputs of a prompts file: YAML or JSON (a list of records), or JSONL (one record per line).
 
     Paths inside are relative to the file.
 
@@ -117,25 +117,25 @@ def read_prompts(path: Path) -> list[Job]:
     records = _parse(path)
     if not records:
         raise UniRefError(f"{path}: holds no records")
-    jobs = []
-    for place, record in records:
+    inputs = []
+    for position, record in records:
         try:
-            job = Job.model_validate(record)
+            each = PredictInput.model_validate(record)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "record"
             if first["type"] == "extra_forbidden":
-                keys = ", ".join(Job.model_fields)
-                raise UniRefError(f"{path}: {place}: {key:.80}: is not a key of a record; use {keys}") from None
-            raise UniRefError(f"{path}: {place}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
-        for text in (job.input, *job.mask, *job.support):
-            _refuse_address(text, f"{path}: {place}: ")
-        jobs.append(_relative_to(job, path.parent))
-    return jobs
+                keys = ", ".join(PredictInput.model_fields)
+                raise UniRefError(f"{path}: {position}: {key:.80}: unknown key; expected one of {keys}") from None
+            raise UniRefError(f"{path}: {position}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+        for text in (each.input, *each.mask, *each.support):
+            _refuse_address(text, f"{path}: {position}: ")
+        inputs.append(_relative_to(each, path.parent))
+    return inputs
 
 
 def _parse(path: Path) -> list[tuple[str, Any]]:
-    """(where, record) for every record."""
+    """(position, record) of every record."""
     kind = path.suffix.lower()
     if kind == ".jsonl":
         return [(f"line {number}", record) for number, record in read_json_lines(path)]
@@ -145,40 +145,40 @@ def _parse(path: Path) -> list[tuple[str, Any]]:
     return [(f"record {number}", record) for number, record in enumerate(content, start=1)]
 
 
-def _relative_to(job: Job, folder: Path) -> Job:
-    def place(path: str) -> str:
+def _relative_to(each: PredictInput, folder: Path) -> PredictInput:
+    def resolve(path: str) -> str:
         return str(folder / path)
 
     def mask(entry: str) -> str:
         frame, separator, file = entry.partition(":")
-        return f"{frame}:{place(file)}" if separator and frame.isdecimal() else place(entry)
+        return f"{frame}:{resolve(file)}" if separator and frame.isdecimal() else resolve(entry)
 
-    return job.model_copy(
+    return each.model_copy(
         update={
-            "input": place(job.input),
-            "mask": tuple(mask(entry) for entry in job.mask),
-            "support": tuple("=".join(place(part) for part in pair.split("=")) for pair in job.support),
+            "input": resolve(each.input),
+            "mask": tuple(mask(entry) for entry in each.mask),
+            "support": tuple("=".join(resolve(part) for part in pair.split("=")) for pair in each.support),
         }
     )
 
 
-def name_outputs(jobs: Sequence[Job]) -> list[str]:
-    """A folder name for every job: its own name, else the input's stem, made distinct where several coincide.
+def name_outputs(inputs: Sequence[PredictInput]) -> list[str]:
+    """A folder name for every input: its own name, else the input's stem, made distinct where several coincide.
 
     Raises:
-        UsageError: Two records ask for the same name, or a name is no plain folder name.
+        UsageError: Two records ask for the same name, or a name is not a plain folder name.
     """
-    explicit = [job.name for job in jobs if job.name]
+    explicit = [each.name for each in inputs if each.name]
     for name in explicit:
         if Path(name).name != name or name in (".", ".."):
             raise UsageError(f"name {name!r}: must be a plain folder name")
         if explicit.count(name) > 1:
             raise UsageError(f"name {name!r}: is used by two records")
-    stems = Counter(Path(job.input).stem for job in jobs if not job.name)
+    stems = Counter(Path(each.input).stem for each in inputs if not each.name)
     shared = {stem for stem, count in stems.items() if count > 1}  # what is alone keeps its name if others join
     names: list[str] = []
-    for job in jobs:
-        names.append(job.name or _fresh_name(Path(job.input), {*explicit, *names, *shared}))
+    for each in inputs:
+        names.append(each.name or _fresh_name(Path(each.input), {*explicit, *names, *shared}))
     return names
 
 

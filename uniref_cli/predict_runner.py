@@ -1,0 +1,322 @@
+"""Running `uniref predict` on many inputs: skipping finished ones, surviving failures, stopping on request."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from uniref.core.atomic import atomic_folder, foreign_files, remove_written, replace_folder
+from uniref.core.errors import UniRefError, UsageError
+from uniref.core.files import is_folder, sha256
+from uniref.core.json_files import read_json
+from uniref.core.signals import StopRequest, stop_on_signals
+from uniref.inference.predict_source import PredictOptions, predict_source
+from uniref.inference.predictor import Predictor
+from uniref.inference.prompts import Prompt, resolve
+from uniref.inference.sinks import SINKS
+from uniref.media.ffmpeg import kill_children
+from uniref.media.source import MediaSource, Selection
+from uniref.weights.checkpoint import read_config, weights_of
+from uniref.weights.rename import listing
+from uniref_cli.console import Console, error
+from uniref_cli.predict import PredictArguments
+from uniref_cli.predict_inputs import PredictInput, name_outputs
+from uniref_cli.process_rank import ProcessRank, local_device
+
+SUMMARY = "summary.json"
+_NUMBERED = re.compile(r"\d{1,18}:")  # a mask of a later frame
+
+
+class _StoppedError(Exception):
+    """An input was left unfinished because of a signal."""
+
+
+class PredictRunner:
+    """One run of `uniref predict`.
+
+    Args:
+        arguments: Of the command line.
+        console: Where results are printed.
+
+    Raises:
+        UsageError: An option has an invalid value.
+    """
+
+    def __init__(self, arguments: PredictArguments, console: Console) -> None:
+        self.arguments, self.console = arguments, console
+        self.prompt = Prompt(
+            text=tuple(arguments.text or ()),
+            mask=tuple(arguments.mask or ()),
+            support=tuple(arguments.support or ()),
+        )
+        self.options = PredictOptions(
+            save=_output_kinds(arguments.save),
+            selection=Selection(arguments.start, arguments.end, arguments.stride),
+            propagate=arguments.propagate,
+            score_threshold=arguments.score_threshold,
+            short_side="default" if arguments.short_side is None else arguments.short_side or None,
+            long_side="default" if arguments.long_side is None else arguments.long_side or None,
+            labels=arguments.labels,
+        )
+        self._predictor: Predictor | None = None
+
+    def run(self, inputs: Sequence[PredictInput], checkpoint: Path, rank: ProcessRank) -> int:
+        """Process this process's part of the inputs and return the exit code.
+
+        Args:
+            inputs: All inputs.
+            checkpoint: Folder of the checkpoint.
+            rank: Which part this process does.
+
+        Raises:
+            UniRefError: The checkpoint cannot be used, or the only input failed.
+        """
+        # everything that can be wrong with the request is reported before anything else happens
+        names = name_outputs(inputs)
+        own = [pair for i, pair in enumerate(zip(inputs, names, strict=True)) if rank.owns(i)]
+        if rank.world_size > 1:
+            self.console.say(f"part {rank.rank + 1} of {rank.world_size}: {len(own)} of {len(inputs)} inputs")
+        for each, _ in own:
+            if self._prompt(each).empty:
+                raise UsageError(f"{each.input}: no prompt given; use --text, --mask or --support")
+        weights = weights_of(checkpoint, read_config(checkpoint))
+        failures: list[str] = []
+        with ThreadPoolExecutor(1) as pool, stop_on_signals(before_acting=kill_children) as stop:
+            digest = pool.submit(sha256, weights)  # while the first input is opened
+            for each, name in own:
+                if stop.requested:
+                    break
+                try:
+                    self._segment_input(each, name, checkpoint, digest, stop)
+                except UniRefError as problem:
+                    if len(inputs) == 1:
+                        raise
+                    failures.append(f"{each.input}: {problem}" if each.input not in str(problem) else str(problem))
+                    error(failures[-1])
+                    self.console.result({"input": each.input, "status": "failed", "error": str(problem)})
+        # failures again at the end, where they are seen
+        if failures:
+            error(f"{len(failures)} of {len(own)} inputs failed:")
+            for line in failures:
+                error(f"  {line}")
+        if stop.requested:
+            error("stopped; finished inputs are kept, run the same command again to continue")
+            return stop.exit_code
+        return 1 if failures else 0
+
+    def _segment_input(
+        self, each: PredictInput, name: str, checkpoint: Path, digest: Future[str], stop: StopRequest
+    ) -> None:
+        """Segment one input into its folder, unless its result is there. Raises UniRefError."""
+        final = self.arguments.out / name
+        options, prompt, source = self._options(each), self._prompt(each), MediaSource(Path(each.input))
+        # skip what is done, protect what is not ours
+        request = self._request(source, prompt, options, digest)
+        _protect(final, source, prompt)
+        if self._is_done(final, request):
+            self.console.say(f"{each.input}: already done ({final})")
+            self.console.result({"input": each.input, "output": str(final), "status": "skipped"})
+            return
+        self._warn_of_foreign_files(final)
+        # segment into a folder that gets its final name when it is complete
+        objects = resolve(prompt, source, options.selection)
+        predictor = self._load(checkpoint)
+        with contextlib.suppress(_StoppedError), atomic_folder(final, True, written_files) as work:
+            summary = predict_source(
+                predictor,
+                source,
+                objects,
+                options,
+                work,
+                self.console.progress,
+                self.console.warn,
+                lambda: stop.requested,
+            )
+            summary["checkpoint"] = {
+                "path": str(checkpoint),
+                "sha256": digest.result(),
+                "source": predictor.config.source,
+            }
+            summary["request"] = request
+            _write_summary(work, summary)
+            if not summary["complete"]:
+                self._set_aside(work, final)
+                raise _StoppedError  # so that the folder does not get its final name
+        if summary["complete"]:
+            self._report(each, final, summary)
+
+    def _load(self, checkpoint: Path) -> Predictor:
+        """The predictor, loaded for the first input that needs it."""
+        if self._predictor is None:
+            self._predictor = Predictor.from_pretrained(
+                checkpoint,
+                local_device(self.arguments.device, os.environ),
+                self.arguments.precision,
+                self.arguments.fast,
+            )
+        return self._predictor
+
+    # What an input asks for
+
+    def _prompt(self, each: PredictInput) -> Prompt:
+        """A record's own prompt, or that of the command line."""
+        own = Prompt(text=each.text, mask=each.mask, support=each.support)
+        return self.prompt if own.empty else own
+
+    def _options(self, each: PredictInput) -> PredictOptions:
+        """Options of the command line, replaced by those of the record."""
+        options = self.options
+        selection = options.selection
+        own = Selection(
+            selection.start if each.start is None else each.start,
+            selection.end if each.end is None else each.end,
+            selection.stride if each.stride is None else each.stride,
+        )
+        return replace(
+            options,
+            selection=own,
+            propagate=options.propagate if each.propagate is None else each.propagate,
+            score_threshold=options.score_threshold if each.score_threshold is None else each.score_threshold,
+        )
+
+    def _request(
+        self, source: MediaSource, prompt: Prompt, options: PredictOptions, digest: Future[str]
+    ) -> dict[str, Any]:
+        """Everything that makes two runs the same, as JSON types: the summary holds it, and a rerun compares it."""
+        request = {
+            "input": str(source.path.resolve()),
+            "prompt": prompt.model_dump(),
+            "options": asdict(options),
+            "checkpoint": digest.result(),
+            "device": self.arguments.device,
+            "precision": self.arguments.precision,
+            "fast": self.arguments.fast,
+        }
+        return dict(json.loads(json.dumps(request)))
+
+    # Folders of results
+
+    def _is_done(self, final: Path, request: dict[str, Any]) -> bool:
+        """Whether `final` holds the result of the same request.
+
+        Raises:
+            UsageError: It holds another result, and overwriting was not requested.
+        """
+        if self.arguments.overwrite or not final.exists() or (final.is_dir() and not any(final.iterdir())):
+            return False
+        if _answered_request(final) != request:
+            raise UsageError(f"{final}: holds the result of another request; choose another --out or pass --overwrite")
+        return True
+
+    def _warn_of_foreign_files(self, folder: Path) -> None:
+        if folder.is_dir():
+            self._warn_of_kept(folder, foreign_files(folder, written_files(folder)))
+
+    def _warn_of_kept(self, folder: Path, names: Sequence[str]) -> None:
+        if names:
+            self.console.warn(f"{folder}: keeps {listing(names)}, which uniref did not write")
+
+    def _set_aside(self, work: Path, final: Path) -> None:
+        """Keep what an interrupted run wrote, under a name that does not look like a result."""
+        partial = _partial(final)
+        self._warn_of_foreign_files(partial)
+        replace_folder(work, partial, foreign_files(partial, written_files(partial)) if partial.is_dir() else ())
+        self.console.say(f"{final}: interrupted; the frames so far are in {partial}")
+
+    def _report(self, each: PredictInput, final: Path, summary: dict[str, Any]) -> None:
+        """Print what was done, and remove an interrupted run's files."""
+        partial = _partial(final)
+        if own := written_files(partial):
+            self._warn_of_kept(partial, remove_written(partial, own))
+        frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
+        objects = ", ".join(
+            f"{number} ({_describe(about)}): {about['frames_present']} of {frames}"
+            for number, about in summary["objects"].items()
+        )
+        unit = "frames" if frames != 1 else "frame"
+        self.console.say(f"{each.input}: {frames} {unit} in {seconds:.1f} s; object {objects}")
+        self.console.say(f"  -> {final}")
+        self.console.result(
+            {"input": each.input, "output": str(final), "status": "done"}
+            | {key: summary[key] for key in ("kind", "frames", "objects", "seconds", "outputs")}
+        )
+
+
+def _output_kinds(save: str) -> tuple[str, ...]:
+    """The kinds of output of `--save`. Raises UsageError."""
+    kinds = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
+    for kind in kinds:
+        if kind not in SINKS:
+            raise UsageError(f"--save {kind!r}: unknown; choose from {', '.join(SINKS)}")
+    if not kinds:
+        raise UsageError(f"--save: is empty; choose from {', '.join(SINKS)}")
+    return kinds
+
+
+def _protect(final: Path, source: MediaSource, prompt: Prompt) -> None:
+    """Refuse an output folder whose replacement would delete files that this command did not write.
+
+    Raises:
+        UsageError: It is, or holds, an input; or it holds files but no summary of this command.
+    """
+    files = [Path(part) for pair in prompt.support for part in pair.split("=")]
+    files += [Path(entry.partition(":")[2] if _NUMBERED.match(entry) else entry) for entry in prompt.mask]
+    for path in (source.path, *files):
+        if final.resolve() in (path.resolve(), *path.resolve().parents):
+            raise UsageError(f"{final}: results would go there, but it is or holds an input; choose another --out")
+    for folder in (final, _partial(final)):
+        if folder.is_dir() and any(folder.iterdir()) and _answered_request(folder) is None:
+            raise UsageError(f"{folder}: holds files that are not results of uniref; choose another --out")
+
+
+def _partial(final: Path) -> Path:
+    """Where an interrupted run's files stay."""
+    return final.with_name(final.name + ".partial")
+
+
+def _answered_request(folder: Path) -> dict[str, Any] | None:
+    """The request that a folder of results answers; None where it holds no results of this command."""
+    try:
+        content = read_json(folder / SUMMARY)
+    except UniRefError:
+        return None
+    request = content.get("request") if isinstance(content, dict) else None
+    return request if isinstance(request, dict) else None
+
+
+def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """`summary.json`, with the names of all files in folders of images on one line at its end."""
+    files = {
+        path.name: sorted(file.name for file in path.iterdir()) for path in sorted(folder.iterdir()) if path.is_dir()
+    }
+    head = json.dumps(summary, indent=2).removesuffix("\n}")
+    (folder / SUMMARY).write_text(f'{head},\n  "files": {json.dumps(files)}\n}}\n', "utf-8")
+
+
+def written_files(folder: Path) -> set[str]:
+    """The files that a folder's summary lists as outputs, relative, with `/`; none where it has no summary."""
+    try:
+        content = read_json(folder / SUMMARY)
+        outputs = {str(name) for name in content["outputs"]}
+        images = {f"{subfolder}/{name}" for subfolder, names in content.get("files", {}).items() for name in names}
+    except (UniRefError, KeyError, TypeError, AttributeError):
+        return set()
+    if "files" not in content:  # of an older version: the masks of a video are called by their numbers
+        images = {
+            path.relative_to(folder).as_posix()
+            for name in outputs
+            for path in (folder / name).glob("*.png")
+            if path.stem.isdecimal()
+        }
+    return {SUMMARY, *images, *(name for name in outputs if not is_folder(folder / name))}
+
+
+def _describe(about: dict[str, Any]) -> str:
+    return f'"{about["text"]}"' if about["kind"] == "text" else str(about["kind"])
