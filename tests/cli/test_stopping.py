@@ -57,6 +57,7 @@ def test_two_signals_end_it(when: str, make_video: MakeVideo, checkpoint: Path, 
     assert not any((tmp_path / "out").glob("*/summary.json"))
 
 
+@pytest.mark.slow
 def test_libraries_do_not_speak(make_video: MakeVideo, checkpoint: Path, tmp_path: Path) -> None:
     """A damaged video, of which libav has much to say, gives one line."""
     path = make_video(frames=24, size=(120, 160))
