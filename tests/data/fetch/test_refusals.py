@@ -281,7 +281,7 @@ def test_other_schemes(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     for location in ((tmp_path / "secret").as_uri(), "ftp://127.0.0.1/x", "data:,x", "http://127.0.0.1:99999/"):
         with serve(Behaviour(redirect=location)) as url:
-            assert "redirects to where nothing is fetched" in refused(url, tmp_path / "x.dat")
+            assert "redirects to an address that cannot be fetched" in refused(url, tmp_path / "x.dat")
 
 
 def test_damaged_gzip_passes_and_is_found_when_unpacked(tmp_path: Path) -> None:
