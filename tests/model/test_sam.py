@@ -122,10 +122,10 @@ def test_released_sizes() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_encoder": "vit_x"}, "no such SAM; choose from vit_b, vit_l, vit_h"),
+        ({"image_encoder": "vit_x"}, "not a released size; use one of vit_b, vit_l, vit_h"),
         ({"hidden_dim": 40}, "twice mask_decoder.heads"),
         ({"mask_encoder": {"widths": (8, 8, 8, 8), "depths": (1, 1, 1, 1)}}, "three stages"),
-        ({"mask_encoder": {"widths": (8, 8, 8), "depths": (1, 1, 1, 1)}}, "one number a stage"),
+        ({"mask_encoder": {"widths": (8, 8, 8), "depths": (1, 1, 1, 1)}}, "one number per stage"),
         ({"image_encoder": SamImageConfig().model_dump() | {"depth": 8}}, "layers go from 0 to 7"),
         ({"image_encoder": SamImageConfig().model_dump() | {"heads": 7}}, "multiple of heads"),
     ],

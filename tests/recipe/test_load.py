@@ -70,10 +70,10 @@ def test_overrides(tmp_path: Path) -> None:
         (("steps: 10", "steps: '10'"), "r.yaml:6: stages.a.steps: input should be a valid integer (is '10')"),
         (("steps: 10", "steps: 10\n    steps: 11"), "r.yaml:7: steps: is given twice (first at "),
         (("    steps: 10\n", ""), "r.yaml:5: stages.a.steps: is missing"),
-        (("steps: 10", "precision: fp16"), "r.yaml:6: stages.a.precision: 'fp16' is unknown; use 'auto'"),
-        (("steps: 10", "micro_batch: 3\n    steps: 10"), "no multiple of micro_batch 3; change one"),
+        (("steps: 10", "precision: fp16"), "r.yaml:6: stages.a.precision: 'fp16' is not a valid value; use 'auto'"),
+        (("steps: 10", "micro_batch: 3\n    steps: 10"), "not a multiple of micro_batch 3; change one"),
         (("steps: 10", "parallel: fsdp\n    steps: 10"), "set data.same_source_on_all_ranks: true, or parallel: ddp"),
-        (("steps: 10", "init: {stage: b}\n    steps: 10"), "stages.a.init.stage: 'b' is no earlier stage"),
+        (("steps: 10", "init: {stage: b}\n    steps: 10"), "stages.a.init.stage: 'b' is not an earlier stage"),
         (("steps: 10", "init: {stage: b, model: c}\n    steps: 10"), "either stage or model"),
         (("steps: 10", "model: {text: null}\n    steps: 10"), "is trained as ris, but model.text is null"),
         (("steps: 10", "steps: *anchor"), "r.yaml:6: not readable as YAML: aliases are not supported"),
@@ -105,9 +105,12 @@ def test_what_all_stages_inherit_is_told_once(tmp_path: Path) -> None:
         ("{levls: 4}", "model.levls: unknown key; did you mean levels?"),
         ("{levels: 2}", "model.levels: input should be greater"),
         ("{family: sam, fuson: 1}", "model.fuson: unknown key; did you mean fusion?"),
-        ("{family: sam, image_encoder: vit_x}", "model.image_encoder: 'vit_x': no such SAM; choose from vit_b, vit_l"),
+        (
+            "{family: sam, image_encoder: vit_x}",
+            "model.image_encoder: 'vit_x': not a released size; use one of vit_b",
+        ),
         ("{family: sam, text: null}", "is trained as ris, but model.text is null"),
-        ("{family: sma}", "model: family: is unknown; use 'uniref' or 'sam'"),
+        ("{family: sma}", "model: family: is not a valid value; use 'uniref' or 'sam'"),
     ],
 )
 def test_errors_in_a_model_of_either_family(tmp_path: Path, model: str, message: str) -> None:
@@ -128,8 +131,8 @@ def test_a_sam_is_not_trained_to_detect(tmp_path: Path) -> None:
     [
         ("stages.a.stesp=3", "--set stages.a.stesp=3: stages.a.stesp: unknown key; did you mean steps?"),
         ("stages.a.steps", "write --set key.of.the.recipe=value"),
-        ("stages.a.data.sources.4.ratio=1", "'4' is no entry of the list at "),
-        ("stages.b.steps=3", "--set stages.b.steps=3: the recipe has no stage b; known are a"),
+        ("stages.a.data.sources.4.ratio=1", "'4' is not a valid entry of the list at "),
+        ("stages.b.steps=3", "--set stages.b.steps=3: the recipe has no stage b; expected one of a"),
     ],
 )
 def test_wrong_overrides(tmp_path: Path, override: str, message: str) -> None:

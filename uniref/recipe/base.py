@@ -1,4 +1,8 @@
-"""What all parts of a recipe share: the strict base class, and bounds of what a file may ask for."""
+"""The strict base class of configurations, and bounds on model sizes, timm options and transformers settings.
+
+Recipes and checkpoints come from anywhere: a small file must not make a library load files, reach a hub, or allocate
+without bound.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """A part of a recipe."""
+    """Base of configurations: unknown keys are errors, instances are immutable, docstrings describe the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -79,16 +83,16 @@ def check_text_encoder(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"encoder.{key}: is {value!r:.40}, not a whole number from 1 to {largest:,}")
 
 
-def _check_value(place: str, value: Any, largest: int) -> None:
+def _check_value(location: str, value: Any, largest: int) -> None:
     if isinstance(value, Mapping):
         for key, entry in value.items():
-            _check_value(f"{place}.{key}", entry, largest)
+            _check_value(f"{location}.{key}", entry, largest)
     elif isinstance(value, list | tuple):
         if len(value) > _MOST_BLOCKS:
-            raise ValueError(f"{place}: has more than {_MOST_BLOCKS} entries")
+            raise ValueError(f"{location}: has more than {_MOST_BLOCKS} entries")
         for entry in value:
-            _check_value(place, entry, largest)
+            _check_value(location, entry, largest)
     elif not isinstance(value, int | float) or isinstance(value, bool):
         return
     elif not math.isfinite(value) or not 0 <= value <= largest:
-        raise ValueError(f"{place}: is {value:.6g}, not a number from 0 to {largest:,}")
+        raise ValueError(f"{location}: is {value:.6g}, not a number from 0 to {largest:,}")

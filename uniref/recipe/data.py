@@ -1,6 +1,6 @@
 """Configuration of the training data: which samples, how often, and how they are changed.
 
-The defaults are the released image-level settings (SPEC section 9); a recipe states what a stage does differently.
+The defaults are the released image-level settings; a recipe states what a stage does differently.
 Unknown keys are errors.
 """
 

@@ -1,4 +1,4 @@
-"""Recipe files to a checked `Recipe`: `extends`, `defaults`, overrides, and errors that say where and what instead."""
+"""Loading recipe files into a validated `Recipe`: `extends`, `defaults`, overrides, and errors with file and line."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SHOWN = 3  # errors in one message
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe file, resolved.
 
-    `extends: FILE` (or a list of files, relative to this one) is what the file is laid on. `defaults` is what every
-    stage is laid on. Both merge key by key; lists are replaced.
+    The file is merged over the files that `extends` names (one or a list, relative to this one), and every stage over
+    `defaults`. Both merge key by key; lists are replaced.
 
     Args:
         path: A YAML file.
@@ -37,7 +37,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     tree = _extended(path, ())
     if not isinstance(tree.value, dict):
-        raise UsageError(f"{tree.place}: a recipe is a mapping (key: value)")
+        raise UsageError(f"{tree.location}: a recipe is a mapping (key: value)")
     for text in overrides:
         tree = _overridden(tree, text)
     return validate(_with_defaults(tree))
@@ -54,15 +54,15 @@ def _extended(path: Path, chain: tuple[Path, ...]) -> Node:
     content = dict(tree.value)
     extends = content.pop("extends")
     names = extends.value if isinstance(extends.value, list) else [extends]
-    base = Node({}, tree.place)
+    base = Node({}, tree.location)
     for name in names:
         if not isinstance(name.value, str):
-            raise UsageError(f"{name.place}: extends: name a file, or a list of files")
+            raise UsageError(f"{name.location}: extends: name a file, or a list of files")
         file = path.parent / name.value
         if not is_file(file):
-            raise UsageError(f"{name.place}: extends: no such file: {str(file)[:255]}")
+            raise UsageError(f"{name.location}: extends: no such file: {str(file)[:255]}")
         base = merge(base, _extended(file, (*chain, real)))
-    return merge(base, Node(content, tree.place))
+    return merge(base, Node(content, tree.location))
 
 
 def _overridden(tree: Node, text: str) -> Node:
@@ -70,45 +70,45 @@ def _overridden(tree: Node, text: str) -> Node:
     path = key.strip().split(".")
     if not sign or not all(path) or len(path) > MAX_DEPTH:
         raise UsageError(f"--set {text[:80]}: write --set key.of.the.recipe=value")
-    place = f"--set {text}"
+    location = f"--set {text}"
     stages = tree.value.get("stages")
-    known = [*stages.value] if stages is not None and isinstance(stages.value, dict) else []
-    if known and path[0] == "stages" and len(path) > 2 and path[1] not in ("*", *known):
-        raise UsageError(f"{place}: the recipe has no stage {path[1]}{_suggestion(path[1], known)}")
-    parsed = parse(value, place) if value.strip() else Node(None, place)
-    return with_value(tree, path, Node(parsed.value, place))
+    available = [*stages.value] if stages is not None and isinstance(stages.value, dict) else []
+    if available and path[0] == "stages" and len(path) > 2 and path[1] not in ("*", *available):
+        raise UsageError(f"{location}: the recipe has no stage {path[1]}{_suggestion(path[1], available)}")
+    parsed = parse(value, location) if value.strip() else Node(None, location)
+    return with_value(tree, path, Node(parsed.value, location))
 
 
 def _with_defaults(tree: Node) -> Node:
-    """Every stage laid on `defaults`."""
+    """Every stage merged over `defaults`."""
     content = dict(tree.value)
     defaults, stages = content.pop("defaults", None), content.get("stages")
     if defaults is None or stages is None or not isinstance(stages.value, dict):
-        return Node(content, tree.place)
+        return Node(content, tree.location)
     if not isinstance(defaults.value, dict):
-        raise UsageError(f"{defaults.place}: defaults: is a mapping of what stages share")
+        raise UsageError(f"{defaults.location}: defaults: has to be a mapping of what stages share")
     merged = {name: merge(defaults, stage) for name, stage in stages.value.items()}
-    return Node(content | {"stages": Node(merged, stages.place)}, tree.place)
+    return Node(content | {"stages": Node(merged, stages.location)}, tree.location)
 
 
 def validate(tree: Node) -> Recipe:
     """The typed recipe of a resolved tree. Raises UsageError as `load_recipe` does."""
     try:
-        # as JSON, lists may be tuples and texts names, but a text is no number and `true` is not 1
+        # in JSON mode, lists become tuples and strings enums, but "1" is not a number and `true` is not 1
         return Recipe.model_validate_json(json.dumps(plain(tree)), strict=True)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        # of an entry that is wrong and the list that lacks it, the entry is told
+        # of an entry that is wrong and the list that lacks it, the entry is reported
         longer = [each["loc"] for each in errors]
         errors = [e for e in errors if not any(loc[: len(e["loc"])] == e["loc"] != loc for loc in longer)]
-        # what `defaults` gets wrong is wrong in every stage; one of them will do
+        # an error in `defaults` is repeated in every stage; one of them is enough
         once = {(location_of(tree, written_path(e["loc"])), e["type"], e["loc"][-1:]): e for e in reversed(errors)}
-        told = [_told(tree, each) for each in reversed(once.values())]
-        more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-        raise UsageError("; ".join(told[:_SHOWN]) + more) from None
+        messages = [_describe_error(tree, each) for each in reversed(once.values())]
+        more = f"; and {len(messages) - _SHOWN} more" if len(messages) > _SHOWN else ""
+        raise UsageError("; ".join(messages[:_SHOWN]) + more) from None
 
 
-def _told(tree: Node, error: Any) -> str:
+def _describe_error(tree: Node, error: Any) -> str:
     path = written_path(error["loc"])
     key = ".".join(str(part) for part in path)
     message = error["msg"].removeprefix("Value error, ")
@@ -117,17 +117,17 @@ def _told(tree: Node, error: Any) -> str:
     elif error["type"] == "missing":
         message = "is missing"
     elif error["type"] in ("enum", "literal_error"):
-        message = f"{error['input']!r} is unknown; use {error['ctx']['expected']}"
+        message = f"{error['input']!r} is not a valid value; use {error['ctx']['expected']}"
     elif isinstance(error["input"], str | int | float | bool):
         message = f"{message[0].lower()}{message[1:]} (is {error['input']!r})"
     return f"{location_of(tree, path)}: {key + ': ' if key else ''}{message}"
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1, 0.5)
+def _suggestion(name: str, available: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, available, 1, 0.5)
     if near:
         return f"; did you mean {near[0]}?"
-    return f"; known are {', '.join(known)}" if known else ""
+    return f"; expected one of {', '.join(available)}" if available else ""
 
 
 def _fields(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Configuration of matching and losses (SPEC section 8); the defaults are the released ones."""
+"""Configuration of matching and losses; the defaults are the released ones."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class BoxInstConfig(Strict):
 
 
 class SamLossConfig(Strict):
-    """Weights of the losses of UniFusion in SAM (SPEC section 10)."""
+    """Weights of the losses of UniFusion in SAM (UniRef++, Sec. 3.6)."""
 
     bce: float = Field(2.0, ge=0)
     """Binary cross entropy, mean over the pixels of the square."""

@@ -40,7 +40,7 @@ class TextConfig(Strict):
     """A BERT-like encoder from transformers and its projection to the model's width."""
 
     encoder: dict[str, Any] = Field(default_factory=lambda: {"model_type": "bert"})
-    """A transformers configuration; `model_type` ("bert", "roberta", ...) chooses the class."""
+    """A transformers configuration; `model_type` ("bert", "roberta", ...) selects the class."""
     max_tokens: int = Field(77, ge=3, le=4096)
     """Longer texts are truncated to this many tokens, special tokens included."""
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -53,7 +53,7 @@ class TextConfig(Strict):
 
 
 class MaskEncoderConfig(Strict):
-    """The residual network that turns image + mask into reference values."""
+    """Residual network that encodes image and mask into reference features."""
 
     stem_width: Width = 64
     """Channels of the first convolution."""
@@ -72,7 +72,7 @@ class MaskEncoderConfig(Strict):
 
 
 class FusionConfig(Strict):
-    """UniFusion: cross attention to the reference with a gated, modulated residual."""
+    """UniFusion: cross attention to the reference with a gated, modulated residual (UniRef++, Wu et al., 2023)."""
 
     heads: Heads = 8
     """Heads of the cross attention."""
@@ -81,14 +81,14 @@ class FusionConfig(Strict):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout of the attention weights, in training only."""
     gate: float = Field(0.0, ge=-10, le=10)
-    """How far the gate is open before training; 0 = closed, as released: the fusion starts as the identity."""
+    """Initial value of the gate; 0 as released, so that the fusion starts as the identity."""
     same_projections: bool = False
-    """Queries and keys start with one projection: features attend to what they are like before anything is learnt, as
-    short trainings need. False: as released."""
+    """Initialise the query and key projections equally, so that features attend to similar ones before training, which
+    helps short trainings; false as released."""
 
 
 class TransformerConfig(Strict):
-    """Deformable DETR: two-stage, box refinement, look forward twice, mixed selection."""
+    """Two-stage Deformable DETR (Zhu et al., 2021), with look forward twice and mixed selection as in DINO (2023)."""
 
     heads: Heads = 8
     """Heads of every attention."""
@@ -107,7 +107,7 @@ class TransformerConfig(Strict):
 
 
 class MaskHeadConfig(Strict):
-    """Mask features and the per-query dynamic convolutions that read them."""
+    """Mask features and per-query dynamic convolutions (CondInst, Tian et al., 2020)."""
 
     widths: tuple[Width, Width] = (64, 8)
     """Channels after the two last convolutions at stride 8; the second is the mask features' width."""
@@ -174,7 +174,7 @@ class SamImageConfig(Strict):
     """Transformer layers."""
     heads: Heads = 16
     """Heads of the self attention."""
-    global_layers: list[int] = Field(default_factory=lambda: [7, 15, 23, 31])  # a tuple is none to strict validators
+    global_layers: list[int] = Field(default_factory=lambda: [7, 15, 23, 31])  # strict validation accepts no tuple
     """Layers that attend to the whole image; the others attend inside windows."""
     window: int = Field(14, ge=1, le=256)
     """Side of a window in patches."""
@@ -189,7 +189,7 @@ class SamImageConfig(Strict):
         if not isinstance(value, str):
             return value
         if value not in SAM_SIZES:
-            raise ValueError(f"{value!r}: no such SAM; choose from {', '.join(SAM_SIZES)}")
+            raise ValueError(f"{value!r}: not a released size; use one of {', '.join(SAM_SIZES)}")
         width, depth, heads = SAM_SIZES[value]
         quarter = depth // 4
         layers = list(range(quarter - 1, depth, quarter))
@@ -220,7 +220,7 @@ class SamDecoderConfig(Strict):
     iou_dim: Hidden = 256
     """Hidden width of the head that estimates a mask's IoU."""
     norm_eps: float = Field(1e-5, gt=0, lt=1)
-    """Of the transformer's layer norms: 1e-5 in the released SAM, 1e-6 in transformers' conversions of it."""
+    """Epsilon of the transformer's layer norms: 1e-5 in the released SAM, 1e-6 in transformers' conversions of it."""
 
 
 def _three_stages() -> MaskEncoderConfig:
@@ -228,7 +228,7 @@ def _three_stages() -> MaskEncoderConfig:
 
 
 class SamModelConfig(Strict):
-    """UniFusion in SAM (SPEC section 10)."""
+    """UniFusion in SAM (UniRef++, Wu et al., 2023)."""
 
     family: Literal["sam"] = "sam"
     """Kind of model, as in the other family."""
@@ -271,16 +271,16 @@ AnyModelConfig = Annotated[
     Discriminator(
         _family,
         custom_error_type="family",
-        custom_error_message="family: is unknown; use 'uniref' or 'sam'",
+        custom_error_message="family: is not a valid value; use 'uniref' or 'sam'",
     ),
 ]
-"""A model of either family; `family` says which, UniRef++ where it is left out."""
+"""A model of either family; `family` says which, UniRef++ if it is left out."""
 
 FAMILIES: dict[str, type[ModelConfig] | type[SamModelConfig]] = {"uniref": ModelConfig, "sam": SamModelConfig}
 
 
 def written_path(location: Sequence[str | int]) -> tuple[str | int, ...]:
-    """Where an error of pydantic is in what was written: its location without the family's name behind `model`."""
+    """Path of a pydantic error in the recipe as written: its location without the family's name behind `model`."""
     parts = tuple(location)
     return tuple(
         part for before, part in zip(("", *parts), parts, strict=False) if not (before == "model" and part in FAMILIES)

@@ -54,7 +54,7 @@ class ScheduleConfig(Strict):
 
 
 class OptimConfig(Strict):
-    """AdamW and how it is steered."""
+    """Settings of AdamW."""
 
     lr: float = Field(gt=0)
     """Base learning rate, of every parameter in no group."""
@@ -94,22 +94,22 @@ class InitConfig(Strict):
 
 
 class CheckpointConfig(Strict):
-    """When the state is saved, and how many of the saved ones are kept."""
+    """When the training state is saved, and how many states are kept."""
 
     every: int = Field(2000, ge=1)
-    """Steps between two; the last step is saved always."""
+    """Steps between two saved states; the last step is always saved."""
     keep: int = Field(2, ge=1)
-    """The latest that are kept. The best one is kept besides where the recipe evaluates."""
+    """Number of latest states that are kept, besides the best one where the recipe evaluates."""
     adapter_of: Path | None = None
     """SAM: write adapters (the trained tensors alone) over this checkpoint folder, which has the same frozen weights,
     instead of whole models."""
 
 
 class EvaluationConfig(Strict):
-    """Evaluation in the course of the training."""
+    """Evaluation during the training."""
 
     every: int = Field(5000, ge=1)
-    """Steps between two; the end of the stage is evaluated always."""
+    """Steps between two evaluations; the end of the stage is always evaluated."""
     data: tuple[str, ...] = ()
     """`dataset/split` of prepared indexes."""
     limit: int | None = Field(None, ge=1)
@@ -123,7 +123,7 @@ class EvaluationConfig(Strict):
 
 
 class StageConfig(Strict):
-    """One stage."""
+    """One stage of a training."""
 
     model: AnyModelConfig = Field(default_factory=ModelConfig)
     """Architecture."""
@@ -152,7 +152,7 @@ class StageConfig(Strict):
     """SAM: folder that keeps the frozen encoder's embedding of every image that was seen, so that it is encoded once
     (if it comes uncropped: `augment.crop: 0`). 2 MB for each, rounded to float16."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the network's products; auto = bfloat16 (else float16) on CUDA, float32 on CPUs."""
+    """Precision of matrix products and convolutions; auto = bfloat16 (else float16) on CUDA, float32 on CPUs."""
     ema: float | None = Field(None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is evaluated and exported."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
@@ -175,7 +175,7 @@ class StageConfig(Strict):
     def _check(self) -> StageConfig:
         if self.global_batch % self.micro_batch:
             raise ValueError(
-                f"global_batch {self.global_batch}: is no multiple of micro_batch {self.micro_batch}; change one"
+                f"global_batch {self.global_batch}: is not a multiple of micro_batch {self.micro_batch}; change one"
             )
         if self.parallel == "fsdp" and not self.data.same_source_on_all_ranks:
             raise ValueError(
@@ -219,10 +219,10 @@ class StageConfig(Strict):
 
 
 class RunConfig(Strict):
-    """How a training is watched and kept going. Nothing here changes its result."""
+    """Logging and processes of a training. Nothing here changes its result."""
 
     log_every: int = Field(20, ge=1)
-    """Steps between two log lines; each tells the mean over its steps."""
+    """Steps between two log lines; each reports the mean over its steps."""
     tensorboard: bool = True
     """Write TensorBoard event files into the run folder."""
     wandb: str | None = None
@@ -236,7 +236,7 @@ class RunConfig(Strict):
 
 
 class Recipe(Strict):
-    """What `uniref train` is given, after `extends`, `defaults` and `--set`."""
+    """A recipe after `extends`, `defaults` and `--set` are resolved."""
 
     description: str = ""
     """What the training is for; written into its report and its checkpoints."""
@@ -245,7 +245,7 @@ class Recipe(Strict):
     run: RunConfig = Field(default_factory=RunConfig)
     """Logging and processes; nothing here changes the result."""
     stages: dict[str, StageConfig] = Field(min_length=1)
-    """In the order of training."""
+    """Stages by name, in the order of training; at least one."""
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
@@ -254,8 +254,10 @@ class Recipe(Strict):
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"stages.{name}: use letters, digits, - and _ in the name of a stage")
             if stage.init.stage is not None and stage.init.stage not in earlier:
-                known = ", ".join(earlier) or "none: it is the first"
-                raise ValueError(f"stages.{name}.init.stage: {stage.init.stage!r} is no earlier stage ({known})")
+                available = ", ".join(earlier) or "none: it is the first"
+                raise ValueError(
+                    f"stages.{name}.init.stage: {stage.init.stage!r} is not an earlier stage ({available})"
+                )
             earlier.append(name)
         return self
 
@@ -275,11 +277,11 @@ class Recipe(Strict):
         return (self.seed + 7_919 * list(self.stages).index(name)) % 2**31
 
     def stage_hash(self, name: str) -> str:
-        """SHA-256 (hexadecimal) of everything that decides a stage's result."""
+        """SHA-256 (hexadecimal) of all settings that influence a stage's result."""
         return hashlib.sha256(json.dumps(self.decisive(name), sort_keys=True).encode()).hexdigest()
 
     def decisive(self, name: str) -> dict[str, Any]:
-        """The stage as plain values, without what has no influence on the result."""
+        """The stage as plain values, without the settings that do not influence its result."""
         content = self.stages[name].model_dump(mode="json")
         for ignored in ("checkpoint", "evaluation", "sides"):
             content.pop(ignored)

@@ -1,4 +1,4 @@
-"""YAML as a tree whose every value knows where it was written, so that errors can name file and line."""
+"""YAML as a tree whose nodes know their file and line, so that error messages can name them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from uniref.core.json_files import MAX_DEPTH
 
 @dataclass(frozen=True)
 class Node:
-    """A value and its place."""
+    """A value and where it was written."""
 
     value: Any
     """A scalar, a list[Node] or a dict[str, Node]."""
-    place: str
+    location: str
     """`recipes/r50.yaml:12`, or the option that set it."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes YAML's core types: `1e-4` is a number, `on` is a text, nothing refers to another place."""
+    """Composes YAML's core types: `1e-4` is a number, `on` is a text, and there are no aliases."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as in the class it replaces
 
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As YAML's, without aliases (sharing is what `extends` is for), and nested as deep as anybody writes."""
+        """As YAML's, but without aliases (use `extends` to share) and with bounded nesting."""
         if self.check_event(yaml.events.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, "aliases are not supported; share with `extends`", mark)
@@ -67,7 +67,7 @@ def parse(text: str, source: str) -> Node:
         source: Its name in messages.
 
     Raises:
-        UsageError: Not YAML, a repeated key, a key that is no text, an alias or an unknown tag; names the line.
+        UsageError: Not YAML, a repeated key, a key that is not a string, an alias or an unknown tag; names the line.
     """
     try:
         root = yaml.compose(text, Loader=_Loader)
@@ -87,7 +87,7 @@ def parse_file(path: Path) -> Node:
 
 
 def _node(node: yaml.Node, source: str) -> Node:
-    place = f"{source}:{node.start_mark.line + 1}"
+    location = f"{source}:{node.start_mark.line + 1}"
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Node] = {}
         for key_node, value_node in node.value:
@@ -95,19 +95,19 @@ def _node(node: yaml.Node, source: str) -> Node:
             if not isinstance(key, str):
                 raise UsageError(f"{at}: a key has to be a plain word")
             if key in mapping:
-                raise UsageError(f"{at}: {key}: is given twice (first at {mapping[key].place})")
+                raise UsageError(f"{at}: {key}: is given twice (first at {mapping[key].location})")
             value = _node(value_node, source)
             mapping[key] = Node(value.value, at)  # an error is about the key's line, also where the value starts later
-        return Node(mapping, place)
+        return Node(mapping, location)
     if isinstance(node, yaml.SequenceNode):
-        return Node([_node(each, source) for each in node.value], place)
-    return Node(_scalar(node, place), place)
+        return Node([_node(each, source) for each in node.value], location)
+    return Node(_scalar(node, location), location)
 
 
-def _scalar(node: yaml.Node, place: str) -> Any:
+def _scalar(node: yaml.Node, location: str) -> Any:
     kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), node.value
     if any(0xD800 <= ord(letter) < 0xE000 for letter in text):
-        raise UsageError(f"{place}: holds half a surrogate pair (\\ud800 to \\udfff), which is not a character")
+        raise UsageError(f"{location}: holds half a surrogate pair (\\ud800 to \\udfff), which is not a character")
     if kind == "str":
         return text
     if kind == "null":
@@ -116,32 +116,32 @@ def _scalar(node: yaml.Node, place: str) -> Any:
         return text.lower() == "true"
     if kind == "int":
         if len(text) > _LONGEST_NUMBER:
-            raise UsageError(f"{place}: a number of {len(text):,} digits is not read")
-        return _number(int, text, place)
+            raise UsageError(f"{location}: a number of {len(text):,} digits is not read")
+        return _number(int, text, location)
     if kind == "float":
-        return _number(float, text, place)
-    raise UsageError(f"{place}: {node.tag}: unknown tag; write a plain value")
+        return _number(float, text, location)
+    raise UsageError(f"{location}: {node.tag}: unknown tag; write a plain value")
 
 
-def _number(kind: type[int] | type[float], text: str, place: str) -> int | float:
+def _number(kind: type[int] | type[float], text: str, location: str) -> int | float:
     try:
         return kind(text.replace("_", ""))
     except ValueError:
-        raise UsageError(f"{place}: {text[:40]!r} is not a number") from None
+        raise UsageError(f"{location}: {text[:40]!r} is not a number") from None
 
 
 def merge(base: Node, over: Node) -> Node:
-    """`over` laid on `base`: mappings key by key, everything else (lists too) replaced."""
+    """`over` merged into `base`: mappings key by key; everything else (lists too) is replaced."""
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     merged = dict(base.value)
     for key, value in over.value.items():
         merged[key] = merge(merged[key], value) if key in merged else value
-    return Node(merged, over.place)
+    return Node(merged, over.location)
 
 
 def plain(node: Node) -> Any:
-    """The value without places: dicts, lists and scalars."""
+    """The value without locations: dicts, lists and scalars."""
     if isinstance(node.value, dict):
         return {key: plain(value) for key, value in node.value.items()}
     if isinstance(node.value, list):
@@ -150,13 +150,13 @@ def plain(node: Node) -> Any:
 
 
 def location_of(node: Node, path: Sequence[str | int]) -> str:
-    """Where the value at `path` was written; of its nearest parent where there is none."""
+    """Location of the value at `path`, or of its nearest parent that exists."""
     for part in path:
         child = _child(node, part)
         if child is None:
             break
         node = child
-    return node.place
+    return node.location
 
 
 def _child(node: Node, part: str | int) -> Node | None:
@@ -181,11 +181,11 @@ def with_value(node: Node, path: Sequence[str], value: Node) -> Node:
         entries = list(node.value)
         for key in keys:
             entries[key] = with_value(entries[key], rest, value)
-        return Node(entries, node.place)
+        return Node(entries, node.location)
     mapping = dict(node.value) if isinstance(node.value, dict) else {}
     for name in list(_matching(mapping, first)):
-        mapping[name] = with_value(mapping.get(name, Node(None, value.place)), rest, value)
-    return Node(mapping, node.place)
+        mapping[name] = with_value(mapping.get(name, Node(None, value.location)), rest, value)
+    return Node(mapping, node.location)
 
 
 def _matching(mapping: dict[str, Node], name: str) -> Iterator[str]:
@@ -197,5 +197,7 @@ def _matching(mapping: dict[str, Node], name: str) -> Iterator[str]:
 
 def _entry(node: Node, text: str, value: Node) -> int:
     if not text.isdecimal() or int(text) >= len(node.value):
-        raise UsageError(f"{value.place}: {text!r} is no entry of the list at {node.place} (0..{len(node.value) - 1})")
+        raise UsageError(
+            f"{value.location}: {text!r} is not a valid entry of the list at {node.location} (0..{len(node.value) - 1})"
+        )
     return int(text)
