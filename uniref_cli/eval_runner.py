@@ -38,7 +38,7 @@ from uniref.evaluation.shard_store import REQUEST, SUBMISSION, ShardStore
 from uniref.evaluation.submission import check_submission
 from uniref_cli.console import Console
 from uniref_cli.eval import EvalArguments
-from uniref_cli.process_rank import ProcessRank, local_device
+from uniref_cli.process_rank import ProcessRank, gpu_names, local_device
 
 if TYPE_CHECKING:
     from uniref.weights.checkpoint import CheckpointMetadata
@@ -162,7 +162,7 @@ class EvalRunner:
         if arguments.overwrite and rank.world_size > 1:
             raise UsageError("--overwrite: would remove the work of other parts; delete the folder and run them again")
         if arguments.gpus is not None:
-            self._devices()
+            gpu_names(arguments.gpus)
 
     def _missing_part(self, task: Task) -> str | None:
         """The part that a task needs and the checkpoint lacks, in words."""
@@ -219,7 +219,7 @@ class EvalRunner:
         from uniref.evaluation.predict import DevicePool, predict_shards
 
         if self.arguments.gpus is not None:
-            with DevicePool(self.checkpoint, self._devices(), self.arguments.precision) as pool:
+            with DevicePool(self.checkpoint, gpu_names(self.arguments.gpus), self.arguments.precision) as pool:
                 yield pool
         else:
             yield lambda store, shards: predict_shards(self._predictor, store, shards) if shards else iter(())
@@ -231,16 +231,6 @@ class EvalRunner:
         assert self.checkpoint is not None
         device = local_device(self.arguments.device, os.environ)
         return Predictor.from_pretrained(self.checkpoint, device, self._model_request["precision"])
-
-    def _devices(self) -> list[str]:
-        """Devices of `--gpus`. Raises UsageError."""
-        import torch
-
-        gpus = self.arguments.gpus
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if gpus is None or gpus > count:
-            raise UsageError(f"--gpus {gpus}: this machine has {count} usable CUDA devices")
-        return [f"cuda:{number}" for number in range(gpus)]
 
     @property
     def _scoring_workers(self) -> int:

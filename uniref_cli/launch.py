@@ -1,4 +1,4 @@
-"""`uniref train --gpus N`: torchrun's launcher, whose ways to end are told as this command tells them."""
+"""`uniref train --gpus N`: torchrun's launcher, with the exit codes and messages of this command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import sys
 import uuid
 
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.signals import convert_to_sigterm
 from uniref.recipe.recipe import Recipe
+from uniref_cli.process_rank import gpu_names
 
 _PATIENCE = 600  # seconds in which processes that were asked to stop finish their step and save; torchrun's own are 30
 _STOPPED = 128  # exit codes from here on: by a signal, with the state saved
@@ -19,7 +21,7 @@ def launch(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...])
     """Start this command once more for each process, wait, and return the exit code of all.
 
     Args:
-        processes: How many, one a GPU; on a CPU they share it.
+        processes: How many, one per GPU; on a CPU they share it.
         device: As for `resolve_device`.
         recipe: What will be trained.
         stages: Which stages; empty = all.
@@ -33,10 +35,10 @@ def launch(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...])
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it tells, the processes tell too
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes report the same
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_PATIENCE))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # an early warning of clusters
+    convert_to_sigterm(signal.SIGUSR1)  # an early warning of clusters
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -67,13 +69,10 @@ def _code(first: int, all_codes: list[int]) -> int:
 
 def _check(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...]) -> None:
     if device != "cpu":
-        import torch
-
         from uniref.core.device import resolve_device
 
-        found = torch.cuda.device_count() if resolve_device(device).type == "cuda" else 0
-        if found < processes:
-            raise UsageError(f"--gpus {processes}: this machine has {found} usable CUDA devices")
+        resolve_device(device)
+        gpu_names(processes)
     for name, stage in recipe.stages.items():
         if (not stages or name in stages) and stage.micro_batches_per_step % processes:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Which part of a list this process does, when several processes share it."""
+"""Which part of a list, and which device, this process has when several share the work."""
 
 from __future__ import annotations
 
@@ -69,6 +69,16 @@ def _checked(environment: Mapping[str, str], name: str, rank: int, size: int) ->
     if not 0 <= rank < size:
         raise UsageError(f"{name}={environment.get(name)}: does not fit {size} processes; pass --shard i/n")
     return ProcessRank(rank, size)
+
+
+def gpu_names(count: int) -> list[str]:
+    """Names of the first GPUs, for `--gpus`. Raises UsageError where there are not so many."""
+    import torch
+
+    usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count > usable:
+        raise UsageError(f"--gpus {count}: this machine has {usable} usable CUDA devices")
+    return [f"cuda:{number}" for number in range(count)]
 
 
 def local_device(device: str, environment: Mapping[str, str]) -> str:

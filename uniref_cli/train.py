@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from uniref.core.errors import CheckpointError
+from uniref_cli.arguments import HARDWARE, OUTPUT, Device, Quiet, takes_arguments
+from uniref_cli.checkpoints import access
 from uniref_cli.console import Console
 
-_WHAT, _STATE, _MACHINE, _OUTPUT = "What to train", "State", "Machine", "Output"
+_RECIPE, _RUN = "Recipe and data", "Run"
 
 EPILOG = """
 **Examples**
@@ -30,118 +33,125 @@ EPILOG = """
 """
 
 
-def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML file.", show_default=False)],
-    root: Annotated[Path, typer.Option(help="Data root, as given to prepare-data.", rich_help_panel=_WHAT)] = Path(
+@dataclass(frozen=True)
+class TrainArguments:
+    """Arguments of `uniref train`."""
+
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML file.", show_default=False)]
+    root: Annotated[Path, typer.Option(help="Data root, as given to prepare-data.", rich_help_panel=_RECIPE)] = Path(
         "data"
-    ),
+    )
     stage: Annotated[
-        list[str] | None, typer.Option(help="Only this stage; repeat for several.", rich_help_panel=_WHAT)
-    ] = None,
+        list[str] | None, typer.Option(help="Only this stage; repeat for several.", rich_help_panel=_RECIPE)
+    ] = None
     overrides: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
             help="Override a value of the recipe: stages.NAME.optim.lr=1e-4, or defaults.optim.lr=1e-4 for all stages.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=_RECIPE,
         ),
-    ] = None,
+    ] = None
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (runs/NAME of the recipe).", rich_help_panel=_STATE)
-    ] = None,
+        Path | None,
+        typer.Option(help="Folder of the run. [default: runs/NAME of the recipe]", rich_help_panel=_RUN),
+    ] = None
     resume: Annotated[
         str | None,
         typer.Option(
             metavar="auto|PATH",
-            help="auto: continue where the run in --out stopped, or begin it; PATH: continue from that checkpoint.",
-            rich_help_panel=_STATE,
+            help="auto: resume where the run in --out stopped, or start it; PATH: resume from that checkpoint.",
+            rich_help_panel=_RUN,
         ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)] = "auto",
-    gpus: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Processes on this machine, one a GPU (calls torchrun). With --device cpu: processes that share the "
-            "processor.",
-            rich_help_panel=_MACHINE,
-        ),
-    ] = None,
+    ] = None
     download: Annotated[
         bool,
         typer.Option(
             "--download",
-            help="Fetch initial weights that the recipe names and that are not there, as far as 'uniref convert "
+            help="Fetch initial weights that the recipe names and that are not on this machine, where 'uniref convert "
             "--list' has them.",
-            rich_help_panel=_STATE,
+            rich_help_panel=_RUN,
         ),
-    ] = False,
+    ] = False
+    device: Device = "auto"
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes on this machine, one per GPU (calls torchrun). With --device cpu: processes that share the "
+            "processor.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
             help="Print the resolved recipe, sizes, learning rates, data and memory, and stop.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
-    ] = False,
+    ] = False
     preview: Annotated[
         int,
         typer.Option(
-            min=0, help="Draw N training samples as the model gets them into a PNG, and stop.", rich_help_panel=_OUTPUT
+            min=0, help="Draw N training samples as the model gets them into a PNG, and stop.", rich_help_panel=OUTPUT
         ),
-    ] = 0,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.", rich_help_panel=_OUTPUT)
-    ] = False,
+    ] = 0
+    quiet: Quiet = False
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print every log record as a JSON line.", rich_help_panel=_OUTPUT)
-    ] = False,
-) -> None:
+        bool, typer.Option("--json", help="Print every log record as a JSON line.", rich_help_panel=OUTPUT)
+    ] = False
+
+
+@takes_arguments
+def train(arguments: TrainArguments) -> None:
     """Train by a recipe, on this machine or (under torchrun) on many.
 
     The global batch of the recipe is kept on any number of devices by accumulating gradients. Ctrl-C and SIGTERM finish
-    the step, save the state and exit with 130 and 143; --resume auto continues exactly there.
+    the step, save the state and exit with 130 and 143; --resume auto resumes exactly there.
     """
-    console = Console(quiet=quiet, json_lines=as_json)
+    console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.recipe.load import load_recipe
     from uniref.weights.initial_weights import fetch_missing, missing_weights
 
-    loaded = load_recipe(recipe, overrides or ())
-    folder = out if out is not None else Path("runs") / recipe.stem
-    stages = tuple(stage or ())
-    if dry_run:
+    root, device = arguments.root, arguments.device
+    recipe = load_recipe(arguments.recipe, arguments.overrides or ())
+    folder = arguments.out if arguments.out is not None else Path("runs") / arguments.recipe.stem
+    stages = tuple(arguments.stage or ())
+    # show what would be trained, and stop
+    if arguments.dry_run:
         from uniref.engine.dry_run import describe
 
-        processes = gpus or int(os.environ.get("WORLD_SIZE", "1"))
-        for line in describe(loaded, stages, root, device, processes):
+        processes = arguments.gpus or int(os.environ.get("WORLD_SIZE", "1"))
+        for line in describe(recipe, stages, root, device, processes):
             console.say(line)
-        for each in missing_weights(loaded, stages):
-            console.say(f"not there, --download fetches it: {each}")
+        for weights in missing_weights(recipe, stages):
+            console.say(f"not there, --download fetches it: {weights}")
         return
-    if download:
-        from uniref_cli.checkpoints import access
-
-        fetch_missing(missing_weights(loaded, stages), access(console, download))
-    if preview:
+    if arguments.download:
+        fetch_missing(missing_weights(recipe, stages), access(console, True))
+    # show training samples, and stop
+    if arguments.preview:
         from uniref.engine.dry_run import preview_stage
 
-        for name in stages or tuple(loaded.stages):
-            path = preview_stage(loaded, name, root, folder, preview)
-            console.say(f"{name}: {preview} samples drawn in {path}")
+        for name in stages or tuple(recipe.stages):
+            path = preview_stage(recipe, name, root, folder, arguments.preview)
+            console.say(f"{name}: {arguments.preview} samples drawn in {path}")
         return
-    if gpus is not None and "RANK" not in os.environ:
+    # train in several processes, or in this one
+    if arguments.gpus is not None and "RANK" not in os.environ:
         from uniref_cli.launch import launch
 
-        raise typer.Exit(launch(gpus, device, loaded, stages))
+        raise typer.Exit(launch(arguments.gpus, device, recipe, stages))
     from uniref.engine.trainer import TrainRequest, train
 
     try:
-        done = train(TrainRequest(loaded, root, folder, stages, resume, device), console)
+        result = train(TrainRequest(recipe, root, folder, stages, arguments.resume, device), console)
     except CheckpointError as problem:
-        named = [each.entry.name for each in missing_weights(loaded, stages) if str(each.path) in str(problem)]
-        if not named:
+        missing = [each.entry.name for each in missing_weights(recipe, stages) if str(each.path) in str(problem)]
+        if not missing:
             raise
-        raise CheckpointError(f"{problem}; or add --download, which fetches {named[0]}") from None
-    if done.signal:
-        raise typer.Exit(128 + done.signal)
+        raise CheckpointError(f"{problem}; or add --download, which fetches {missing[0]}") from None
+    if result.signal:
+        raise typer.Exit(128 + result.signal)

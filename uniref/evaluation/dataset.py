@@ -17,7 +17,8 @@ from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.data.index import Annotations, Index, Media, Object, Sample
 from uniref.data.index.manifest import read_manifest
-from uniref.evaluation.protocols import Protocol, protocol_of
+from uniref.data.prepare.catalog import data_sets
+from uniref.data.protocol import OF_TASK, Protocol
 
 BLOCK = 64
 """Least number of image samples per shard; a video is a shard of its own."""
@@ -267,6 +268,18 @@ def _range(media: Media, obj: Object, given: int) -> list[int]:
 
 
 _FRAMES = {"all": _all, "inner": _inner, "after first": _after_first, "range": _range}
+
+
+def protocol_of(dataset: str, task: Task) -> Protocol:
+    """The protocol that a data set's file declares (`DataSet.protocol`), else the general one of the task.
+
+    Args:
+        dataset: Its name in the index.
+        task: What the samples of the split are.
+    """
+    entry = data_sets().get(dataset)
+    own = entry.protocol if entry is not None else None
+    return own if own is not None and own.task == task else OF_TASK[task]
 
 
 def open_dataset(root: Path, data: str, shots: int = 1, limit: int | None = None) -> EvalDataset:

@@ -18,7 +18,7 @@ from uniref.data.index import Index
 from uniref.data.prepare import catalog, datasets
 from uniref.data.prepare.catalog import data_sets
 from uniref.data.protocol import OF_TASK
-from uniref.evaluation.protocols import protocol_of
+from uniref.evaluation.dataset import protocol_of
 from uniref_cli import app, prepare
 
 PETS = '''
