@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.engine.batches import make_batch
 from tests.tiny import tiny_config
-from uniref.core.batch import Batch, Phrases, Targets
-from uniref.core.errors import UsageError
+from uniref.core.batch import Batch, Targets
 from uniref.core.tasks import Task
-from uniref.engine.loss_module import LossModule, _covered, ground_truth_boxes
+from uniref.engine.loss_module import LossModule, ground_truth_boxes
 from uniref.losses import criterion
 from uniref.losses.matching import Matches
 from uniref.model.uniref import UniRef
@@ -211,68 +209,3 @@ def test_only_some_matches_of_a_layer_are_kept() -> None:
     assert kept.layers.tolist() == [0] * 4 + [1] * 3
     assert kept.queries.tolist() == sorted(kept.queries.tolist())
     assert kept.queries[4:].tolist() == [10, 11, 12]
-
-
-def test_likeness_of_words_is_learnt_where_asked_for_and_alone_without_detection(awake: UniRef) -> None:
-    aligned = WeightsConfig(align=2.0)
-    with_text = LossModule(awake, LossConfig(weights=aligned))
-    alone = LossModule(awake, LossConfig(weights=aligned, detection=False))
-    terms = alone(BATCHES["ris"], 2.0, 0)
-    assert set(terms) == {"loss_align"}
-    assert torch.equal(with_text(BATCHES["ris"], 2.0, 0)["loss_align"], terms["loss_align"])
-    assert "loss_align" not in with_text(BATCHES["vos"], 2.0, 0)
-    assert "loss_align" not in LossModule(awake, LossConfig())(BATCHES["ris"], 2.0, 0)
-    parts = {name.split(".")[0] for name in gradients(alone, BATCHES["ris"])}
-    assert parts == {"backbone", "projection", "text_encoder"}
-    with pytest.raises(UsageError, match="texts alone"):
-        alone(BATCHES["vos"], 2.0, 0)
-
-
-def test_further_phrases_teach_likeness_and_nothing_else(awake: UniRef) -> None:
-    loss_module = LossModule(awake, LossConfig(weights=WeightsConfig(align=2.0)))
-    batch = BATCHES["ris"]
-    assert batch.text is not None
-    own = [each.masks.any(0) for each in batch.targets if each.masks is not None]
-    told = replace(batch, phrases=Phrases(batch.text, torch.stack(own), torch.arange(len(batch))))
-    swapped = Phrases(batch.text, torch.stack(own[::-1]), torch.arange(len(batch)).flip(0))
-    plain, again, more = (loss_module(each, 2.0, 0) for each in (batch, told, replace(batch, phrases=swapped)))
-    assert torch.isclose(again["loss_align"], plain["loss_align"])  # the same once more
-    assert not torch.isclose(more["loss_align"], plain["loss_align"])
-    assert all(torch.equal(more[name], plain[name]) for name in plain if name != "loss_align")
-
-
-def test_proposals_inside_the_mask_learn_the_object_with_its_class_and_box(awake: UniRef) -> None:
-    loss_module = LossModule(awake, LossConfig(proposal_targets="inside"))
-    batch = BATCHES["detection"]
-    sizes = [(8, 12), (4, 6), (2, 3)]
-    matches = _covered(batch, sizes)
-    masks = batch.targets[0].masks
-    assert masks is not None
-    for row, place, target in zip(matches.rows, matches.queries, matches.targets, strict=True):
-        level = 0 if place < 96 else 1 if place < 120 else 2
-        y, x = divmod(int(place) - (0, 96, 120)[level], sizes[level][1])
-        stride = 8 << level
-        cell = masks[target - 2 * row, y * stride : (y + 1) * stride, x * stride : (x + 1) * stride]
-        assert cell.float().mean() >= 0.25
-    assert set(matches.targets.tolist()) == {0, 1, 2, 3}
-    assert len(matches) > 4 * 10  # each rectangle covers 16 places of the first level wholly
-    boxes = loss_module(batch, 2.0, 0)
-    released = LossModule(awake, LossConfig())(batch, 2.0, 0)
-    assert {name for name in boxes if not torch.equal(boxes[name], released[name])} == {
-        "loss_ce_enc",
-        "loss_bbox_enc",
-        "loss_giou_enc",
-    }
-
-
-def test_proposals_inside_need_masks(awake: UniRef) -> None:
-    with pytest.raises(UsageError, match="proposal_targets"):
-        LossModule(awake, LossConfig(proposal_targets="inside"))(BATCHES["boxes"], 2.0, 0)
-
-
-def test_a_picture_without_objects_has_no_proposals_inside_one() -> None:
-    batch = BATCHES["detection"]
-    nothing = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 64, 96, dtype=torch.bool))
-    matches = _covered(replace(batch, targets=(nothing, batch.targets[1])), [(8, 12), (4, 6), (2, 3)])
-    assert set(matches.rows.tolist()) == {1}
-    assert set(matches.targets.tolist()) == {0, 1}

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from tests.tiny import tiny_config
 from uniref import UniFusion
 from uniref.model.structures import (
     ProjectedTokens,
@@ -10,7 +9,6 @@ from uniref.model.structures import (
     concat_tokens,
     split_tokens,
 )
-from uniref.model.uniref import UniRef
 
 
 def awake(dim: int = 16) -> UniFusion:
@@ -34,35 +32,12 @@ def test_a_fresh_module_is_the_identity() -> None:
 
 def test_an_open_gate_adds_what_was_attended_to() -> None:
     torch.manual_seed(0)
-    fusion, features, ref = UniFusion(16, 2, 8, gate=0.5).eval(), torch.randn(2, 7, 16), reference()
+    fusion, features, ref = UniFusion(16, 2, 8).eval(), torch.randn(2, 7, 16), reference()
+    torch.nn.init.constant_(fusion.modulation.bias[32:], 0.5)
     attended = fusion._attend(fusion.query_norm(features), fusion.project(ref))
     out = fusion(features, ref.keys, ref.values, ref.embedding)
     assert torch.allclose(out, features + 0.5 * attended, atol=1e-6)
     assert not torch.allclose(out, features)
-
-
-def test_with_same_projections_tokens_attend_to_their_like() -> None:
-    torch.manual_seed(0)
-    apart, alike = UniFusion(16, 2, 8).eval(), UniFusion(16, 2, 8, same_projections=True).eval()
-    tokens = torch.randn(1, 6, 16)
-    own = []
-    for fusion in (apart, alike):
-        reference = fusion.project(ReferenceTokens(tokens, tokens, None, tokens[:, 0]))
-        query = fusion.query(fusion.query_norm(tokens)).unflatten(2, (2, 8))
-        logits = torch.einsum("bqhd,bkhd->bhqk", query, reference.keys)[0]
-        own.append(float((logits.argmax(-1) == torch.arange(6)).float().mean()))
-    assert own[1] == 1 > own[0]
-
-
-def test_the_gate_is_read_from_the_configuration() -> None:
-    config = tiny_config()
-    assert config.fusion is not None
-    opened = tiny_config(fusion=config.fusion.model_copy(update={"gate": 1.0}))
-    for wanted, sizes in ((0.0, config), (1.0, opened)):
-        fusion = UniRef(sizes).fusion
-        assert fusion is not None
-        assert fusion.modulation.bias[2 * sizes.hidden_dim :].eq(wanted).all()
-        assert fusion.modulation.bias[: 2 * sizes.hidden_dim].eq(0).all()
 
 
 def test_equation_written_out() -> None:

@@ -40,18 +40,6 @@ class TextTokens:
 
 
 @dataclass(frozen=True)
-class Phrases:
-    """P further expressions of the pictures of a batch, any number of each, which only `loss.weights.align` sees."""
-
-    text: TextTokens
-    """[P, K]."""
-    masks: Tensor
-    """Bool [P, H, W] at network input size: what each means."""
-    images: Tensor
-    """Int64 [P]: the picture, 0..B - 1."""
-
-
-@dataclass(frozen=True)
 class ReferenceImages:
     """Images with masks that show what to segment: supports (FSS), or earlier frames of the clip (VOS, RVOS)."""
 
@@ -76,7 +64,8 @@ class Batch:
     """One an image."""
     text: TextTokens | None = None
     references: ReferenceImages | None = None
-    phrases: Phrases | None = None
+    extra: Any = None
+    """What an extension adds: a dataclass of tensors."""
     ids: tuple[str, ...] = ()
     """Which samples these are, for logs: `refcoco-mixed/train:1234`."""
 

@@ -23,6 +23,7 @@ from uniref.core.json_files import read_json
 from uniref.engine.optim import TrainState
 from uniref.engine.reporter import Reporter
 from uniref.model.text import TextTokenizer
+from uniref.recipe.language import upgrade_stage
 from uniref.recipe.recipe import Recipe
 from uniref.weights.adapter import AdapterBase
 from uniref.weights.checkpoint import (
@@ -162,7 +163,7 @@ class Checkpointer:
         # report what differs from the run so far
         name, per_step = self._name, self._stage.micro_batches_per_step
         self._reporter.say(f"{name}: resuming at step {saved.step} of {self._stage.steps} ({saved.folder})")
-        for line in _differences(metadata.get("recipe", {}), self._recipe.decisive(name)):
+        for line in _differences(upgrade_stage(metadata.get("recipe", {})), self._recipe.decisive(name)):
             self._reporter.warn(f"{name}: the recipe has changed since the checkpoint: {line}")
         if processes != size:
             self._reporter.warn(

@@ -18,6 +18,7 @@ from uniref.engine.checkpointer import FINAL
 from uniref.engine.distributed import recompute_activations
 from uniref.engine.optim import parameter_groups
 from uniref.engine.stage_model import freeze, make_tokenizer
+from uniref.extensions.language import source_hooks
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer
@@ -87,7 +88,7 @@ def _data(stage: StageConfig, root: Path) -> Iterator[str]:
         if not (root / "index" / source.index / "manifest.json").is_file():
             yield f"    {share:6.1%}  {source.index}: not prepared (uniref prepare-data {source.index.split('/')[0]})"
             continue
-        (opened,) = open_sources(stage.data.model_copy(update={"sources": (source,)}), root)
+        (opened,) = open_sources(stage.data.model_copy(update={"sources": (source,)}), root, source_hooks)
         yield (
             f"    {share:6.1%}  {source.index}: {opened.task.value}, {len(opened):,} samples, "
             f"seen {draws / len(opened):.3g} times"
@@ -193,6 +194,7 @@ def preview_stage(recipe: Recipe, name: str, root: Path, out: Path, count: int) 
         micro_batches_per_step=stage.micro_batches_per_step,
         micro_batch_size=stage.micro_batch,
         tokenizer=_tokenizer(recipe, name, out),
+        open_hooks=source_hooks,
     )
     return path
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from uniref.core.batch import Batch, ReferenceImages
-from uniref.core.errors import UsageError
 from uniref.engine.distributed import recompute_activations
-from uniref.losses.alignment import alignment_loss, coverage
-from uniref.losses.criterion import Criterion
-from uniref.losses.matching import NONE, Matches
+from uniref.losses.criterion import Criterion, LossHooks
 from uniref.model.referring import ReferringModel
 from uniref.model.structures import Features, ProjectedReference, join_shots
 from uniref.model.uniref import UniRef
@@ -62,13 +57,21 @@ class LossModule(ReferringLossModule):
         model: The network that is trained.
         loss: Weights and numbers of matching and losses.
         checkpoint_activations: Recompute layers in the backward pass instead of keeping their activations.
+        hooks: Of an extension.
     """
 
     model: UniRef
 
-    def __init__(self, model: UniRef, loss: LossConfig, checkpoint_activations: bool = False) -> None:
+    def __init__(
+        self,
+        model: UniRef,
+        loss: LossConfig,
+        checkpoint_activations: bool = False,
+        hooks: LossHooks | None = None,
+    ) -> None:
         super().__init__(model)
         self.criterion = Criterion(loss)
+        self.hooks = hooks or LossHooks()
         if checkpoint_activations:
             recompute_activations(model)
 
@@ -83,22 +86,18 @@ class LossModule(ReferringLossModule):
         Returns:
             Float32 scalars by name: `loss_ce`, `loss_bbox`, `loss_giou`, then `loss_mask`, `loss_dice` (with auxiliary
             losses also `loss_mask_cls`, `loss_mask_iou`), or `loss_prj`, `loss_pairwise` where targets have no masks;
-            `loss_align` where a recipe asks for it.
+            further ones of an extension.
             Suffixes: none for the last decoder layer, `_0`, `_1`, ... for the others, `_enc` for proposals.
 
         Raises:
             UsageError: The model lacks a part, or the batch lacks masks, that the task needs.
         """
-        model, criterion, config = self.model, self.criterion, self.criterion.config
+        model, criterion = self.model, self.criterion
         # encode the images, and whatever the batch refers by
         features = self.encode_image(batch.images, batch.padding)
         references = self.references(batch)
-        before_fusion = {}
-        if config.weights.align and batch.text is not None:
-            before_fusion["loss_align"] = config.weights.align * self._alignment(features, references[0], batch)
-        if not config.detection:
-            if not before_fusion:
-                raise UsageError(f"loss.detection: false trains on texts alone, and this is a batch of {batch.task}")
+        before_fusion = self.hooks.losses_before_fusion(model, batch, features, references)
+        if self.hooks.ends_before_fusion:
             return before_fusion
         # fuse, and detect objects
         fused = model.fuse(features, references)
@@ -124,56 +123,18 @@ class LossModule(ReferringLossModule):
             suffixes = [f"_{layer}" for layer in range(layers - 1)] + [""]
             named = {name + suffixes[layer]: term[layer] for name, term in terms.items() for layer in range(layers)}
             # the encoder's proposals
-            if config.proposals:
+            if criterion.config.proposals:
                 proposals = detections.proposals
                 assert proposals is not None
-                if config.proposal_targets == "inside":
-                    level_sizes = [(x.shape[-2], x.shape[-1]) for x in detections.memory]
-                    matches = _covered(batch, level_sizes)
-                    boxes = max(1.0, len(matches))
-                else:
-                    matches = criterion.match_proposals(proposals, batch)
-                of_proposals = criterion.proposal_losses(proposals, matches, batch, boxes)
+                level_sizes = [(level.shape[-2], level.shape[-1]) for level in detections.memory]
+                matched = self.hooks.match_proposals(batch, level_sizes)
+                divisor = boxes if matched is None else max(1.0, len(matched))
+                matched = criterion.match_proposals(proposals, batch) if matched is None else matched
+                of_proposals = criterion.proposal_losses(proposals, matched, batch, divisor)
                 named |= {f"{name}_enc": term[0] for name, term in of_proposals.items()}
         return named | before_fusion
-
-    def _alignment(self, features: Features, text: ProjectedReference, batch: Batch) -> Tensor:
-        """Loss of the words' likeness to what they mean."""
-        shown = [each.masks.any(0) for each in batch.targets if each.masks is not None]
-        if len(shown) < len(batch):
-            raise UsageError("loss.weights.align needs masks, which this batch lacks; set it to 0")
-        sentences, masks, images = text[0].embedding, torch.stack(shown), None
-        if batch.phrases is not None:
-            further = self.model.encode_text(batch.phrases.text.ids, batch.phrases.text.valid)
-            sentences = torch.cat([sentences, further[0].embedding])
-            masks = torch.cat([masks, batch.phrases.masks])
-            images = torch.cat([torch.arange(len(batch), device=masks.device), batch.phrases.images])
-        with torch.autocast(batch.images.device.type, enabled=False):
-            return alignment_loss(features.levels, features.paddings, sentences, masks, images)
 
 
 def ground_truth_boxes(batch: Batch) -> int:
     """Objects of all images of a batch."""
     return sum(len(each.boxes) for each in batch.targets)
-
-
-def _covered(batch: Batch, sizes: Sequence[tuple[int, int]]) -> Matches:
-    """Tokens of levels (h, w) of which an object covers more than half, and of each object the most covered one of the
-    first level, as a single layer.
-
-    Raises:
-        UsageError: Targets have no masks.
-    """
-    matched = []
-    for each in batch.targets:
-        if each.masks is None:
-            raise UsageError("loss.proposal_targets: inside needs masks, which this batch lacks; use matched")
-        shares = coverage(each.masks, sizes)
-        if len(shares):
-            most, target = shares.max(0)
-            target = target.masked_fill(most <= 0.5, NONE)
-            target[shares[:, : sizes[0][0] * sizes[0][1]].argmax(1)] = torch.arange(len(shares), device=shares.device)
-        else:
-            target = torch.full(shares.shape[1:], NONE, device=shares.device)
-        matched.append(target[None])
-    return Matches.gather(matched, [len(each.boxes) for each in batch.targets])

@@ -15,6 +15,7 @@ from uniref.core.tasks import missing_part
 from uniref.data.train.sources import TrainSource
 from uniref.engine.loss_module import LossModule, ReferringLossModule
 from uniref.engine.sam_loss_module import EmbeddingCache
+from uniref.extensions.language import loss_hooks
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer, wordpiece
@@ -54,6 +55,7 @@ def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, l
         model = build_model(stage.model)
     except UsageError as error:
         raise UsageError(f"stages.{name}.model: {error}") from None
+    loss_hooks(stage.language).initialise(model)
     where = f"stages.{name}.init"
     notes = []
     folder = start if stage.init.stage is not None else stage.init.model
@@ -98,7 +100,7 @@ def build_loss_module(model: ReferringModel, stage: StageConfig, precision: str)
         precision: Of the network's products; images' embeddings that are kept differ by it.
     """
     if isinstance(model, UniRef):
-        return LossModule(model, stage.loss, stage.activation_checkpointing)
+        return LossModule(model, stage.loss, stage.activation_checkpointing, loss_hooks(stage.language))
     from uniref.engine.sam_loss_module import (
         SamLossModule,  # transformers' SAM costs a moment that UniRef++ need not pay
     )

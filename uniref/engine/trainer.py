@@ -46,6 +46,7 @@ from uniref.engine.report import write_report
 from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter, non_finite_samples
 from uniref.engine.stage_model import build, check_sources, train_mode
 from uniref.engine.validate import check_data, validate
+from uniref.extensions.language import source_hooks
 from uniref.recipe.recipe import Recipe
 
 STOPPED = "stopped"
@@ -175,6 +176,7 @@ class StageTrainer:
             tokenizer=built.tokenizer,
             pin_memory=world.device.type == "cuda",
             on_skip=reporter.warn,
+            open_hooks=source_hooks,
         )
         check_sources(self.loader.sources, self.stage)
         check_data(self.stage, request.root)

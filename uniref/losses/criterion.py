@@ -5,7 +5,7 @@ Axes: B images, L decoder layers, Q queries, K classes, M matches (all images an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from uniref.losses.box_inst import box_masks, pairwise_terms, projection_loss, s
 from uniref.losses.matching import Matches, hungarian, sim_ota
 from uniref.losses.terms import aggregate, bootstrapped_loss, dice_loss, focal_loss, iou_and_giou, soft_iou_loss
 from uniref.model.mask_head import STRIDE
-from uniref.model.structures import Proposals
+from uniref.model.referring import ReferringModel
+from uniref.model.structures import Features, ProjectedReference, Proposals
 from uniref.ops.images import aligned_bilinear, denormalise
 from uniref.recipe.loss import LossConfig
 
@@ -27,6 +28,32 @@ _PIXELS = 1 << 22  # of masks that are predicted and compared at a time
 PredictMasks = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(layers, rows, queries) int64 [m] each -> mask logits float32 [m, H / 4, W / 4]."""
 Terms = dict[str, Tensor]
+
+
+class LossHooks:
+    """What an extension may change about losses and initial weights; this base class leaves them as they are."""
+
+    ends_before_fusion = False
+    """Whether `losses_before_fusion` are the only losses."""
+
+    def initialise(self, model: ReferringModel) -> None:
+        """Change the random weights of a new model, before others are loaded."""
+        del model
+
+    def losses_before_fusion(
+        self, model: ReferringModel, batch: Batch, features: Features, references: Sequence[ProjectedReference]
+    ) -> Terms:
+        """Further weighted terms, from features and references that are not fused yet."""
+        del model, batch, features, references
+        return {}
+
+    def match_proposals(self, batch: Batch, level_sizes: Sequence[tuple[int, int]]) -> Matches | None:
+        """Proposals (tokens of all levels (h, w)) and objects, instead of Hungarian matching; None = that.
+
+        The proposals' losses are then divided by the number of matches.
+        """
+        del batch, level_sizes
+        return None
 
 
 class Criterion:

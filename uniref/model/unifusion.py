@@ -4,7 +4,7 @@
     shift, scale, gate = Linear(SiLU(embedding))
     f'    = f + gate * (a * (1 + scale) + shift)
 
-The modulation's weights start at zero, so a fresh module is the identity unless its gate starts open.
+The modulation starts at zero, so a fresh module is the identity.
 Axes: B batch, Q feature tokens, K reference tokens, C width, H heads, D channels of a head.
 """
 
@@ -33,9 +33,6 @@ class UniFusion(nn.Module):
         heads: Attention heads H.
         head_dim: Channels D of a head; H * D may differ from C.
         dropout: Dropout of attention weights, training only.
-        gate: How far the gate is open before training. At 0, as released, a fresh module is the identity; a short
-            training learns what a reference means much sooner through an open one.
-        same_projections: Queries and keys start with one projection: alike tokens attend to each other from the start.
     """
 
     def __init__(
@@ -44,8 +41,6 @@ class UniFusion(nn.Module):
         heads: int = 8,
         head_dim: int = 256,
         dropout: float = 0.1,
-        gate: float = 0.0,
-        same_projections: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
@@ -62,11 +57,8 @@ class UniFusion(nn.Module):
         for layer in (self.query, self.key, self.value, self.out):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-        if same_projections:
-            self.key.load_state_dict(self.query.state_dict())
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        nn.init.constant_(self.modulation.bias[2 * dim :], gate)
 
     def forward(
         self, features: Tensor, keys: Tensor, values: Tensor, embedding: Tensor, key_padding: Tensor | None = None

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from uniref.core.tasks import Task
 from uniref.recipe.base import Strict
+from uniref.recipe.language import LanguageSourceConfig
 
 
 class AugmentConfig(Strict):
@@ -59,21 +60,13 @@ class SourceConfig(Strict):
     replacement; otherwise every sample comes once an epoch. Meant, but not active, in the released pretraining."""
     shots: int = Field(1, ge=1)
     """Support images of a few-shot sample."""
-    kinds: tuple[str, ...] = ()
-    """Only expressions of these kinds, for synthetic data, which knows them ("noun", "colour", "colour noun",
-    "synonym", "hypernym", "pattern", "place", "size", "relation", "motion"); () = all."""
-    phrases: int = Field(0, ge=0)
-    """Pictures with expressions: at most this many further ones of the same picture come with each sample, for
-    `loss.weights.align` alone, to which a picture and its features then teach more than one."""
     text_only: float | None = Field(None, ge=0, le=1)
     """Probability that a batch of referring clips has no mask of the first frame. Null: the data's `text_only` for
     videos, 1 for still images."""
     augment: AugmentConfig | None = None
     """Null: as the data's `augment`."""
-
-    def wants(self, source_id: str) -> bool:
-        """Whether an expression is of one of the `kinds`: synthetic data names it at the end of its id."""
-        return not self.kinds or source_id.endswith(tuple(f":{kind}" for kind in self.kinds))
+    language: LanguageSourceConfig | None = None
+    """Language extension: which expressions are used; null = all."""
 
 
 class DataConfig(Strict):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from uniref.core.errors import UsageError
 from uniref.core.files import is_file
 from uniref.core.json_files import MAX_DEPTH
+from uniref.recipe.language import moved_key
 from uniref.recipe.model import FAMILIES, written_path
 from uniref.recipe.recipe import Recipe
 from uniref.recipe.yaml_tree import Node, location_of, merge, parse, parse_file, plain, with_value
@@ -113,7 +114,12 @@ def _describe_error(tree: Node, error: Any) -> str:
     key = ".".join(str(part) for part in path)
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        message = "unknown key" + _suggestion(str(path[-1]), _fields(Recipe, error["loc"][:-1]))
+        moved = moved_key(path)
+        message = (
+            f"has moved to {moved}"
+            if moved
+            else "unknown key" + _suggestion(str(path[-1]), _fields(Recipe, error["loc"][:-1]))
+        )
     elif error["type"] == "missing":
         message = "is missing"
     elif error["type"] in ("enum", "literal_error"):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from uniref.recipe.base import Strict
 
@@ -30,9 +28,6 @@ class WeightsConfig(Strict):
     """BoxInst: extent of the mask against the box."""
     pairwise: float = Field(1.0, ge=0)
     """BoxInst: neighbours of like colour belong together."""
-    align: float = Field(0.0, ge=0)
-    """Likeness of a text and its object before they are fused (`uniref.losses.alignment`); 0 in the released system. A
-    short training learns what words mean much sooner with it."""
 
 
 class FocalConfig(Strict):
@@ -104,15 +99,10 @@ class LossConfig(Strict):
     """Factor of each loss term."""
     focal: FocalConfig = Field(default_factory=FocalConfig)
     """Parameters of the focal losses."""
-    detection: bool = True
-    """Losses of everything behind the fusion. Without them only `align` is left, and a step costs a third."""
     auxiliary_masks: bool = False
     """Also the losses `mask_class` and `mask_iou`: the released system uses them in its video stage."""
     proposals: bool = True
     """Losses of the encoder's proposals, which otherwise learn nothing."""
-    proposal_targets: Literal["matched", "inside"] = "matched"
-    """Which proposals learn an object: the one that matches it best, as released, or every one whose place its mask
-    covers. The latter tells each place of the picture whether the reference means it: quicker to learn from."""
     sim_ota: SimOtaConfig = Field(default_factory=SimOtaConfig)
     """Target assignment of the decoder layers (SimOTA; YOLOX, Ge et al., 2021)."""
     hungarian: HungarianConfig = Field(default_factory=HungarianConfig)
@@ -121,9 +111,3 @@ class LossConfig(Strict):
     """Losses for targets without masks (BoxInst, Tian et al., 2021)."""
     sam: SamLossConfig = Field(default_factory=SamLossConfig)
     """Losses of a SAM model."""
-
-    @model_validator(mode="after")
-    def _check(self) -> LossConfig:
-        if not self.detection and not self.weights.align:
-            raise ValueError("detection: false leaves nothing to learn; set weights.align")
-        return self

@@ -80,11 +80,6 @@ class FusionConfig(Strict):
     """Channels per head."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout of the attention weights, in training only."""
-    gate: float = Field(0.0, ge=-10, le=10)
-    """Initial value of the gate; 0 as released, so that the fusion starts as the identity."""
-    same_projections: bool = False
-    """Initialise the query and key projections equally, so that features attend to similar ones before training, which
-    helps short trainings; false as released."""
 
 
 class TransformerConfig(Strict):

@@ -17,6 +17,7 @@ from uniref.core.errors import UsageError
 from uniref.core.tasks import Task, missing_part
 from uniref.recipe.base import Strict
 from uniref.recipe.data import DataConfig
+from uniref.recipe.language import LanguageConfig
 from uniref.recipe.loss import LossConfig
 from uniref.recipe.model import AnyModelConfig, ModelConfig, SamModelConfig
 
@@ -133,6 +134,8 @@ class StageConfig(Strict):
     """Data mix."""
     loss: LossConfig = Field(default_factory=LossConfig)
     """Target assignment and losses."""
+    language: LanguageConfig | None = None
+    """Language extension, for short trainings; null = off, as in UniRef++."""
     optim: OptimConfig
     """Optimiser and learning rate schedule."""
     steps: int = Field(ge=1, le=10**9)

@@ -22,6 +22,7 @@ from uniref.core.json_files import read_json
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer
+from uniref.recipe.language import upgrade_model
 from uniref.recipe.model import AnyModelConfig, BackboneConfig, written_path
 from uniref.version import __version__
 from uniref.weights.rename import check_finite, check_fit
@@ -197,7 +198,7 @@ def read_config(folder: Path) -> CheckpointMetadata:
             f"{path}: written by a newer uniref (format {version}, this one reads {FORMAT_VERSION}); upgrade uniref"
         )
     try:
-        return CheckpointMetadata.model_validate(raw)
+        return CheckpointMetadata.model_validate(raw | {"model": upgrade_model(raw.get("model"))})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in written_path(first["loc"]))

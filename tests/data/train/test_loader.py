@@ -340,6 +340,45 @@ def test_a_loader_that_is_never_closed_does_not_keep_its_process(root: Path) -> 
     assert done.returncode == 7
 
 
+WITH_A_CHILD_OF_ITS_OWN = """
+import multiprocessing, signal, sys, time
+from pathlib import Path
+
+def own(told):
+    def end(*_):
+        told.write_text("ended by Python, with time to tidy up")
+        raise SystemExit
+    signal.signal(signal.SIGTERM, end)
+    told.with_suffix(".ready").touch()
+    while True:
+        time.sleep(0.05)
+
+if __name__ == "__main__":
+    told = Path(sys.argv[2])
+    child = multiprocessing.get_context("spawn").Process(target=own, args=(told,), daemon=True)
+    child.start()
+    while not told.with_suffix(".ready").exists():
+        time.sleep(0.05)
+    from uniref.data.train.loader import TrainLoader
+    from uniref.recipe.data import DataConfig, SourceConfig
+
+    config = DataConfig(sources=(SourceConfig(index="det/train"),), workers=1)
+    loader = TrainLoader(config, Path(sys.argv[1]), seed=0, micro_batches_per_step=1, micro_batch_size=1)
+    next(iter(loader))
+    sys.forgotten = loader._running
+    raise SystemExit(7)
+"""
+
+
+def test_a_program_that_uses_the_loader_keeps_its_own_processes(root: Path, tmp_path: Path) -> None:
+    """At exit the loader ends its own workers alone: another daemonic child gets Python's SIGTERM, not a kill."""
+    script, told = tmp_path / "program.py", tmp_path / "told"
+    script.write_text(WITH_A_CHILD_OF_ITS_OWN)
+    done = subprocess.run([sys.executable, str(script), str(root), str(told)], check=False, timeout=120)
+    assert done.returncode == 7
+    assert told.read_text() == "ended by Python, with time to tidy up"
+
+
 def test_a_picture_of_another_size_than_indexed_is_skipped(tmp_path: Path, make: Make) -> None:
     toy.images(tmp_path, Task.RIS, toy.scenes(4), "ris")
     wrong = toy.Scene((30, 30), True, 0).image
@@ -360,64 +399,9 @@ def test_what_was_looked_for_is_named(tmp_path: Path, make: Make) -> None:
         make({"index": "empty/train"}, root=tmp_path)
 
 
-def test_only_expressions_of_the_kinds_asked_for(tmp_path: Path, make: Make, tokenizer: TextTokenizer) -> None:
-    texts = [["red:colour", "left:place"]] * 2 + [["grey:colour noun"]] + [["thing:noun"]] * 3
-    toy.images(tmp_path, Task.RIS, toy.scenes(6), name="kinds", expressions=texts)
-
-    def words(*kinds: str) -> set[str]:
-        batches = flat(make({"index": "kinds/train", "kinds": kinds}, root=tmp_path, end_step=12))
-        ids = {tuple(row.tolist()) for batch in batches if batch.text for row in batch.text.ids[:, :3]}
-        return {text for text in ("red", "left", "grey", "thing") if tuple(tokenizer([text])[0][0].tolist()) in ids}
-
-    assert words() == {"red", "left", "grey", "thing"}
-    assert words("colour") == {"red"}
-    assert words("noun", "place") == {"left", "thing"}
-    with pytest.raises(UsageError, match="kinds/train: has no expressions of the kinds motion"):
-        make({"index": "kinds/train", "kinds": ["motion"]}, root=tmp_path)
-
-
-def test_further_phrases_of_a_picture_mean_what_they_say(tmp_path: Path, make: Make, tokenizer: TextTokenizer) -> None:
-    """Red and blue objects, left and right of the middle; an ordinal is left out where the picture was cropped."""
-    pictures = toy.scenes(8, portrait=3, scale=2)
-    texts = {
-        colour: [
-            [f"{colour} {scene.side(colour)}:place", f"1st {colour}:place", " :place", f"{colour} thing:noun"]
-            for scene in pictures
-        ]
-        for colour in ("red", "blue")
-    }
-    toy.images(tmp_path, Task.RIS, pictures, "two", expressions=texts["red"], blue_expressions=texts["blue"])
-    ids = {word: tokenizer([word])[0][0, 1].item() for word in ("red", "blue", "left", "right", "1st", "thing")}
-    crop = {"augment": SMALL.model_copy(update={"crop": 0.5, "crop_short_sides": (96,), "crop_sides": (80, 90)})}
-    source = {"index": "two/train", "kinds": ["place"], "phrases": 3}
-    batches = flat(make(source, root=tmp_path, data=crop, end_step=16))
-    counted = 0
-    for batch in batches:
-        phrases = batch.phrases
-        assert phrases is not None and phrases.masks.shape == (len(phrases.images), *batch.images.shape[-2:])
-        assert phrases.images.bincount(minlength=2).max() <= 3
-        for tokens, mask, row in zip(phrases.text.ids, phrases.masks, phrases.images, strict=True):
-            image = batch.images[row]
-            blue = (image[2] - image[0]) > 1.5
-            assert ids["thing"] not in tokens
-            assert agreement(mask, reddest(image) if ids["red"] in tokens else blue) > 0.7
-            counted += ids["1st"] in tokens
-            if ids["left"] in tokens or ids["right"] in tokens:
-                other = blue if ids["red"] in tokens else reddest(image)
-                if other.any():
-                    left = mask.nonzero()[:, 1].float().mean() < other.nonzero()[:, 1].float().mean()
-                    assert left == (ids["left"] in tokens)
-    assert {ids["red"], ids["blue"]} <= {int(each) for batch in batches for each in batch.phrases.text.ids.flatten()}
-    assert counted
-    plain = flat(make(source | {"phrases": 0}, root=tmp_path, data=crop, end_step=16))
-    assert all(each.phrases is None for each in plain)
-    assert all(torch.equal(a.images, b.images) and a.ids == b.ids for a, b in zip(batches, plain, strict=True))
-
-
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"index": "ris/train", "task": "rvos", "phrases": 2}, r"ris/train: `phrases` is for pictures .* not for rvos"),
         ({"index": "det/train", "task": "rvos"}, r"det/train: is prepared for detection and cannot serve rvos"),
         ({"index": "boxes/train", "task": "vos"}, r"boxes/train: has boxes but no masks, which vos needs"),
         ({"index": "vos/train", "categories": True}, r"vos/train: its index has no categories"),

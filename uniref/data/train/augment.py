@@ -119,6 +119,11 @@ class Transform:
             mask = step.mask(mask)
         return mask
 
+    def visible_mask(self, mask: BoolMask) -> BoolMask | None:
+        """The mask in the augmented image; None where nothing is left of it."""
+        moved = self.mask(mask)
+        return moved if moved.any() else None
+
     def boxes(self, boxes: Boxes) -> Boxes:
         """Float32 [n, 4]; one that is cut away has no area."""
         for step in self.steps:

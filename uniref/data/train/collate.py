@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from uniref.core.batch import Batch, Phrases, ReferenceImages, Targets, TextTokens
+from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.boxes import xyxy_to_cxcywh
 from uniref.core.errors import UniRefError
-from uniref.core.tasks import Task
-from uniref.core.types import BoolMask
 from uniref.data.train.dataset import DrawnSamples, Example, View
+from uniref.data.train.sources import Tokenise, TrainSource
 from uniref.ops.images import Input, normalise, pad_batch, pad_mask
-
-Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
-"""Texts to ids int64 [B, K] and valid bool [B, K], as uniref.model.text.TextTokenizer does; picklable."""
 
 
 class LoadedBatch(NamedTuple):
@@ -37,28 +33,28 @@ def collate_drawn(drawn: DrawnSamples, tokenizer: Tokenise | None = None) -> Loa
     batch, error = None, drawn.error
     if not error:
         try:
-            batch = collate(drawn.examples, drawn.task, tokenizer)
+            batch = collate(drawn.examples, drawn.source, tokenizer)
         except UniRefError as failure:
             error = str(failure)
     return LoadedBatch(batch, tuple(drawn.skipped), drawn.redrawn, error)
 
 
-def collate(examples: Sequence[Example], task: Task, tokenizer: Tokenise | None = None) -> Batch:
+def collate(examples: Sequence[Example], source: TrainSource, tokenizer: Tokenise | None = None) -> Batch:
     """A batch of examples of one source; targets and references are each padded to their own common size."""
     images = _padded([example.target for example in examples])
     size = images.images.shape[-2:]
     text = None
-    if task.needs_text:
+    if source.task.needs_text:
         assert tokenizer is not None
         text = TextTokens(*tokenizer([example.text or "" for example in examples]))
     return Batch(
-        task=task,
+        task=source.task,
         images=images.images,
         padding=images.padding,
         targets=tuple(_targets(example, size) for example in examples),
         text=text,
         references=_references([example.references for example in examples]),
-        phrases=_phrases([example.phrases for example in examples], size, tokenizer),
+        extra=source.hooks.collate_extra([example.extra for example in examples], size, tokenizer),
         ids=tuple(example.id for example in examples),
     )
 
@@ -68,20 +64,6 @@ def _targets(example: Example, size: Sequence[int]) -> Targets:
     height, width = view.image.shape[:2]
     boxes = xyxy_to_cxcywh(torch.from_numpy(view.boxes)) / torch.tensor([width, height, width, height])
     return Targets(boxes, torch.from_numpy(example.classes), _mask_tensor(view, size))
-
-
-def _phrases(
-    phrases: Sequence[tuple[tuple[str, BoolMask], ...]], size: Sequence[int], tokenizer: Tokenise | None
-) -> Phrases | None:
-    """Those of all examples in one row."""
-    if not any(phrases):
-        return None
-    assert tokenizer is not None
-    return Phrases(
-        text=TextTokens(*tokenizer([text for each in phrases for text, _ in each])),
-        masks=torch.cat([pad_mask(torch.from_numpy(mask)[None], size) for each in phrases for _, mask in each]),
-        images=torch.tensor([image for image, each in enumerate(phrases) for _ in each]),
-    )
 
 
 def _references(references: Sequence[tuple[View, ...]]) -> ReferenceImages | None:

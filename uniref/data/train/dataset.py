@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ _TEXT_ONLY, _SAMPLE = range(2)  # what a generator is for
 class DrawnSamples:
     """The training samples of a micro batch, and what happened while they were drawn."""
 
-    task: Task
+    source: TrainSource
     examples: list[Example] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """One line for each sample that could not be read and was replaced."""
@@ -67,7 +68,7 @@ class MicroBatchDataset:
         traceback.
         """
         source = self.sources[micro_batch.source]
-        drawn = DrawnSamples(source.task)
+        drawn = DrawnSamples(source)
         try:
             self._draw(micro_batch, source, drawn)
         except UniRefError as error:
@@ -129,8 +130,8 @@ class Example:
     """Supports, or the clip's earlier frame; one object each."""
     text: str | None = None
     """Cleaned expression; left and right already fit the picture."""
-    phrases: tuple[tuple[str, BoolMask], ...] = ()
-    """Further such expressions of the picture, each with what it means, [h, w]."""
+    extra: Any = None
+    """What an extension adds (`SourceHooks.draw_extra`)."""
 
 
 def draw_example(source: TrainSource, row: int, rng: np.random.Generator, text_only: bool = False) -> Example:
@@ -183,35 +184,8 @@ def _ris(source: TrainSource, sample: Sample, rng: np.random.Generator) -> Examp
     view, transform = _image_view(source, sample, rng, may_crop)
     if transform.flipped:
         text = swap_sides(text, released)
-    phrases = _draw_phrases(source, sample, transform, rng) if source.config.phrases else ()
-    return Example(sample.id, view, np.zeros(1, np.int64), text=text, phrases=phrases)
-
-
-def _draw_phrases(
-    source: TrainSource, sample: Sample, transform: Transform, rng: np.random.Generator
-) -> tuple[tuple[str, BoolMask], ...]:
-    """Some expressions of a sample's picture, its own among them, that are true after `transform`."""
-    index, released = source.index, source.augment.released_words
-    samples = [index.sample(int(row)) for row in source.rows_of_media[sample.media]]
-    masks: dict[int, BoolMask | None] = {}
-    phrases: list[tuple[str, BoolMask]] = []
-    known = [(each, row) for each in samples for row in each.expressions]
-    for place in rng.permutation(len(known)):
-        each, row = known[place]
-        expression = index.expression(row)
-        text = clean_text(expression.text)
-        if not text.strip() or not source.config.wants(expression.source_id):
-            continue
-        if transform.cropped and has_ordinal(text, released):
-            continue
-        if each.row not in masks:
-            masks[each.row] = _moved(transform, union_mask([index.annotations(one) for one in each.objects], 0))
-        mask = masks[each.row]
-        if mask is not None:
-            phrases.append((swap_sides(text, released) if transform.flipped else text, mask))
-        if len(phrases) == source.config.phrases:
-            break
-    return tuple(phrases)
+    extra = source.hooks.draw_extra(source, sample, transform, rng)
+    return Example(sample.id, view, np.zeros(1, np.int64), text=text, extra=extra)
 
 
 def _fss(source: TrainSource, sample: Sample, rng: np.random.Generator) -> Example:
@@ -267,10 +241,7 @@ def _image_view(
 
 def _moved(transform: Transform, mask: BoolMask | None) -> BoolMask | None:
     """The mask in the augmented picture; None where nothing is left of it."""
-    if mask is None:
-        return None
-    moved = transform.mask(mask)
-    return moved if moved.any() else None
+    return None if mask is None else transform.visible_mask(mask)
 
 
 def _view(image: UInt8Image, masks: Sequence[BoolMask]) -> View:
@@ -281,7 +252,7 @@ def _view(image: UInt8Image, masks: Sequence[BoolMask]) -> View:
 def _draw_text(source: TrainSource, sample: Sample, rng: np.random.Generator) -> tuple[str, bool]:
     """One of a sample's expressions, cleaned, and whether it stays true of a cropped picture."""
     expressions = [source.index.expression(row) for row in sample.expressions]
-    cleaned = [clean_text(each.text) for each in expressions if source.config.wants(each.source_id)]
+    cleaned = [clean_text(each.text) for each in expressions if source.hooks.accepts(each)]
     texts = [text for text in cleaned if text.strip()]
     if not texts:
         raise RejectedSample("no expression with a word in it")

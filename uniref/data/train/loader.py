@@ -8,8 +8,10 @@ import itertools
 import multiprocessing.util  # with its own function for the end of the process
 import os
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,10 @@ from torch.utils.data import DataLoader, get_worker_info
 from uniref.core.batch import Batch
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.parallel import usable_cores
-from uniref.data.train.collate import LoadedBatch, Tokenise, collate_drawn
+from uniref.data.train.collate import LoadedBatch, collate_drawn
 from uniref.data.train.dataset import DrawnSamples, MicroBatchDataset
 from uniref.data.train.sampler import MicroBatch
-from uniref.data.train.sources import TrainSource, make_sampler, open_sources
+from uniref.data.train.sources import OpenHooks, Tokenise, TrainSource, make_sampler, no_hooks, open_sources
 from uniref.recipe.data import DataConfig
 
 try:
@@ -31,6 +33,8 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 _FILES_TO_SHARE = 512
+_workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+"""Processes of this module's loaders, for the end of the program."""
 
 
 class TrainLoader:
@@ -52,7 +56,8 @@ class TrainLoader:
         rank, world_size: Which process this is, of how many.
         tokenizer: Needed by sources with expressions.
         pin_memory: Put batches into page-locked memory (for CUDA).
-        on_skip: Told one line for each sample that could not be read.
+        on_skip: Called with one line for each sample that could not be read.
+        open_hooks: Of an extension.
 
     Raises:
         UniRefError: An index is missing, damaged or empty, or lacks what its task needs. While iterating: many draws in
@@ -76,8 +81,9 @@ class TrainLoader:
         tokenizer: Tokenise | None = None,
         pin_memory: bool = False,
         on_skip: Callable[[str], None] | None = None,
+        open_hooks: OpenHooks = no_hooks,
     ) -> None:
-        self.sources: tuple[TrainSource, ...] = open_sources(config, root)
+        self.sources: tuple[TrainSource, ...] = open_sources(config, root, open_hooks)
         """What the recipe names, opened, in its order."""
         _check_tokenizer(self.sources, tokenizer)
         self.sampler = make_sampler(config, self.sources, seed, micro_batches_per_step, micro_batch_size)
@@ -112,6 +118,7 @@ class TrainLoader:
         """From `step` on; iterating again continues there."""
         self.close()
         self._running = iter(self._loader)
+        _workers.update(getattr(self._running, "_workers", ()))
         while self._end is None or self.step < self._end:
             batches = [self._next() for _ in range(self._per_step)]
             self.step += 1
@@ -186,16 +193,17 @@ def _begin_worker(worker: int) -> None:
 
 @atexit.register
 def _end_workers() -> None:
-    """Workers that are left at exit (an error's traceback kept their loader) end now.
+    """The loader's workers that are left at exit (an error's traceback kept their loader) end now.
 
     Python itself would send them SIGTERM, which they ignore, and then wait for them for ever. Registered after Python's
-    own function, this one runs before it.
+    own function, this one runs before it. Other children of the program are left alone.
     """
-    with contextlib.suppress(ValueError, AttributeError):  # not in the main thread; no such signal
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler takes a killed worker for a failure
-    for process in multiprocessing.active_children():
-        if process.daemon:
-            process.kill()
+    left = [process for process in multiprocessing.active_children() if process in _workers]
+    if left:
+        with contextlib.suppress(ValueError, AttributeError):  # not in the main thread; no such signal
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler takes a killed worker for a failure
+    for process in left:
+        process.kill()
 
 
 def _collate_and_share(drawn: DrawnSamples, tokenizer: Tokenise | None) -> LoadedBatch:

@@ -13,9 +13,9 @@ from torch import Tensor
 from uniref.core.batch import Batch
 from uniref.core.boxes import cxcywh_to_xyxy
 from uniref.core.errors import UniRefError
-from uniref.data.train.collate import Tokenise, collate
+from uniref.data.train.collate import collate
 from uniref.data.train.dataset import MicroBatchDataset
-from uniref.data.train.sources import make_sampler, open_sources
+from uniref.data.train.sources import OpenHooks, Tokenise, make_sampler, no_hooks, open_sources
 from uniref.media.draw import colour, draw_overlay, write_contact_sheet
 from uniref.ops.images import denormalise
 from uniref.recipe.data import DataConfig
@@ -33,6 +33,7 @@ def write_preview(
     micro_batches_per_step: int,
     micro_batch_size: int,
     tokenizer: Tokenise | None = None,
+    open_hooks: OpenHooks = no_hooks,
 ) -> None:
     """Draw the first samples of a training run into one PNG: references left of the picture, masks, boxes, text.
 
@@ -41,12 +42,12 @@ def write_preview(
         root: Data root.
         path: The PNG.
         count: How many samples.
-        seed, micro_batches_per_step, micro_batch_size, tokenizer: As for `TrainLoader`.
+        seed, micro_batches_per_step, micro_batch_size, tokenizer, open_hooks: As for `TrainLoader`.
 
     Raises:
         UniRefError: As `TrainLoader`; or the PNG cannot be written.
     """
-    sources = open_sources(config, root)
+    sources = open_sources(config, root, open_hooks)
     sampler = make_sampler(config, sources, seed, micro_batches_per_step, micro_batch_size)
     dataset = MicroBatchDataset(sources, seed)
     tiles: list[tuple[npt.NDArray[np.uint8], str]] = []
@@ -54,7 +55,7 @@ def write_preview(
         drawn = dataset[sampler.micro_batch(number)]
         if drawn.error:
             raise UniRefError(drawn.error)
-        batch = collate(drawn.examples, drawn.task, tokenizer)
+        batch = collate(drawn.examples, drawn.source, tokenizer)
         for place, example in enumerate(drawn.examples):
             words = f"{example.id} {batch.task.value}" + (f": {example.text}" if example.text else "")
             tiles.append((_side_by_side(batch, place), words))

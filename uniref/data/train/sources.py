@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
-from uniref.data.index import Index
+from uniref.data.index import Expression, Index, Sample
+from uniref.data.train.augment import Transform
 from uniref.data.train.sampler import BatchSampler, SourceSampler
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
+Reals = npt.NDArray[np.float64]
+Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
+"""Texts to ids int64 [B, K] and valid bool [B, K], as uniref.model.text.TextTokenizer does; picklable."""
 _FROM = {
     Task.DETECTION: (Task.DETECTION,),
     Task.RIS: (Task.RIS,),
@@ -23,6 +29,43 @@ _FROM = {
     Task.RVOS: (Task.RVOS, Task.RIS),
 }
 """Which indexes serve a task."""
+
+
+class SourceHooks:
+    """What an extension may change about a source's samples; this base class leaves them as they are."""
+
+    def sample_weights(self) -> Reals | None:
+        """Relative probability of each sample, [samples], multiplied onto other weights; None = all alike."""
+        return None
+
+    def accepts(self, expression: Expression) -> bool:
+        """Whether an expression may be drawn."""
+        del expression
+        return True
+
+    def draw_extra(self, source: TrainSource, sample: Sample, transform: Transform, rng: np.random.Generator) -> Any:
+        """Something more that belongs to an augmented sample of an image with expressions; drawn last."""
+        del source, sample, transform, rng
+
+    def collate_extra(self, extras: Sequence[Any], size: Sequence[int], tokenizer: Tokenise | None) -> Any:
+        """`Batch.extra`: a dataclass of tensors made of what `draw_extra` gave for each sample, or None.
+
+        Args:
+            extras: Of each sample.
+            size: (H, W) of the padded network input.
+            tokenizer: Of the text encoder.
+        """
+        del extras, size, tokenizer
+
+
+OpenHooks = Callable[[SourceConfig, Index, Task], SourceHooks]
+"""From a source's configuration, index and task to its hooks."""
+
+
+def no_hooks(config: SourceConfig, index: Index, task: Task) -> SourceHooks:
+    """The hooks of a source without extensions."""
+    del config, index, task
+    return SourceHooks()
 
 
 @dataclass(frozen=True)
@@ -42,8 +85,8 @@ class TrainSource:
     """Category id to class, where targets carry categories; empty = every object is of class 0."""
     rows_of_category: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
     """Few-shot: the sample rows of each category."""
-    rows_of_media: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
-    """Where further `phrases` are wanted: the sample rows of each picture."""
+    hooks: SourceHooks = field(default_factory=SourceHooks)
+    """Of an extension."""
 
     @property
     def name(self) -> str:
@@ -62,43 +105,26 @@ class TrainSource:
         """Its samples as the sampler takes them."""
         height, width = self.index.media_sizes()[self.index.sample_column("media")].T
         weights = class_aware_weights(self.index) if self.config.class_aware else None
-        if self.config.kinds:
-            known = self._with_kinds()
-            weights = known if weights is None else weights * known
+        further = self.hooks.sample_weights()
+        if further is not None:
+            weights = further if weights is None else weights * further
         return SourceSampler(width >= height, micro_batch_size, weights)
 
-    def _with_kinds(self) -> npt.NDArray[np.float64]:
-        """1 for samples with an expression of the source's kinds, else 0.
 
-        Raises:
-            UsageError: There are none.
-        """
-        index, wants = self.index, self.config.wants
-        known = np.array(
-            [
-                any(wants(index.expression(each).source_id) for each in index.sample(row).expressions)
-                for row in range(len(index))
-            ],
-            np.float64,
-        )
-        if not known.any():
-            raise UsageError(f"{self.name}: has no expressions of the kinds {', '.join(self.config.kinds)}")
-        return known
-
-
-def open_sources(config: DataConfig, root: Path) -> tuple[TrainSource, ...]:
+def open_sources(config: DataConfig, root: Path, open_hooks: OpenHooks = no_hooks) -> tuple[TrainSource, ...]:
     """The sources of a recipe, in its order.
 
     Args:
         config: What to open.
         root: Data root: indexes lie at `<root>/index/<dataset>/<split>`.
+        open_hooks: Of an extension.
 
     Raises:
         UniRefError: An index is missing, damaged, empty, or holds no masks for a task that needs them.
         UsageError: An index does not serve the task that the recipe gives it.
     """
     total = sum(source.ratio for source in config.sources)
-    return tuple(_open(config, source, root, source.ratio / total) for source in config.sources)
+    return tuple(_open(config, source, root, source.ratio / total, open_hooks) for source in config.sources)
 
 
 def make_sampler(
@@ -114,7 +140,7 @@ def make_sampler(
     )
 
 
-def _open(config: DataConfig, source: SourceConfig, root: Path, share: float) -> TrainSource:
+def _open(config: DataConfig, source: SourceConfig, root: Path, share: float, open_hooks: OpenHooks) -> TrainSource:
     index = Index.open(Path(root) / "index" / source.index)
     given = index.manifest.task
     task = source.task or given
@@ -127,8 +153,6 @@ def _open(config: DataConfig, source: SourceConfig, root: Path, share: float) ->
         )
     if not index.manifest.masks and task is not Task.DETECTION:
         raise UniRefError(f"{index.folder}: has boxes but no masks, which {task.value} needs")
-    if source.phrases and task is not Task.RIS:
-        raise UsageError(f"{source.index}: `phrases` is for pictures with expressions (ris), not for {task.value}")
     if (source.categories or source.class_aware) and not index.manifest.categories:
         raise UsageError(f"{source.index}: its index has no categories; leave out `categories` and `class_aware`")
     categories = sorted(index.manifest.categories) if source.categories else []
@@ -142,12 +166,12 @@ def _open(config: DataConfig, source: SourceConfig, root: Path, share: float) ->
         text_only=source.text_only if source.text_only is not None else 1.0 if still else config.text_only,
         share=share,
         classes={category: place for place, category in enumerate(categories)},
-        rows_of_category=_rows_by(index, "category") if task is Task.FSS else {},
-        rows_of_media=_rows_by(index, "media") if source.phrases else {},
+        rows_of_category=rows_by(index, "category") if task is Task.FSS else {},
+        hooks=open_hooks(source, index, task),
     )
 
 
-def _rows_by(index: Index, column: str) -> dict[int, npt.NDArray[np.int64]]:
+def rows_by(index: Index, column: str) -> dict[int, npt.NDArray[np.int64]]:
     """Sample rows by what they have in a column."""
     values = index.sample_column(column)
     order = np.argsort(values, kind="stable")
