@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.data import toy
 from tests.data.train import test_loader
-from tests.data.train.test_loader import make, root, tokenizer  # noqa: F401 - fixtures
+from tests.data.train.test_loader import make, root  # noqa: F401 - fixtures
 from tests.engine.test_loss_module import BATCHES, awake, gradients  # noqa: F401 - a fixture
 from tests.tiny import tiny_config
 from uniref.core.batch import Targets
