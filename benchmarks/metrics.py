@@ -2,8 +2,8 @@
 
     python -m benchmarks.metrics [--height 480 --width 854] [--frames 12]
 
-The straightforward way takes each object of a frame by itself and dilates its full-frame boundary by a disk: with
-OpenCV, where that is installed (as the official functions do), and with SciPy.
+The straightforward implementation takes each object of a frame separately and dilates its full-frame boundary by a
+disk: with OpenCV, where that is installed (as the official functions do), and with SciPy.
 """
 
 from __future__ import annotations
@@ -23,41 +23,42 @@ from uniref.evaluation.metrics.masks import boundary_radius, score_labels
 Scores = list[tuple[float, float]]
 
 
-def with_opencv(cv2: Any, prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def with_opencv(cv2: Any, prediction: np.ndarray, ground_truth: np.ndarray) -> tuple[float, float]:
     """As `oracle.scores`, with OpenCV's dilation."""
-    drawn, wanted = oracle.boundaries(prediction), oracle.boundaries(truth)
-    shape = oracle.disk(boundary_radius(*truth.shape)).astype(np.uint8)
-    near_truth, near_drawn = (cv2.dilate(x.astype(np.uint8), shape) for x in (wanted, drawn))
-    region = oracle.region(prediction, truth)
-    if not drawn.any() or not wanted.any():
-        return region, float(drawn.any() == wanted.any())
-    precision, recall = (drawn & (near_truth > 0)).sum() / drawn.sum(), (wanted & (near_drawn > 0)).sum() / wanted.sum()
+    predicted, true = oracle.boundaries(prediction), oracle.boundaries(ground_truth)
+    shape = oracle.disk(boundary_radius(*ground_truth.shape)).astype(np.uint8)
+    near_true, near_predicted = (cv2.dilate(x.astype(np.uint8), shape) for x in (true, predicted))
+    region = oracle.region(prediction, ground_truth)
+    if not predicted.any() or not true.any():
+        return region, float(predicted.any() == true.any())
+    precision = (predicted & (near_true > 0)).sum() / predicted.sum()
+    recall = (true & (near_predicted > 0)).sum() / true.sum()
     return region, float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 def timed(work: Callable[[np.ndarray, np.ndarray], Scores], pairs: Sequence[Any]) -> tuple[float, np.ndarray]:
-    """Seconds of computing (all of it is in this one thread) and scores, [frames, objects, 2]."""
+    """CPU seconds of this process (one thread) and scores, [frames, objects, 2]."""
     begun = time.process_time()
-    found = [work(prediction, truth) for prediction, truth in pairs]
-    return time.process_time() - begun, np.array(found)
+    scores = [work(prediction, ground_truth) for prediction, ground_truth in pairs]
+    return time.process_time() - begun, np.array(scores)
 
 
 def label_maps(frames: int, height: int, width: int, objects: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Disks of several sizes that move, and the same a little off with a rough edge."""
+    """Moving disks of several sizes, and the same slightly displaced with a rough edge."""
     ys, xs = np.mgrid[:height, :width]
     noise = np.random.default_rng(0)
     pairs = []
     for t in range(frames):
-        truth, prediction = (np.zeros((height, width), np.uint8) for _ in range(2))
+        ground_truth, prediction = (np.zeros((height, width), np.uint8) for _ in range(2))
         for n in range(1, objects + 1):
             radius = height * (0.05 + 0.09 * n)
             y, x = height * (0.25 + 0.2 * n), width * n / (objects + 1) + 3 * t
             angle = np.arctan2(ys - y, xs - x)
             distance = np.hypot(ys - y, xs - x)
-            truth[distance < radius * (1 + 0.1 * np.sin(5 * angle))] = n
+            ground_truth[distance < radius * (1 + 0.1 * np.sin(5 * angle))] = n
             wobble = 0.1 * np.sin(5 * angle + 0.1) + 0.03 * np.sin(23 * angle + noise.random())
             prediction[distance < radius * (1 + wobble)] = n
-        pairs.append((prediction, truth))
+        pairs.append((prediction, ground_truth))
     return pairs
 
 
@@ -73,13 +74,13 @@ def main() -> None:
     pairs = label_maps(options.frames, options.height, options.width, options.objects)
 
     def each(score: Callable[[np.ndarray, np.ndarray], tuple[float, float]]) -> Callable[..., Scores]:
-        return lambda prediction, truth: [score(prediction == n, truth == n) for n in ids]
+        return lambda prediction, ground_truth: [score(prediction == n, ground_truth == n) for n in ids]
 
     ways: dict[str, Callable[..., Scores]] = {"SciPy, full frames": each(oracle.scores)}
     try:
         cv2 = importlib.import_module("cv2")
         cv2.setNumThreads(1)
-        ways["OpenCV, full frames"] = each(lambda prediction, truth: with_opencv(cv2, prediction, truth))
+        ways["OpenCV, full frames"] = each(lambda prediction, ground_truth: with_opencv(cv2, prediction, ground_truth))
     except ImportError:
         print("OpenCV is not installed: only SciPy's dilation is compared")
     count = options.frames * options.objects
@@ -88,7 +89,7 @@ def main() -> None:
     runs = [timed(fast, pairs) for _ in range(3)]
     seconds, found = min(runs, key=lambda run: run[0])
     print(f"{options.height} x {options.width}, {options.objects} objects, {options.frames} frames, one process")
-    print(f"{'uniref':<22} {seconds / count * 1e3:8.3f} ms an object and frame")
+    print(f"{'uniref':<22} {seconds / count * 1e3:8.3f} ms per object and frame")
     for name, work in ways.items():
         slow, expected = timed(work, pairs)
         largest = float(np.abs(found - expected).max())

@@ -1,4 +1,4 @@
-"""What the commands print, and where: results to stdout, everything else to stderr."""
+"""Output of the commands: results to stdout, warnings, errors and progress to stderr."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Console:
     json_lines: bool = False
 
     def say(self, line: str) -> None:
-        """A line for people, made printable; not with --quiet or --json."""
+        """A line for people, control characters escaped; not with --quiet or --json."""
         if not self.quiet and not self.json_lines:
             _print(printable(line))
 
@@ -38,11 +38,11 @@ class Console:
             _print(json.dumps(record))
 
     def warn(self, line: str) -> None:
-        """A warning on stderr; shown always."""
+        """A warning on stderr, always shown."""
         warning(line)
 
     def progress(self, items: Iterable[T], description: str, total: int | None, unit: str = "frame") -> Generator[T]:
-        """Pass items through, showing how far they are: a bar on a terminal, else a line now and then."""
+        """Pass items through and show progress: a bar on a terminal, else a line every ten seconds."""
         description = printable(description)
         if self.quiet:
             yield from items
@@ -53,36 +53,42 @@ class Console:
         else:
             yield from _plain_progress(items, description, total, unit)
 
-    def meter(self, what: str, total: int, done: int) -> Meter:
-        """How far a training stage is: a bar on a terminal, else the lines that it is given."""
+    def meter(self, description: str, total: int, done: int, /) -> StepMeter:
+        """Progress of a training stage: a bar on a terminal, else the lines that it is given.
+
+        Args:
+            description: Text beside the bar.
+            total: Steps of the stage.
+            done: Steps that are done.
+        """
         if self.quiet or self.json_lines:
-            return Meter()
-        return _Bar(what, total, done) if sys.stderr.isatty() else _Lines()
+            return StepMeter()
+        return _StepBar(description, total, done) if sys.stderr.isatty() else _StepLines()
 
 
-class Meter:
+class StepMeter:
     """Shows nothing."""
 
-    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
-        """After some steps."""
+    def show(self, done: int, metrics: Mapping[str, str], line: str, /) -> None:
+        """After some steps: the number done, what a bar shows beside itself, and the same as a line."""
 
     def close(self) -> None:
-        """It is over."""
+        """The stage is over."""
 
 
-class _Lines(Meter):
-    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
+class _StepLines(StepMeter):
+    def show(self, done: int, metrics: Mapping[str, str], line: str, /) -> None:
         print(printable(line), file=sys.stderr, flush=True)
 
 
-class _Bar(Meter):
-    def __init__(self, what: str, total: int, done: int) -> None:
+class _StepBar(StepMeter):
+    def __init__(self, description: str, total: int, done: int) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(desc=what, total=total, initial=done, unit="step", dynamic_ncols=True, file=sys.stderr)
+        self._bar = tqdm(desc=description, total=total, initial=done, unit="step", dynamic_ncols=True, file=sys.stderr)
 
-    def show(self, done: int, facts: Mapping[str, str], line: str) -> None:
-        self._bar.set_postfix(dict(facts), refresh=False)
+    def show(self, done: int, metrics: Mapping[str, str], line: str, /) -> None:
+        self._bar.set_postfix(dict(metrics), refresh=False)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
@@ -105,7 +111,7 @@ def _plain_progress(items: Iterable[T], description: str, total: int | None, uni
 
 
 def _print(line: str) -> None:
-    """On stdout. Raises UniRefError where that cannot be written (a full disk behind it)."""
+    """Print on stdout. Raises UniRefError where it cannot be written (a full disk behind it)."""
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -118,8 +124,8 @@ def _print(line: str) -> None:
 def quiet_libraries() -> Iterator[None]:
     """Keep what libraries print off the terminal inside the block, unless UNIREF_DEBUG is set.
 
-    C libraries (libav, libtiff) write to file descriptor 2 itself. It goes nowhere meanwhile, and Python's own
-    messages, which include ours, go to a copy of it.
+    C libraries (libav, libtiff) write to file descriptor 2 itself. It leads to the null device inside the block, and
+    Python's own messages, which include ours, go to a copy of it.
     """
     if os.environ.get("UNIREF_DEBUG") or not _is_descriptor(sys.stderr, 2):
         yield
@@ -144,21 +150,21 @@ def quiet_libraries() -> Iterator[None]:
 def _is_descriptor(stream: Any, number: int) -> bool:
     try:
         return bool(stream.fileno() == number)
-    except (OSError, ValueError, AttributeError):  # somebody put another object in its place
+    except (OSError, ValueError, AttributeError):  # another object is in its place
         return False
 
 
 def tolerate_names() -> None:
-    """Let stdout print file names of any bytes: those that are not text in its encoding go out as they are."""
+    """Let stdout print file names of any bytes: those that are not valid in its encoding are written as they are."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def warning(line: str) -> None:
-    """A line about what was survived."""
+    """Print a warning: something went wrong, and the command goes on."""
     print(f"uniref: warning: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def error(line: str) -> None:
-    """The one line that says why a command failed."""
+    """Print the line that says why a command failed."""
     print(f"uniref: error: {printable(line)}", file=sys.stderr, flush=True)
