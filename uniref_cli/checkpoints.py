@@ -39,6 +39,7 @@ def show_catalogue(console: Console) -> None:
     from uniref.weights.fetch import home
     from uniref.weights.locate import available_checkpoints
 
+    # a JSON line each
     infos = available_checkpoints(None)
     for info in infos:
         console.result(
@@ -56,6 +57,7 @@ def show_catalogue(console: Console) -> None:
                 "path": str(info.path) if info.path else None,
             }
         )
+    # a table per kind
     width = max(len(info.name) for info in infos)
     for kind, title in _KINDS.items():
         console.say(f"{title}:")
@@ -67,6 +69,7 @@ def show_catalogue(console: Console) -> None:
             if info.scores:
                 scores = ", ".join(f"{data} {percent}" for data, (_, percent) in info.scores.items())
                 console.say(f"  {'':{width}}  published (%): {scores}")
+    # notes
     terms = sorted({info.terms for info in infos if info.kind == "model" and info.name != "small"})
     for line in terms:
         console.say(f"Terms of the released models: {line}.")

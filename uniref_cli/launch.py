@@ -18,13 +18,13 @@ _STOPPED = 128  # exit codes from here on: by a signal, with the state saved
 
 
 def launch(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...]) -> int:
-    """Start this command once more for each process, wait, and return the exit code of all.
+    """Start this command once per process, wait, and return their common exit code.
 
     Args:
         processes: How many, one per GPU; on a CPU they share it.
         device: As for `resolve_device`.
-        recipe: What will be trained.
-        stages: Which stages; empty = all.
+        recipe: The recipe.
+        stages: Stages to train; empty = all.
 
     Raises:
         UsageError: There are not so many devices, or they cannot share the recipe's batches.
@@ -35,10 +35,12 @@ def launch(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...])
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    # settings that all processes inherit
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes report the same
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_PATIENCE))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     convert_to_sigterm(signal.SIGUSR1)  # an early warning of clusters
+    # one node, a free port, no restarts
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -24,7 +24,8 @@ def damage(data: bytes, rng: random.Random) -> bytes:
             out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
     elif kind == "zeros":
         at = rng.randrange(len(out))
-        out[at : at + rng.randrange(1, 2000)] = b"\0" * len(out[at : at + 1000])
+        end = min(at + rng.randrange(1, 2000), len(out))
+        out[at:end] = bytes(end - at)  # in place: what follows does not move
     else:
         half = len(out) // 2
         out = out[half:] + out[:half]
