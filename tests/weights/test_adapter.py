@@ -92,7 +92,7 @@ def test_a_base_that_is_gone_or_another_is_told(base: Path, trained: Path, tmp_p
 
 
 def test_what_has_no_adapter(checkpoint: Path, base: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no SAM model"):
+    with pytest.raises(CheckpointError, match="is not a SAM model"):
         convert(checkpoint, tmp_path / "out", base=base)
     (tmp_path / "a.pth").write_bytes(b"")
     with pytest.raises(UsageError, match="goes with a checkpoint"):

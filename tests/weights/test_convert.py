@@ -128,7 +128,7 @@ def test_target_is_not_overwritten_unasked(official: dict[str, Tensor], tmp_path
     (tmp_path / "out" / "mine").write_text("x")
     with pytest.raises(UsageError, match="--overwrite"):
         convert(source, tmp_path / "out")
-    with pytest.raises(UsageError, match="is no checkpoint of uniref, so it is not replaced"):
+    with pytest.raises(UsageError, match="is not a checkpoint of uniref, so it is not replaced"):
         convert(source, tmp_path / "out", overwrite=True)
     (tmp_path / "out" / "mine").unlink()
     convert(source, tmp_path / "out")

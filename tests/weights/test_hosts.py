@@ -83,7 +83,7 @@ def test_the_confirmation_page() -> None:
 @pytest.mark.parametrize(
     ("page", "message"),
     [
-        (QUOTA, "too many users have fetched it lately"),
+        (QUOTA, "too many users have fetched it recently"),
         ("<html><title>Page\x1b[2J\nNot Found</title>", r"a page instead of the file \(Page\\x1b\[2J Not Found\)"),
         (CONFIRM.replace("drive.usercontent.google.com", "evil.example"), "leads elsewhere"),
         (CONFIRM.replace("drive.usercontent.google.com", "evilgoogle.com"), "leads elsewhere"),
@@ -101,7 +101,7 @@ def test_other_pages(page: str, message: str) -> None:
 
 
 def test_a_login() -> None:
-    with pytest.raises(UniRefError, match="wants a login"):
+    with pytest.raises(UniRefError, match="requires a login"):
         drive_page(ID, parse_address("https://accounts.google.com/signin?continue=x"), "<html></html>")
 
 

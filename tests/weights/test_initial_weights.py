@@ -98,7 +98,7 @@ def test_a_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     with serve(Behaviour(content)) as url:
         serve_entry(monkeypatch, "resnet50", url, content)
         [missing] = missing_weights(load_recipe(RECIPES / "r50.yaml"), ["pretrain"])
-        with pytest.raises(UsageError, match="resnet50: is not here yet"):
+        with pytest.raises(UsageError, match="resnet50: is not on this machine yet"):
             fetch_missing([missing], Access())
         fetch_missing([missing], YES)
     config = read_config(Path("weights/resnet50"))
@@ -151,7 +151,7 @@ def test_another_text_encoder_than_published(monkeypatch: pytest.MonkeyPatch, tm
     with serve_hub(hub) as address:
         monkeypatch.setenv("HF_ENDPOINT", address)
         for _ in range(2):
-            with pytest.raises(UniRefError, match="the hub gave another file"):
+            with pytest.raises(UniRefError, match="the hub returned another file"):
                 install(CATALOG["bert-base-uncased"], Path("weights/bert"), YES)
     assert not Path("weights/bert").exists()
 

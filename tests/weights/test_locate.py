@@ -100,7 +100,7 @@ def test_fetched_converted_and_kept(drive: Behaviour, home: Path, content: bytes
     assert (home / "downloads" / NAME / "video-joint_r50.pth").read_bytes() == content
     assert drive.paths == [f"/uc?export=download&id={ID}", f"/download?id={ID}&confirm=t&uuid=1"]
     digest = hashlib.sha256(content).hexdigest()
-    assert any(digest in line and "nobody published a checksum" in line for line in told)
+    assert any(digest in line and "no checksum is published" in line for line in told)
     assert json.loads((home / "seen.json").read_text())[NAME]["sha256"] == digest
     assert json.loads((folder / "config.json").read_text())["source"]["file"] == "video-joint_r50.pth"
     drive.paths.clear()
@@ -125,7 +125,9 @@ def test_resumed(drive: Behaviour, home: Path, content: bytes) -> None:
 @pytest.mark.parametrize("status", [200, 403])
 def test_too_many_users(drive: Behaviour, home: Path, status: int) -> None:
     drive.pages["/uc"] = Page(QUOTA, status=status)
-    with pytest.raises(UniRefError, match=r"too many users have fetched it lately.*hand it over: uniref convert FILE"):
+    with pytest.raises(
+        UniRefError, match=r"too many users have fetched it recently.*hand it over: uniref convert FILE"
+    ):
         find_checkpoint(NAME, YES)
     assert not list((home / "downloads" / NAME).glob("[!.]*"))
 
@@ -204,7 +206,7 @@ def test_misspelt_and_unfit_names() -> None:
         find_checkpoint("video_joint_r5")
     with pytest.raises(CheckpointError, match="did you mean sam-vit-h"):
         find_source("sam_vit_h", Access())
-    with pytest.raises(UsageError, match="resnet50: is no trained model"):
+    with pytest.raises(UsageError, match="resnet50: is not a trained model"):
         find_checkpoint("resnet50")
     assert find_checkpoint("elsewhere") == Path("elsewhere")
 
@@ -269,7 +271,7 @@ def test_convert_an_address(content: bytes, tmp_path: Path, capsys: pytest.Captu
     output = capsys.readouterr()
     assert "geheim" not in output.out + output.err
     assert output.err.count("gives no weights") == 2
-    assert "was fetched before; to fetch it anew, delete" in output.out
+    assert "was fetched before; to fetch it again, delete" in output.out
     assert "video-joint.pth: UniRef++ joint model" in output.out
     assert "geheim" not in (tmp_path / "r50/config.json").read_text()
     for address in ("https://a.example/", "http://x:y/z.pth", "ftp://a/b.pth"):
@@ -296,7 +298,7 @@ def test_convert_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["convert"]) == 2
     assert "name what to convert" in capsys.readouterr().err
     assert run(["convert", "x.pth"]) == 2
-    assert "name the folder to make" in capsys.readouterr().err
+    assert "name the folder to write" in capsys.readouterr().err
     assert run(["convert", "x.pth", "y"]) == 1
     assert "x.pth" in capsys.readouterr().err
 

@@ -28,7 +28,7 @@ from uniref.weights.rename import listing
 
 @dataclass(frozen=True)
 class AdapterBase:
-    """A checkpoint folder that holds a model's frozen tensors."""
+    """The checkpoint folder that holds a model's frozen tensors."""
 
     folder: Path
     names: frozenset[str]
@@ -41,9 +41,9 @@ class AdapterBase:
 
         Args:
             folder: The base.
-            tensors: All of the model's.
-            names: Which of them are frozen.
-            source: What to call the model in messages.
+            tensors: All tensors of the model.
+            names: Names of the frozen ones.
+            source: Name of the model in messages.
 
         Raises:
             CheckpointError: The base cannot be read, or the frozen tensors of the two differ; lists names.
@@ -58,7 +58,7 @@ class AdapterBase:
         return cls(folder, frozenset(names), frozen_digest({name: tensors[name] for name in names}))
 
     def trained(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What an adapter holds of a model's tensors."""
+        """The tensors of a model that an adapter holds: those that are not frozen."""
         return {name: tensor for name, tensor in tensors.items() if name not in self.names}
 
     def save(
@@ -67,15 +67,15 @@ class AdapterBase:
         """Write an adapter into an existing folder.
 
         Args:
-            folder: Where; it may be renamed afterwards, but not moved elsewhere than together with the base.
-            tensors: All of the model's.
-            config: Of the whole model.
+            folder: Existing folder; its base is stored as a path relative to it, so the two move together only.
+            tensors: All tensors of the model.
+            config: Metadata of the whole model.
             tokenizer: As for `save_checkpoint`.
         """
         save_checkpoint(folder, self.trained(tensors), self.config(config, folder), tokenizer)
 
     def config(self, whole: CheckpointMetadata, folder: Path) -> CheckpointMetadata:
-        """The configuration of an adapter in `folder`."""
+        """The metadata of an adapter in `folder`."""
         path = os.path.relpath(self.folder.resolve(), folder.resolve())
         return whole.model_copy(update={"adapter": AdapterConfig(base=path, frozen_sha256=self.sha256)})
 
@@ -99,7 +99,7 @@ def convert_adapter(source: Path, work: Path, base: Path, dtype: DType) -> Conve
         dtype: On disk.
 
     Raises:
-        CheckpointError: A folder is no checkpoint, or the frozen weights of the two differ; lists names.
+        CheckpointError: A folder is not a checkpoint, or the frozen weights of the two differ; lists names.
     """
     checkpoint = load_checkpoint(source, base)
     whole = CheckpointMetadata(
@@ -111,10 +111,10 @@ def convert_adapter(source: Path, work: Path, base: Path, dtype: DType) -> Conve
         return conversion_report("adapter, joined with its SAM", tensors, tensors, ())
     names = checkpoint.model.frozen_names()
     if not names:
-        raise CheckpointError(f"{source}: is no SAM model; all of its weights are trained, so it has no adapter")
+        raise CheckpointError(f"{source}: is not a SAM model; all of its weights are trained, so it has no adapter")
     over = AdapterBase.of(base, tensors, names, str(source))
     trained = over.trained(tensors)
     save(work, trained, over.config(whole, work), checkpoint.tokenizer)
     frozen = sum(tensors[name].numel() for name in names)
-    note = f"adapter: the other {frozen / 1e6:.1f} M values stay in {base}, which is needed to load it"
+    note = f"adapter: the other {frozen / 1e6:.1f} M parameters stay in {base}, which is needed to load it"
     return conversion_report("trained SAM model", trained, trained, [note])

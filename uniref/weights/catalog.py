@@ -1,6 +1,6 @@
-"""Published weights by name: where each file is, and under which terms; and the checkpoints bundled with the package.
+"""The catalogue of published weights (address, size, digest, licence), and the checkpoints bundled with the package.
 
-A size or digest is given where it could be checked against published records; None stands for what nobody published.
+Sizes and digests are given where they could be checked against published records; None = not published.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Kind = Literal["model", "backbone", "sam", "text", "file"]
 
 _ZOO = "https://github.com/FoundationVision/UniRef#model-zoo"
 _ZOO_TERMS = (
-    "the repository says nothing else for the weights; the data sets it was trained on have terms of "
-    "their own, partly for research alone"
+    "the repository names no other licence for the weights; the data sets it was trained on have terms of "
+    "their own, some for research only"
 )
-_IMAGENET = "trained on ImageNet, whose pictures are for research alone"
+_IMAGENET = "trained on ImageNet, whose images may be used for research only"
 _SAM = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
-_SAM_TERMS = "trained on SA-1B, whose pictures are under the SA-1B data set research licence"
+_SAM_TERMS = "trained on SA-1B, whose images are under the SA-1B data set research licence"
 _META = "https://dl.fbaipublicfiles.com/segment_anything"
 _TORCHVISION = "https://docs.pytorch.org/vision/stable/models.html"
 _FROM_RECORDS = "public records"
@@ -35,20 +35,20 @@ class Weights:
     """One entry of the catalogue."""
 
     name: str
-    """As commands take it: `video-joint-r50`."""
+    """Name on the command line: `video-joint-r50`."""
     title: str
     kind: Kind
     address: str
-    """Of the file; of a hub repository: `https://huggingface.co/owner/name/tree/COMMIT`."""
+    """Address of the file; of a hub repository: `https://huggingface.co/owner/name/tree/COMMIT`."""
     file: str
-    """What the file is called in the cache, which is what evaluation recognises released checkpoints by."""
+    """Name of the file in the cache, by which evaluation recognises released checkpoints."""
     licence: str
     terms: str
-    """What else binds: of the data it was trained on."""
+    """Terms of the training data."""
     page: str
-    """Where a person finds it with a browser."""
+    """Web page about it."""
     tasks: tuple[str, ...] = ()
-    """What it does: `text`, `mask`, `support`, `detection`; empty for what training starts from."""
+    """Tasks of a model: `text`, `mask`, `support`, `detection`; empty for initial weights."""
     size: int | None = None
     """Bytes of the file, where published."""
     about: int = 0
@@ -60,11 +60,11 @@ class Weights:
     zoo: str = ""
     """Name in the published tables of scores: `video-joint R50`."""
     checked: str = ""
-    """What of it was tried with this package."""
+    """What was tested with this package."""
 
     @property
     def megabytes(self) -> str:
-        """Its size for people: `375 MB`, `about 768 MB`."""
+        """Its size as text: `375 MB`, `about 768 MB`."""
         size = self.size or self.about
         text = f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.0f} MB"
         return text if self.size else f"about {text}"
@@ -95,7 +95,7 @@ def _released(name: str, title: str, drive: str, about: int, tasks: tuple[str, .
         tasks=tasks,
         about=about,
         zoo=zoo,
-        checked="layout, on pseudo-random weights of the same names and shapes; the file itself was not at hand",
+        checked="layout, on pseudo-random weights of the same names and shapes; we had no access to the file itself",
     )
 
 
@@ -255,7 +255,7 @@ CATALOG: Mapping[str, Weights] = {entry.name: entry for entry in _ENTRIES}
 
 
 def closest_name(name: str) -> str:
-    """The entry whose name is the nearest to a misspelt one; nothing where none is near."""
+    """The entry whose name is closest to a misspelt one; empty if none is close."""
     near = difflib.get_close_matches(name.lower().replace("_", "-"), CATALOG, n=1, cutoff=0.7)
     return near[0] if near else ""
 
@@ -274,8 +274,7 @@ def is_bundled(name: str) -> bool:
 def checkpoint_folder(checkpoint: str | Path) -> Path:
     """The folder of a checkpoint: a bundled one for its bare name, else the path itself.
 
-    A folder of one's own that is called like a bundled checkpoint is reached as `./small`. `Path` drops the dot, so
-    only a string can say so.
+    A folder that has the name of a bundled checkpoint is named `./small`; as a string, because `Path` drops the dot.
     """
     if not is_bundled(str(checkpoint)):
         return Path(checkpoint)

@@ -30,14 +30,14 @@ from uniref.weights.safe_load import read_safetensors
 
 
 class AdapterConfig(BaseModel):
-    """What an adapter was trained over."""
+    """The base of an adapter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: str
     """Checkpoint folder of the frozen parts, relative to the adapter's own."""
     frozen_sha256: str
-    """Of the frozen tensors, see `frozen_digest`."""
+    """`frozen_digest` of the frozen tensors."""
 
 
 def frozen_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -53,13 +53,13 @@ def frozen_digest(tensors: Mapping[str, Tensor]) -> str:
 def merge_with_base(
     own: Mapping[str, Tensor], base: Mapping[str, Tensor], config: AdapterConfig, folder: Path
 ) -> dict[str, Tensor]:
-    """An adapter's tensors and, for all others, those of its base: the frozen ones.
+    """The whole model's tensors: those of an adapter, and the frozen ones of its base.
 
     Args:
         own: The adapter's tensors.
         base: The base checkpoint's tensors.
-        config: Of the adapter.
-        folder: Where the base is, for messages.
+        config: Configuration of the adapter.
+        folder: Folder of the base, for messages.
 
     Raises:
         CheckpointError: The base's frozen tensors are not those that the adapter was trained over.
@@ -81,7 +81,7 @@ WEIGHTS, ADAPTER, CONFIG, TOKENIZER = "model.safetensors", "adapter.safetensors"
 
 
 class CheckpointMetadata(BaseModel):
-    """Content of `config.json`."""
+    """Content of `config.json` of a checkpoint folder."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -99,7 +99,7 @@ class CheckpointMetadata(BaseModel):
     """Short side and largest long side of the network input, in pixels, that the model is made for; None = what the
     published protocols use."""
     source: dict[str, Any] = {}
-    """Where the weights come from: file name, SHA-256, training iteration."""
+    """Origin of the weights: file name, SHA-256, training iteration."""
 
     @property
     def resize(self) -> tuple[int, int] | None:
@@ -124,24 +124,29 @@ def save_checkpoint(
     """Write a checkpoint into an existing folder.
 
     Args:
-        folder: Where; use `atomic_folder` so that an interruption leaves nothing behind.
+        folder: Existing folder; use `atomic_folder` so that an interruption leaves nothing behind.
         tensors: Our names -> tensors; floating-point ones are stored as `config.dtype`.
-        config: Goes into `config.json`.
-        tokenizer: Goes into `tokenizer.json` if given.
+        config: Written to `config.json`.
+        tokenizer: Written to `tokenizer.json`; None: the model has no text encoder.
     """
+    # convert to the number format on disk; safetensors stores no two names of one tensor, so repeated ones are copied
     dtype = getattr(torch, config.dtype)
     stored: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
-        plain = (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
-        stored[name] = plain.clone() if plain.data_ptr() in seen else plain  # the format knows no shared tensors
-        seen.add(plain.data_ptr())
-    with writing(weights_of(folder, config)):
-        save_file(stored, weights_of(folder, config), metadata={"format": "pt"})
+        converted = (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+        if converted.data_ptr() in seen:
+            converted = converted.clone()
+        seen.add(converted.data_ptr())
+        stored[name] = converted
+    # write the tensors; safetensors makes files readable by their owner only, so the usual permissions are restored
+    path = weights_of(folder, config)
+    with writing(path):
+        save_file(stored, path, metadata={"format": "pt"})
     mask = os.umask(0)
     os.umask(mask)
-    weights_of(folder, config).chmod(0o666 & ~mask)  # safetensors' own files are for their owner alone
-    # inside the model, null says that a part is absent
+    path.chmod(0o666 & ~mask)
+    # write the configuration; None at the top level is left out, but inside the model null says that a part is absent
     content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
     (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     if tokenizer is not None:
@@ -161,13 +166,14 @@ def load_checkpoint(folder: Path, base: Path | None = None) -> Checkpoint:
             the adapter's base is missing or another one.
     """
     folder = Path(folder)
+    # read configuration and tensors
     config = read_config(folder)
     if config.model is None:
         raise CheckpointError(
             f"{folder}: holds an initial backbone, not a trained model; it is a starting point for training"
         )
     sizes, tensors = config.model, read_tensors(folder, base)
-    # settings that describe a far larger model than the weights are must not cost the memory of one
+    # build the model; a configuration of a far larger model than the weights must not allocate its memory
     most = 2 * sum(tensor.numel() for tensor in tensors.values()) + _SMALL
     with reading(folder / CONFIG, CheckpointError):
         try:
@@ -201,8 +207,8 @@ def read_config(folder: Path) -> CheckpointMetadata:
         return CheckpointMetadata.model_validate(raw | {"model": upgrade_model(raw.get("model"))})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in written_path(first["loc"]))
-        raise CheckpointError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
+        key = ".".join(str(part) for part in written_path(first["loc"]))
+        raise CheckpointError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
@@ -216,8 +222,8 @@ def read_tensors(folder: Path, base: Path | None = None) -> dict[str, Tensor]:
         return own
     base = base or folder / config.adapter.base
     with reading(folder / CONFIG, CheckpointError):
-        found = base.is_dir()
-    if not found:
+        exists = base.is_dir()
+    if not exists:
         raise CheckpointError(
             f"{base}: no such folder, but the adapter {folder} belongs over it; "
             f"'uniref convert {folder} FOLDER --base SAM' makes a whole checkpoint"
@@ -241,7 +247,7 @@ def _stored(path: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Put tensors into a module, which must need exactly these.
+    """Load tensors into a module, whose parameters and buffers must be exactly these.
 
     Raises:
         CheckpointError: Names or shapes differ; lists them.
@@ -251,7 +257,7 @@ def load_tensors(module: torch.nn.Module, tensors: Mapping[str, Tensor], source:
 
 
 class _NoRandomInit(TorchFunctionMode):
-    """Skips filling tensors with random numbers, which takes seconds and is overwritten at once."""
+    """Skips random initialisation, which takes seconds and is overwritten by the loaded weights."""
 
     _SKIPPED = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
 
@@ -262,6 +268,6 @@ class _NoRandomInit(TorchFunctionMode):
 
 
 def without_initialisation(build: Callable[[], M]) -> M:
-    """Run a constructor without random initialisation: for modules whose weights are loaded next."""
+    """Run a constructor without random initialisation, for modules whose weights are loaded next."""
     with _NoRandomInit():
         return build()

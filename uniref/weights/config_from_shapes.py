@@ -1,7 +1,7 @@
-"""Reads a model's configuration off its tensors' names and shapes.
+"""The configuration of a model from the names and shapes of its tensors, after renaming.
 
-Works on renamed tensors. What shapes cannot tell (heads of the deformable attention, GroupNorm groups) is the
-released system's.
+Settings that shapes do not determine (heads of the deformable attention, GroupNorm groups) are those of the released
+models.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _swin(tensors: Shapes) -> BackboneConfig:
 
 
 def infer_text_config(tensors: Shapes) -> TextConfig:
-    """Configuration of the text encoder. Raises KeyError as `infer_model_config`."""
+    """Configuration of the text encoder. Raises KeyError like `infer_model_config`."""
     vocabulary, width = tensors["text_encoder.body.embeddings.word_embeddings.weight"].shape
     positions = tensors["text_encoder.body.embeddings.position_embeddings.weight"].shape[0]
     segments = tensors["text_encoder.body.embeddings.token_type_embeddings.weight"].shape[0]
@@ -135,7 +135,7 @@ def infer_text_config(tensors: Shapes) -> TextConfig:
 
 
 def infer_mask_encoder_config(tensors: Shapes, stages: int) -> MaskEncoderConfig:
-    """Configuration of the mask encoder. Raises KeyError as `infer_model_config`."""
+    """Configuration of the mask encoder. Raises KeyError like `infer_model_config`."""
     widths = tuple(tensors[f"mask_encoder.stages.{i}.0.conv1.weight"].shape[0] for i in range(stages))
     depths = tuple(count(tensors, rf"mask_encoder\.stages\.{i}\.(\d+)\.") for i in range(stages))
     gate = tensors["mask_encoder.fusers.0.attention.channel.0.weight"].shape
@@ -148,15 +148,15 @@ def infer_mask_encoder_config(tensors: Shapes, stages: int) -> MaskEncoderConfig
 
 
 def _four(numbers: Sequence[int]) -> tuple[int, int, int, int]:
-    """One number a stage."""
+    """One number per stage."""
     a, b, c, d = numbers
     return a, b, c, d
 
 
 def count(tensors: Shapes, pattern: str) -> int:
     """One more than the largest index that `pattern` captures at the start of a name; 0 without any."""
-    found = (re.match(pattern, name) for name in tensors)
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+    matches = (re.match(pattern, name) for name in tensors)
+    return 1 + max((int(match[1]) for match in matches if match), default=-1)
 
 
 _VISION, _DECODER = "sam.vision_encoder.", "sam.mask_decoder."

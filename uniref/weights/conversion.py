@@ -1,4 +1,4 @@
-"""What every kind of conversion needs: sizes read off tensors, the tokenizer, writing, and the report."""
+"""Steps that all conversions share: configuration from tensors, the tokenizer, writing, and the report."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a conversion made."""
+    """Result of a conversion."""
 
     kind: str
-    """What the source was recognised as."""
+    """Kind of the source, as recognised."""
     tensors: int
     """Tensors written."""
     parameters: int
-    """Numbers in them."""
+    """Values in them."""
     redundant: int
     """Source tensors left out because they repeat or can be computed."""
     notes: tuple[str, ...]
-    """What a user should know about the result."""
+    """Remarks about the result, for the user."""
 
 
 def infer_checked(infer: Callable[[Mapping[str, Tensor]], T], tensors: Mapping[str, Tensor], source: str) -> T:
-    """Sizes read off tensors. Raises CheckpointError where they fit no model."""
+    """Call a function of `config_from_shapes`. Raises CheckpointError where the tensors fit no model."""
     try:
         return infer(tensors)
     except KeyError as error:
@@ -60,22 +60,22 @@ def fit_to_model(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], 
 
 
 def tokenizer_for(text: TextConfig | None, path: Path | None) -> TextTokenizer | None:
-    """The tokenizer at `path` (bert-base-uncased's without one) if it has as many words as the text encoder.
+    """The tokenizer at `path` (bert-base-uncased's without one) if its vocabulary has the size of the text encoder's.
 
     Raises:
         CheckpointError: It has not, or cannot be read.
     """
     if text is None:
         return None
-    wanted = text.encoder["vocab_size"]
+    size = text.encoder["vocab_size"]
     if path is None:
         tokenizer, name = TextTokenizer.bert_base_uncased(text.max_tokens), "the bundled bert-base-uncased"
     else:
         file = path / "tokenizer.json" if path.is_dir() else path
         tokenizer, name = TextTokenizer.from_file(file, text.max_tokens), str(file)
-    if tokenizer.size != wanted:
+    if tokenizer.size != size:
         raise CheckpointError(
-            f"the text encoder has {wanted} words but {name} vocabulary has {tokenizer.size}; "
+            f"the text encoder has {size} words but {name} vocabulary has {tokenizer.size}; "
             "name its tokenizer.json with --tokenizer"
         )
     return tokenizer

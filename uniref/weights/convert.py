@@ -1,4 +1,4 @@
-"""`uniref convert`: a foreign checkpoint to a checkpoint folder."""
+"""`uniref convert`: released UniRef++ checkpoints, SAMs and ImageNet backbones to checkpoint folders."""
 
 from __future__ import annotations
 
@@ -70,29 +70,33 @@ def convert(
         words: Text file: the text encoder of a checkpoint of this package keeps the word pieces that it needs.
 
     Raises:
-        CheckpointError: The source cannot be read, is refused, is of no known kind, or does not fit; lists names.
+        CheckpointError: The source cannot be read, is refused, is of an unknown kind, or does not fit; lists names.
         UsageError: The target exists, or may not be replaced (it holds the source, or no checkpoint), or an option does
             not go with the source.
     """
+    # --overwrite replaces checkpoints only, and never one of the inputs
     if overwrite and target.is_dir() and any(target.iterdir()):
-        given = [path.resolve() for path in (source, tokenizer, text, base, words) if path is not None]
-        if any(target.resolve() in path.parents for path in given):
+        inputs = [path.resolve() for path in (source, tokenizer, text, base, words) if path is not None]
+        if any(target.resolve() in path.parents for path in inputs):
             raise UsageError(f"{target}: --overwrite would delete what is converted from there; choose another folder")
         if not is_checkpoint(target):
-            raise UsageError(f"{target}: is no checkpoint of uniref, so it is not replaced; choose another folder")
+            raise UsageError(f"{target}: is not a checkpoint of uniref, so it is not replaced; choose another folder")
         if more := sorted({path.name for path in target.iterdir()} - {WEIGHTS, ADAPTER, CONFIG, TOKENIZER}):
             raise UsageError(
                 f"{target}: holds more than a checkpoint ({listing(more)}), so it is not replaced; move that away"
             )
     with atomic_folder(target, overwrite) as work:
+        # a checkpoint of this package: written once more, or to and from an adapter
         if is_checkpoint(source):
-            for option, value in (("--tokenizer", tokenizer), ("--text", text), ("--words", base and words)):
+            for option, value in (("--tokenizer", tokenizer), ("--text", text)):
                 if value is not None:
-                    beside = " and --base" if option == "--words" else ""
-                    raise UsageError(f"{option} {value}: does not go with a checkpoint of uniref{beside}; leave it out")
+                    raise UsageError(f"{option} {value}: does not go with a checkpoint of uniref; leave it out")
+            if base is not None and words is not None:
+                raise UsageError(f"--words {words}: does not go with a checkpoint of uniref and --base; leave it out")
             if base is None:
                 return rewrite(source, work, dtype, words)
             return convert_adapter(source, work, base, dtype)
+        # anything else
         if base is not None:
             raise UsageError(f"--base {base}: goes with a checkpoint or an adapter of uniref, which {source} is not")
         if words is not None:
@@ -103,12 +107,14 @@ def convert(
 def _convert_foreign(
     source: Path, work: Path, dtype: DType, tokenizer: Path | None, text: Path | None
 ) -> ConversionReport:
+    # read the file, and where it comes from
     settings = read_settings(source) if source.is_dir() else None
     file = weights_file(source) if source.is_dir() else source
     tensors, iteration = read_weights(file)
     origin: dict[str, Any] = {"file": file.name, "sha256": sha256(file)}
     if iteration is not None:
         origin["iteration"] = iteration
+    # recognise its kind by the names of its tensors
     if is_sam(tensors):
         from uniref.weights.convert_sam import convert_sam  # transformers' SAM takes a moment to import
 
@@ -142,6 +148,7 @@ def _convert_model(
 def _convert_backbone(
     source: Path, work: Path, tensors: dict[str, Tensor], dtype: DType, origin: dict[str, Any]
 ) -> ConversionReport:
+    # rename, and infer the configuration
     kind, rules = _backbone_kind(tensors, str(source))
     renamed = rename(tensors, rules, str(source))
     if rules is IMAGENET_LITE0:
@@ -150,12 +157,14 @@ def _convert_backbone(
         config = infer_checked(infer_backbone_config, renamed, str(source))
     with torch.device("meta"):
         backbone = Backbone(config)
+    # a classifier has no norms of the output levels
     notes = []
     if backbone.norms is not None and not any(name.startswith("backbone.norms.") for name in renamed):
         for index, width in enumerate(backbone.widths):
             renamed[f"backbone.norms.{index}.weight"] = torch.ones(width)
             renamed[f"backbone.norms.{index}.bias"] = torch.zeros(width)
-        notes.append("the norms of the four output levels start fresh (the classifier has none)")
+        notes.append("the norms of the four output levels are newly initialised (the classifier has none)")
+    # check and write
     check_fit(renamed, nn.ModuleDict({"backbone": backbone}).state_dict(), str(source))
     save(work, renamed, CheckpointMetadata(dtype=dtype, backbone=config, source=origin), None)
     notes.append("this is a backbone to start training from, not a model that predicts")
@@ -183,7 +192,7 @@ def _backbone_kind(tensors: Mapping[str, Tensor], source: str) -> tuple[str, lis
 
 
 def _check_repeated_heads(tensors: Mapping[str, Tensor], source: str) -> None:
-    """The heads that the file stores twice must be equal, or one of them was changed by mistake."""
+    """Heads that the file stores twice must be equal. Raises CheckpointError."""
     differing = []
     for name, tensor in tensors.items():
         twin = re.sub(r"^(detr\.detr\.)transformer\.decoder\.((?:bbox|class)_embed\.)", r"\1\2", name)

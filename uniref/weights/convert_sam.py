@@ -62,40 +62,43 @@ def convert_sam(
     """Write tensors of SAM as a checkpoint folder.
 
     Args:
-        source: What to call the file in messages.
+        source: Name of the file in messages.
         work: Existing folder to write into.
-        tensors: Of the file, checked to be finite.
+        tensors: Tensors of the file, checked to be finite.
         dtype: On disk.
         tokenizer: Of a released model whose text encoder is not bert-base-uncased.
-        text: Text encoder to give to a SAM without UniFusion.
-        origin: Goes into the checkpoint.
+        text: Text encoder to add to a SAM without UniFusion.
+        origin: Origin of the weights, written to `config.json`.
         settings: transformers' `config.json` that came with the tensors.
 
     Raises:
         CheckpointError: Tensors are missing, unknown or misshapen, or the settings are of another SAM than this.
     """
+    # a released model is complete
     if rename_rules.is_released(tensors):
         if text is not None:
             raise CheckpointError(f"{source}: has a text encoder of its own; convert it without --text")
         return _released(source, work, tensors, dtype, tokenizer, origin)
+    # a SAM: rename, and infer the configuration
     kind, rules = (
         ("transformers' SAM", rename_rules.TRANSFORMERS_SAM)
         if rename_rules.is_transformers(tensors)
         else ("original SAM", rename_rules.ORIGINAL_SAM)
     )
     renamed = _with_twin(rename(tensors, rules, source))
-    found = infer_checked(infer_sam_config, renamed, source)
+    inferred = infer_checked(infer_sam_config, renamed, source)
     config = SamModelConfig(
-        hidden_dim=found.hidden_dim,
-        image_encoder=found.image_encoder,
-        mask_decoder=found.mask_decoder if settings is None else _decoder_of(settings, found.mask_decoder),
+        hidden_dim=inferred.hidden_dim,
+        image_encoder=inferred.image_encoder,
+        mask_decoder=inferred.mask_decoder if settings is None else _decoder_of(settings, inferred.mask_decoder),
         text=text.config if text else None,
     )
+    # add initial weights of what a SAM does not have
     complete = _fit(_fresh(config) | renamed | (text.tensors if text else {}), config, source)
     if settings is not None:
         _check_settings(config, settings, source)
     save(work, complete, CheckpointMetadata(dtype=dtype, model=config, source=origin), text.tokenizer if text else None)
-    notes = ["UniFusion and the mask encoder are untrained: the gate is zero, so that references change no feature yet"]
+    notes = ["UniFusion and the mask encoder are untrained: the gate is zero, so references do not change features yet"]
     if text is None:
         notes.append("it has no text encoder; --text FOLDER gives it one")
     return conversion_report(f"{kind}, {_size(config)}", tensors, complete, notes)
@@ -124,7 +127,7 @@ def _fit(tensors: Mapping[str, Tensor], config: SamModelConfig, source: str) -> 
 
 
 def _fresh(config: SamModelConfig) -> dict[str, Tensor]:
-    """Initial weights of what a SAM has not, always the same ones."""
+    """Initial weights of UniFusion, mask encoder and text projection, from a fixed seed."""
     dim, fusion = config.hidden_dim, config.fusion
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -137,14 +140,14 @@ def _fresh(config: SamModelConfig) -> dict[str, Tensor]:
     return dict(nn.ModuleDict(parts).state_dict())
 
 
-def _decoder_of(settings: Mapping[str, Any], found: SamDecoderConfig) -> SamDecoderConfig:
-    """`found` with what shapes cannot tell, from transformers' settings."""
+def _decoder_of(settings: Mapping[str, Any], inferred: SamDecoderConfig) -> SamDecoderConfig:
+    """`inferred` with the settings that shapes do not determine, from transformers' config."""
     theirs = _part(settings, "mask_decoder_config")
-    return found.model_copy(update={"heads": theirs["num_attention_heads"], "norm_eps": theirs["layer_norm_eps"]})
+    return inferred.model_copy(update={"heads": theirs["num_attention_heads"], "norm_eps": theirs["layer_norm_eps"]})
 
 
 def _check_settings(config: SamModelConfig, settings: Mapping[str, Any], source: str) -> None:
-    """Refuse a SAM that computes something else than its tensors say (another activation, no relative positions)."""
+    """Refuse a SAM whose settings differ from those its tensors imply (another activation, no relative positions)."""
     ours = sam_config(config).to_dict()
     for name in ("vision_config", "prompt_encoder_config", "mask_decoder_config"):
         theirs = _part(settings, name)

@@ -1,4 +1,4 @@
-"""Fetching published weights into the user's cache folder: once each, checked, and remembered by their digest."""
+"""Fetching published weights into the user's cache folder, once each, with checks of their digests."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _MOST_STATE = 8  # times its tensors that a file may have: AdamW's state is twic
 
 @dataclass(frozen=True)
 class Access:
-    """What may be done to get weights, and where it is told."""
+    """What may be done to get weights, and where progress and messages go."""
 
     download: bool = False
-    """Fetch what is not here."""
+    """Fetch weights that are not on this machine."""
     progress: Progress = silent
     report: Callable[[str], None] = lambda _: None
-    """Takes a line for people."""
+    """Takes a message for the user."""
     quiet: bool = False
     """Show no bars of other libraries either."""
     how_to_download: str = "add --download"
-    """How to ask for a download, for messages."""
+    """How the user allows downloads, for messages."""
     hub: bool = False
-    """Take `owner/name` for a wish to fetch it from the hub, unless there is a folder `owner` here."""
+    """Fetch `owner/name` from the hub also without `download`, unless a folder `owner` exists."""
 
 
 def home() -> Path:
@@ -48,7 +48,7 @@ def home() -> Path:
     if own := os.environ.get("UNIREF_HOME"):
         return Path(own).expanduser()
     shared = os.environ.get("XDG_CACHE_HOME", "")
-    # the standard has relative paths ignored
+    # the XDG standard says to ignore relative paths
     base = Path(shared) if os.path.isabs(shared) else Path.home() / ".cache"
     return base / "uniref"
 
@@ -64,22 +64,22 @@ def converted(name: str) -> Path:
 
 
 def has_recorded_digest(name: str) -> bool:
-    """Whether the digest of an entry's file was written down before."""
+    """Whether the digest of an entry's file was recorded before."""
     return name in _read(home() / _SEEN)
 
 
 def check_recorded_digest(name: str, digest: str) -> str:
-    """Compare a file with what was fetched under its name before; the first one is written down.
+    """Compare the digest of a file with the one recorded when its name was first fetched, or record it.
 
     Args:
-        name: Of the entry.
+        name: Name of the entry.
         digest: SHA-256 of the file.
 
     Returns:
-        A line to tell the first time; nothing later.
+        A message when the digest is recorded; empty when it was recorded before.
 
     Raises:
-        CheckpointError: It was another file before.
+        CheckpointError: The recorded digest is another one.
         UniRefError: The cache folder cannot be written.
     """
     path = home() / _SEEN
@@ -99,7 +99,7 @@ def check_recorded_digest(name: str, digest: str) -> str:
             write_text_atomic(path, json.dumps(seen, indent=2) + "\n")
     except OSError as error:
         raise UniRefError(f"{path}: cannot be written ({error.strerror or error})") from None
-    return f"{name}: nobody published a checksum; its SHA-256 {digest} is written down in {path} for the next time"
+    return f"{name}: no checksum is published; its SHA-256 {digest} is recorded in {path} for the next time"
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
@@ -111,7 +111,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 
 
 def local_path(entry: Weights) -> Path | None:
-    """Where an entry of the catalogue lies on this machine: converted, else as fetched; None where it does not."""
+    """Path of an entry of the catalogue on this machine, converted or else as fetched; None if it is not here."""
     if (folder := converted(entry.name)).is_dir():
         return folder
     if entry.kind != "text":
@@ -131,8 +131,8 @@ def fetch(entry: Weights, access: Access) -> Path:
     """The file of an entry of the catalogue (of a text encoder: its folder), fetched and checked once.
 
     Raises:
-        UsageError: It is not here, and nothing may be fetched; the line says what it is and how to get it.
-        CheckpointError: It is another file than before, or no checkpoint.
+        UsageError: It is not on this machine, and downloads are not allowed; the message says how to get it.
+        CheckpointError: It is another file than before, or not a checkpoint.
         UniRefError: It could not be fetched.
     """
     if entry.kind == "text":
@@ -144,7 +144,7 @@ def fetch(entry: Weights, access: Access) -> Path:
         return target
     if not target.exists() and not access.download:
         raise UsageError(_ask(entry, access))
-    # fetch it; with a published checksum that is all
+    # fetch it; the download compares a published checksum, so nothing is left to check then
     source = download_source(entry.address)
     if not target.exists():
         access.report(f"{entry.name}: {entry.describe()}")
@@ -160,12 +160,12 @@ def fetch(entry: Weights, access: Access) -> Path:
         )
         if entry.sha256:
             return target
-    # check what nobody published a checksum of, or what a person put there
+    # check files without a published checksum, and files that the user put there
     digest = sha256(target)
     try:
         if entry.sha256 and digest != entry.sha256:
             raise CheckpointError(
-                f"{target}: is not {entry.name} (its SHA-256 is {digest}, published is {entry.sha256}); move it away, "
+                f"{target}: is not {entry.name} (its SHA-256 is {digest}, published is {entry.sha256}); move it away "
                 "and run the command again to fetch it"
             )
         if not entry.sha256:
@@ -173,7 +173,7 @@ def fetch(entry: Weights, access: Access) -> Path:
             if line := check_recorded_digest(entry.name, digest):
                 access.report(line)
     except CheckpointError as problem:
-        if not discard(target):  # a person's own stays
+        if not discard(target):  # it was put there by the user, so it stays
             raise
         raise CheckpointError(f"{problem}. The fetched file was deleted") from None
     return target
@@ -197,8 +197,8 @@ def _fetch_text(entry: Weights, access: Access) -> Path:
         weights.unlink(missing_ok=True)
         real.unlink(missing_ok=True)
         raise CheckpointError(
-            f"{entry.name}: the hub gave another file (its SHA-256 is {digest}, published is {entry.sha256}); it was "
-            "deleted, run the command again"
+            f"{entry.name}: the hub returned another file (its SHA-256 is {digest}, published is {entry.sha256}); it "
+            "was deleted, run the command again"
         )
     if not entry.sha256 and (line := check_recorded_digest(entry.name, digest)):
         access.report(line)
@@ -206,15 +206,20 @@ def _fetch_text(entry: Weights, access: Access) -> Path:
 
 
 def fetch_address(text: str, access: Access) -> Path:
-    """The file at any address, each in a place of its own."""
+    """The file at any address; each address has a folder of its own in the cache.
+
+    Raises:
+        CheckpointError: It holds no weights; it was deleted.
+        UniRefError: It could not be fetched.
+    """
     from uniref.data.fetch.download import discard, download
 
     source = download_source(text)
     address = parse_address(source.address)
-    place = hashlib.sha256(address.request.encode()).hexdigest()[:16]
-    target = home() / "downloads" / "addresses" / place / source.file
+    key = hashlib.sha256(address.request.encode()).hexdigest()[:16]
+    target = home() / "downloads" / "addresses" / key / source.file
     if target.exists():
-        access.report(f"{address}: was fetched before; to fetch it anew, delete {target}")
+        access.report(f"{address}: was fetched before; to fetch it again, delete {target}")
         return target
     download(
         source.address,
@@ -234,13 +239,13 @@ def fetch_address(text: str, access: Access) -> Path:
 def _ask(entry: Weights, access: Access) -> str:
     folder = f"weights/{entry.name}" if entry.kind != "model" else f"checkpoints/{entry.name}"
     return (
-        f"{entry.name}: is not here yet. {entry.describe()}. To fetch it {access.how_to_download}, or run: "
+        f"{entry.name}: is not on this machine yet. {entry.describe()}. To fetch it {access.how_to_download}, or run: "
         f"uniref convert {entry.name} {folder} --download"
     )
 
 
 def _check_readable(file: Path) -> None:
-    """Whether a file holds weights at all. Raises CheckpointError."""
+    """Raise CheckpointError where a file holds no weights."""
     from uniref.weights.safe_load import read_weights
 
     read_weights(file)

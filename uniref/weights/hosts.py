@@ -1,9 +1,9 @@
-"""Hosts that do not simply give a file for its address: Google Drive, and pages of the Hugging Face hub.
+"""Addresses that need more than a request: Google Drive, and pages of the Hugging Face hub.
 
-Google Drive asks for a confirmation of large files and refuses files that many have fetched. The package gdown knows
-that too; it is not used because it would bring a second downloader with other rules. The page with the confirmation is
-the only thing that is particular to Drive, some forty lines here, and everything else (resuming, checked redirects,
-limits, nothing under its final name before it is whole) is what `uniref.data.fetch` does for every host.
+Google Drive asks for a confirmation of large files and refuses files that many users have fetched. The package gdown
+handles that, but would be a second downloader with other rules. Only the confirmation page is specific to Drive, some
+forty lines here; everything else (resuming, checked redirects, limits, atomic renaming) is done by `uniref.data.fetch`
+for every host.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _QUOTA = re.compile(r"too many users|quota|uc-error-subcaption", re.IGNORECASE)
 
 
 class DownloadSource(NamedTuple):
-    """What to ask a host for."""
+    """A request to a host."""
 
     address: str
     file: str
-    """What to call the file."""
+    """Name of the file in the cache."""
     page: PageReader | None
-    """Finds the way on from the host's pages."""
+    """Finds the file's address on a page that the host returns instead of the file; None: no such pages."""
 
 
 class HubRepository(NamedTuple):
@@ -51,10 +51,10 @@ class HubRepository(NamedTuple):
 
 
 def download_source(text: str) -> DownloadSource:
-    """What to ask for, for an address as people copy it from a browser: pages about a file become the file.
+    """The request for an address as copied from a browser: pages about a file become the file.
 
     Raises:
-        UniRefError: No address, no file in it, or a folder of Google Drive.
+        UniRefError: Not a valid address, without a file name, or a folder of Google Drive.
     """
     address = parse_address(text)
     if address.host in _DRIVE_HOSTS:
@@ -75,23 +75,23 @@ def download_source(text: str) -> DownloadSource:
 
 
 def drive_id(text: str) -> str | None:
-    """The number of a file in an address of Google Drive; None where there is none."""
+    """The file id in an address of Google Drive; None without one."""
     parts = urlsplit(text)
-    found = re.search(r"/file/(?:u/\d+/)?d/([^/]+)", parts.path)
-    number = found[1] if found else parse_qs(parts.query).get("id", [""])[0]
+    match = re.search(r"/file/(?:u/\d+/)?d/([^/]+)", parts.path)
+    number = match[1] if match else parse_qs(parts.query).get("id", [""])[0]
     return number if _ID.fullmatch(number) else None
 
 
 def hub_repository(text: str) -> HubRepository | None:
-    """The hub's repository that a text names: `owner/name`, `owner/name@revision`, or its page's address.
+    """The hub repository that a text names: `owner/name`, `owner/name@revision`, or the address of its page.
 
-    None where it is something else, the address of a single file too.
+    None for anything else, such as the address of a single file.
     """
     revision = None
     if is_address(text):
         try:
             parts = urlsplit(text)
-        except ValueError:  # told where the address is asked for
+        except ValueError:  # reported when the address is requested
             return None
         steps = [step for step in parts.path.split("/") if step]
         if parts.scheme != "https" or parts.hostname not in _HUB_HOSTS or len(steps) not in (2, 4):
@@ -111,32 +111,32 @@ def hub_repository(text: str) -> HubRepository | None:
 
 
 def drive_page(number: str, address: Address, text: str) -> str:
-    """The way on from a page of Google Drive that comes instead of a file: its form's answer.
+    """The address that confirms a download, from the page that Google Drive returns instead of a file.
 
     Args:
-        number: Of the file that was asked for.
-        address: Of the page.
+        number: Id of the requested file.
+        address: Address of the page.
         text: HTML.
 
     Raises:
-        UniRefError: The page refuses (too many have fetched the file, a login is wanted), or is an unknown one.
+        UniRefError: The page refuses (quota exceeded, login required), or is an unknown one.
     """
     view = f"https://drive.google.com/file/d/{number}/view"
     by_browser = f"open {view} in a browser, download the file, and hand it over: uniref convert FILE FOLDER"
     if address.host == _LOGIN:
-        raise UniRefError(f"{view}: Google Drive wants a login for this file; {by_browser}")
+        raise UniRefError(f"{view}: Google Drive requires a login for this file; {by_browser}")
     form = _Form()
-    with contextlib.suppress(AssertionError):  # how the parser takes some kinds of broken pages
+    with contextlib.suppress(AssertionError):  # raised by the parser for some broken pages
         form.feed(text)
     if form.action is None:
         if _QUOTA.search(text):
             raise UniRefError(
-                f"{view}: Google Drive refuses this file for now, because too many users have fetched it lately (for "
+                f"{view}: Google Drive refuses this file for now, because too many users have fetched it recently (for "
                 f"up to 24 hours). Try again later, or, logged in to Google, {by_browser}"
             )
         title = plain(" ".join(form.title.split()), 100)
         raise UniRefError(f"{view}: Google Drive answers with a page instead of the file ({title}); {by_browser}")
-    # the form must lead to the same file and stay with Google: nothing else is confirmed
+    # the form must lead to the same file and stay on Google's hosts
     try:
         target = parse_address(urljoin(address.request, form.action))
     except ValueError:
@@ -148,7 +148,7 @@ def drive_page(number: str, address: Address, text: str) -> str:
 
 
 class _Form(HTMLParser):
-    """Reads the form with which Drive asks whether a large file is wanted although no scanner has seen it."""
+    """Parser of the form with which Drive asks to confirm a large file that it has not scanned for viruses."""
 
     def __init__(self) -> None:
         super().__init__()

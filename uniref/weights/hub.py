@@ -1,4 +1,4 @@
-"""The Hugging Face hub, through its own client: cache, offline mode, tokens and resuming are the hub's."""
+"""The Hugging Face hub, through its own client, which handles cache, offline mode, tokens and resuming."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def snapshot(repository: HubRepository, files: Sequence[str], download: bool, qu
 
     Args:
         repository: Which.
-        files: Names of files to have, as far as they are there.
-        download: Ask the hub; else only the cache is looked at, and nothing goes over the network.
-        quiet: Show no bar.
+        files: Names of files to get, as far as they exist.
+        download: Ask the hub; otherwise only the cache is read, without network.
+        quiet: Show no progress bar.
 
     Raises:
         CheckpointError: It is not in the cache; there is no such repository or revision; its terms are not accepted;
-            the hub cannot be reached, or HF_HUB_OFFLINE forbids it; one line that says which.
+            the hub cannot be reached, or HF_HUB_OFFLINE forbids it; the message says which.
         UniRefError: The disk is full.
     """
     from huggingface_hub import snapshot_download
 
-    with _told(repository, download):
+    with _hub_errors(repository, download):
         return Path(
             snapshot_download(
                 repository.name,
@@ -56,7 +56,7 @@ def snapshot(repository: HubRepository, files: Sequence[str], download: bool, qu
 def checkpoint(repository: HubRepository, download: bool, quiet: bool = False) -> Path:
     """A checkpoint folder of this package from the hub.
 
-    Its small `config.json` comes first, so that gigabytes of something else are not fetched in vain.
+    Its small `config.json` is fetched first, to check the kind before fetching gigabytes.
 
     Raises:
         CheckpointError: As `snapshot`, or the repository holds no checkpoint of this package.
@@ -84,7 +84,7 @@ def model_folder(repository: HubRepository, download: bool, quiet: bool = False)
     kind = _kind(snapshot(repository, OURS[:1], True, quiet=True))
     folder = snapshot(repository, OURS if kind == "uniref" else _without_pickle(THEIRS), True, quiet)
     if kind != "uniref" and not (folder / "model.safetensors").is_file():
-        return snapshot(repository, THEIRS, True, quiet)  # an old repository has its weights as a pickle alone
+        return snapshot(repository, THEIRS, True, quiet)  # an old repository has its weights only as a pickle
     return folder
 
 
@@ -94,14 +94,14 @@ def push(folder: Path, repository: str, card: str, private: bool = False) -> str
     Args:
         folder: Checkpoint folder of this package.
         repository: `owner/name`; made where it is not there yet.
-        card: Content of `README.md`. One that a person wrote there is left as it is.
-        private: Of a repository that is made.
+        card: Content of `README.md`; an existing one that a person wrote is kept.
+        private: Make a new repository private.
 
     Returns:
         The address of the repository's page.
 
     Raises:
-        UsageError: No such name can be.
+        UsageError: The name is not valid.
         CheckpointError: Refused (no token, no right), or the hub cannot be reached.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -110,7 +110,7 @@ def push(folder: Path, repository: str, card: str, private: bool = False) -> str
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="uniref")
     target = HubRepository(repository, None)
-    with _told(target, True, "log in with 'hf auth login' (or set HF_TOKEN)"):
+    with _hub_errors(target, True, "log in with 'hf auth login' (or set HF_TOKEN)"):
         page = api.create_repo(repository, private=private, exist_ok=True)
         operations = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name))
@@ -129,17 +129,17 @@ def _text(api: Any, repository: str) -> str:
 
 
 def check_name(repository: str) -> str:
-    """The name of a repository to push to. Raises UsageError where it is none."""
+    """Check the name of a repository to push to. Raises UsageError."""
     from uniref.weights.hosts import hub_repository
 
-    found = hub_repository(repository)
-    if found is None or found.revision is not None or found.name != repository:
+    parsed = hub_repository(repository)
+    if parsed is None or parsed.revision is not None or parsed.name != repository:
         raise UsageError(f"--push {plain(repository)}: name a repository of the hub as owner/name")
     return repository
 
 
 def _kind(folder: Path) -> str:
-    """`model_type` of a folder's config.json; nothing where there is none."""
+    """`model_type` of a folder's config.json; empty without one."""
     try:
         content = read_json(folder / "config.json")
     except UniRefError:
@@ -152,32 +152,32 @@ def _without_pickle(files: Sequence[str]) -> list[str]:
 
 
 def _bars(quiet: bool) -> Any:
-    """The hub's own bars on a terminal, and none elsewhere."""
+    """Class of the hub's progress bars: shown on a terminal only."""
     from huggingface_hub.utils.tqdm import tqdm
 
     hidden = quiet or not sys.stderr.isatty()
 
-    class Bar(tqdm):
+    class HubBar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **(options | {"disable": True} if hidden else options))
 
-    return Bar
+    return HubBar
 
 
 @contextlib.contextmanager
-def _told(repository: HubRepository, download: bool, login: str = "") -> Iterator[None]:
-    """Whatever the hub's client raises, as one line.
+def _hub_errors(repository: HubRepository, download: bool, login: str = "") -> Iterator[None]:
+    """Turn exceptions of the hub's client into one-line errors.
 
     Args:
-        repository: Which is asked for.
+        repository: The requested one.
         download: The network may be used.
-        login: What to do against a refusal; nothing: accept the terms on the repository's page.
+        login: Advice for a refusal; empty: accept the terms on the repository's page.
     """
     import huggingface_hub.errors as hub
     from huggingface_hub.utils import logging
 
     if not os.environ.get("UNIREF_DEBUG"):
-        logging.set_verbosity_error()  # its advice (accounts, faster transfers) is no message of ours
+        logging.set_verbosity_error()  # hides its advice about accounts and faster transfers
     page = f"https://huggingface.co/{repository.name}"
     terms = login or f"open {page}, accept its terms, and log in with 'hf auth login' (or set HF_TOKEN)"
     try:
@@ -194,21 +194,23 @@ def _told(repository: HubRepository, download: bool, login: str = "") -> Iterato
     except hub.RevisionNotFoundError:
         raise CheckpointError(f"{repository}: the hub's repository has no such revision") from None
     except hub.HFValidationError as error:
-        raise UsageError(f"{repository}: is no name of a repository ({plain(first_line(error), 200)})") from None
+        raise UsageError(
+            f"{repository}: is not a valid name of a repository ({plain(first_line(error), 200)})"
+        ) from None
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled):
         if not download:
             raise CheckpointError(f"{repository}: is not in the hub's cache here; add --download to fetch it") from None
         if _offline():
             raise CheckpointError(f"{repository}: is not in the hub's cache, and HF_HUB_OFFLINE forbids it") from None
         raise CheckpointError(f"{repository}: the hub cannot be reached; check the network") from None
-    except Exception as error:  # noqa: BLE001 - the client has many of its own, and lets its HTTP library's through
+    except Exception as error:  # noqa: BLE001 - the client raises many types, and those of its HTTP library
         if isinstance(error, OSError) and error.errno in _FULL:
             raise UniRefError(f"{repository}: the disk is full; make room and run the command again") from None
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise CheckpointError(f"{repository}: the hub refuses (HTTP {status}): {login or terms}") from None
-        told = plain(first_line(error), 200)
-        raise CheckpointError(f"{repository}: could not be exchanged with the hub ({told})") from None
+        reason = plain(first_line(error), 200)
+        raise CheckpointError(f"{repository}: the exchange with the hub failed ({reason})") from None
 
 
 def _offline() -> bool:

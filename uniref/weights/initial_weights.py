@@ -1,4 +1,4 @@
-"""Initial weights: what a recipe names, fetched and put where it expects them."""
+"""Initial weights of recipes: fetched, converted, and written to the paths that the recipe names."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from uniref.weights.catalog import CATALOG, Kind, Weights
 from uniref.weights.fetch import Access, fetch
 
 _MODELS = {Path("checkpoints/r50"): "video-joint-r50", Path("checkpoints/swinl"): "video-joint-swinl"}
-"""Where the README and the recipes put converted models."""
+"""Paths of converted models in the README and the recipes."""
 
 
 class MissingWeights(NamedTuple):
-    """Initial weights that a recipe names, that are not there, and that the catalogue has."""
+    """Initial weights that a recipe names, that do not exist yet, and that the catalogue has."""
 
     path: Path
     entry: Weights
     text: Weights | None
-    """Text encoder that a SAM is to be given."""
+    """Text encoder to add to a SAM."""
 
     def __str__(self) -> str:
         beside = f", with {self.text.name}" if self.text else ""
@@ -42,7 +42,7 @@ def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[MissingW
         recipe: Resolved.
         stages: Only these; empty: all.
     """
-    found: dict[Path, MissingWeights] = {}
+    missing: dict[Path, MissingWeights] = {}
     for name, stage in recipe.stages.items():
         if stages and name not in stages:
             continue
@@ -50,8 +50,8 @@ def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[MissingW
             entry = CATALOG.get(path.name.removesuffix(".pth")) or CATALOG.get(_MODELS.get(path, ""))
             if entry is not None and entry.kind in kinds and not path.exists():
                 text = _text_of(stage) if entry.kind == "sam" else None
-                found.setdefault(path, MissingWeights(path, entry, text))
-    return list(found.values())
+                missing.setdefault(path, MissingWeights(path, entry, text))
+    return list(missing.values())
 
 
 def _named(stage: StageConfig) -> Iterator[tuple[Path, tuple[Kind, ...]]]:
@@ -74,7 +74,7 @@ def _text_of(stage: StageConfig) -> Weights | None:
 
 
 def fetch_missing(missing: Sequence[MissingWeights], access: Access) -> None:
-    """Fetch and convert initial weights to where a recipe expects them. Several processes may do so at once.
+    """Fetch and convert initial weights to the paths that a recipe names. Safe to call from several processes.
 
     Raises:
         UniRefError: As `install`.
@@ -84,20 +84,20 @@ def fetch_missing(missing: Sequence[MissingWeights], access: Access) -> None:
 
 
 def install(entry: Weights, target: Path, access: Access, text: Weights | None = None, overwrite: bool = False) -> str:
-    """Fetch an entry of the catalogue and write it as training and prediction want it.
+    """Fetch an entry of the catalogue and write it in the form that training and prediction read.
 
     Args:
-        entry: Which.
-        target: Folder to make; for a single file that recipes read as it is: the file.
+        entry: The entry.
+        target: Folder to make; for an entry that recipes read as a file: the file.
         access: What may be done to get it.
-        text: Text encoder to give to a SAM.
-        overwrite: Replace what is there.
+        text: Text encoder to add to a SAM.
+        overwrite: Replace an existing target.
 
     Returns:
-        What was made, for people.
+        A message about what was made.
 
     Raises:
-        UsageError: The target exists, or the weights are not here and nothing may be fetched.
+        UsageError: The target exists, or the weights are not on this machine and downloads are not allowed.
         UniRefError: They could not be fetched, converted or written.
     """
     words = fetch(text, access) if text is not None else None

@@ -1,6 +1,6 @@
-"""Weights by what people call them: a folder, a name of the catalogue, a repository of the hub, an address.
+"""Finding weights by folder, name of the catalogue, repository of the hub, or address.
 
-Nothing goes over the network unless `Access.download` says so, or an address was given, which asks for it.
+The network is used only if `Access.download` is set, or for an address, which asks for it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ def find_checkpoint(name: str | Path, access: Access | None = None) -> Path:
         name: In this order: a bundled checkpoint (`small`), a path that exists, a name of the catalogue (fetched and
             converted once, into the cache), a repository of the hub (`owner/name`, `owner/name@revision`, or its page's
             address).
-        access: What may be done; None: nothing is fetched.
+        access: What may be done to get it; None: nothing is fetched.
 
     Returns:
-        The folder; a path that does not exist is given back as it is.
+        The folder; a path that does not exist is returned as it is.
 
     Raises:
-        UsageError: It is known, but not here, and nothing may be fetched; or it is no trained model.
+        UsageError: It is in the catalogue, but not on this machine, and downloads are not allowed; or it is not a
+            trained model.
         CheckpointError: It could not be fetched or converted, or a name is misspelt.
     """
     access = access or Access()
@@ -41,7 +42,7 @@ def find_checkpoint(name: str | Path, access: Access | None = None) -> Path:
     if (repository := hub_repository(text)) is not None:
         from uniref.weights import hub
 
-        # the address of a page asks for it; two words with a slash may as well be a folder that is not there
+        # an address asks for a download; `owner/name` may also be a folder that does not exist
         download = access.download or is_address(text) or (access.hub and not Path(text.partition("/")[0]).exists())
         try:
             return hub.checkpoint(repository, download, access.quiet)
@@ -62,9 +63,9 @@ def find_source(text: str, access: Access) -> Path:
     """The file or folder that `uniref convert` reads: a path, a name of the catalogue, an address, or a repository.
 
     Raises:
-        UsageError: It is known, but not here, and nothing may be fetched.
+        UsageError: It is in the catalogue, but not on this machine, and downloads are not allowed.
         CheckpointError: It could not be fetched.
-        UniRefError: An address is none, or the file could not be fetched.
+        UniRefError: An address is not valid, or the file could not be fetched.
     """
     if Path(text).exists():
         return Path(text)
@@ -87,13 +88,13 @@ def find_source(text: str, access: Access) -> Path:
 
 
 def _converted(entry: Weights, access: Access) -> Path:
-    """The checkpoint folder of an entry in the cache, made where it is not there yet."""
+    """The checkpoint folder of an entry in the cache, made if it is not there yet."""
     folder = converted(entry.name)
     if folder.is_dir():
         return folder
     if entry.kind != "model":
         raise UsageError(
-            f"{entry.name}: is no trained model ({entry.title}); training starts from it: "
+            f"{entry.name}: is not a trained model ({entry.title}); training starts from it: "
             f"uniref convert {entry.name} weights/{entry.name} --download"
         )
     file = fetch(entry, access)
@@ -102,7 +103,7 @@ def _converted(entry: Weights, access: Access) -> Path:
     from uniref.weights.convert import convert
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{entry.name}.lock")):  # several processes may start with the same name
+    with FileLock(folder.with_name(f".{entry.name}.lock")):  # several processes may start at once
         if not folder.is_dir():
             access.report(f"{entry.name}: converting it once, to {folder}")
             convert(file, folder)
@@ -118,40 +119,40 @@ def _neither(text: str, repository: HubRepository, access: Access) -> str:
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What is known of a checkpoint that has a name."""
+    """A checkpoint that has a name."""
 
     name: str
-    """What `Predictor.from_pretrained` and `--checkpoint` take."""
+    """Argument of `Predictor.from_pretrained` and `--checkpoint`."""
     title: str
     kind: Kind
     """"model": predicts; the others are what training starts from."""
     tasks: tuple[str, ...]
-    """Of "text", "mask", "support" and "detection"."""
+    """Any of "text", "mask", "support" and "detection"."""
     size: int
-    """Bytes of the file to fetch."""
+    """Bytes to fetch."""
     exact: bool
-    """Whether `size` is published; else it is that of the tensors, and training state makes a file larger."""
+    """Whether `size` is published; otherwise it is that of the tensors, and a file with training state is larger."""
     licence: str
     terms: str
-    """Of the data it was trained on."""
+    """Terms of the training data."""
     page: str
-    """Where a person finds it."""
+    """Web page or document about it."""
     scores: Mapping[str, tuple[str, float]]
-    """Published: data set -> (measure, percent)."""
+    """Published scores: data set -> (metric, percent)."""
     path: Path | None
-    """Where it is on this machine; None where it would have to be fetched."""
+    """Its path on this machine; None if it has to be fetched."""
 
 
 def available_checkpoints(kind: Kind | None = "model") -> list[CheckpointInfo]:
-    """All checkpoints that have a name, the bundled one first. Nothing is fetched.
+    """All named checkpoints, the bundled one first; nothing is fetched.
 
     Args:
-        kind: "model" for those that predict, "backbone", "sam", "text" and "file" for what training starts from; None
-            for all.
+        kind: "model" for those that predict; "backbone", "sam", "text" and "file" for initial weights of trainings;
+            None for all.
     """
     small = checkpoint_folder(SMALL)
     size = sum(file.stat().st_size for file in small.iterdir())
-    found = [
+    infos = [
         CheckpointInfo(
             name=SMALL,
             title="the bundled model, trained on drawn scenes alone",
@@ -160,14 +161,14 @@ def available_checkpoints(kind: Kind | None = "model") -> list[CheckpointInfo]:
             size=size,
             exact=True,
             licence="Apache-2.0",
-            terms="trained on drawn scenes; not for real footage",
+            terms="trained on drawn scenes; not for real images",
             page="docs/small-model.md",
             scores={},
             path=small,
         )
     ]
     for entry in CATALOG.values():
-        found.append(
+        infos.append(
             CheckpointInfo(
                 name=entry.name,
                 title=entry.title,
@@ -182,4 +183,4 @@ def available_checkpoints(kind: Kind | None = "model") -> list[CheckpointInfo]:
                 path=local_path(entry),
             )
         )
-    return [info for info in found if kind is None or info.kind == kind]
+    return [info for info in infos if kind is None or info.kind == kind]

@@ -16,24 +16,24 @@ MARK = "<!-- written by uniref convert; a card without this line is left as it i
 _TASKS = {
     "text": ("referring-expression-segmentation", 'text: `--text "the red car"`'),
     "mask": ("video-object-segmentation", "a mask of the first frame: `--mask first.png`"),
-    "support": ("few-shot-segmentation", "example pictures: `--support cat.jpg=cat.png`"),
+    "support": ("few-shot-segmentation", "example images: `--support cat.jpg=cat.png`"),
     "detection": ("object-detection", "no reference: all objects"),
 }
 Record = Mapping[str, Any]
 
 
 def read_results(path: Path) -> list[Record]:
-    """What `uniref eval` measured, from its `results.json`.
+    """Records of a `results.json` of `uniref eval`.
 
     Raises:
-        UniRefError: It cannot be read, or is no such file.
+        UniRefError: It cannot be read, or is not such a file.
     """
     content = read_json(path)
     records = content.get("benchmarks") if isinstance(content, dict) else content
     if not isinstance(records, list) or not all(
         isinstance(r, dict) and isinstance(r.get("numbers"), dict) for r in records
     ):
-        raise UniRefError(f"{path}: is no results.json of 'uniref eval'")
+        raise UniRefError(f"{path}: is not a results.json of 'uniref eval'")
     return records
 
 
@@ -44,18 +44,18 @@ def model_card(
 
     Args:
         repository: `owner/name`.
-        title: What the model is, in words.
+        title: Description of the model.
         tasks: Of `text`, `mask`, `support`, `detection`.
         licence: The hub's name of a licence (`apache-2.0`, `mit`, `other`).
         source: Of the checkpoint's config.json: where its weights come from.
         results: Records of results.json.
 
     Raises:
-        UsageError: The licence is no single word.
+        UsageError: The licence is not a single word.
     """
     if not licence.replace("-", "").replace(".", "").isalnum():
         raise UsageError(f"--licence {licence!r}: give the hub's name of it, for example apache-2.0, mit or other")
-    # what the hub reads
+    # metadata for the hub
     name = repository.rpartition("/")[2]
     metadata: dict[str, Any] = {
         "license": licence.lower(),
@@ -66,14 +66,14 @@ def model_card(
     if scored := [_scores(record) for record in results if _numbers(record)]:
         metadata["model-index"] = [{"name": name, "results": scored}]
     front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).rstrip()
-    # what people read
+    # text for readers
     lines = [
         *("---", front, "---", MARK, "", f"# {name}", ""),
-        f"{title}, for uniref: segments the object that a text, a mask or examples refer to, in pictures and videos "
+        f"{title}, for uniref: segments the object that a text, a mask or examples refer to, in images and videos "
         "([UniRef++](https://arxiv.org/abs/2312.15715)).",
         *("", "Refer to it by:", ""),
         *(f"- {_TASKS[task][1]}" for task in tasks),
-        *("", "```sh", f'uniref predict clip.mp4 --text "the red car" --checkpoint {repository} --download', "```"),
+        *("", "```sh", f'uniref predict video.mp4 --text "the red car" --checkpoint {repository} --download', "```"),
         *("", "```python", "from uniref import Predictor", ""),
         *(f'predictor = Predictor.from_pretrained("{repository}")', "```"),
     ]
@@ -84,7 +84,7 @@ def model_card(
             "",
             "Measured with `uniref eval`.",
             "",
-            "| data | measure | % |",
+            "| data | metric | % |",
             "| --- | --- | --- |",
         ]
         lines += [row for record in results for row in _rows(record)]
@@ -97,11 +97,11 @@ def model_card(
 def _rows(record: Record) -> list[str]:
     whole = "" if record.get("complete", True) else " (incomplete)"
     data = f"{_cell(record.get('name', ''))}{whole}"
-    return [f"| {data} | {_cell(measure)} | {100 * value:.1f} |" for measure, value in _numbers(record)]
+    return [f"| {data} | {_cell(metric)} | {100 * value:.1f} |" for metric, value in _numbers(record)]
 
 
 def _numbers(record: Record) -> list[tuple[str, float]]:
-    """Measures and fractions of a record, as far as they are numbers."""
+    """Metrics of a record and their values in 0..1, as far as they are numbers."""
     return [(k, float(v)) for k, v in record["numbers"].items() if isinstance(v, int | float) and math.isfinite(v)]
 
 
@@ -113,7 +113,7 @@ def _scores(record: Record) -> dict[str, Any]:
         "task": {"type": "image-segmentation", "name": task or "segmentation"},
         "dataset": {"name": data, "type": data.partition("/")[0] or data, "split": data.partition("/")[2] or "val"},
         "metrics": [
-            {"type": measure, "name": measure, "value": round(100 * value, 2)} for measure, value in _numbers(record)
+            {"type": metric, "name": metric, "value": round(100 * value, 2)} for metric, value in _numbers(record)
         ],
     }
 

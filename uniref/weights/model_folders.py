@@ -77,11 +77,11 @@ def read_text_tensors(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing or damaged.
     """
-    found, _ = read_weights(weights_file(folder))
+    stored, _ = read_weights(weights_file(folder))
     tensors = {}
-    for name, tensor in found.items():
+    for name, tensor in stored.items():
         short = re.sub(r"^(?:bert|roberta|model|0\.auto_model)\.", "", name)
-        short = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", short))  # as TensorFlow called them
+        short = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", short))  # names of TensorFlow checkpoints
         if short.startswith(("embeddings.", "encoder.")) and not short.endswith("_ids"):
             tensors[short] = tensor.float() if tensor.is_floating_point() else tensor
     return tensors

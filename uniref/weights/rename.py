@@ -1,4 +1,4 @@
-"""Foreign tensor names to ours: a table of rules and the check that nothing is lost, invented or misshapen."""
+"""Renaming tensors by rules, and checks that names and shapes are exactly those that a model needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uniref.core.errors import CheckpointError
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to treat a name."""
+    """A rule for tensor names."""
 
     pattern: str
     """Regular expression that must match the whole name."""
@@ -28,13 +28,13 @@ def rename(tensors: Mapping[str, Tensor], rules: Iterable[Rule], source: str) ->
     Args:
         tensors: Foreign name -> tensor.
         rules: In order of precedence.
-        source: What to call the file in messages.
+        source: Name of the file in messages.
 
     Returns:
         New name -> tensor, without the redundant ones.
 
     Raises:
-        CheckpointError: Names that no rule knows.
+        CheckpointError: No rule matches a name; lists them.
     """
     compiled = [(re.compile(rule.pattern), rule.target) for rule in rules]
     renamed: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Reads weight files of any origin without executing anything they contain."""
+"""Reading weight files of any origin without executing anything that they contain."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], int | None]:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; name the checkpoint file inside it")
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if path.exists() and not path.is_file():  # reading a pipe would block
         raise CheckpointError(f"{path}: is not a regular file")
     with reading(path, CheckpointError, "download it again"):
         with path.open("rb") as file:

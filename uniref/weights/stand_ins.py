@@ -1,4 +1,4 @@
-"""What pickles of weights mention, as records: NumPy arrays and PyTorch tensors are made here, never by the file."""
+"""Stand-ins for the functions that pickles of weights name; they build arrays and tensor records from checked data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class DType(Record):
     order: str = "<"
 
     def set_state(self, state: Any) -> None:
-        """Of the state, the byte order counts; flags and sizes follow from the kind."""
+        """Take the byte order from the state; flags and sizes follow from the kind."""
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else ""
         if order not in ("<", ">", "|", "="):
             raise PickleProblem("a number type has no byte order")
@@ -68,10 +68,10 @@ class DType(Record):
         """An array over bytes of exactly the right number. Raises PickleProblem."""
         if isinstance(data, str):  # a byte string of Python 2
             data = data.encode("latin-1")
-        wanted = math.prod(shape) * self.dtype.itemsize
-        if not isinstance(data, bytes) or len(data) != wanted:
+        size = math.prod(shape) * self.dtype.itemsize
+        if not isinstance(data, bytes) or len(data) != size:
             have = len(data) if isinstance(data, bytes) else 0
-            raise PickleProblem(f"an array of shape {tuple(shape)} has {have:,} bytes, not {wanted:,}")
+            raise PickleProblem(f"an array of shape {tuple(shape)} has {have:,} bytes, not {size:,}")
         array = np.frombuffer(data, self.dtype).reshape(shape, order="F" if order == "F" else "C")
         return array.astype(self.dtype.newbyteorder("="))
 
@@ -127,12 +127,12 @@ def _items(pairs: Any = ()) -> dict[Any, Any]:
     pairs = pairs.items() if type(pairs) is dict else pairs
     if not isinstance(pairs, list | tuple | type({}.items())):
         raise PickleProblem("a dictionary is made of something else than pairs")
-    found = {}
+    items = {}
     for key, value in pairs:
         if type(key) not in (str, int):
             raise PickleProblem(f"a key of a dictionary is a {type(key).__name__}, not a text or a whole number")
-        found[key] = value
-    return found
+        items[key] = value
+    return items
 
 
 _MULTIARRAY = {"_reconstruct": _reconstruct, "scalar": _scalar}
@@ -147,7 +147,7 @@ NUMPY_CALLS: Calls = {
     **{f"numpy.{core}.multiarray.{name}": call for core in ("core", "_core") for name, call in _MULTIARRAY.items()},
     **{f"numpy.{core}.numeric._frombuffer": _from_buffer for core in ("core", "_core")},
 }
-"""What pickles of NumPy arrays mention."""
+"""Names in pickles of NumPy arrays, and their stand-ins."""
 
 
 # PyTorch
@@ -155,7 +155,7 @@ NUMPY_CALLS: Calls = {
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of values that lies outside of the pickle."""
+    """A run of values that is stored outside of the pickle."""
 
     key: str
     dtype: torch.dtype
@@ -164,7 +164,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class TensorView:
-    """A tensor: where its values are in a storage."""
+    """A tensor as a view of a storage."""
 
     storage: Storage
     offset: int
@@ -194,17 +194,17 @@ def storage(key: Any) -> Storage:
     return Storage(name, STORAGE_TYPES[kind], count)
 
 
-def _tensor(place: Any, offset: Any, shape: Any, stride: Any, *more: Any) -> TensorView:
-    if not isinstance(place, Storage) or type(offset) is not int:
+def _tensor(stored: Any, offset: Any, shape: Any, stride: Any, *more: Any) -> TensorView:
+    if not isinstance(stored, Storage) or type(offset) is not int:
         raise PickleProblem("a tensor has no storage")
-    view = TensorView(place, offset, sizes(shape), sizes(stride))
+    view = TensorView(stored, offset, sizes(shape), sizes(stride))
     if len(view.shape) != len(view.stride):
         raise PickleProblem("a tensor has another number of sizes than of strides")
     last = offset + sum((size - 1) * step for size, step in zip(view.shape, view.stride, strict=True))
     values = math.prod(list(view.shape))
     # strides of 0 would let a small file ask for any amount of memory
-    if offset < 0 or values > place.count or (values and last >= place.count):
-        raise PickleProblem(f"a tensor of shape {view.shape} reaches beyond its {place.count:,} values")
+    if offset < 0 or values > stored.count or (values and last >= stored.count):
+        raise PickleProblem(f"a tensor of shape {view.shape} reaches beyond its {stored.count:,} values")
     return view
 
 
@@ -214,9 +214,9 @@ def _parameter(data: Any, *more: Any) -> TensorView:
     return data
 
 
-def _refuse(what: str) -> Callable[..., Any]:
+def _refuse(kind: str) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
-        raise PickleProblem(f"{what} are not read")
+        raise PickleProblem(f"{kind} are not read")
 
     return call
 
@@ -248,4 +248,4 @@ TORCH_CALLS: Calls = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
 }
-"""What PyTorch's files mention."""
+"""Names in PyTorch's files, and their stand-ins."""

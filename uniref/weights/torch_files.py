@@ -1,4 +1,4 @@
-"""PyTorch's files (`torch.save`) as data: the archive of today and the stream of pickles before PyTorch 1.6."""
+"""Reading files of `torch.save` as data: the zip archive, and the stream of pickles of before PyTorch 1.6."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def read_archive(path: Path) -> Any:
     order = entries.get(f"{prefix}byteorder")
     if order is not None and bytes(_entry(content, order)) != b"little":
         raise PickleProblem("its numbers are big-endian")
-    about = entries[f"{prefix}data.pkl"]
-    if about.file_size > _LARGEST_PICKLE:
-        raise PickleProblem(f"its data.pkl has {about.file_size:,} bytes")
-    value, _ = load_plain(bytes(_entry(content, about)), 0, TORCH_CALLS, storage)
+    pickle_info = entries[f"{prefix}data.pkl"]
+    if pickle_info.file_size > _LARGEST_PICKLE:
+        raise PickleProblem(f"its data.pkl has {pickle_info.file_size:,} bytes")
+    value, _ = load_plain(bytes(_entry(content, pickle_info)), 0, TORCH_CALLS, storage)
 
-    def values(place: Storage) -> Tensor:
-        info = entries.get(f"{prefix}data/{place.key}")
+    def values(stored: Storage) -> Tensor:
+        info = entries.get(f"{prefix}data/{stored.key}")
         if info is None:
-            raise PickleProblem(f"the values of storage {place.key!r:.40} are missing")
-        return _tensor(_entry(content, info), place)
+            raise PickleProblem(f"the values of storage {stored.key!r:.40} are missing")
+        return _tensor(_entry(content, info), stored)
 
     return _resolved(value, values)
 
@@ -78,31 +78,31 @@ def read_stream(path: Path) -> Any:
     keys, at = load_plain(content, at)
     if not isinstance(keys, list) or not all(type(key) is str for key in keys):
         raise PickleProblem("it has no list of storages")
-    known: dict[str, Storage] = {}
-    _resolved(value, lambda place: _remember(known, place))
-    places: dict[str, memoryview] = {}
+    storages: dict[str, Storage] = {}
+    _resolved(value, lambda stored: _register(storages, stored))
+    data_of: dict[str, memoryview] = {}
     whole = memoryview(content)
     for key in keys:
-        if key not in known or at + 8 > len(content):
+        if key not in storages or at + 8 > len(content):
             raise PickleProblem("it ends in the middle")
         count = struct.unpack_from("<q", content, at)[0]
-        end = at + 8 + count * known[key].dtype.itemsize
-        if count != known[key].count or end > len(content):
+        end = at + 8 + count * storages[key].dtype.itemsize
+        if count != storages[key].count or end > len(content):
             raise PickleProblem("it ends in the middle")
-        places[key], at = whole[at + 8 : end], end
+        data_of[key], at = whole[at + 8 : end], end
 
-    def values(place: Storage) -> Tensor:
-        if place.key not in places:
-            raise PickleProblem(f"the values of storage {place.key!r:.40} are missing")
-        return _tensor(places[place.key], place)
+    def values(stored: Storage) -> Tensor:
+        if stored.key not in data_of:
+            raise PickleProblem(f"the values of storage {stored.key!r:.40} are missing")
+        return _tensor(data_of[stored.key], stored)
 
     return _resolved(value, values)
 
 
-def _remember(known: dict[str, Storage], place: Storage) -> Tensor:
-    if known.setdefault(place.key, place) != place:
+def _register(storages: dict[str, Storage], stored: Storage) -> Tensor:
+    if storages.setdefault(stored.key, stored) != stored:
         raise PickleProblem("a storage has two types")
-    return torch.empty(place.count, dtype=place.dtype, device="meta")
+    return torch.empty(stored.count, dtype=stored.dtype, device="meta")
 
 
 def _map(path: Path) -> mmap.mmap:
@@ -123,26 +123,26 @@ def _entry(content: mmap.mmap, info: zipfile.ZipInfo) -> memoryview:
     end = start + info.file_size
     if end > len(content):
         raise PickleProblem("it ends in the middle")
-    found = memoryview(content)[start:end]
+    data = memoryview(content)[start:end]
     checksum = 0
-    for at in range(0, len(found), _BLOCK):
-        checksum = zlib.crc32(found[at : at + _BLOCK], checksum)
+    for at in range(0, len(data), _BLOCK):
+        checksum = zlib.crc32(data[at : at + _BLOCK], checksum)
     if checksum != info.CRC:
         raise PickleProblem(f"the checksum of {info.filename!r:.80} is wrong")
-    return found
+    return data
 
 
-def _tensor(data: memoryview, place: Storage) -> Tensor:
+def _tensor(data: memoryview, stored: Storage) -> Tensor:
     """The values of a storage, [count]. Raises PickleProblem where there are not as many."""
-    if len(data) != place.count * place.dtype.itemsize:
-        raise PickleProblem(f"storage {place.key!r:.40} has {len(data):,} bytes for {place.count:,} values")
-    if not place.count:
-        return torch.empty(0, dtype=place.dtype)
-    if place.dtype is torch.bool:  # any other byte than 0 and 1 is no value
+    if len(data) != stored.count * stored.dtype.itemsize:
+        raise PickleProblem(f"storage {stored.key!r:.40} has {len(data):,} bytes for {stored.count:,} values")
+    if not stored.count:
+        return torch.empty(0, dtype=stored.dtype)
+    if stored.dtype is torch.bool:  # any other byte than 0 and 1 is invalid
         return torch.frombuffer(data, dtype=torch.uint8).ne(0)
-    if np.frombuffer(data, np.uint8).ctypes.data % place.dtype.itemsize:  # streams are not aligned
-        return torch.frombuffer(bytearray(data), dtype=place.dtype)
-    return torch.frombuffer(data, dtype=place.dtype)
+    if np.frombuffer(data, np.uint8).ctypes.data % stored.dtype.itemsize:  # streams are not aligned
+        return torch.frombuffer(bytearray(data), dtype=stored.dtype)
+    return torch.frombuffer(data, dtype=stored.dtype)
 
 
 def _resolved(value: Any, values: Callable[[Storage], Tensor]) -> Any:
