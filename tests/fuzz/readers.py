@@ -25,7 +25,7 @@ from tests.tiny import TINY_BERT, tiny_config
 from uniref.core.errors import UniRefError
 from uniref.core.files import exists
 from uniref.core.tasks import Task
-from uniref.data.fetch.unpack import Limits, unpack
+from uniref.data.fetch.unpack import ArchiveLimits, unpack
 from uniref.data.index import Index, IndexWriter
 from uniref.data.index.schema import TRUTH
 from uniref.data.prepare.datasets.refcoco import read_refs
@@ -204,7 +204,7 @@ def _archive(suffix: str) -> Callable[[Path], None]:
 
 
 def _unpack(folder: Path, out: Path) -> None:
-    unpack(next(folder.iterdir()), out / "t", limits=Limits(total=1 << 26))
+    unpack(next(folder.iterdir()), out / "t", limits=ArchiveLimits(total=1 << 26))
 
 
 def _index(folder: Path) -> None:

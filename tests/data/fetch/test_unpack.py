@@ -15,7 +15,7 @@ import py7zr
 import pytest
 
 from uniref.core.errors import UniRefError
-from uniref.data.fetch.unpack import Limits, is_being_unpacked, is_unpacked, remove_unpacked, unpack
+from uniref.data.fetch.unpack import ArchiveLimits, is_being_unpacked, is_unpacked, remove_unpacked, unpack
 
 unpack_module = sys.modules["uniref.data.fetch.unpack"]  # the package gives the function the same name
 
@@ -126,9 +126,9 @@ def test_links_and_devices(tmp_path: Path, name: str, build: Callable[[Path], Pa
 def test_expansion_is_limited(tmp_path: Path, name: str) -> None:
     archive = make(tmp_path / name, {"zeros": b"\0" * 5_000_000})
     with pytest.raises(UniRefError, match="expands to more than"):
-        unpack(archive, tmp_path / "out", limits=Limits(ratio=10, floor=100_000))
+        unpack(archive, tmp_path / "out", limits=ArchiveLimits(ratio=10, floor=100_000))
     with pytest.raises(UniRefError, match="more than 1 files"):
-        unpack(make(tmp_path / name, FILES), tmp_path / "out", limits=Limits(files=1))
+        unpack(make(tmp_path / name, FILES), tmp_path / "out", limits=ArchiveLimits(files=1))
     assert contents(tmp_path / "out") == {}
 
 

@@ -13,10 +13,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from filelock import FileLock
 
@@ -24,14 +25,15 @@ from uniref.core.atomic import foreign_files, remove_written
 from uniref.core.errors import UniRefError
 from uniref.core.files import first_line
 from uniref.core.json_files import read_json
-from uniref.core.progress import Progress
+from uniref.core.progress import Progress, silent
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z")
 _BLOCK = 1 << 20
 _DEEPEST = 64  # folders inside folders
 _STAMPS = ".unpacked"
 _BEGUN = "begun"
-_REFUSED = "is a link or device; the archive is not unpacked. If you trust it, unpack it yourself and name the folder"
+_LINK = "is a link or device; the archive is not unpacked. If you trust it, unpack it yourself and name the folder"
+_ENCRYPTED = "is encrypted; unpack it yourself and name the folder"
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -48,7 +50,7 @@ class DamagedArchiveError(UniRefError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What an archive may expand to."""
 
     total: int = 4 << 40
@@ -64,11 +66,17 @@ def is_archive(path: Path) -> bool:
     return str(path).lower().endswith(_SUFFIXES)
 
 
-def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progress: Progress | None = None) -> Path:
+def unpack(archive: Path, target: Path, *, limits: ArchiveLimits | None = None, progress: Progress = silent) -> Path:
     """Unpack a zip, tar (plain, gz, bz2, xz) or 7z archive into a folder, over what is there.
 
     A finished archive is remembered and not unpacked again. Links, devices and names that lead outside are refused
     before anything is written under its final name: files go to a hidden folder first.
+
+    Args:
+        archive: The file.
+        target: The folder, which is made where it is missing.
+        limits: Bounds on what it may expand to.
+        progress: Shows files.
 
     Returns:
         `target`.
@@ -89,21 +97,18 @@ def unpack(archive: Path, target: Path, *, limits: Limits | None = None, progres
                 target.rmdir()
 
 
-def _unpack_locked(archive: Path, target: Path, limits: Limits | None, progress: Progress | None) -> Path:
+def _unpack_locked(archive: Path, target: Path, limits: ArchiveLimits | None, progress: Progress) -> Path:
     try:
         archive.stat()
         stamps = target / _STAMPS
         stamps.mkdir(parents=True, exist_ok=True)
         with FileLock(stamps / f"{archive.name}.lock"):  # data sets of one group ask for the same archives
-            _unpack_once(archive, target, limits or Limits(), progress)
+            _unpack_once(archive, target, limits or ArchiveLimits(), progress)
     except FileNotFoundError:
         raise UniRefError(f"{archive}: no such file") from None
-    except _DAMAGE as error:
-        raise DamagedArchiveError(
-            f"{archive}: is damaged or not complete ({first_line(error)}); fetch it again"
-        ) from None
-    except OSError as error:
-        if error.errno is None:  # of a decompressor (gzip.BadGzipFile, bz2), not of the disk
+    except (*_DAMAGE, OSError) as error:
+        # an OSError without a number is of a decompressor (gzip.BadGzipFile, bz2), not of the disk
+        if not isinstance(error, OSError) or error.errno is None:
             raise DamagedArchiveError(
                 f"{archive}: is damaged or not complete ({first_line(error)}); fetch it again"
             ) from None
@@ -164,7 +169,7 @@ def _mark_of(archive: Path) -> str:
     return json.dumps({"size": state.st_size, "modified": state.st_mtime_ns})
 
 
-def _unpack_once(archive: Path, target: Path, limits: Limits, progress: Progress | None) -> None:
+def _unpack_once(archive: Path, target: Path, limits: ArchiveLimits, progress: Progress) -> None:
     if holds(archive, target):
         return
     mark = _mark_of(archive)
@@ -186,90 +191,67 @@ def _unpack_once(archive: Path, target: Path, limits: Limits, progress: Progress
     stamp.write_text(mark, encoding="utf-8")
 
 
+def _extract(archive: Path, work: Path, limits: ArchiveLimits, progress: Progress) -> None:
+    """Check every member, then let its library write it below `work`, which is empty."""
+    size_budget = min(limits.total, max(limits.floor, archive.stat().st_size * limits.ratio))
+    name = archive.name.lower()
+    members = _zip_members if name.endswith(".zip") else _7z_members if name.endswith(".7z") else _tar_members
+    total = 0
+    shown = progress(members(archive, work), f"unpacking {archive.name}", None, "file")
+    for count, member in enumerate(shown, start=1):
+        # kind, name and size of the member
+        if member.refusal:
+            raise UniRefError(f"{archive}: {member.name} {member.refusal}")
+        path = work.joinpath(*_safe_parts(archive, member.name))
+        total += member.size
+        if count > limits.files:
+            raise UniRefError(f"{archive}: holds more than {limits.files:,} files; it is not unpacked")
+        if total > size_budget:
+            raise UniRefError(f"{archive}: expands to more than {size_budget:,} bytes; it is not unpacked")
+        # none of the libraries writes more than the header says; of a damaged archive, it may be less
+        if member.extract is not None:
+            member.extract()
+            if (written := path.stat().st_size) != member.size:
+                raise DamagedArchiveError(
+                    f"{archive}: {member.name} has {written:,} bytes, its header says {member.size:,}; fetch it again"
+                )
+
+
 @dataclass(frozen=True)
-class _Entry:
+class _Member:
+    """A file of an archive."""
+
     name: str
     size: int
-    opened: Any
-    """Gives the content as a binary stream."""
+    """Bytes, unpacked, as its header says."""
+    refusal: str = ""
+    """Why it must not be unpacked."""
+    extract: Callable[[], object] | None = None
+    """Writes it; None where that happens for all members together, after the last one was checked."""
 
 
-def _extract(archive: Path, work: Path, limits: Limits, progress: Progress | None) -> None:
-    if archive.name.lower().endswith(".7z"):
-        _extract_7z(archive, work, limits)
-        return
-    entries = _zip_entries(archive) if archive.name.lower().endswith(".zip") else _tar_entries(archive)
-    budget = _Budget(archive, limits)
-    shown = entries if progress is None else progress(entries, f"unpacking {archive.name}", None, "file")
-    for entry in shown:
-        budget.file(entry.size)
-        path = _inside(archive, work, entry.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with entry.opened() as source, path.open("wb") as sink:
-            _copy(source, sink, entry, archive, budget)
-
-
-class _Budget:
-    """Counts what has been written, whatever the headers claim."""
-
-    def __init__(self, archive: Path, limits: Limits) -> None:
-        self.archive, self.limits = archive, limits
-        self.total = self.files = 0
-        self.most = min(limits.total, max(limits.floor, archive.stat().st_size * limits.ratio))
-
-    def file(self, size: int) -> None:
-        self.files += 1
-        if self.files > self.limits.files:
-            raise UniRefError(f"{self.archive}: holds more than {self.limits.files:,} files; it is not unpacked")
-        if self.total + size > self.most:
-            self._refuse()
-
-    def add(self, count: int) -> None:
-        self.total += count
-        if self.total > self.most:
-            self._refuse()
-
-    def _refuse(self) -> None:
-        raise UniRefError(f"{self.archive}: expands to more than {self.most:,} bytes; it is not unpacked")
-
-
-def _copy(source: IO[bytes], sink: IO[bytes], entry: _Entry, archive: Path, budget: _Budget) -> None:
-    written = 0
-    while block := source.read(_BLOCK):
-        written += len(block)
-        budget.add(len(block))
-        sink.write(block)
-    if written != entry.size:
-        raise DamagedArchiveError(
-            f"{archive}: {entry.name} has {written:,} bytes, its header says {entry.size:,}; fetch it again"
-        )
-
-
-def _zip_entries(archive: Path) -> Iterator[_Entry]:
+def _zip_members(archive: Path, work: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
-            mode = info.external_attr >> 16
             if info.is_dir():
                 continue
-            if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
-                raise UniRefError(f"{archive}: {info.filename} {_REFUSED}")
-            if info.flag_bits & 1:
-                raise UniRefError(f"{archive}: {info.filename} is encrypted; unpack it yourself and name the folder")
-            yield _Entry(info.filename, info.file_size, lambda info=info: file.open(info))
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            refusal = _LINK if kind and not stat.S_ISREG(kind) else _ENCRYPTED if info.flag_bits & 1 else ""
+            yield _Member(info.filename, info.file_size, refusal, partial(file.extract, info, work))
 
 
-def _tar_entries(archive: Path) -> Iterator[_Entry]:
+def _tar_members(archive: Path, work: Path) -> Iterator[_Member]:
     with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as file:
+        file.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.10.12 and later
         for info in file:
-            if info.isdir():
-                continue
-            if not info.isreg():
-                raise UniRefError(f"{archive}: {info.name} {_REFUSED}")
-            yield _Entry(info.name, info.size, lambda info=info: file.extractfile(info))
-        _check_end(file)
+            if not info.isdir():
+                # no times, owners and modes of another machine
+                extract = partial(file.extract, info, work, set_attrs=False)
+                yield _Member(info.name, info.size, "" if info.isreg() else _LINK, extract)
+        _check_tar_end(file)
 
 
-def _check_end(file: tarfile.TarFile) -> None:
+def _check_tar_end(file: tarfile.TarFile) -> None:
     """Whether a tar ended where it says. Raises tarfile.ReadError.
 
     The reader takes any header that it cannot read for the end, and reading on to the very end is what makes the
@@ -284,7 +266,7 @@ def _check_end(file: tarfile.TarFile) -> None:
 
 
 def _decompressed(archive: Path) -> Any:
-    """The archive's content; the compression is told by its first bytes."""
+    """The archive's content; the compression is recognised by its first bytes, whatever the file is called."""
     with archive.open("rb") as file:
         head = file.read(6)
     if head.startswith(b"\x1f\x8b"):
@@ -296,42 +278,40 @@ def _decompressed(archive: Path) -> Any:
     return archive.open("rb")
 
 
-def _extract_7z(archive: Path, work: Path, limits: Limits) -> None:
+def _7z_members(archive: Path, work: Path) -> Iterator[_Member]:
     try:
         import py7zr
     except ImportError:
         raise UniRefError(
             f"{archive}: needs py7zr: pip install 'uniref[7z]', or unpack it and name the folder"
         ) from None
-    budget = _Budget(archive, limits)
     try:
         with py7zr.SevenZipFile(archive) as file:
             for info in file.list():
-                if info.is_directory:
-                    continue
-                if info.is_symlink or not info.is_file:
-                    raise UniRefError(f"{archive}: {info.filename} {_REFUSED}")
-                _inside(archive, work, info.filename)
-                budget.file(info.uncompressed)
-                budget.add(info.uncompressed)
-            file.extractall(work)  # noqa: S202 - every name has been checked
+                if not info.is_directory:
+                    plain_file = info.is_file and not info.is_symlink
+                    yield _Member(info.filename, info.uncompressed, "" if plain_file else _LINK)
+            file.extractall(work)  # noqa: S202 - every member has been checked
     except py7zr.exceptions.PasswordRequired:
-        raise UniRefError(f"{archive}: is encrypted; unpack it yourself and name the folder") from None
+        raise UniRefError(f"{archive}: {_ENCRYPTED}") from None
     except (py7zr.exceptions.ArchiveError, ValueError, IndexError, TypeError) as error:
         raise DamagedArchiveError(
             f"{archive}: is damaged or not complete ({first_line(error)}); fetch it again"
         ) from None
 
 
-def _inside(archive: Path, work: Path, name: str) -> Path:
-    """Where an entry goes. Raises UniRefError for a name that leads elsewhere."""
+def _safe_parts(archive: Path, name: str) -> tuple[str, ...]:
+    """The parts of a member's name. Raises UniRefError where it leads out of the folder.
+
+    The libraries would shorten such names (`/a`, `../a`) and unpack them; here the whole archive is refused.
+    """
     parts = PurePosixPath(name).parts
     drive = len(name) > 1 and name[1] == ":"
     if len(parts) > _DEEPEST:
         raise UniRefError(f"{archive}: an entry lies {len(parts):,} folders deep; the archive is not unpacked")
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or drive:
         raise UniRefError(f"{archive}: the entry {name!r} leads outside the folder; the archive is not unpacked")
-    return work.joinpath(*parts)
+    return parts
 
 
 def _move_in(work: Path, target: Path) -> None:
