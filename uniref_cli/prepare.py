@@ -207,7 +207,7 @@ def prepare_data(
         for prepared in done:
             _tell(console, prepared, "as it was written")
     if write_template:
-        from uniref.data.prepare.template import write_templates
+        from uniref.data.prepare.formats.tables import write_templates
 
         for path in write_templates([prepared.index for prepared in done], source or ()):
             console.say(f"{path}: a template; fill in or change its phrases, then prepare again with --overwrite")
@@ -297,7 +297,7 @@ def _tell_training(console: Console, done: list[Prepared], root: Path) -> None:
 
 
 def _preview(console: Console, done: list[Prepared], count: int) -> None:
-    from uniref.data.prepare.preview import write_preview
+    from uniref.data.prepare.outputs import write_preview
 
     for prepared in done:
         path = prepared.folder.with_name(f"{prepared.folder.name}-preview.png")
@@ -308,14 +308,14 @@ def _preview(console: Console, done: list[Prepared], count: int) -> None:
 def _check_export(path: Path) -> None:
     """Refuse to replace a file that is not an export, before anything is prepared."""
     if path.exists():
-        from uniref.data.prepare.export import is_export
+        from uniref.data.prepare.outputs import is_export
 
         if not is_export(path):
             raise UsageError(f"{path}: exists and is not an export of uniref; name another file or pass --overwrite")
 
 
 def _export(console: Console, done: list[Prepared], path: Path) -> None:
-    from uniref.data.prepare.export import export_json
+    from uniref.data.prepare.outputs import export_json
 
     if len(done) != 1:
         raise UsageError("--export writes one split; choose it with --split")

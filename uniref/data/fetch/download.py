@@ -17,6 +17,7 @@ from typing import IO, Any
 from filelock import FileLock
 
 from uniref.core.addresses import Address, parse_address, plain
+from uniref.core.atomic import write_text_atomic
 from uniref.core.errors import UniRefError
 from uniref.core.files import file_digest
 from uniref.core.json_files import read_json
@@ -358,9 +359,7 @@ class _Download:
         with contextlib.suppress(OSError, ValueError):
             if self.note.read_text(encoding="utf-8") == content:
                 return
-        fresh = self.note.with_name(f"{self.note.name}.new")  # on a full disk the old note must survive
-        fresh.write_text(content, encoding="utf-8")
-        os.replace(fresh, self.note)
+        write_text_atomic(self.note, content)  # on a full disk the old note must survive
 
     def _noted(self) -> tuple[str, int | None]:
         """What an earlier answer said: a validator for ranges (or nothing), and the size of the whole file."""

@@ -14,6 +14,7 @@ from uniref.core.errors import UniRefError
 from uniref.core.json_files import stream_json
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.job import DEGENERATE, BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import region_of_counts
 
 _CHUNK = 256  # pictures a worker checks at a time
 _SINGULAR = {"segmentations": "segmentation", "bboxes": "bbox", "areas": "area"}
@@ -197,8 +198,8 @@ def make_instance(entry: Mapping[str, Any], image: ImageRecord, exact: bool = Fa
     x, y, w, h = read_box(entry["bbox"])
     # files made with width = xmax - xmin: at least one-pixel-thin objects are told by their box
     if counts is not None and (exact or w * h == 0):
-        size = image.height, image.width
-        return Instance(number, category, crowd, rle.box(counts, *size), counts, rle.area(counts, *size))
+        region = region_of_counts(counts, image.height, image.width)
+        return Instance(number, category, crowd, region.box, counts, region.area)
     area = float(entry["area"]) if "area" in entry else w * h
     return Instance(number, category, crowd, (x, y, x + w, y + h), counts, area)
 

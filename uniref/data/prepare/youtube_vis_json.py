@@ -18,6 +18,7 @@ from uniref.core.files import exists
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.coco_json import read_box, read_categories, relative_name, whole
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import region_of_counts
 from uniref.data.prepare.videos import is_video_file, video_file_size
 
 _NAMES = {"train": ("train",), "val": ("valid", "val"), "valid_u": ("valid_u",), "test": ("test",)}
@@ -227,7 +228,8 @@ def _geometry(
     except ValueError as error:
         raise BadRecord(f"annotation {annotation['id']}: {error}") from None
     if counts is not None:
-        return counts, rle.box(counts, video.height, video.width), rle.area(counts, video.height, video.width)
+        region = region_of_counts(counts, video.height, video.width)
+        return counts, region.box, region.area
     if box is None:
         raise BadRecord(f"annotation {annotation['id']}: neither a mask nor a box")
     x, y, w, h = read_box(box)

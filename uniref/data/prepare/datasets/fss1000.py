@@ -28,6 +28,7 @@ from uniref.data.prepare.coco_json import (
 )
 from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, Option, PublishedCounts
 from uniref.data.prepare.job import EMPTY_MASK, OTHER_SIZE, BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import region_of_counts
 from uniref.data.prepare.youtube_vis_json import find_released
 from uniref.data.protocol import FEW_SHOT
 from uniref.media.image import ImageProblem, open_image
@@ -92,8 +93,8 @@ def convert(job: ConversionJob) -> None:
                 height=shot.height,
             )
             row = writer.add_object(source_id=1, category=numbers[name])
-            box = rle.box(shot.counts, shot.height, shot.width)
-            writer.add_annotation(0, box, shot.counts, rle.area(shot.counts, shot.height, shot.width), TRUTH)
+            region = region_of_counts(shot.counts, shot.height, shot.width)
+            writer.add_annotation(0, region.box, region.counts, region.area, TRUTH)
             writer.add_sample(objects=[row], category=numbers[name])
         if resized:
             writer.notes.append(f"{resized} masks of another size than their image were resized")

@@ -16,6 +16,7 @@ from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.dataset import OVIS_VIDEOS, DataSet, PublishedCounts
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import region_of_counts
 from uniref.data.prepare.videos import read_video_json, text_of
 from uniref.data.protocol import VIDEO_EXPRESSIONS
 
@@ -75,8 +76,8 @@ def _add_video(
     for key, track in tracks.items():
         rows[key] = writer.add_object(source_id=int(key))
         for place, counts in track:
-            box = rle.box(counts, height, width)
-            writer.add_annotation(place, box, counts, rle.area(counts, height, width), TRUTH)
+            region = region_of_counts(counts, height, width)
+            writer.add_annotation(place, region.box, region.counts, region.area, TRUTH)
     for number, expression in video["expressions"].items():
         text = writer.add_expression(texts[number], source_id=number)
         objects = [] if hidden else [rows[str(key)] for key in expression["anno_id"]]

@@ -15,9 +15,9 @@ from typing import Any
 from uniref.core.errors import UniRefError
 from uniref.data.prepare.coco_json import read_box, read_section, record_id, whole
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, scan
-from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, region_of, write_images
+from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.job import DEGENERATE, BadRecord, ConversionJob, image_size
-from uniref.data.prepare.regions import Region
+from uniref.data.prepare.regions import Region, region_of_segmentation
 
 _TEXTS = ("expressions", "phrases", "expression", "phrase", "caption", "captions", "referring_expression")
 _POINT, _FEWEST = 2, 3
@@ -221,7 +221,7 @@ def _thing(
     if segmentation:
         if image.turned and isinstance(segmentation, dict):
             raise BadRecord("its run lengths are of an image whose record has height and width swapped")
-        region = region_of(segmentation, image.height, image.width)
+        region = region_of_segmentation(segmentation, image.height, image.width)
         if region is None:
             job.dropped[DEGENERATE] = job.dropped.get(DEGENERATE, 0) + 1
             return None

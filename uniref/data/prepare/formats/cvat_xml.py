@@ -16,18 +16,17 @@ from uniref.core.errors import UniRefError
 from uniref.core.files import reading
 from uniref.core.xml_files import read_xml
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder, is_picture_name
-from uniref.data.prepare.formats.labelme import ellipse, joined, pasted
-from uniref.data.prepare.formats.write_images import (
-    AnnotatedImage,
-    AnnotatedObject,
-    SplitInfo,
-    region_of,
-    region_of_mask,
-    write_images,
-)
+from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.formats.write_videos import write_videos
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
-from uniref.data.prepare.regions import Region
+from uniref.data.prepare.regions import (
+    Region,
+    ellipse_polygon,
+    merge_regions,
+    paste_mask,
+    region_of_mask,
+    region_of_segmentation,
+)
 from uniref.data.prepare.split_names import split_of
 from uniref.data.prepare.videos import LabelledVideo, VideoFiles, is_video_file, video_file_size
 
@@ -121,7 +120,7 @@ def _image(job: ConversionJob, element: Element, path: Path, pictures: MediaFind
             raise BadRecord(f"{shape.tag} {place}: {problem}") from None
     # objects with masks come first, boxes are numbered after them
     things = [
-        AnnotatedObject(number, joined(parts, height, width), name=key[0], phrases=tuple(texts[key]))
+        AnnotatedObject(number, merge_regions(parts, height, width), name=key[0], phrases=tuple(texts[key]))
         for number, (key, parts) in enumerate(groups.items(), start=1)
     ]
     things += [AnnotatedObject(len(things) + n, None, x.box, x.name) for n, x in enumerate(boxes, start=1)]
@@ -151,10 +150,10 @@ def _box(shape: Element) -> tuple[float, float, float, float]:
 def _region(shape: Element, height: int, width: int) -> Region | None:
     if shape.tag == "polygon":
         points = [point.split(",") for point in shape.get("points", "").split(";") if point.strip()]
-        return region_of([[float(value) for point in points for value in point]], height, width)
+        return region_of_segmentation([[float(value) for point in points for value in point]], height, width)
     if shape.tag == "ellipse":
         cx, cy, rx, ry = (_number(shape, name) for name in ("cx", "cy", "rx", "ry"))
-        return region_of([ellipse(cx, cy, rx, ry, float(shape.get("rotation", 0)))], height, width)
+        return region_of_segmentation([ellipse_polygon(cx, cy, rx, ry, float(shape.get("rotation", 0)))], height, width)
     left, top, w, h = (int(_number(shape, name)) for name in ("left", "top", "width", "height"))
     if not (0 < w <= width and 0 < h <= height):
         raise BadRecord(f"its mask is {w} x {h}, the picture {width} x {height}")
@@ -163,7 +162,7 @@ def _region(shape: Element, height: int, width: int) -> Region | None:
     if min(runs, default=0) < 0 or sum(runs) != w * h:
         raise BadRecord(f"its run lengths cover {sum(runs)} pixels of {w * h}")
     values = np.repeat(np.arange(len(runs)) % _SAME_STEP == 1, runs)
-    return region_of_mask(pasted(values.reshape(h, w), left, top, height, width))
+    return region_of_mask(paste_mask(values.reshape(h, w), left, top, height, width))
 
 
 def _prepare_clips(

@@ -18,16 +18,9 @@ import numpy.typing as npt
 
 from uniref.core.errors import UniRefError
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_picture_name
-from uniref.data.prepare.formats.labelme import ellipse
-from uniref.data.prepare.formats.write_images import (
-    AnnotatedImage,
-    AnnotatedObject,
-    SplitInfo,
-    region_of,
-    region_of_mask,
-    write_images,
-)
+from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import ellipse_polygon, region_of_mask, region_of_segmentation
 
 _UPLOADED = re.compile(r"^[0-9a-fA-F]{8}-")
 """What Label Studio puts before the names of files that are uploaded."""
@@ -148,11 +141,11 @@ def _thing(
         region = region_of_mask(decode_brush(value.get("rle"), height, width))
     elif "points" in value:
         points = [(float(x) * width / 100, float(y) * height / 100) for x, y in value["points"]]
-        region = region_of([[v for point in points for v in point]], height, width)
+        region = region_of_segmentation([[v for point in points for v in point]], height, width)
     elif "radiusX" in value:
         x, y, rx, ry = (float(value[key]) / 100 for key in ("x", "y", "radiusX", "radiusY"))
-        outline = ellipse(x * width, y * height, rx * width, ry * height, float(value.get("rotation") or 0))
-        region = region_of([outline], height, width)
+        outline = ellipse_polygon(x * width, y * height, rx * width, ry * height, float(value.get("rotation") or 0))
+        region = region_of_segmentation([outline], height, width)
     elif "width" in value and "height" in value:
         x, y, w, h = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
         return AnnotatedObject(

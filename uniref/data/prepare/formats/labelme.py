@@ -12,23 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from uniref.core import rle
 from uniref.core.errors import UniRefError
 from uniref.core.json_files import read_json
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder
-from uniref.data.prepare.formats.write_images import (
-    AnnotatedImage,
-    AnnotatedObject,
-    SplitInfo,
-    read_all,
-    region_of,
-    region_of_mask,
-    write_images,
-)
+from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
-from uniref.data.prepare.regions import Region
+from uniref.data.prepare.regions import (
+    Region,
+    ellipse_polygon,
+    merge_regions,
+    paste_mask,
+    region_of_mask,
+    region_of_segmentation,
+)
 from uniref.media.image import ImageProblem, open_image
 
 _LARGEST = 1 << 28  # bytes; the picture itself may be inside
@@ -92,18 +89,10 @@ def _read(pictures: MediaFinder, path: Path) -> tuple[AnnotatedImage, list[str]]
             reason = f"has no {problem}" if isinstance(problem, KeyError) else str(problem)
             raise UniRefError(f"{path}: shape {place}: {reason}") from None
     things = [
-        AnnotatedObject(number, joined(parts, height, width), name=key[0], phrases=tuple(texts.get(key, ())))
+        AnnotatedObject(number, merge_regions(parts, height, width), name=key[0], phrases=tuple(texts.get(key, ())))
         for number, (key, parts) in enumerate(groups.items(), start=1)
     ]
     return AnnotatedImage(file, height, width, tuple(things), where=str(path)), left_out
-
-
-def joined(parts: Sequence[Region], height: int, width: int) -> Region:
-    """One region of several."""
-    if len(parts) == 1:
-        return parts[0]
-    counts = rle.merge([part.counts for part in parts], height, width)
-    return Region(counts, rle.box(counts, height, width), rle.area(counts, height, width))
 
 
 def _region(kind: str, shape: dict[str, Any], height: int, width: int) -> Region | None:
@@ -112,30 +101,15 @@ def _region(kind: str, shape: dict[str, Any], height: int, width: int) -> Region
         return _pasted(shape.get("mask"), points, height, width)
     if kind == "circle" and len(points) == _CORNERS:
         (x, y), edge = points
-        return region_of([ellipse(x, y, math.dist((x, y), edge), math.dist((x, y), edge))], height, width)
+        return region_of_segmentation(
+            [ellipse_polygon(x, y, math.dist((x, y), edge), math.dist((x, y), edge))], height, width
+        )
     if kind == "rectangle" and len(points) == _CORNERS:
         (x0, y0), (x1, y1) = points
         points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     elif kind not in ("polygon", "rectangle", "oriented_rectangle", "rotation"):
         raise BadRecord(f"is of a kind that is not read ({kind})")
-    return region_of([[value for point in points for value in point]], height, width)
-
-
-def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> list[float]:
-    """The outline of an ellipse as a polygon [x, y, ...], pixels.
-
-    Raises:
-        BadRecord: Something is not finite or negative.
-    """
-    if not all(map(math.isfinite, (x, y, rx, ry, degrees))) or rx < 0 or ry < 0:
-        raise BadRecord("is no circle or ellipse")
-    turn = math.radians(degrees)
-    outline = []
-    for step in range(_STEPS):
-        angle = 2 * math.pi * step / _STEPS
-        dx, dy = rx * math.cos(angle), ry * math.sin(angle)
-        outline += [x + dx * math.cos(turn) - dy * math.sin(turn), y + dx * math.sin(turn) + dy * math.cos(turn)]
-    return outline
+    return region_of_segmentation([[value for point in points for value in point]], height, width)
 
 
 def _pasted(encoded: object, points: Sequence[tuple[float, float]], height: int, width: int) -> Region | None:
@@ -147,13 +121,4 @@ def _pasted(encoded: object, points: Sequence[tuple[float, float]], height: int,
             part = np.asarray(image.convert("L")) > 0
     except (ImageProblem, binascii.Error) as problem:
         raise BadRecord(f"its mask is no PNG in base64 ({problem})") from None
-    return region_of_mask(pasted(part, round(points[0][0]), round(points[0][1]), height, width))
-
-
-def pasted(part: npt.NDArray[np.bool_], left: int, top: int, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """A part of a mask in its place: bool [height, width]. Raises BadRecord where it does not fit in."""
-    if left < 0 or top < 0 or top + part.shape[0] > height or left + part.shape[1] > width:
-        raise BadRecord(f"its mask ({part.shape[1]} x {part.shape[0]} at {left}, {top}) leaves the picture")
-    mask = np.zeros((height, width), np.bool_)
-    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return mask
+    return region_of_mask(paste_mask(part, round(points[0][0]), round(points[0][1]), height, width))

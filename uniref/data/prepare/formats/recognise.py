@@ -18,8 +18,8 @@ from uniref.data.prepare.formats import (
     references,
     voc,
     vos,
+    write_videos,
     yolo,
-    youtube_vis,
 )
 from uniref.data.prepare.formats.file_tree import FileTree
 from uniref.data.prepare.job import ConversionJob
@@ -47,7 +47,7 @@ class RecognisedFormat:
 
 _READERS: dict[str, tuple[str, Prepare]] = {
     "coco": ("COCO JSON", coco.prepare),
-    "youtube_vis": ("YouTube-VIS JSON", youtube_vis.prepare),
+    "youtube_vis": ("YouTube-VIS JSON", write_videos.prepare_youtube_vis),
     "label_studio": ("Label Studio JSON", label_studio.prepare),
     "labelme": ("LabelMe JSON", labelme.prepare),
     "references": ("RefCOCO references (refs(...).p)", references.prepare),

@@ -10,24 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from uniref.core import rle
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import reading
 from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder
-from uniref.data.prepare.formats.tables import ONLY, Table, file_key, read_table
+from uniref.data.prepare.formats.tables import CLASSES, ONLY, PHRASES, ROOT, Table, file_key, read_table
 from uniref.data.prepare.job import ConversionJob, FilesMissing
 from uniref.data.prepare.regions import Region
 from uniref.media.image import ImageProblem, open_image
 from uniref.media.mask import colour_name
 
-ROOT = "custom"
-"""What the index calls the folder of a user's pictures."""
-PHRASES, CLASSES = "phrases.csv", "classes.csv"
 NO_MASK = "object without a mask (a box alone cannot be referred to)"
 _TAIL = 1 << 16  # bytes at the end of a picture in which its end is looked for
 _LETTER = re.compile(r"[^\W\d_]")
@@ -84,27 +77,6 @@ class SplitInfo:
     """Numbers of classes; others follow in alphabetical order."""
     classes_task: Task = Task.RIS
     """What `classes.csv` is for where there are no phrases."""
-
-
-def region_of(segmentation: Any, height: int, width: int) -> Region | None:
-    """Polygons or run lengths as a region; None where nothing of them is in the picture.
-
-    Raises:
-        ValueError: Neither kind, or not of this size.
-    """
-    counts = rle.from_segmentation(segmentation, height, width)
-    if counts is None:
-        return None
-    area = rle.area(counts, height, width)
-    return Region(counts, rle.box(counts, height, width), area) if area else None
-
-
-def region_of_mask(mask: npt.NDArray[np.bool_]) -> Region | None:
-    """A mask, bool [H, W], as a region; None where it is empty."""
-    if not mask.any():
-        return None
-    counts = rle.encode(mask)
-    return Region(counts, rle.box(counts, *mask.shape), int(mask.sum()))
 
 
 def phrase_of(name: str) -> str:

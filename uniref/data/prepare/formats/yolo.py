@@ -19,15 +19,9 @@ from typing import Any
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import read_text, reading
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_picture_name
-from uniref.data.prepare.formats.write_images import (
-    AnnotatedImage,
-    AnnotatedObject,
-    SplitInfo,
-    read_all,
-    region_of,
-    write_images,
-)
+from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
+from uniref.data.prepare.regions import region_of_segmentation
 from uniref.data.prepare.split_names import split_of
 from uniref.recipe.yaml_tree import parse_file, plain
 
@@ -151,7 +145,7 @@ def _thing(
         box = (max(x - w / 2, 0.0), max(y - h / 2, 0.0), min(x + w / 2, float(width)), min(y + h / 2, float(height)))
         return AnnotatedObject(number, None, box, name), True
     polygon = [min(max(v, 0.0), 1.0) * (height if place % 2 else width) for place, v in enumerate(values[1:])]
-    region = region_of([polygon], height, width)
+    region = region_of_segmentation([polygon], height, width)
     return (None if region is None else AnnotatedObject(number, region, name=name)), False
 
 
