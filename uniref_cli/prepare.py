@@ -130,7 +130,7 @@ def prepare_data(
         bool,
         typer.Option(
             "--verify",
-            help="Check what is prepared: checksums, counts, and that every picture is there.",
+            help="Check what is prepared: checksums, counts, and that every image is there.",
             rich_help_panel=_CHECK,
         ),
     ] = False,
@@ -148,14 +148,14 @@ def prepare_data(
     export: Annotated[
         Path | None,
         typer.Option(
-            help="Write one split as COCO JSON (images) or YouTube-VIS JSON (clips).", rich_help_panel=_OUTPUT
+            help="Write one split as COCO JSON (images) or YouTube-VIS JSON (videos).", rich_help_panel=_OUTPUT
         ),
     ] = None,
     write_template: Annotated[
         bool,
         typer.Option(
             "--write-template",
-            help="custom: write a phrases.csv to fill in, a line for every object, where it is read from.",
+            help="custom: write a phrases.csv to fill in, one line per object, where it is read from.",
             rich_help_panel=_OUTPUT,
         ),
     ] = False,
@@ -163,12 +163,12 @@ def prepare_data(
         bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.", rich_help_panel=_OUTPUT)
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line a split.", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--json", help="Print one JSON line per split.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
     """Turn a data set's published files into the index that training and evaluation read.
 
-    Pictures stay where they are; the index (masks, boxes, expressions) goes to ROOT/index/DATASET/SPLIT. Finished
+    Images stay where they are; the index (masks, boxes, expressions) goes to ROOT/index/DATASET/SPLIT. Finished
     splits are kept, so that a second run with the same options costs nothing. Nothing is fetched without --download
     or an address in --source.
     """
@@ -266,7 +266,7 @@ def _understood(prepared: Prepared) -> str:
     index = prepared.index
     counts, categories = index.manifest.counts, index.manifest.categories
     used = sorted(set(index.object_column("category").tolist()) & set(categories))
-    kind = "clips" if index.manifest.task.is_video else "pictures"
+    kind = "videos" if index.manifest.task.is_video else "images"
     classes = f"{len(used)} {'class' if len(used) == 1 else 'classes'}" + (
         f" ({_few([categories[number] for number in used])})" if used else ""
     )

@@ -135,7 +135,7 @@ def test_a_file_that_grew_is_not_joined(tmp_path: Path) -> None:
 
 def test_a_finished_file_of_another_size(tmp_path: Path) -> None:
     (tmp_path / "set.dat").write_bytes(b"here")
-    with pytest.raises(UniRefError, match=r"has 4 bytes, expected are 9; delete it"):
+    with pytest.raises(UniRefError, match=r"has 4 bytes, expected 9; delete it"):
         download("http://127.0.0.1:9/set.dat", tmp_path / "set.dat", size=9)
 
 
@@ -149,9 +149,9 @@ def test_stalls_time_out_and_resume(tmp_path: Path) -> None:
 
 def test_a_wrong_file_is_deleted(tmp_path: Path) -> None:
     with serve(Behaviour(b"<html>please log in</html>")) as url:
-        with pytest.raises(UniRefError, match="the server has 26 bytes, expected are 3,000,000"):
+        with pytest.raises(UniRefError, match="the server has 26 bytes, expected 3,000,000"):
             download(url, tmp_path / "set.dat", size=3_000_000, policy=QUICK)
-        with pytest.raises(UniRefError, match=r"sha256 .* expected is abc or def"):
+        with pytest.raises(UniRefError, match=r"sha256 .* expected abc or def"):
             download(url, tmp_path / "set.dat", sha256=("abc", "def"), policy=QUICK)
     assert not [p for p in tmp_path.iterdir() if not p.name.startswith(".")]
 

@@ -90,7 +90,7 @@ def test_a_file_that_is_cut_without_a_declared_length(tmp_path: Path, name: str)
     behaviour = Behaviour(content[: len(content) * 2 // 3], declared=False)
     with serve(behaviour, name=name) as url:
         line = refused(url, tmp_path / name)
-        assert "is cut" in line or "cut or damaged" in line or "is no zip" in line
+        assert "is cut" in line or "not a complete" in line or "cut or damaged" in line or "is not a valid zip" in line
         assert visible(tmp_path) == []
         behaviour.content = content
         assert download(url, tmp_path / name, policy=QUICK).read_bytes() == content
@@ -108,8 +108,8 @@ def test_a_web_page_never_gets_the_name(tmp_path: Path, name: str, page: str) ->
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "x.7z", "x.safetensors", "x.json"])
 def test_something_else_never_gets_the_name(tmp_path: Path, name: str) -> None:
     with serve(Behaviour(b"Too many requests, try again later")) as url:
-        assert " is no " in refused(url, tmp_path / name)
-        assert " is no " in refused(url, tmp_path / name)
+        assert "is not a valid" in refused(url, tmp_path / name)
+        assert "is not a valid" in refused(url, tmp_path / name)
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_what_a_user_put_there_is_never_lost(tmp_path: Path) -> None:
     target = tmp_path / "x.dat"
     with serve(Behaviour(CONTENT)) as url:
         target.write_bytes(b"mine")
-        with pytest.raises(UniRefError, match=r"x\.dat: has 4 bytes, expected are 300,000"):
+        with pytest.raises(UniRefError, match=r"x\.dat: has 4 bytes, expected 300,000"):
             download(url, target, size=len(CONTENT), policy=QUICK)
         assert not discard(target)
         assert target.read_bytes() == b"mine"

@@ -19,7 +19,7 @@ from uniref_cli import app
 
 
 def folder(root: Path) -> Path:
-    """Two pictures with masks, one black and white, and phrases."""
+    """Two images with masks, one black and white, and phrases."""
     build.picture(root / "images/cat.jpg")
     build.picture(root / "images/dog.PNG")
     build.label_map(root / "masks/cat.png", {1: (2, 2, 9, 9), 4: (10, 10, 20, 20)})
@@ -99,7 +99,7 @@ def test_coco_json_with_expressions(tmp_path: Path, prepare: Prepare) -> None:
         (lambda r: build.write_text(r / "phrases.csv", "file,object,phrase\ncat,x,y\n"), "phrases.csv: line 2"),
         (
             lambda r: build.write_text(r / "phrases.csv", "file,object,phrase\ncow,1,y\n"),
-            "cow: there is no such picture",
+            "cow: there is no such image",
         ),
         (
             lambda r: build.write_text(r / "phrases.csv", "file,object,phrase\ncat,9,y\n"),
@@ -107,7 +107,7 @@ def test_coco_json_with_expressions(tmp_path: Path, prepare: Prepare) -> None:
         ),
         (lambda r: (r / "masks/dog.png").unlink(), "its mask dog.png: no such file"),
         (lambda r: build.label_map(r / "masks/cat.png", {}, 9, 9), "is 32 x 24, its mask 9 x 9"),
-        (lambda r: [path.unlink() for path in (r / "images").iterdir()], "holds no pictures"),
+        (lambda r: [path.unlink() for path in (r / "images").iterdir()], "holds no images"),
     ],
 )
 def test_broken(tmp_path: Path, refused: Refused, breakage: Callable[[Path], object], message: str) -> None:
@@ -149,7 +149,7 @@ def test_a_clip_may_be_a_video_file(tmp_path: Path, prepare: Prepare) -> None:
         (lambda r: build.label_map(r / "masks/run/00003.png", {1: (0, 0, 2, 2)}), "00003.png: there is no frame"),
         (lambda r: build.label_map(r / "masks/run/1.png", {1: (0, 0, 2, 2)}), "1.png: there is no other frame"),
         (lambda r: build.label_map(r / "masks/run/00001.png", {}, 9, 9), "00001.png: is 9 x 9, the frame 32 x 24"),
-        (lambda r: build.picture(r / "videos/run/0.jpg"), "holds two clips of one name"),
+        (lambda r: build.picture(r / "videos/run/0.jpg"), "holds two videos of one name"),
         (lambda r: build.picture(r / "images/0.jpg"), "holds images and videos"),
         (lambda r: [x.unlink() for x in (r / "videos").iterdir()], "holds no folders of frames and no video files"),
     ],
@@ -244,9 +244,9 @@ def nothing(root: Path, *files: str) -> Path:
 @pytest.mark.parametrize(
     ("files", "task", "wanted"),
     [
-        ((), "detection", "no pictures that show an object were found"),
-        (("mask",), "ris", "no phrases for pictures (phrases.csv, or `expressions` in the JSON) were found"),
-        (("mask",), "fss", "no classes for pictures (classes.csv, or COCO JSON) were found"),
+        ((), "detection", "no images that show an object were found"),
+        (("mask",), "ris", "no phrases for images (phrases.csv, or `expressions` in the JSON) were found"),
+        (("mask",), "fss", "no classes for images (classes.csv, or COCO JSON) were found"),
     ],
 )
 def test_no_samples_is_an_error_that_says_what_was_looked_for(
@@ -259,7 +259,7 @@ def test_no_samples_is_an_error_that_says_what_was_looked_for(
 
 def test_a_task_that_the_files_do_not_allow(tmp_path: Path, refused: Refused) -> None:
     line = refused("custom", nothing(tmp_path / "mine", "mask"), "train", "--task", "vos", code=2)
-    assert "--task vos: custom/train holds pictures" in line
+    assert "--task vos: custom/train holds images" in line
 
 
 def test_files_with_dots_in_their_names(tmp_path: Path, prepare: Prepare) -> None:

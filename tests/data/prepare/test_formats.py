@@ -41,7 +41,7 @@ def mask(box: Box) -> np.ndarray:
 
 
 def shown(index: Index) -> dict[str, list[tuple[int, str, np.ndarray]]]:
-    """Every picture's objects: number, class, mask."""
+    """Every image's objects: number, class, mask."""
     found: dict[str, list[tuple[int, str, np.ndarray]]] = {}
     for row in range(index.manifest.counts["media"]):
         media = index.media(row)
@@ -54,7 +54,7 @@ def shown(index: Index) -> dict[str, list[tuple[int, str, np.ndarray]]]:
 
 
 def check(index: Index, wanted: Mapping[str, list[tuple[str, np.ndarray]]]) -> None:
-    """Classes and exact masks of every picture."""
+    """Classes and exact masks of every image."""
     found = shown(index)
     assert set(found) == set(wanted)
     for name, things in wanted.items():
@@ -110,7 +110,7 @@ def test_cvat_coco_with_brush_masks(tmp_path: Path, prepare: Prepare, capsys: py
     check(index, BOTH)
     assert texts(index) == [["the cat"], ["the dog"], ["the dog"]]
     assert index.manifest.task is Task.RIS
-    assert "read as COCO JSON; class names serve as phrases: 2 pictures, 3 objects, 3 phrases, 2 classes (cat" in out
+    assert "read as COCO JSON; class names serve as phrases: 2 images, 3 objects, 3 phrases, 2 classes (cat" in out
     assert "train on it: uniref train recipes/finetune-custom.yaml --root" in out
 
 
@@ -173,7 +173,7 @@ def test_flat_polygons(tmp_path: Path, prepare: Prepare, segmentation: Any) -> N
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": [{"id": 1, "file_name": "gone.jpg"}]}, "x.json: image 1: its picture gone.jpg is not there"),
+        ({"images": [{"id": 1, "file_name": "gone.jpg"}]}, "x.json: image 1: its image gone.jpg is not there"),
         ({"images": [{"id": 1, "file_name": "a.jpg", "height": 9, "width": 9}]}, "a.jpg is 32 x 24, its record says 9"),
         ({"images": []}, "x.json: has no images"),
         ({"images": [{"id": 1, "file_name": None}]}, "its file name is None"),
@@ -234,7 +234,7 @@ def test_yolo(tmp_path: Path, layout: str) -> None:
         ("0 0.1 0.1 0.5 0.1 0.5", "boxes"),
         ("0 0.1 0.1 0.5 0.1 0.5 0.5 0.2", "a.txt: line 1: has 7 coordinates"),
         ("7 0.1 0.1 0.5 0.1 0.5 0.5", "a.txt: line 1: class 7 is not among the names of data.yaml"),
-        ("0 10 10 50 10 50 50", "a.txt: line 1: has coordinates that are no fractions"),
+        ("0 10 10 50 10 50 50", "a.txt: line 1: has coordinates that are not fractions"),
         ("cat 0.1 0.1 0.5 0.1 0.5 0.5", "a.txt: line 1: could not convert string to float: 'cat'"),
     ],
 )
@@ -251,8 +251,8 @@ def test_broken_yolo(tmp_path: Path, refused: Refused, line: str, message: str) 
 
 def test_yolo_names_a_folder_that_is_not_there(tmp_path: Path, refused: Refused) -> None:
     root = yolo(tmp_path / "my", "ultralytics")
-    build.write_text(root / "data.yaml", "train: pictures/first\nval: images/val\nnames: [cat, dog]\n")
-    assert "data.yaml: its folder 'pictures/first' is not there" in refused("custom", root, "train")
+    build.write_text(root / "data.yaml", "train: images/first\nval: images/val\nnames: [cat, dog]\n")
+    assert "data.yaml: its folder 'images/first' is not there" in refused("custom", root, "train")
     build.write_text(root / "data.yaml", "train: images/train\nnames: 7\n")
     assert "data.yaml: its names are neither a list nor" in refused("custom", root, "train")
     build.write_text(root / "data.yaml", "train: images/train\nnames: [cat, dog\n")
@@ -302,12 +302,12 @@ def test_labelme_groups_are_one_object(tmp_path: Path, prepare: Prepare) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"imagePath": "gone.jpg"}, "a.json: its picture gone.jpg is not there"),
+        ({"imagePath": "gone.jpg"}, "a.json: its image gone.jpg is not there"),
         ({"imageHeight": 99}, "a.jpg is 32 x 24, it says 32 x 99"),
         ({"shapes": [{"label": "cat"}]}, "a.json: shape 0: has no 'points'"),
         (
             {"shapes": [{"label": "c", "points": [[0, 0], [9, 9]], "shape_type": "mask", "mask": "!"}]},
-            "no PNG in base64",
+            "not a valid PNG in base64",
         ),
         ({"shapes": [{"label": "c", "points": [[0, 0]], "shape_type": "cube"}]}, "of a kind that is not read (cube)"),
     ],
@@ -363,8 +363,8 @@ def test_cvat_for_images(tmp_path: Path, prepare: Prepare) -> None:
         ('<polygon label="c" points="1,2;3"/>', "", "outside"),
         ('<polygon label="c" points="1,2;x,3;4,4"/>', "", "image 0: polygon 0: could not convert string to float"),
         ('<mask label="c" rle="3,4" left="0" top="0" width="5" height="5"/>', "", "run lengths cover 7 pixels of 25"),
-        ('<mask label="c" rle="25" left="30" top="0" width="5" height="5"/>', "", "leaves the picture"),
-        ('<mask label="c" rle="25" left="0" top="0" width="500" height="5"/>', "", "its mask is 500 x 5, the picture"),
+        ('<mask label="c" rle="25" left="30" top="0" width="5" height="5"/>', "", "leaves the image"),
+        ('<mask label="c" rle="25" left="0" top="0" width="500" height="5"/>', "", "its mask is 500 x 5, the image"),
         ('<ellipse label="c" cx="3" cy="4" rx="2"/>', "", "ellipse 0: has no ry"),
         ("<polygon", "", "annotations.xml: is not valid XML"),
     ],
@@ -427,11 +427,11 @@ def test_broken_cvat_video(tmp_path: Path, refused: Refused) -> None:
     root = cvat_video(tmp_path / "my")
     assert "its video run.mp4 is not there, and no folder of frames" in refused("custom", root, "train")
     build.picture(root / "images/frame_000000.PNG")
-    assert "track 0, frame 1: the clip has 1 frames" in refused("custom", root, "train")
+    assert "track 0, frame 1: the video has 1 frames" in refused("custom", root, "train")
 
 
 def voc(root: Path, colours: bool = False) -> Path:
-    """VOC's own palette PNGs, or CVAT's pictures in the colours of labelmap.txt."""
+    """VOC's own palette PNGs, or CVAT's images in the colours of labelmap.txt."""
     pictures(root / "JPEGImages")
     numbers = {"a": {1: CAT, 2: DOG}, "b": {1: DOG}}
     classes = {"a": {8: CAT, 12: DOG, 255: (0, 0, 2, 2)}, "b": {12: DOG}}
@@ -474,9 +474,9 @@ def test_broken_pascal_voc(tmp_path: Path, refused: Refused) -> None:
     assert "train.txt: zebra: has no mask in SegmentationClass" in refused("custom", root, "train")
     build.write_text(root / "ImageSets/Segmentation/train.txt", "a\n")
     build.label_map(root / "SegmentationClass/a.png", {1: (0, 0, 2, 2)}, 9, 9)
-    assert "a.png is 9 x 9, the picture 32 x 24" in refused("custom", root, "train")
+    assert "a.png is 9 x 9, the image 32 x 24" in refused("custom", root, "train")
     (root / "JPEGImages/a.jpg").unlink()
-    assert "the picture of mask a is not there" in refused("custom", root, "train")
+    assert "the image of mask a is not there" in refused("custom", root, "train")
 
 
 def vos(root: Path, form: str) -> Path:
@@ -590,7 +590,7 @@ def test_label_studio(tmp_path: Path, prepare: Prepare) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"original_width": 99}, "task 1: region p: the picture is 32 x 24, its record says 99 x 24"),
+        ({"original_width": 99}, "task 1: region p: the image is 32 x 24, its record says 99 x 24"),
         ({"value": {"rle": [0, 0, 1]}}, "its run lengths end too early"),
         ({"value": {"rle": [0, 0, 12, 1] * 9}}, "its run lengths hold 3073 values"),
         ({"value": {"rle": [0, 0, 12, 0, 255, 255, 255, 255]}}, "its run lengths end too early"),
@@ -776,7 +776,7 @@ def test_folders_of_masks_under_other_names(
     tmp_path: Path, prepare: Prepare, images: str, masks: str, inside: bool
 ) -> None:
     if images == "JPEGImages" and inside:
-        return  # these are clips
+        return  # these are videos
     for split in ("train", "val") if inside else ("",):
         build.picture(tmp_path / f"my/{images}/{split}/a.JPG")
         build.grey(tmp_path / f"my/{masks}/{split}/A_mask.PNG", np.dstack([mask(CAT).astype(np.uint8) * 255] * 3))
@@ -813,7 +813,7 @@ def test_a_table_without_objects_needs_one_object(tmp_path: Path, refused: Refus
     build.picture(tmp_path / "my/images/a.jpg")
     build.label_map(tmp_path / "my/masks/a.png", {1: CAT, 2: DOG})
     build.write_text(tmp_path / "my/phrases.csv", "file,phrase\na,the box\n")
-    assert "phrases.csv: a: has no column of objects, and the picture shows 2" in refused(
+    assert "phrases.csv: a: has no column of objects, and the image shows 2" in refused(
         "custom", tmp_path / "my", "train"
     )
 
@@ -840,7 +840,7 @@ def test_a_picture_that_is_cut(tmp_path: Path, refused: Refused) -> None:
     coco(tmp_path / "my/x.json")
     path = tmp_path / "my/images/b.jpg"
     path.write_bytes(path.read_bytes()[:-30])
-    assert "b.jpg: is cut: the end of the picture is missing" in refused("custom", tmp_path / "my", "train")
+    assert "b.jpg: is cut: the end of the image is missing" in refused("custom", tmp_path / "my", "train")
 
 
 def test_a_film_behind_a_picture_does_not_cut_it(tmp_path: Path, prepare: Prepare) -> None:

@@ -55,7 +55,7 @@ def test_custom_data_never_takes_what_other_data_sets_have(tmp_path: Path, refus
     (tmp_path / "data/media/ovis/annotations_train.json").rename(tmp_path / "data/media/ovis/train.json")
     (tmp_path / "mine").mkdir()
     line = refused("custom", tmp_path / "mine", "train")
-    assert "holds no data in a form that is known (nothing is in it)" in line
+    assert "holds no data in a known format (nothing is in it)" in line
     assert str(tmp_path / "mine") in line
     assert "docs/custom-data.md" in line
 
@@ -89,7 +89,7 @@ def test_download_fetches_what_the_sources_lack(tmp_path: Path, monkeypatch: pyt
         with_remotes(monkeypatch, "refcoco", annotations, pictures)
         options = ("--source", str(tmp_path / "coco"), "--split", "testA", "--download")
         assert command(tmp_path / "data", "refcoco", *options) == 0
-        assert len(behaviour.requests) == 1  # the pictures are there
+        assert len(behaviour.requests) == 1  # the images are there
         assert command(tmp_path / "data", "refcoco", *options, "--overwrite") == 0
         assert len(behaviour.requests) == 1
         (tmp_path / "data/media/refcoco/downloads/set.zip").unlink()  # to save space

@@ -29,7 +29,7 @@ sys.exit(app.run(sys.argv[2:]))
 
 
 def start(seconds: float, *arguments: str) -> subprocess.Popen[str]:
-    """The real command in a process of its own, in which every clip takes a while."""
+    """The real command in a process of its own, in which every video takes a while."""
     command = [sys.executable, "-c", SLOW, str(seconds), "prepare-data", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

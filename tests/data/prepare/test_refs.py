@@ -52,5 +52,5 @@ def test_damage(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> Non
 
 def test_other_content(tmp_path: Path) -> None:
     (tmp_path / "refs.p").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(UniRefError, match="no list"):
+    with pytest.raises(UniRefError, match="does not hold a list"):
         read_refs(tmp_path / "refs.p")

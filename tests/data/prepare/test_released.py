@@ -105,7 +105,7 @@ def test_refcoco_in_the_released_folders(tmp_path: Path, prepare: Prepare) -> No
 
 
 def test_ref_youtube_vos(tmp_path: Path, prepare: Prepare) -> None:
-    """Training has a record an object, validation one an expression: the video is one media of the index."""
+    """Training has a record an object, validation one per expression: the video is one media of the index."""
     root = tmp_path / "datasets/ref-youtube-vos"
     build.youtube_vos(root)
     names = [f"0a49f5265b/{t:05d}.jpg" for t in (0, 5, 10)]

@@ -197,12 +197,12 @@ def rgb(path: Path) -> None:
 @pytest.mark.parametrize(
     ("breakage", "message"),
     [
-        (lambda b: rgb(b / "Annotations/480p/bear/00001.png"), r"00001\.png: is a RGB picture"),
+        (lambda b: rgb(b / "Annotations/480p/bear/00001.png"), r"00001\.png: is a RGB image"),
         (lambda b: build.label_map(b / "Annotations/480p/bear/00001.png", {}, 9, 9), "is 9 x 9, the frame 32 x 24"),
         (lambda b: (b / "Annotations/480p/bear/00001.png").unlink(), r"bear: 00001\.jpg has no label map"),
         (lambda b: (b / "JPEGImages/480p/bear/00001.jpg").unlink(), r"00001\.png: there is no frame of this name"),
         (lambda b: build.picture(b / "JPEGImages/480p/bear/00002.jpg", 10, 10), r"00002\.jpg: is 10 x 10"),
-        (lambda b: (b / "JPEGImages/480p/bear/00000.jpg").write_bytes(b"no"), r"00000\.jpg: is not a picture"),
+        (lambda b: (b / "JPEGImages/480p/bear/00000.jpg").write_bytes(b"no"), r"00000\.jpg: is not a"),
         (lambda b: build.label_map(b / "Annotations/480p/bear/00000.png", {}), "first label map shows no object"),
         (lambda b: build.write_text(b / "ImageSets/2017/val.txt", "elk\n"), "elk: .*no such folder"),
         (lambda b: (b / "ImageSets/2017/val.txt").unlink(), r"found no ImageSets/2017/val\.txt"),
@@ -243,7 +243,7 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
             build.mose,
             "train",
             lambda r: rgb(r / "train/Annotations/0a1b2c3d/00001.png"),
-            r"00001\.png: is a RGB picture; a label map is a palette or 8-bit grey PNG",
+            r"00001\.png: is a RGB image; a label map is a palette or 8-bit grey PNG",
         ),
         ("ovis", build.ovis, "train", lambda r: (r / "train/bbbb2222/img_0000002.jpg").unlink(), "no such file"),
         (
@@ -268,7 +268,7 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
                 r / "valid/meta_expressions.json",
                 lambda d: d["videos"]["0a1b2c3d4e5f"]["expressions"]["1"].update(exp=3),
             ),
-            "video 0a1b2c3d4e5f: 3 is no expression",
+            "video 0a1b2c3d4e5f: 3 is not a valid expression",
         ),
         (
             "mevis",
@@ -278,7 +278,7 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
                 r / "valid/meta_expressions.json",
                 lambda d: d["videos"]["0a1b2c3d4e5f"].update(frames=["../../x"]),
             ),
-            "its frames are no list of frame names",
+            "its frames are not a list of frame names",
         ),
         (
             "youtube-vos-2019",

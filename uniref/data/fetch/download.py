@@ -105,12 +105,12 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.exists() or (size is not None and _make_way(target, size, by_hand)):
-                wanted = _Wanted(size, tuple(sha256), md5)
-                _Download(address, target, wanted, policy or Policy(), by_hand, page).run(progress)
+                expected = _ExpectedContent(size, tuple(sha256), md5)
+                _Download(address, target, expected, policy or Policy(), by_hand, page).run(progress)
     except OSError as error:
         if error.errno in _FULL:
             raise UniRefError(
-                f"{target}: the disk is full; what was fetched stays: make room and run the command again to go on"
+                f"{target}: the disk is full; what was fetched stays: make room and run the command again to resume"
             ) from None
         raise UniRefError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target
@@ -146,9 +146,7 @@ def _make_way(target: Path, size: int, by_hand: str) -> bool:
     if was_fetched(target):
         return True  # replaced when the new one is complete
     if _fetched(target) is None:
-        raise UniRefError(
-            f"{target}: has {have:,} bytes, expected are {size:,}; delete it to fetch it again, or {by_hand}"
-        )
+        raise UniRefError(f"{target}: has {have:,} bytes, expected {size:,}; delete it to fetch it again, or {by_hand}")
     number = 1
     while (old := target.with_name(f"{target.name}.old{number if number > 1 else ''}")).exists():
         number += 1
@@ -177,7 +175,7 @@ def _fetched(target: Path) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _ExpectedContent:
     size: int | None
     sha256: tuple[str, ...]
     md5: str | None
@@ -186,18 +184,24 @@ class _Wanted:
         """What is wrong with complete content that is to get this name; nothing if it is as expected."""
         have = path.stat().st_size if path.exists() else 0
         if self.size is not None and have != self.size:
-            return f"has {have:,} bytes, expected are {self.size:,}"
+            return f"has {have:,} bytes, expected {self.size:,}"
         for kind, digests in (("sha256", self.sha256), ("md5", (self.md5,) if self.md5 else ())):
             if digests and (digest := file_digest(path, kind)) not in digests:
-                return f"has {kind} {digest}, expected is {' or '.join(digests)}"
+                return f"has {kind} {digest}, expected {' or '.join(digests)}"
         return "" if self.sha256 or self.md5 else structure_problem(path, name)
 
 
 class _Download:
     def __init__(
-        self, address: Address, target: Path, wanted: _Wanted, policy: Policy, by_hand: str, page: PageReader | None
+        self,
+        address: Address,
+        target: Path,
+        expected: _ExpectedContent,
+        policy: Policy,
+        by_hand: str,
+        page: PageReader | None,
     ) -> None:
-        self.address, self.target, self.wanted, self.policy = address, target, wanted, policy
+        self.address, self.target, self.expected, self.policy = address, target, expected, policy
         self.by_hand, self.page = by_hand, page
         self.partial = target.with_name(f"{target.name}.partial")
         self.note = target.with_name(f"{target.name}.partial.json")
@@ -250,11 +254,11 @@ class _Download:
 
     def _attempt(self, progress: Progress | None) -> None:
         have = self._have()
-        if have and have == self.wanted.size:
+        if have and have == self.expected.size:
             return
         headers = {}
         validator, total = self._noted()
-        if have and (validator or (total and (self.wanted.sha256 or self.wanted.md5))):
+        if have and (validator or (total and (self.expected.sha256 or self.expected.md5))):
             headers["Range"] = f"bytes={have}-"
             if validator:
                 headers["If-Range"] = validator
@@ -319,17 +323,15 @@ class _Download:
         # how much there is to be
         total = _length(response, have)
         self._write_note(response, total)
-        size = self.wanted.size
+        size = self.expected.size
         if size is not None and total is not None and total != size:
-            raise UniRefError(
-                f"{self.address}: the server has {total:,} bytes, expected are {size:,}; it is another file"
-            )
-        goal = total if total is not None else size
-        self._check_room(goal, have)
+            raise UniRefError(f"{self.address}: the server has {total:,} bytes, expected {size:,}; it is another file")
+        full_size = total if total is not None else size
+        self._check_room(full_size, have)
         # write it
         try:
             with self.partial.open("ab") as file:
-                megabytes: Iterable[None] = _copy(response, file, (goal or self.policy.limit) - have)
+                megabytes: Iterable[None] = _copy(response, file, (full_size or self.policy.limit) - have)
                 if progress is not None:
                     count = None if total is None else (total - have) // _MEGA
                     megabytes = progress(megabytes, self.target.name, count, "MB")
@@ -337,18 +339,22 @@ class _Download:
                     pass
         except _TooLong:
             self._restart()
-            which = f"{goal:,} bytes that are expected" if goal else f"{self.policy.limit:,} bytes, and not how many"
+            which = (
+                f"{full_size:,} bytes that are expected"
+                if full_size
+                else f"{self.policy.limit:,} bytes, and not how many"
+            )
             raise UniRefError(f"{self.address}: sends more than the {which}; it is not fetched") from None
-        if goal is not None and self._have() < goal:
-            raise _Retry(f"the connection broke off at {self._have():,} of {goal:,} bytes")
+        if full_size is not None and self._have() < full_size:
+            raise _Retry(f"the connection broke off at {self._have():,} of {full_size:,} bytes")
 
-    def _check_room(self, goal: int | None, have: int) -> None:
+    def _check_room(self, full_size: int | None, have: int) -> None:
         """Whether the disk has room for the rest. Raises UniRefError."""
         free = shutil.disk_usage(self.target.parent).free
-        if goal is not None and goal - have > free:
+        if full_size is not None and full_size - have > free:
             raise UniRefError(
-                f"{self.target}: {goal - have:,} bytes are to be fetched, but the disk has {free:,} left; make room "
-                "and run the command again"
+                f"{self.target}: {full_size - have:,} bytes are to be fetched, but the disk has {free:,} left; "
+                "make room and run the command again"
             )
 
     def _write_note(self, response: Any, total: int | None) -> None:
@@ -377,7 +383,7 @@ class _Download:
     def _problem(self) -> str:
         if not self.partial.exists():
             return "is empty"
-        return self.wanted.problem(self.partial, self.target.name)
+        return self.expected.problem(self.partial, self.target.name)
 
 
 def _length(response: Any, have: int) -> int | None:

@@ -124,12 +124,12 @@ class _Guard:
         self.public = False
         """Whether the machine that answers is a public one."""
 
-    def connect(self, proxied: bool, place: tuple[str, int], *rest: Any) -> socket.socket:
+    def connect(self, proxied: bool, address: tuple[str, int], *rest: Any) -> socket.socket:
         """As `socket.create_connection`. The machine is judged by the connection itself: a name may change its mind."""
         if proxied:  # names are the proxy's to resolve, so that only numbers can be judged
             self._judge(self.address.host)
-            return socket.create_connection(place, *rest)
-        connection = socket.create_connection(place, *rest)
+            return socket.create_connection(address, *rest)
+        connection = socket.create_connection(address, *rest)
         try:
             self._judge(connection.getpeername()[0])
         except UniRefError:

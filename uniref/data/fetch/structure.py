@@ -60,7 +60,7 @@ def _zip(path: Path, start: bytes) -> str:
                 if entry.header_offset + _LOCAL_HEADER + entry.compress_size > size:
                     return "is a zip archive that is cut or damaged"
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error):
-        return "is a zip archive that is cut or damaged" if start.startswith(b"PK") else "is no zip archive"
+        return "is a zip archive that is cut or damaged" if start.startswith(b"PK") else "is not a valid zip archive"
     return ""
 
 
@@ -73,18 +73,22 @@ def _tar(path: Path, start: bytes) -> str:
                 archive.members = []  # type: ignore[attr-defined]  # a million of them would take memory
             end = archive.offset
     except (tarfile.TarError, EOFError, ValueError, OverflowError):
-        return "is a tar archive that is cut or damaged" if b"ustar" in start else "is no tar archive"
+        return "is a tar archive that is cut or damaged" if b"ustar" in start else "is not a valid tar archive"
     return "" if path.stat().st_size >= end + tarfile.BLOCKSIZE else "is a tar archive that is cut"
 
 
 def _compressed_tar(path: Path, start: bytes) -> str:
-    return "" if any(start.startswith(magic) for magic in _COMPRESSED) or b"ustar" in start else "is no tar archive"
+    return (
+        ""
+        if any(start.startswith(magic) for magic in _COMPRESSED) or b"ustar" in start
+        else "is not a valid tar archive"
+    )
 
 
 def _seven(path: Path, start: bytes) -> str:
     """The header at the start says where the table at the end is, and both have checksums."""
     if not start.startswith(b"7z\xbc\xaf\x27\x1c") or len(start) < 32:
-        return "is no 7z archive"
+        return "is not a valid 7z archive"
     (first_sum,) = struct.unpack("<I", start[8:12])
     offset, size, table_sum = struct.unpack("<QQI", start[12:32])
     if zlib.crc32(start[12:32]) != first_sum or 32 + offset + size > path.stat().st_size:
@@ -95,28 +99,25 @@ def _seven(path: Path, start: bytes) -> str:
 
 
 def _json(path: Path, start: bytes) -> str:
-    return _between(path, start, b"{[", b"}]", "JSON")
-
-
-def _between(path: Path, start: bytes, first: bytes, last: bytes, kind: str) -> str:
+    """The outermost bracket is at both ends."""
     head = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if head and head[0] not in first:
-        return f"is no {kind}"
+    if head and head[0] not in b"{[":
+        return "is not a valid JSON file"
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 512))
         tail = file.read().rstrip()
-    return "" if tail and tail[-1] in last else f"is {kind} that is cut"
+    return "" if tail and tail[-1] in b"}]" else "is a JSON file that is cut"
 
 
 def _pickle(path: Path, start: bytes) -> str:
     with path.open("rb") as file:
         file.seek(-1, 2)
-        return "" if file.read(1) == b"." else "is a pickle that is cut, or none"
+        return "" if file.read(1) == b"." else "is not a complete pickle"
 
 
 def _safetensors(path: Path, start: bytes) -> str:
     if len(start) < 10 or start[8:9] != b"{":
-        return "is no safetensors file"
+        return "is not a valid safetensors file"
     (length,) = struct.unpack("<Q", start[:8])
     size = path.stat().st_size
     if 8 + length > size or length > _MOST_HEADER:

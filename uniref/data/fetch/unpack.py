@@ -317,7 +317,7 @@ def _safe_parts(archive: Path, name: str) -> tuple[str, ...]:
 def _move_in(work: Path, target: Path) -> None:
     """Move every file from `work` to the same place in `target`."""
     for folder, _, names in os.walk(work):
-        there = target / Path(folder).relative_to(work)
-        there.mkdir(parents=True, exist_ok=True)
+        destination = target / Path(folder).relative_to(work)
+        destination.mkdir(parents=True, exist_ok=True)
         for name in names:
-            os.replace(Path(folder) / name, there / name)
+            os.replace(Path(folder) / name, destination / name)

@@ -1,4 +1,4 @@
-"""The on-disk index: one format for images and clips of every task (docs/index-format.md)."""
+"""The on-disk index: one format for images and videos of every task (docs/index-format.md)."""
 
 from uniref.data.index.manifest import Manifest, SourceFile
 from uniref.data.index.reader import Index

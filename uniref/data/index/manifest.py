@@ -82,9 +82,9 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise UniRefError(f"{folder}: is not an index (no {NAME}); make it with: uniref prepare-data")
     raw = read_json(path)
-    found = raw.get("format") if isinstance(raw, dict) else None
-    if found != FORMAT:
-        raise UniRefError(f"{path}: index format {found!r:.20}, this uniref reads {FORMAT}; prepare it again")
+    version = raw.get("format") if isinstance(raw, dict) else None
+    if version != FORMAT:
+        raise UniRefError(f"{path}: index format {version!r:.20}, this uniref reads {FORMAT}; prepare it again")
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:

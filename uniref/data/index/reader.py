@@ -1,4 +1,4 @@
-"""Reading an index: memory-mapped, lazily, in constant time a row."""
+"""Reading an index: memory-mapped, lazily, in constant time per row."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ class _TableReader:
         parts = [self.column(name, batch) for batch in range(self._file.num_record_batches)]
         return np.concatenate(parts) if parts else np.zeros(0, TABLES[self.path.stem][name])
 
-    def check(self, row: int, what: str) -> None:
+    def check(self, row: int, kind: str) -> None:
         if not 0 <= row < self.rows:
-            raise IndexError(f"{self.path.parent}: has no {what} {row}")
+            raise IndexError(f"{self.path.parent}: has no {kind} {row}")
 
 
 class Index:
@@ -129,7 +129,7 @@ class Index:
             )
 
     def media(self, row: int) -> Media:
-        """An image or clip. Raises IndexError."""
+        """An image or video. Raises IndexError."""
         table = self._tables["media"]
         table.check(row, "media")
         with reading(self.folder, advice=_ADVICE):

@@ -16,14 +16,14 @@ Kind = Literal["image", "frames", "video"]
 
 @dataclass(frozen=True)
 class Media:
-    """An image or a clip."""
+    """An image or a video."""
 
     row: int
     name: str
     """As the data set calls it: a file name without extension, a video's name."""
     kind: Kind
     path: Path
-    """Of the picture, the folder of frames, or the video file."""
+    """Of the image, the folder of frames, or the video file."""
     frames: tuple[str, ...]
     """File names of a folder's frames in order (never assume that they are contiguous); empty otherwise."""
     width: int
@@ -38,7 +38,7 @@ class Media:
     """Rows of its objects."""
 
     def frame_path(self, frame: int) -> Path:
-        """File of one frame. Raises IndexError outside the clip; ValueError for a video file."""
+        """File of one frame. Raises IndexError outside the video; ValueError for a video file."""
         if self.kind == "video":
             raise ValueError(f"{self.path} is one file")
         if not 0 <= frame < self.length:
@@ -48,7 +48,7 @@ class Media:
 
 @dataclass(frozen=True)
 class Object:
-    """An annotated instance of an image, or a track of a clip."""
+    """An annotated instance of an image, or a track of a video."""
 
     row: int
     media: int
@@ -88,7 +88,7 @@ class Sample:
     objects: tuple[int, ...]
     """Object rows. Several: all of them are asked for (video object segmentation), or their union (MeViS)."""
     expressions: tuple[int, ...]
-    """Expression rows: alternatives for one object, or one an object (Ref-DAVIS17)."""
+    """Expression rows: alternatives for one object, or one per object (Ref-DAVIS17)."""
     category: int
     """Class of a few-shot sample, else -1."""
     group: int
@@ -117,8 +117,8 @@ class Annotations:
 
     def at(self, frame: int) -> int | None:
         """Position of a frame in these arrays, or None where the object has no annotation."""
-        place = int(np.searchsorted(self.frames, frame))
-        return place if place < len(self.frames) and self.frames[place] == frame else None
+        position = int(np.searchsorted(self.frames, frame))
+        return position if position < len(self.frames) and self.frames[position] == frame else None
 
     def rle(self, position: int) -> dict[str, Any] | None:
         """COCO run-length record (`size`, `counts` as bytes), or None where there is no mask."""

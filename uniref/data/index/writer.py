@@ -146,7 +146,7 @@ class IndexWriter:
         source_id: int = -1,
         complete: bool = True,
     ) -> int:
-        """Begin an image or clip; returns its row.
+        """Begin an image or video; returns its row.
 
         Args:
             name: As the data set calls it.

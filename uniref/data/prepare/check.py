@@ -27,12 +27,12 @@ from uniref.data.prepare.job import (
 )
 from uniref.data.prepare.videos import video_file_size
 
-_CHUNK = 256  # pictures or clips that a process checks at a time
+_CHUNK = 256  # images or videos that a process checks at a time
 _NAMES = {"media": "images or videos", "listed": "images"}
 
 
 def count_problems(index: Index, expected: PublishedCounts) -> list[str]:
-    """Differences from the published counts, a line each.
+    """Differences from the published counts, one line each.
 
     Records that are left out on purpose count as if they were there; counts that `--clean` changes by an unknown
     number are not compared.
@@ -50,8 +50,8 @@ def count_problems(index: Index, expected: PublishedCounts) -> list[str]:
     compared = ("listed", "samples") if manifest.options.get("clean") else tuple(actual)
     lines = []
     for kind in compared:
-        wanted = getattr(expected, kind)
-        published = wanted if isinstance(wanted, tuple) else () if wanted is None else (wanted,)
+        counts = getattr(expected, kind)
+        published = counts if isinstance(counts, tuple) else () if counts is None else (counts,)
         if published and actual[kind] not in published:
             numbers = " or ".join(f"{number:,}" for number in published)
             lines.append(f"has {actual[kind]:,} {_NAMES.get(kind, kind)}, published are {numbers}")
@@ -63,7 +63,7 @@ def _with(index: Index, count: int, *reasons: str) -> int:
 
 
 def check_media(index: Index, progress: Progress, workers: int = 1) -> None:
-    """Every picture exists and has the size that the index says (the first frame of a clip; all must exist).
+    """Every image exists and has the size that the index says (the first frame of a video; all must exist).
 
     Raises:
         UniRefError: Names the first that does not.
@@ -81,7 +81,7 @@ def _check_rows(index: Index, rows: range) -> list[str]:
 
 
 def _check_one(media: Media) -> str:
-    """What is wrong with a picture or clip; nothing if it is as the index says."""
+    """What is wrong with an image or video; nothing if it is as the index says."""
     try:
         if media.kind == "video":
             length, *size = video_file_size(media.path)
@@ -101,13 +101,13 @@ def _check_one(media: Media) -> str:
 
 
 def leaks(index: Index, root: Path) -> list[str]:
-    """Images or videos that a training split shares with a prepared evaluation split, or the other way; a line each."""
+    """Images or videos that a training split and prepared evaluation splits have in common; one line per split."""
     entry = data_sets().get(index.manifest.dataset)
     if entry is None or not entry.media_family:
         return []
     family = {other.name for other in data_sets().values() if other.media_family == entry.media_family}
     by_id = entry.media_family == COCO_IMAGES
-    mine = _identities(index, by_id)
+    own_media = _identities(index, by_id)
     training = _trains(index.manifest.split)
     lines = []
     for manifest in sorted((root / "index").glob("*/*/manifest.json")):
@@ -115,7 +115,7 @@ def leaks(index: Index, root: Path) -> list[str]:
         if dataset not in family or _trains(split) == training or split.startswith("."):
             continue
         try:
-            shared = len(mine & _identities(Index.open(manifest.parent), by_id))
+            shared = len(own_media & _identities(Index.open(manifest.parent), by_id))
         except UniRefError:
             continue
         if shared:

@@ -16,7 +16,7 @@ from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.job import DEGENERATE, BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import region_of_counts
 
-_CHUNK = 256  # pictures a worker checks at a time
+_CHUNK = 256  # images a worker checks at a time
 _SINGULAR = {"segmentations": "segmentation", "bboxes": "bbox", "areas": "area"}
 
 
@@ -56,10 +56,10 @@ def read_images(job: ConversionJob, path: Path) -> dict[int, ImageRecord]:
 
 
 def relative_name(name: Any) -> str:
-    """A file name of a record. Raises BadRecord where it leads out of the folder of the pictures."""
+    """A file name of a record. Raises BadRecord where it leads out of the folder of the images."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise BadRecord(f"file name {name!r} is not relative to a folder of pictures, with /")
+        raise BadRecord(f"file name {name!r} is not relative to a folder of images, with /")
     return str(path)
 
 
@@ -90,24 +90,24 @@ def usable_images(
     """Images whose file exists and has the size its record says, with the file's path relative to `root`.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         images: Records.
         root: Folder of `names`.
         names: Relative paths; the records' own file names by default.
     """
     files = [image.file_name for image in images] if names is None else names
-    problems = job.map_chunks(_check, _chunks(root, images, files), len(images), "picture")
-    for place, problem in enumerate(problems):
+    problems = job.map_chunks(_check, _chunks(root, images, files), len(images), "image")
+    for index, problem in enumerate(problems):
         if problem:
-            job.bad(root / files[place], problem)
+            job.bad(root / files[index], problem)
         else:
-            yield images[place], files[place]
+            yield images[index], files[index]
 
 
 def _chunks(
     root: Path, images: Sequence[ImageRecord], files: Sequence[str]
 ) -> Iterator[tuple[Path, list[tuple[str, int, int]]]]:
-    """Work of the processes that check pictures, made when it is asked for: there may be millions."""
+    """Work of the processes that check images, made when it is asked for: there may be millions."""
     for first in range(0, len(images), _CHUNK):
         part = slice(first, first + _CHUNK)
         pairs = zip(files[part], images[part], strict=True)
@@ -129,8 +129,8 @@ def _problem(path: Path, height: int, width: int) -> str:
 
 def find_root(job: ConversionJob, file_name: str, folders: Sequence[str]) -> Path:
     """The folder that a record's file name starts at, searched for below the sources."""
-    found = job.need(*(str(PurePosixPath(folder) / file_name) for folder in folders))
-    return found.parents[len(PurePosixPath(file_name).parts) - 1]
+    path = job.need(*(str(PurePosixPath(folder) / file_name) for folder in folders))
+    return path.parents[len(PurePosixPath(file_name).parts) - 1]
 
 
 @dataclass(frozen=True)
@@ -154,12 +154,12 @@ def read_instances(
     An annotation whose polygons are all degenerate is dropped, as the released system does.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         path: The file.
         images: Images whose annotations are wanted, by id.
         exact: Boxes and areas are those of the masks (files whose boxes are a pixel short).
     """
-    found: dict[int, list[Instance]] = {}
+    by_image: dict[int, list[Instance]] = {}
     seen: set[int] = set()
     for record in job.progress(read_section(path, "annotations"), f"{path.name}", None, "annotation"):
         with job.record(f"{path}: annotation {record_id(record)}"):
@@ -177,8 +177,8 @@ def read_instances(
             if instance is None:
                 job.dropped[DEGENERATE] = job.dropped.get(DEGENERATE, 0) + 1
             else:
-                found.setdefault(image.id, []).append(instance)
-    return found
+                by_image.setdefault(image.id, []).append(instance)
+    return by_image
 
 
 def record_id(record: Any) -> Any:

@@ -66,11 +66,11 @@ class ConversionJob:
     """Where indices and media of all data sets lie."""
     named: Sequence[Path] = ()
     """Files that the user named one by one."""
-    elsewhere: frozenset[str] = frozenset()
+    other_folders: frozenset[str] = frozenset()
     """Names (lower case) of folders that hold other data sets, which are not searched."""
     sources: list[SourceFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    wanted: str = ""
+    sample_needs: str = ""
     """What makes a sample, for the message that there is none."""
     unpacked: bool = False
     """Whether archives in the folders of the sources have been unpacked, or there are none."""
@@ -98,9 +98,9 @@ class ConversionJob:
     def _below(self, base: Path) -> list[Path]:
         own = {self.dataset.group, *self.dataset.folders}
         folders = sorted(x for x in base.iterdir() if x.is_dir() and not x.name.startswith("."))
-        mine = [x for x in folders if x.name.lower() in own]
-        others = [x for x in folders if x.name.lower() not in own | self.elsewhere]
-        return [*mine, *others]
+        named_alike = [x for x in folders if x.name.lower() in own]
+        others = [x for x in folders if x.name.lower() not in own | self.other_folders]
+        return [*named_alike, *others]
 
     def need(self, *candidates: str) -> Path:
         """As `find`.
@@ -108,20 +108,20 @@ class ConversionJob:
         Raises:
             FilesMissing: None of them exists; the message lists what was looked for.
         """
-        found = self.find(*candidates)
-        if found is None:
+        path = self.find(*candidates)
+        if path is None:
             where = ", ".join(str(base) for base in self.bases)
             raise FilesMissing(
                 f"{self.dataset.name}/{self.split}: found no {_some(candidates)} in {where}; "
                 f"it is part of {self.dataset.files}"
             )
-        return found
+        return path
 
     def read_json(self, path: Path) -> Any:
         """A JSON file, which the manifest then names as a source.
 
         Raises:
-            UniRefError: Cannot be read, or is no JSON.
+            UniRefError: Cannot be read, or not valid JSON.
         """
         data = read_json(path, largest=_LARGEST_JSON)
         self.used(path)
@@ -175,8 +175,8 @@ class ConversionJob:
         """`work` over the items on all workers, in order, with progress. `work` must be a module-level function."""
         workers = self.workers if len(items) >= _FEW else 1
         results = ordered_map(work, items, workers)
-        what = f"{self.dataset.name}/{self.split}"
-        yield from self.progress(results, what, len(items), unit)
+        description = f"{self.dataset.name}/{self.split}"
+        yield from self.progress(results, description, len(items), unit)
 
     def map_chunks(self, work: Callable[[T], Sequence[R]], chunks: Iterable[T], total: int, unit: str) -> Generator[R]:
         """As `map` for items so quick that they travel in chunks; gives the `total` results one by one."""
@@ -215,10 +215,10 @@ def _some(candidates: Sequence[str]) -> str:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown (EXIF orientation applied), from its header.
+    """(height, width) of an image as it is shown (EXIF orientation applied), from its header.
 
     Raises:
-        BadRecord: Missing, or no picture.
+        BadRecord: Missing, or no image.
     """
     try:
         with open_image(path) as image:

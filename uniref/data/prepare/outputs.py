@@ -32,27 +32,27 @@ def write_preview(index: Index, path: Path, count: int, seed: int = 0) -> None:
         count: How many; drawn at random by `seed`, in order.
 
     Raises:
-        UniRefError: The PNG cannot be written; a picture cannot be read.
+        UniRefError: The PNG cannot be written; an image cannot be read.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(index))[:count])
     write_contact_sheet(path, [draw_sample(index, index.sample(int(row))) for row in rows])
 
 
 def draw_sample(index: Index, sample: Sample) -> tuple[UInt8Image, str]:
-    """A sample's picture (of a clip, the frame that shows most of them) and what to write under it."""
+    """A sample's image (of a video, the frame that shows most of them) and what to write under it."""
     media = index.media(sample.media)
     tracks = {row: index.annotations(row) for row in sample.objects}
     frame = _best_frame(tracks.values())
     masks: dict[int, npt.NDArray[np.bool_]] = {}
     for number, track in enumerate(tracks.values(), start=1):
-        place = track.at(frame)
-        if place is not None:
-            mask = track.mask(place)
-            masks[number] = _frame_of(track.boxes[place], media.height, media.width) if mask is None else mask
+        position = track.at(frame)
+        if position is not None:
+            mask = track.mask(position)
+            masks[number] = _frame_of(track.boxes[position], media.height, media.width) if mask is None else mask
     texts = [index.expression(row).text for row in sample.expressions]
     category = index.manifest.categories.get(sample.category, "")
-    what = " | ".join(texts) or category or f"{len(sample.objects)} objects"
-    return draw_overlay(read_frame(media, frame), masks), f"{sample.row}: {what}"
+    caption = " | ".join(texts) or category or f"{len(sample.objects)} objects"
+    return draw_overlay(read_frame(media, frame), masks), f"{sample.row}: {caption}"
 
 
 def _best_frame(tracks: Iterable[Annotations]) -> int:
@@ -77,8 +77,8 @@ def _frame_of(box: npt.NDArray[np.float32], height: int, width: int) -> npt.NDAr
 def export_json(index: Index, path: Path) -> str:
     """Write an index, streaming.
 
-    Files are named relative to the first media root. Detection has an entry an image, with the data set's own ids and
-    its crowds; every other task has an entry a sample, with its expressions (the form that the released system reads).
+    Files are named relative to the first media root. Detection has one entry per image, with the data set's own ids and
+    its crowds; every other task has one entry per sample, with its expressions, as the released system reads them.
 
     Returns:
         `COCO JSON` or `YouTube-VIS JSON`.
@@ -86,10 +86,10 @@ def export_json(index: Index, path: Path) -> str:
     Raises:
         UniRefError: The file cannot be written.
     """
-    clips = _holds_clips(index)
+    videos = _holds_videos(index)
     with atomic_file(path) as work, work.open("w", encoding="utf-8") as file:
-        _write(index, file, clips)
-    return "YouTube-VIS JSON" if clips else "COCO JSON"
+        _write(index, file, videos)
+    return "YouTube-VIS JSON" if videos else "COCO JSON"
 
 
 def is_export(path: Path) -> bool:
@@ -100,7 +100,7 @@ def is_export(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _ExportedMedia:
     """An image or video as it is written."""
 
     id: int
@@ -109,51 +109,51 @@ class _Entry:
     expressions: Sequence[int] = ()
 
 
-def _entries_of(index: Index) -> Iterator[_Entry]:
-    if index.manifest.task is not Task.DETECTION or _holds_clips(index):
+def _entries_of(index: Index) -> Iterator[_ExportedMedia]:
+    if index.manifest.task is not Task.DETECTION or _holds_videos(index):
         for number, sample in enumerate(index, start=1):
-            yield _Entry(number, sample.media, sample.objects, sample.expressions)
+            yield _ExportedMedia(number, sample.media, sample.objects, sample.expressions)
         return
     ids = index.media_column("source_id")
     own = len(np.unique(ids)) == len(ids) and (ids >= 0).all()
     for row in range(len(ids)):
-        yield _Entry(int(ids[row]) if own else row + 1, row, index.media(row).objects)
+        yield _ExportedMedia(int(ids[row]) if own else row + 1, row, index.media(row).objects)
 
 
-def _holds_clips(index: Index) -> bool:
+def _holds_videos(index: Index) -> bool:
     return index.manifest.tables["media"].rows > 0 and index.media(0).kind != "image"
 
 
-def _write(index: Index, file: TextIO, clips: bool) -> None:
+def _write(index: Index, file: TextIO, videos: bool) -> None:
     manifest = index.manifest
     categories = manifest.categories or _OBJECT
     info = {"description": manifest.name, "version": manifest.tool}
     file.write(f'{{"info": {json.dumps(info)},\n"categories": [')
     _entries(file, ({"id": i, "name": n, "supercategory": n} for i, n in categories.items()))
-    file.write(f'],\n"{"videos" if clips else "images"}": [')
-    _entries(file, (_media_entry(index, entry, clips) for entry in _entries_of(index)))
+    file.write(f'],\n"{"videos" if videos else "images"}": [')
+    _entries(file, (_media_entry(index, entry, videos) for entry in _entries_of(index)))
     file.write('],\n"annotations": [')
-    _entries(file, _annotations(index, clips, categories))
+    _entries(file, _annotations(index, videos, categories))
     file.write("]}\n")
 
 
 def _entries(file: TextIO, entries: Iterable[dict[str, Any]]) -> None:
-    for place, entry in enumerate(entries):
-        file.write((",\n" if place else "\n") + json.dumps(entry, ensure_ascii=False))
+    for number, entry in enumerate(entries):
+        file.write((",\n" if number else "\n") + json.dumps(entry, ensure_ascii=False))
 
 
-def _media_entry(index: Index, place: _Entry, clips: bool) -> dict[str, Any]:
-    media = index.media(place.media)
-    entry: dict[str, Any] = {"id": place.id, "height": media.height, "width": media.width}
-    if clips:
+def _media_entry(index: Index, exported: _ExportedMedia, videos: bool) -> dict[str, Any]:
+    media = index.media(exported.media)
+    entry: dict[str, Any] = {"id": exported.id, "height": media.height, "width": media.width}
+    if videos:
         inside = _inside(index, media)
         entry["length"] = media.length
         entry["video"] = media.name
         entry["file_names"] = [inside] if media.kind == "video" else [f"{inside}/{name}" for name in media.frames]
     else:
         entry["file_name"] = _inside(index, media)
-    if place.expressions:
-        expressions = [index.expression(row) for row in place.expressions]
+    if exported.expressions:
+        expressions = [index.expression(row) for row in exported.expressions]
         entry["expressions"] = [e.text for e in expressions]
         entry["exp_id"] = expressions[0].source_id
     return entry
@@ -166,19 +166,19 @@ def _inside(index: Index, media: Media) -> str:
     return media.path.name
 
 
-def _annotations(index: Index, clips: bool, categories: Mapping[int, str]) -> Iterator[dict[str, Any]]:
+def _annotations(index: Index, videos: bool, categories: Mapping[int, str]) -> Iterator[dict[str, Any]]:
     number = 0
-    for place in _entries_of(index):
-        length = index.media(place.media).length
-        for row in place.objects:
+    for exported in _entries_of(index):
+        length = index.media(exported.media).length
+        for row in exported.objects:
             number += 1
-            thing, track = index.object(row), index.annotations(row)
-            category = thing.category if thing.category in categories else min(categories)
-            entry: dict[str, Any] = {"id": number, "category_id": category, "iscrowd": int(thing.crowd)}
-            if clips:
-                yield entry | {"video_id": place.id} | _track(thing, track, length)
+            obj, track = index.object(row), index.annotations(row)
+            category = obj.category if obj.category in categories else min(categories)
+            entry: dict[str, Any] = {"id": number, "category_id": category, "iscrowd": int(obj.crowd)}
+            if videos:
+                yield entry | {"video_id": exported.id} | _track(obj, track, length)
             elif len(track):
-                yield entry | {"image_id": place.id, "ori_id": thing.source_id} | _instance(track)
+                yield entry | {"image_id": exported.id, "ori_id": obj.source_id} | _instance(track)
 
 
 def _instance(track: Annotations) -> dict[str, Any]:
@@ -187,20 +187,20 @@ def _instance(track: Annotations) -> dict[str, Any]:
     return entry if mask is None else entry | {"segmentation": mask}
 
 
-def _track(thing: Object, track: Annotations, length: int) -> dict[str, Any]:
+def _track(obj: Object, track: Annotations, length: int) -> dict[str, Any]:
     masks: list[Any] = [None] * length
     boxes: list[Any] = [None] * length
     areas: list[Any] = [None] * length
     for k, frame in enumerate(track.frames.tolist()):
         masks[frame], boxes[frame], areas[frame] = _segmentation(track, k), _xywh(track, k), float(track.areas[k])
-    return {"ori_id": str(thing.source_id), "segmentations": masks, "bboxes": boxes, "areas": areas}
+    return {"ori_id": str(obj.source_id), "segmentations": masks, "bboxes": boxes, "areas": areas}
 
 
-def _segmentation(track: Annotations, place: int) -> dict[str, Any] | None:
-    record = track.rle(place)
+def _segmentation(track: Annotations, position: int) -> dict[str, Any] | None:
+    record = track.rle(position)
     return None if record is None else {"size": record["size"], "counts": record["counts"].decode("ascii")}
 
 
-def _xywh(track: Annotations, place: int) -> list[float]:
-    x0, y0, x1, y1 = (float(v) for v in track.boxes[place])
+def _xywh(track: Annotations, position: int) -> list[float]:
+    x0, y0, x1, y1 = (float(v) for v in track.boxes[position])
     return [x0, y0, x1 - x0, y1 - y0]

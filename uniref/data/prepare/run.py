@@ -23,7 +23,7 @@ from uniref.data.prepare.dataset import DataSet, option_values
 from uniref.data.prepare.job import ConversionJob, FilesMissing
 from uniref.data.prepare.source_files import SourceFiles, listing, locate, unpack_archives
 
-_SHOWN = 8  # names of what was found, in a message
+_MOST_NAMES = 8  # names of what was found, in a message
 SKIPPED = "skipped.txt"
 """File beside an index's tables that lists the bad records that were left out."""
 
@@ -72,7 +72,7 @@ def index_folder(root: Path, dataset: str, split: str) -> Path:
 def prepare(
     request: Request,
     progress: Progress,
-    tell: Callable[[Prepared], None] = lambda prepared: None,
+    report: Callable[[Prepared], None] = lambda prepared: None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> list[Prepared]:
     """Make the index of every wanted split; finished ones are kept.
@@ -100,18 +100,18 @@ def prepare(
         entry = replace(entry, name=name, group=f"custom/{name}")  # each has a media folder of its own
     done: list[Prepared] = []
     missing: list[FilesMissing] = []
-    with _nothing_left_behind(entry, Path(request.root)), exclusive(Path(request.root) / "index" / name, "prepared"):
-        files = _Files(entry, request, progress)
+    with _remove_empty_folders(entry, Path(request.root)), exclusive(Path(request.root) / "index" / name, "prepared"):
+        files = _SourceFinder(entry, request, progress)
         for split in _splits(entry, request, files):
             try:
-                prepared = _finished(request, entry, split) or _found_or_unpacked(
+                prepared = _finished(request, entry, split) or _prepare_or_unpack(
                     entry, request, split, files, progress
                 )
             except FilesMissing as error:
                 missing.append(error)  # the others may be there: people fetch what they need
                 continue
             done.append(prepared)
-            tell(prepared)
+            report(prepared)
         if missing and (request.splits or not done):
             raise missing[0]
     for each in missing:
@@ -120,21 +120,23 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _nothing_left_behind(entry: DataSet, root: Path) -> Iterator[None]:
+def _remove_empty_folders(entry: DataSet, root: Path) -> Iterator[None]:
     """Around a run: folders that it made and that are empty afterwards are removed."""
     index, media = root / "index", root / "media"
     group = media / entry.group if entry.group else media
     folders = [index / entry.name, index, group, *(x for x in group.parents if x.is_relative_to(media)), media, root]
-    made = [folder for folder in dict.fromkeys(folders) if not folder.exists()]
+    new = [folder for folder in dict.fromkeys(folders) if not folder.exists()]
     try:
         yield
     finally:
-        for folder in made:
+        for folder in new:
             with contextlib.suppress(OSError):  # not empty, or never made
                 folder.rmdir()
 
 
-def _found_or_unpacked(entry: DataSet, request: Request, split: str, files: _Files, progress: Progress) -> Prepared:
+def _prepare_or_unpack(
+    entry: DataSet, request: Request, split: str, files: _SourceFinder, progress: Progress
+) -> Prepared:
     """Prepare a split; where its files are missing, those of archives in the folders that were named.
 
     Raises:
@@ -148,22 +150,22 @@ def _found_or_unpacked(entry: DataSet, request: Request, split: str, files: _Fil
                 raise FilesMissing(f"{error}{files.contents()}") from None
 
 
-class _Files:
+class _SourceFinder:
     """The published files, looked for when the first split needs them."""
 
     def __init__(self, entry: DataSet, request: Request, progress: Progress) -> None:
         self._entry, self._request, self._progress = entry, request, progress
-        self._found: SourceFiles | None = None
+        self._files: SourceFiles | None = None
         self._unpacked = False
 
     def __call__(self) -> SourceFiles:
         if not self._entry.group:
             return SourceFiles()  # made, not found
-        if self._found is None:
+        if self._files is None:
             r = self._request
             splits = r.splits or self._entry.default_splits or tuple(self._entry.splits)
-            self._found = locate(self._entry, Path(r.root), r.sources, splits, r.download, self._progress)
-        return self._found
+            self._files = locate(self._entry, Path(r.root), r.sources, splits, r.download, self._progress)
+        return self._files
 
     def unpack_more(self) -> bool:
         """Unpack the archives that lie in the folders that were named. Whether there were any, and only once.
@@ -171,11 +173,11 @@ class _Files:
         Raises:
             UniRefError: One is damaged or hostile.
         """
-        if self._found is None or self._unpacked:
+        if self._files is None or self._unpacked:
             return False
         self._unpacked = True
         r = self._request
-        return unpack_archives(self._found, self._entry, Path(r.root), r.splits, self._progress)
+        return unpack_archives(self._files, self._entry, Path(r.root), r.splits, self._progress)
 
     @property
     def unpacked(self) -> bool:
@@ -187,8 +189,8 @@ class _Files:
         names = [name for source in self._request.sources for name in listing(Path(source))]
         if not names or self._entry.is_custom:
             return ""
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        return f"; there are {', '.join(names[:_SHOWN])}{more}"
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        return f"; there are {', '.join(names[:_MOST_NAMES])}{more}"
 
 
 def _check_splits(entry: DataSet, request: Request) -> None:
@@ -197,15 +199,15 @@ def _check_splits(entry: DataSet, request: Request) -> None:
         raise UsageError(f"{entry.name} has no split {unknown[0]}; it has {', '.join(entry.splits)}")
 
 
-def _splits(entry: DataSet, request: Request, files: _Files) -> Sequence[str]:
+def _splits(entry: DataSet, request: Request, files: _SourceFinder) -> Sequence[str]:
     if entry.find_splits is not None and not request.splits:
-        made = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
-        if made and not request.sources:
-            return made
-        found = entry.find_splits(files(), Path(request.root))
-        if not found and files.unpack_more():
-            found = entry.find_splits(files(), Path(request.root))
-        return found or ["train"]
+        prepared = [split for split in entry.splits if index_folder(request.root, entry.name, split).is_dir()]
+        if prepared and not request.sources:
+            return prepared
+        splits = entry.find_splits(files(), Path(request.root))
+        if not splits and files.unpack_more():
+            splits = entry.find_splits(files(), Path(request.root))
+        return splits or ["train"]
     return list(dict.fromkeys(request.splits)) or entry.default_splits or tuple(entry.splits)
 
 
@@ -261,7 +263,7 @@ def _prepare_split(
         options=option_values(request.options),
         root=Path(request.root),
         named=files.named,
-        elsewhere=other_folders(request.dataset),
+        other_folders=other_folders(request.dataset),
         sources=list(files.sources),
         notes=list(files.notes),
         unpacked=unpacked,
@@ -270,7 +272,7 @@ def _prepare_split(
         _convert(entry, job)
         index = Index.open(staged)
         if not len(index):
-            raise UniRefError(_nothing(job, index))
+            raise UniRefError(_no_samples_message(job, index))
         notes = [*index.manifest.notes, *_judge_counts(index, entry, split, request)]
         if job.bad_records:
             lines = "".join(f"{printable(line)}\n" for line in job.bad_records)
@@ -304,12 +306,13 @@ def _convert(entry: DataSet, job: ConversionJob) -> None:
         raise UniRefError(f"{where}: is not in the form that {entry.name} has ({first_line(error)})") from error
 
 
-def _nothing(job: ConversionJob, index: Index) -> str:
+def _no_samples_message(job: ConversionJob, index: Index) -> str:
     """What to say where every step went well and no sample came out."""
     where = f" in {', '.join(map(str, job.bases))}" if job.bases else ""
     dropped = ", ".join(f"{count:,} x {reason}" for reason, count in index.manifest.dropped.items())
+    needed = job.sample_needs or f"{index.manifest.task.value} samples"
     return (
-        f"{job.dataset.name}/{job.split}: no {job.wanted or f'{index.manifest.task.value} samples'} were found{where}: "
+        f"{job.dataset.name}/{job.split}: no {needed} were found{where}: "
         f"{index.manifest.counts['media']:,} images or videos, {index.manifest.counts['objects']:,} objects"
         + (f"; left out: {dropped}" if dropped else "")
     )
@@ -335,7 +338,7 @@ def _differences(index: Index, entry: DataSet, split: str) -> list[str]:
 
 
 def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress, workers: int = 1) -> list[Prepared]:
-    """Check prepared splits again: checksums, published counts, and that every picture is still there.
+    """Check prepared splits again: checksums, published counts, and that every image is still there.
 
     Raises:
         UsageError: Unknown names.

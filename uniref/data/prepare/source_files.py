@@ -67,27 +67,27 @@ def locate(
         UniRefError: Nothing is there; a source is missing, no archive, or damaged.
     """
     media = root / "media" / entry.group
-    found = SourceFiles()
+    files = SourceFiles()
     for source in sources:
         if is_address(source):
-            _open(found, entry, _fetch_address(source, media / "downloads", progress), media, progress)
+            _open(files, entry, _fetch_address(source, media / "downloads", progress), media, progress)
         elif not Path(source).exists():
             raise UniRefError(f"{source}: no such file or folder")
         else:
-            _open(found, entry, Path(source), media, progress)
+            _open(files, entry, Path(source), media, progress)
     for archive in sorted(path for path in media.glob("*") if path.is_file() and is_archive(path)):
-        _open(found, entry, archive, media, progress)
-    shared = () if entry.is_custom else (root / "media",)  # where other data sets' pictures may serve
+        _open(files, entry, archive, media, progress)
+    shared = () if entry.is_custom else (root / "media",)  # where other data sets' images may serve
     if fetch:
-        _fetch(found, entry, splits, media, [*found.bases, media, *shared], progress)
-    found.bases += [x for x in (media, *shared) if x.is_dir()]
-    found.bases = list(dict.fromkeys(found.bases))
-    if not found.bases:
+        _fetch(files, entry, splits, media, [*files.bases, media, *shared], progress)
+    files.bases += [x for x in (media, *shared) if x.is_dir()]
+    files.bases = list(dict.fromkeys(files.bases))
+    if not files.bases:
         raise UniRefError(_how_to_get(entry, media))
-    return found
+    return files
 
 
-def unpack_archives(found: SourceFiles, entry: DataSet, root: Path, splits: Sequence[str], progress: Progress) -> bool:
+def unpack_archives(files: SourceFiles, entry: DataSet, root: Path, splits: Sequence[str], progress: Progress) -> bool:
     """Unpack the archives that lie in the folders that were named, or some folders below.
 
     Those that the data set is known to need come alone where there are any: a folder of downloads holds others too. Of
@@ -107,38 +107,38 @@ def unpack_archives(found: SourceFiles, entry: DataSet, root: Path, splits: Sequ
         UniRefError: One is damaged or hostile, or the disk refuses.
     """
     media = root / "media" / entry.group
-    archives = [(base, x) for base in found.bases if not base.is_relative_to(root / "media") for x in packed(base)]
+    archives = [(base, x) for base in files.bases if not base.is_relative_to(root / "media") for x in packed(base)]
     names = {remote.name.lower() for remote in entry.downloads}
-    told = re.findall(r"[\w.+-]+", entry.files.lower())
-    known = [(base, x) for base, x in archives if x.name.lower() in names or x.name.lower() in told]
-    for base, archive in _of_splits(known or archives, splits):
+    mentioned = re.findall(r"[\w.+-]+", entry.files.lower())
+    needed = [(base, x) for base, x in archives if x.name.lower() in names or x.name.lower() in mentioned]
+    for base, archive in _of_splits(needed or archives, splits):
         inside = archive.parent.relative_to(base)  # train/patch0.tar.gz and val/patch0.tar.gz stay apart
-        _open(found, entry, archive, media / inside, progress)
-    if media.is_dir() and media not in found.bases:
-        found.bases.append(media)
+        _open(files, entry, archive, media / inside, progress)
+    if media.is_dir() and media not in files.bases:
+        files.bases.append(media)
     return bool(archives)
 
 
 def packed(base: Path) -> list[Path]:
     """Archives in a folder and below, without those that lie beside a folder of their name: they were unpacked."""
-    found = []
-    for place, inside, names in os.walk(base):
-        if len(Path(place).relative_to(base).parts) >= _DEEPEST:
+    archives = []
+    for folder, inside, names in os.walk(base):
+        if len(Path(folder).relative_to(base).parts) >= _DEEPEST:
             inside.clear()
         inside[:] = sorted(name for name in inside if not name.startswith("."))
-        there = {name.lower() for name in inside}
+        folders = {name.lower() for name in inside}
         for name in sorted(names):
-            if is_archive(Path(name)) and not name.startswith(".") and name.lower().partition(".")[0] not in there:
-                found.append(Path(place) / name)
-    return found
+            if is_archive(Path(name)) and not name.startswith(".") and name.lower().partition(".")[0] not in folders:
+                archives.append(Path(folder) / name)
+    return archives
 
 
 def _of_splits(archives: Sequence[tuple[Path, Path]], splits: Sequence[str]) -> list[tuple[Path, Path]]:
     """Archives without those of other splits, where every wanted split has one."""
-    called = {path: split_of(Path(path.name)) for _, path in archives}
-    if not splits or not set(splits) <= set(called.values()):
+    split_by_name = {path: split_of(Path(path.name)) for _, path in archives}
+    if not splits or not set(splits) <= set(split_by_name.values()):
         return list(archives)
-    return [(base, path) for base, path in archives if called[path] in (None, *splits)]
+    return [(base, path) for base, path in archives if split_by_name[path] in (None, *splits)]
 
 
 def listing(folder: Path) -> list[str]:
@@ -149,23 +149,23 @@ def listing(folder: Path) -> list[str]:
     return [f"{x.name}/" if x.is_dir() else x.name for x in entries]
 
 
-def _open(found: SourceFiles, entry: DataSet, source: Path, media: Path, progress: Progress) -> None:
+def _open(files: SourceFiles, entry: DataSet, source: Path, media: Path, progress: Progress) -> None:
     """Add the folder that a source gives: itself, what is in the archive, where the file lies."""
     if source.is_dir():
-        found.bases.append(source)
+        files.bases.append(source)
     elif is_archive(source):
         remote = next((r for r in entry.downloads if r.name == source.name and r.sha256), None)
         target = media
         if entry.is_custom:  # nothing of another archive, or of an older version of this one, is mixed in
             target = media / source.name.partition(".")[0]
             if not holds(source, target) and (left := remove_unpacked(target)):
-                found.notes.append(f"{target}: keeps {', '.join(left[:5])}, which no archive brought")
-        _unpack(found, source, target, remote, progress)
-        if target not in found.bases:
-            found.bases.append(target)
+                files.notes.append(f"{target}: keeps {', '.join(left[:5])}, which no archive brought")
+        _unpack(files, source, target, remote, progress)
+        if target not in files.bases:
+            files.bases.append(target)
     elif source.suffix.lower() in _ANNOTATIONS:
-        found.bases.append(source.parent)
-        found.named.append(source)
+        files.bases.append(source.parent)
+        files.named.append(source)
     else:
         raise UniRefError(
             f"{source}: is neither a folder, an archive (zip, tar, tar.gz, 7z, ...) nor an annotation file "
@@ -173,7 +173,7 @@ def _open(found: SourceFiles, entry: DataSet, source: Path, media: Path, progres
         )
 
 
-def _unpack(found: SourceFiles, archive: Path, target: Path, remote: RemoteFile | None, progress: Progress) -> None:
+def _unpack(files: SourceFiles, archive: Path, target: Path, remote: RemoteFile | None, progress: Progress) -> None:
     try:
         unpack(archive, target, progress=progress)
     except DamagedArchiveError as problem:
@@ -182,13 +182,13 @@ def _unpack(found: SourceFiles, archive: Path, target: Path, remote: RemoteFile 
         raise UniRefError(f"{problem}: it was deleted; run the command again to do so") from None
     size = archive.stat().st_size
     digest = sha256(archive) if remote is not None or size <= _HASHED else None
-    found.sources.append(SourceFile(name=archive.name, size=size, sha256=digest))
+    files.sources.append(SourceFile(name=archive.name, size=size, sha256=digest))
     if remote is None or not remote.sha256:
         return
     if digest not in remote.sha256:
-        found.notes.append(f"{archive.name} is not the published file (its SHA-256 is {digest})")
+        files.notes.append(f"{archive.name} is not the published file (its SHA-256 is {digest})")
     elif remote.editions:
-        found.notes.append(f"{archive.name} is {remote.editions[remote.sha256.index(digest)]}")
+        files.notes.append(f"{archive.name} is {remote.editions[remote.sha256.index(digest)]}")
 
 
 def _fetch_address(url: str, downloads: Path, progress: Progress) -> Path:
@@ -211,38 +211,38 @@ def _fetch_address(url: str, downloads: Path, progress: Progress) -> Path:
         )
     if address.query:  # it may choose between files; a signed one changes, and then fetches again
         steps.insert(-1, f"query-{hashlib.sha256(address.query.encode()).hexdigest()[:12]}")
-    place = downloads.joinpath(f"{address.host.replace(':', '-')}_{address.unusual_port}", *steps)
-    return download(url, place, progress=progress, by_hand="fetch it by hand and name the file")
+    target = downloads.joinpath(f"{address.host.replace(':', '-')}_{address.unusual_port}", *steps)
+    return download(url, target, progress=progress, by_hand="fetch it by hand and name the file")
 
 
 def _fetch(
-    found: SourceFiles,
+    files: SourceFiles,
     entry: DataSet,
     splits: Sequence[str],
     media: Path,
-    places: Sequence[Path],
+    folders: Sequence[Path],
     progress: Progress,
 ) -> None:
-    remotes = [r for r in entry.downloads if not r.splits or set(r.splits) & set(splits)]
-    if not remotes and not found.bases:
+    downloads = [r for r in entry.downloads if not r.splits or set(r.splits) & set(splits)]
+    if not downloads and not files.bases:
         raise UniRefError(f"{entry.name}: has no public address to fetch from. {_how_to_get(entry, media)}")
-    for remote in remotes:
-        target = media / remote.folder
-        archive = is_archive(Path(remote.name))
-        file = (media / "downloads" / remote.folder if archive else target) / remote.name
-        if is_unpacked(file, target) and not file.exists():
+    for file in downloads:
+        target = media / file.folder
+        archive = is_archive(Path(file.name))
+        path = (media / "downloads" / file.folder if archive else target) / file.name
+        if is_unpacked(path, target) and not path.exists():
             continue  # the archive was deleted to save space
-        if not file.exists() and not is_being_unpacked(file, target) and _there(remote, places):
+        if not path.exists() and not is_being_unpacked(path, target) and _is_there(file, folders):
             continue
-        download(remote.url, file, size=remote.size, sha256=remote.sha256, md5=remote.md5, progress=progress)
+        download(file.url, path, size=file.size, sha256=file.sha256, md5=file.md5, progress=progress)
         if archive:
-            _unpack(found, file, target, remote, progress)
+            _unpack(files, path, target, file, progress)
 
 
-def _there(remote: RemoteFile, places: Sequence[Path]) -> bool:
+def _is_there(remote: RemoteFile, folders: Sequence[Path]) -> bool:
     """Whether one of the paths that make a remote needless exists, in a folder or one below it."""
-    below = [x for place in places if place.is_dir() for x in (place, *place.iterdir()) if x.is_dir()]
-    return any((place / path).exists() for place in below for path in remote.instead)
+    below = [x for folder in folders if folder.is_dir() for x in (folder, *folder.iterdir()) if x.is_dir()]
+    return any((folder / path).exists() for folder in below for path in remote.instead)
 
 
 def _how_to_get(entry: DataSet, media: Path) -> str:

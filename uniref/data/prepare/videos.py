@@ -24,11 +24,11 @@ class VideoFiles:
 
     name: str
     frames: Path
-    """Folder of pictures, or a video file."""
+    """Folder of images, or a video file."""
     labels: Path | None
     """Folder of label maps named like the frames (or by their number); only some frames may have one."""
-    own: bool = False
-    """A user's: masks of any shape that people have (`read_labels`); where all of a clip are black and white, white is
+    users_own: bool = False
+    """A user's: masks of any shape that people have (`read_labels`); where all of a video are black and white, white is
     object 1 and not void. Otherwise label maps as they are published."""
 
 
@@ -38,7 +38,7 @@ class LabelledVideo:
 
     name: str
     frames: tuple[str, ...]
-    """File names; none where the clip is a video file."""
+    """File names; none where the video is a video file."""
     length: int
     height: int
     width: int
@@ -64,31 +64,31 @@ def read_labelled_video(files: VideoFiles) -> LabelledVideo:
 
 def _read(files: VideoFiles) -> LabelledVideo:
     is_file = files.frames.is_file()
-    names, places, size = _read_file(files.frames) if is_file else _read_folder(files.frames)
-    found: dict[int, dict[int, Region]] = {}
+    names, frame_of, size = _read_file(files.frames) if is_file else _read_folder(files.frames)
+    regions_of: dict[int, dict[int, Region]] = {}
     labelled: list[int] = []
     numbers: dict[tuple[int, int, int], int] = {}
     notes: dict[str, None] = {}
-    for path in _label_maps(files.labels, files.own):
-        place = places.get(str(int(path.stem)) if is_file and path.stem.isdecimal() else path.stem)
-        if place is None or place in labelled:
-            raise BadRecord(f"{path}: there is no {'other ' if place in labelled else ''}frame of this name")
-        labels = _own_labels(path) if files.own else Labels(_at(path, read_label_map))
+    for path in _label_maps(files.labels, files.users_own):
+        frame = frame_of.get(str(int(path.stem)) if is_file and path.stem.isdecimal() else path.stem)
+        if frame is None or frame in labelled:
+            raise BadRecord(f"{path}: there is no {'other ' if frame in labelled else ''}frame of this name")
+        labels = _own_labels(path) if files.users_own else Labels(_at(path, read_label_map))
         if labels.ids.shape != size:
             raise BadRecord(f"{path}: is {_text(labels.ids.shape)}, the frame {_text(size)}")
-        labelled.append(place)
+        labelled.append(frame)
         if labels.note:
             notes[labels.note] = None
         for number, region in regions(labels.ids, void=True).items():
             # a colour is the same object in all frames; white is void where other frames have ids
-            own = numbers.setdefault(labels.colours[number - 1], len(numbers) + 1) if labels.colours else number
-            found.setdefault(VOID if labels.white else own, {})[place] = region
-    tracks = {number: dict(sorted(found[number].items())) for number in sorted(found)}
+            object_id = numbers.setdefault(labels.colours[number - 1], len(numbers) + 1) if labels.colours else number
+            regions_of.setdefault(VOID if labels.white else object_id, {})[frame] = region
+    tracks = {number: dict(sorted(regions_of[number].items())) for number in sorted(regions_of)}
     void = tracks.pop(VOID, {})
-    if files.own and not tracks:
+    if files.users_own and not tracks:
         tracks, void = ({1: void} if void else {}), {}
     return LabelledVideo(
-        files.name, names, len(places), *size, tracks, tuple(sorted(labelled)), void, notes=tuple(notes)
+        files.name, names, len(frame_of), *size, tracks, tuple(sorted(labelled)), void, notes=tuple(notes)
     )
 
 
@@ -105,29 +105,29 @@ def _read_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[i
         raise BadRecord(f"{folder}: no such folder")
     names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in EXTENSIONS)
     if not names:
-        raise BadRecord(f"{folder}: holds no pictures")
+        raise BadRecord(f"{folder}: holds no images")
     size = _size(folder / names[0])
     for name in names[1:]:
         if (other := _size(folder / name)) != size:
             raise BadRecord(f"{folder / name}: is {_text(other)}, the first frame {_text(size)}")
-    places = {Path(name).stem: place for place, name in enumerate(names)}
-    if len(places) < len(names):
+    frame_of = {Path(name).stem: frame for frame, name in enumerate(names)}
+    if len(frame_of) < len(names):
         raise BadRecord(f"{folder}: holds two frames of one name")
-    return tuple(names), places, size
+    return tuple(names), frame_of, size
 
 
 def _read_file(path: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
     """As `_read_folder` for a video file; its frames are called by their number, however many zeros it has."""
     length, height, width = video_file_size(path)
-    return (), {str(place): place for place in range(length)}, (height, width)
+    return (), {str(frame): frame for frame in range(length)}, (height, width)
 
 
-def _label_maps(folder: Path | None, own: bool) -> Sequence[Path]:
+def _label_maps(folder: Path | None, users_own: bool) -> Sequence[Path]:
     if folder is None:
         return ()
     if not folder.is_dir():
         raise BadRecord(f"{folder}: no such folder")
-    if not own:
+    if not users_own:
         return sorted(folder.glob("*.png"))
     return sorted(x for x in folder.iterdir() if x.suffix.lower() in EXTENSIONS and not x.name.startswith("."))
 
@@ -153,31 +153,31 @@ def read_labelled_videos(
     """The usable videos among `files`, in order; others are reported.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         files: Where the videos are.
         every_frame: A frame without a label map makes a video unusable.
     """
-    for clip in job.map(read_labelled_video, job.first(files), "video"):
-        if clip.problem:
-            job.bad(clip.name, clip.problem)
-        elif every_frame and len(clip.labelled) != clip.length:
-            missing = sorted(set(range(clip.length)) - set(clip.labelled))[0]
-            job.bad(job.video(clip.name), f"{clip.frames[missing]} has no label map")
+    for video in job.map(read_labelled_video, job.first(files), "video"):
+        if video.problem:
+            job.bad(video.name, video.problem)
+        elif every_frame and len(video.labelled) != video.length:
+            missing = sorted(set(range(video.length)) - set(video.labelled))[0]
+            job.bad(job.video(video.name), f"{video.frames[missing]} has no label map")
         else:
-            yield clip
+            yield video
 
 
-def add_labelled_video(writer: IndexWriter, clip: LabelledVideo, root: str, path: str, complete: bool) -> int:
-    """Begin a clip's media."""
+def add_labelled_video(writer: IndexWriter, video: LabelledVideo, root: str, path: str, complete: bool) -> int:
+    """Begin a video's media."""
     return writer.add_media(
-        name=clip.name,
-        kind="frames" if clip.frames else "video",
+        name=video.name,
+        kind="frames" if video.frames else "video",
         root=root,
         path=path,
-        frames=clip.frames,
-        length=clip.length,
-        width=clip.width,
-        height=clip.height,
+        frames=video.frames,
+        length=video.length,
+        width=video.width,
+        height=video.height,
         complete=complete,
     )
 
@@ -187,21 +187,21 @@ def add_track(
     number: int,
     track: Mapping[int, Region],
     *,
-    given: int = -1,
-    only_given: bool = False,
+    given_frame: int = -1,
+    prompt_only: bool = False,
     category: int = -1,
     crowd: bool = False,
     score_range: tuple[int, int] | None = None,
     seen: bool | None = None,
 ) -> int:
-    """An object with its regions. With `only_given` the others stay hidden: what an evaluation gives to a model."""
+    """An object with its regions. With `prompt_only` the others stay hidden: what an evaluation gives to a model."""
     row = writer.add_object(
-        source_id=number, category=category, crowd=crowd, given_frame=given, score_range=score_range, seen=seen
+        source_id=number, category=category, crowd=crowd, given_frame=given_frame, score_range=score_range, seen=seen
     )
     for frame, region in track.items():
-        if only_given and frame != given:
+        if prompt_only and frame != given_frame:
             continue
-        role = TRUTH | (GIVEN if frame == given else 0)
+        role = TRUTH | (GIVEN if frame == given_frame else 0)
         writer.add_annotation(frame, region.box, region.counts, region.area, role)
     return row
 
@@ -231,7 +231,7 @@ def read_video_json(job: ConversionJob, path: Path, *fields: str) -> dict[str, d
     """Videos of such a file by name, with these fields; a video that lacks one or has another kind is a bad record.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         path: The file.
         fields: `objects` and `expressions` (mappings of mappings), `frames` (names without extension).
     """
@@ -240,26 +240,26 @@ def read_video_json(job: ConversionJob, path: Path, *fields: str) -> dict[str, d
     if not isinstance(videos, dict) or not videos:
         job.bad(path, "has no `videos`")
         return {}
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for name, video in videos.items():
         with job.record(f"{path}: video {name}"):
             if name in (".", "..") or "/" in name or "\\" in name:
-                raise BadRecord("its name is no folder name")
-            found[name] = {field: _checked_field(field, video[field]) for field in fields}
-    return found
+                raise BadRecord("its name is not a valid folder name")
+            by_name[name] = {field: _checked_field(field, video[field]) for field in fields}
+    return by_name
 
 
 def text_of(value: Any) -> str:
-    """An expression. Raises BadRecord where it is no text."""
+    """An expression. Raises BadRecord where it is not a text."""
     if not isinstance(value, str):
-        raise BadRecord(f"{value!r} is no expression")
+        raise BadRecord(f"{value!r} is not a valid expression")
     return value
 
 
 def _checked_field(field: str, value: Any) -> Any:
     if field == "frames":
         if not isinstance(value, list) or not value or not all(isinstance(x, str) and "/" not in x for x in value):
-            raise BadRecord("its frames are no list of frame names")
+            raise BadRecord("its frames are not a list of frame names")
     elif not isinstance(value, dict) or not all(isinstance(x, dict) for x in value.values()):
-        raise BadRecord(f"its {field} are no mapping of ids to records")
+        raise BadRecord(f"its {field} are not a mapping of ids to records")
     return value

@@ -1,8 +1,8 @@
 """YouTube-VIS JSON: OVIS, the released system's own preprocessed files, and users' data.
 
 `videos[]{id, file_names[], height, width, length}` (`file_names` may be one video file), `annotations[]{id, video_id,
-category_id, iscrowd, segmentations[], bboxes[], areas[]}` with one entry a frame, null where the object is absent. The
-released system adds `expressions` (and `video`, `exp_id`) to videos and `ori_id` to annotations.
+category_id, iscrowd, segmentations[], bboxes[], areas[]}` with one entry per frame, null where the object is absent.
+The released system adds `expressions` (and `video`, `exp_id`) to videos and `ori_id` to annotations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def find_released(job: ConversionJob, published: Sequence[str] = (), prefix: str
     """The released system's preprocessed file of this split (`train.json`; `valid.json` or `val.json`), if it is used.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         published: Places of the publishers' own annotations, which say more: the preprocessed file is taken where
             there are none, or where the user named it itself.
         prefix: Of its name.
@@ -62,7 +62,7 @@ class Video:
     folder: str
     """Of the frames, relative to the media root."""
     frames: tuple[str, ...]
-    """Names within the folder; none where the clip is a video file, which `folder` then is."""
+    """Names within the folder; none where the video is a video file, which `folder` then is."""
     length: int
     """Frames."""
     annotations: tuple[Mapping[str, Any], ...]
@@ -82,7 +82,7 @@ class YoutubeVis:
     """A JSON file of this kind and the folder that its frames lie in.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         path: The file.
         root: The frames' folder; searched for by default.
 
@@ -97,12 +97,12 @@ class YoutubeVis:
             data = {}
         self.records = self._records(data, "video", "file_names")
         if not self.records:
-            job.bad(path, "is no YouTube-VIS JSON (no `videos` list)")
+            job.bad(path, "is not a valid YouTube-VIS JSON (it has no `videos` list)")
         self.categories = read_categories(path)
         self.by_video: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-        known = {record["id"] for record in self.records}
+        video_ids = {record["id"] for record in self.records}
         for annotation in self._records(data, "annotation", "video_id"):
-            if annotation["video_id"] in known:
+            if annotation["video_id"] in video_ids:
                 self.by_video[annotation["video_id"]].append(annotation)
             else:
                 job.bad(f"{path}: annotation {annotation['id']}", f"video {annotation['video_id']} is not listed")
@@ -111,32 +111,32 @@ class YoutubeVis:
 
     def _records(self, data: Mapping[str, Any], kind: str, field: str) -> Sequence[Mapping[str, Any]]:
         """The usable entries of a list (OVIS has null for splits without truth), with unique ids."""
-        found: dict[int, Mapping[str, Any]] = {}
+        by_id: dict[int, Mapping[str, Any]] = {}
         entries = data.get(f"{kind}s") or []
         if not isinstance(entries, list):
             self.job.bad(self.path, f"its `{kind}s` are not a list")
             entries = []
-        for place, record in enumerate(entries):
+        for position, record in enumerate(entries):
             where = f"{kind} {record.get('id')}" if isinstance(record, dict) else f"{kind} {record}"
-            with self.job.record(f"{self.path}: {where} (at {place})"):
-                wanted = list if field == "file_names" else int
+            with self.job.record(f"{self.path}: {where} (at {position})"):
+                kind_of_field = list if field == "file_names" else int
                 if (
                     not isinstance(record["id"], int)
-                    or not isinstance(record[field], wanted)
+                    or not isinstance(record[field], kind_of_field)
                     or whole(record["id"], 64) < 0
                 ):
                     raise BadRecord(f"its id or {field} is of another type than expected")
-                if record["id"] in found:
+                if record["id"] in by_id:
                     raise BadRecord("its id occurs twice")
-                found[record["id"]] = record
-        return list(found.values())
+                by_id[record["id"]] = record
+        return list(by_id.values())
 
     def _find_root(self) -> Path:
         if not self.records:
             return self.path.parent
         first = next((str(names[0]) for record in self.records if (names := record["file_names"])), "")
-        found = self.job.need(*(str(PurePosixPath(folder) / first) for folder in _FRAME_FOLDERS))
-        return found.parents[len(PurePosixPath(first).parts) - 1]
+        path = self.job.need(*(str(PurePosixPath(folder) / first) for folder in _FRAME_FOLDERS))
+        return path.parents[len(PurePosixPath(first).parts) - 1]
 
     def videos(self) -> Iterator[Video]:
         """Every usable video, in order; others are reported."""
@@ -151,7 +151,7 @@ class YoutubeVis:
         names = [PurePosixPath(relative_name(name)) for name in record["file_names"]]
         texts = record.get("expressions") or []
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise BadRecord("its expressions are no list of texts")
+            raise BadRecord("its expressions are not a list of texts")
         if len(names) == 1 and is_video_file(names[0].name):
             folder, frames = names[0], tuple[str, ...]()
             length, height, width = video_file_size(self.root / folder)
@@ -192,7 +192,7 @@ def add_video(writer: IndexWriter, video: Video, root: str, complete: bool) -> i
     )
 
 
-def add_annotation(writer: IndexWriter, video: Video, annotation: Mapping[str, Any], given: bool) -> int:
+def add_annotation(writer: IndexWriter, video: Video, annotation: Mapping[str, Any], prompted: bool) -> int:
     """An object with its masks (or boxes where it has no masks).
 
     Raises:
@@ -200,23 +200,23 @@ def add_annotation(writer: IndexWriter, video: Video, annotation: Mapping[str, A
     """
     masks = annotation.get("segmentations") or [None] * video.length
     boxes = annotation.get("bboxes") or [None] * video.length
-    places = []
-    for what, entries in (("segmentations", masks), ("bboxes", boxes)):
+    regions = []
+    for name, entries in (("segmentations", masks), ("bboxes", boxes)):
         if len(entries) != video.length:
-            raise BadRecord(f"annotation {annotation['id']}: {len(entries)} {what} for {video.length} frames")
+            raise BadRecord(f"annotation {annotation['id']}: {len(entries)} {name} for {video.length} frames")
     for frame, (mask, box) in enumerate(zip(masks, boxes, strict=True)):
         if mask is None and box is None:
             continue
-        places.append((frame, *_geometry(annotation, mask, box, video)))
-    first = places[0][0] if places else -1
+        regions.append((frame, *_geometry(annotation, mask, box, video)))
+    first = regions[0][0] if regions else -1
     row = writer.add_object(
         source_id=whole(annotation.get("ori_id", annotation["id"]), 64),
         category=whole(annotation.get("category_id", -1)),
         crowd=bool(annotation.get("iscrowd", 0)),
-        given_frame=first if given else -1,
+        given_frame=first if prompted else -1,
     )
-    for frame, counts, xyxy, area in places:
-        writer.add_annotation(frame, xyxy, counts, area, TRUTH | (GIVEN if given and frame == first else 0))
+    for frame, counts, xyxy, area in regions:
+        writer.add_annotation(frame, xyxy, counts, area, TRUTH | (GIVEN if prompted and frame == first else 0))
     return row
 
 
@@ -240,7 +240,7 @@ def convert_released(job: ConversionJob, published: Sequence[str], *, complete: 
     """Convert the released system's preprocessed file of this split, where it is the one to use (`find_released`).
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         published: As of `find_released`.
         complete: Whether a missing annotation means that the object is absent.
         prefix: As of `find_released`.
@@ -260,16 +260,16 @@ def convert_videos(job: ConversionJob, path: Path, *, complete: bool) -> None:
     with job.writer({job.dataset.group: source.root}, categories=source.categories) as writer:
         for video in source.videos():
             add_video(writer, video, job.dataset.group, complete)
-            rows = add_all(job, writer, video, given=job.split != "train")
+            rows = add_all(job, writer, video, prompted=job.split != "train")
             writer.add_sample(objects=rows)
 
 
-def add_all(job: ConversionJob, writer: IndexWriter, video: Video, given: bool) -> list[int]:
-    """Every object of a video; unusable ones are reported. Returns the rows of those that are no crowd."""
+def add_all(job: ConversionJob, writer: IndexWriter, video: Video, prompted: bool) -> list[int]:
+    """Every object of a video; unusable ones are reported. Returns the rows of those that are not crowds."""
     rows = []
     for annotation in video.annotations:
         with job.record(job.video(video.name)):
-            row = add_annotation(writer, video, annotation, given)
+            row = add_annotation(writer, video, annotation, prompted)
             if not annotation.get("iscrowd"):
                 rows.append(row)
     return rows

@@ -18,10 +18,10 @@ from uniref.data.protocol import DETECTION
 
 
 def convert(job: ConversionJob) -> None:
-    """Every image is kept; one sample for each that has an object which is no crowd."""
+    """Every image is kept; one sample for each that has an object that is not a crowd."""
     name = f"instances_{job.split}2017.json"
     video = f"instances_{job.split}2017_video.json"  # the released system's: every image a video of one frame
-    path = job.need(*(f"{place}{file}" for file in (name, video) for place in ("annotations/", "")))
+    path = job.need(*(f"{folder_name}{file}" for file in (name, video) for folder_name in ("annotations/", "")))
     images = read_images(job, path)
     if job.subset is not None:
         images = dict(list(images.items())[: job.subset])
@@ -33,15 +33,15 @@ def convert(job: ConversionJob) -> None:
     job.used(path)
     withheld = evaluation_images(job) if job.options.get("clean") and job.split == "train" else frozenset()
     names = [f"{folder}/{image.file_name}" for image in images.values()]
-    job.wanted = "images with an object that is no crowd"
+    job.sample_needs = "images with an object that is not a crowd"
     with job.writer({"coco": root}, categories=categories) as writer:
         for image, file in usable_images(job, list(images.values()), root, names):
             if image.id in withheld:
                 writer.drop(WITHHELD_IMAGE)
                 continue
             add_image(writer, image, "coco", file)
-            found = [(x.crowd, add_instance(writer, x)) for x in instances.get(image.id, ())]
-            rows = [row for crowd, row in found if not crowd]
+            rows_of = [(x.crowd, add_instance(writer, x)) for x in instances.get(image.id, ())]
+            rows = [row for crowd, row in rows_of if not crowd]
             if rows:
                 writer.add_sample(objects=rows)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # nothing of it is needed before a user's files are read
     from uniref.data.prepare.formats.recognise import RecognisedFormat
     from uniref.data.prepare.source_files import SourceFiles
 
-_SHOWN = 8  # names of what was found, for a message
+_MOST_NAMES = 8  # names of what was found, for a message
 
 
 def find_splits(files: SourceFiles, root: Path) -> list[str]:
@@ -25,8 +25,8 @@ def find_splits(files: SourceFiles, root: Path) -> list[str]:
     Raises:
         UniRefError: A file cannot be read.
     """
-    found, _ = _recognise(files.bases, files.named, root)
-    return list(found.splits) if found is not None else []
+    recognised, _ = _recognise(files.bases, files.named, root)
+    return list(recognised.splits) if recognised is not None else []
 
 
 def convert(job: ConversionJob) -> None:
@@ -37,28 +37,28 @@ def convert(job: ConversionJob) -> None:
     """
     from uniref.data.prepare.source_files import packed
 
-    found, trees = _recognise(job.bases, job.named, job.root)
+    recognised, trees = _recognise(job.bases, job.named, job.root)
     media = job.root / "media"
     if not job.unpacked:  # what is missing may be in archives
         outside = [not tree.base.is_relative_to(media) and bool(packed(tree.base)) for tree in trees]
-        trees = [replace(tree, packed=left) for tree, left in zip(trees, outside, strict=True)]
+        trees = [replace(tree, packed=packed_archives) for tree, packed_archives in zip(trees, outside, strict=True)]
     where = ", ".join(str(tree.base) for tree in trees)
-    if found is None:
+    if recognised is None:
         raise FilesMissing(
-            f"{job.dataset.name}/{job.split}: {where} holds no data in a form that is known ({_contents(trees)}); "
-            "docs/custom-data.md lists the forms that are read"
+            f"{job.dataset.name}/{job.split}: {where} holds no data in a known format ({_contents(trees)}); "
+            "docs/custom-data.md lists the formats that are read"
         )
-    paths = found.splits.get(job.split)
-    alone = next(iter(found.splits)) if len(found.splits) == 1 else ""
+    paths = recognised.splits.get(job.split)
+    alone = next(iter(recognised.splits)) if len(recognised.splits) == 1 else ""
     if paths is None and alone == "train" and (job.named or job.split in {base.name for base in job.bases}):
-        paths = found.splits[alone]  # what names no split is what was asked for
+        paths = recognised.splits[alone]  # what names no split is what was asked for
     if paths is None:
         raise FilesMissing(
-            f"{job.dataset.name}/{job.split}: {where} has no split {job.split}; {found.title} for "
-            f"{', '.join(found.splits)} was found"
+            f"{job.dataset.name}/{job.split}: {where} has no split {job.split}; {recognised.title} for "
+            f"{', '.join(recognised.splits)} was found"
         )
-    job.form = found.title
-    found.prepare(job, paths, trees)
+    job.form = recognised.title
+    recognised.prepare(job, paths, trees)
 
 
 def _recognise(
@@ -77,8 +77,8 @@ def _contents(trees: Sequence[FileTree]) -> str:
     names = [name for tree in trees for name in (*(f"{x}/" for x in tree.below("")), *tree.folders.get("", ()))]
     if not names:
         return "nothing is in it"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"there are {', '.join(names[:_SHOWN])}{more}"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"there are {', '.join(names[:_MOST_NAMES])}{more}"
 
 
 _NAME = Option("name", "What to call your data set.")
@@ -98,7 +98,7 @@ DATASETS = (
         size="yours",
         licence="yours",
         page="docs/custom-data.md",
-        files="images or videos in one of the forms that docs/custom-data.md lists",
+        files="images or videos in one of the formats that docs/custom-data.md lists",
         group="custom",
         options=(_NAME, _TASK),
         find_splits=find_splits,

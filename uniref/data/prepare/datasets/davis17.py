@@ -15,8 +15,8 @@ DAVIS_SITE = "https://data.vision.ee.ethz.ch/csergi/share/davis"
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample a sequence. Objects are given in the first frame; test-dev has masks only there."""
-    lists = [f"{place}ImageSets/2017/{job.split}.txt" for place in ("", "DAVIS/")]
+    """One sample per sequence. Objects are given in the first frame; test-dev has masks only there."""
+    lists = [f"{folder}ImageSets/2017/{job.split}.txt" for folder in ("", "DAVIS/")]
     if convert_released(job, lists, complete=job.split == "train", prefix="davis2017_"):
         return
     list_file = job.need(*lists)
@@ -26,15 +26,15 @@ def convert(job: ConversionJob) -> None:
     hidden = job.split == "test-dev"
     files = [VideoFiles(name, root / "JPEGImages/480p" / name, labels / name) for name in names]
     with job.writer({"davis": root}) as writer:
-        for clip in read_labelled_videos(job, files, every_frame=not hidden):
-            if not any(0 in track for track in clip.tracks.values()):
-                job.bad(Path("Annotations/480p") / clip.name, "its first label map shows no object")
+        for video in read_labelled_videos(job, files, every_frame=not hidden):
+            if not any(0 in track for track in video.tracks.values()):
+                job.bad(Path("Annotations/480p") / video.name, "its first label map shows no object")
                 continue
-            add_labelled_video(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=not hidden)
-            tracks = {n: t for n, t in clip.tracks.items() if 0 in t}
-            if late := sorted(set(clip.tracks) - set(tracks)):
+            add_labelled_video(writer, video, "davis", f"JPEGImages/480p/{video.name}", complete=not hidden)
+            tracks = {n: t for n, t in video.tracks.items() if 0 in t}
+            if late := sorted(set(video.tracks) - set(tracks)):
                 writer.drop("object not in the first frame", len(late))
-            rows = [add_track(writer, number, track, given=0) for number, track in tracks.items()]
+            rows = [add_track(writer, number, track, given_frame=0) for number, track in tracks.items()]
             writer.add_sample(objects=rows)
 
 

@@ -44,8 +44,8 @@ _ROOTS = ("", "fewshot_data", "FSS-1000", "images", "fss-1000/images", "fewshot_
 
 
 @dataclass(frozen=True)
-class _Item:
-    picture: Path
+class _ShotFiles:
+    path: Path
     compat: bool
 
 
@@ -63,17 +63,17 @@ class _Shot:
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample an image; its class is the category. Supports are chosen when samples are read, not here."""
-    if not job.options.get("splits") and (official := find_released(job, _list_places(job))) is not None:
+    """One sample per image; its class is the category. Supports are chosen when samples are read, not here."""
+    if not job.options.get("splits") and (official := find_released(job, _list_paths(job))) is not None:
         _convert_released(job, official)
         return
     classes = _read_classes(job)
     root = _find_root(job, classes)
-    numbers = {name: place for place, name in enumerate(sorted(classes), start=1)}
-    items = [(name, path) for name in classes for path in _pictures(job, root / name)]
+    numbers = {name: number for number, name in enumerate(sorted(classes), start=1)}
+    items = [(name, path) for name in classes for path in _class_images(job, root / name)]
     items = list(job.first(items))
     compat = bool(job.options.get("compat"))
-    shots = job.map(_read, [_Item(path, compat) for _, path in items], "image")
+    shots = job.map(_read, [_ShotFiles(path, compat) for _, path in items], "image")
     resized = 0
     with job.writer({"fss-1000": root}, categories={n: name for name, n in numbers.items()}) as writer:
         for (name, path), shot in zip(items, shots, strict=True):
@@ -107,7 +107,7 @@ def _convert_released(job: ConversionJob, path: Path) -> None:
     job.used(path)
     chosen = list(job.first(list(images.values())))
     names = sorted({PurePosixPath(image.file_name).parts[0] for image in images.values()})
-    numbers = {name: place for place, name in enumerate(names, start=1)}
+    numbers = {name: number for number, name in enumerate(names, start=1)}
     root = find_root(job, chosen[0].file_name, _ROOTS) if chosen else path.parent
     with job.writer({"fss-1000": root}, categories={n: name for name, n in numbers.items()}) as writer:
         for image, file in usable_images(job, chosen, root):
@@ -120,7 +120,7 @@ def _convert_released(job: ConversionJob, path: Path) -> None:
             writer.add_sample(objects=rows, category=number)
 
 
-def _list_places(job: ConversionJob) -> tuple[str, ...]:
+def _list_paths(job: ConversionJob) -> tuple[str, ...]:
     name = _LISTS[job.split]
     return name, f"splits/{name}", f"splits/fss/{name}"
 
@@ -128,14 +128,14 @@ def _list_places(job: ConversionJob) -> tuple[str, ...]:
 def _read_classes(job: ConversionJob) -> list[str]:
     folder = job.options.get("splits")
     if not folder:
-        found = job.find(*_list_places(job))
-        if found is None:
+        listed = job.find(*_list_paths(job))
+        if listed is None:
             raise UsageError(
                 f"fss-1000/{job.split}: --splits DIR is needed, the folder with trn.txt, val.txt and test.txt: the "
                 "class lists of HSNet and VAT, data/splits/fss of "
                 "https://github.com/Seokju-Cho/Volumetric-Aggregation-Transformer"
             )
-        path = found
+        path = listed
     else:
         path = Path(str(folder)) / _LISTS[job.split]
     names = job.read_lines(path)
@@ -148,11 +148,11 @@ def _read_classes(job: ConversionJob) -> list[str]:
 
 
 def _find_root(job: ConversionJob, classes: list[str]) -> Path:
-    found = job.need(*(f"{root}/{name}" if root else name for root in _ROOTS for name in classes[:3]))
-    return found.parent
+    path = job.need(*(f"{root}/{name}" if root else name for root in _ROOTS for name in classes[:3]))
+    return path.parent
 
 
-def _pictures(job: ConversionJob, folder: Path) -> list[Path]:
+def _class_images(job: ConversionJob, folder: Path) -> list[Path]:
     """`1.jpg`, `10.jpg`, `2.jpg`, ...: the order of names as text decides which images are supports."""
     if not folder.is_dir():
         if job.subset is None:
@@ -161,22 +161,22 @@ def _pictures(job: ConversionJob, folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if path.suffix == ".jpg"), key=lambda path: path.name)
 
 
-def _read(item: _Item) -> _Shot:
+def _read(item: _ShotFiles) -> _Shot:
     try:
         return _read_shot(item)
     except BadRecord as error:
         return _Shot(problem=str(error))
 
 
-def _read_shot(item: _Item) -> _Shot:
-    size = image_size(item.picture)
-    grey = _read_grey(item.picture.with_suffix(".png"))
+def _read_shot(item: _ShotFiles) -> _Shot:
+    size = image_size(item.path)
+    grey = _read_grey(item.path.with_suffix(".png"))
     if grey.shape != size and item.compat:
         return _Shot(dropped=OTHER_SIZE)
     mask = grey >= 128  # above half of 255
     if grey.shape != size:
-        picture = Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST)
-        mask = np.asarray(picture)
+        image = Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST)
+        mask = np.asarray(image)
     if not mask.any():
         if item.compat:
             return _Shot(dropped=EMPTY_MASK)

@@ -64,7 +64,7 @@ UNSEEN = frozenset(
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample a video."""
+    """One sample per video."""
     names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
     inside = [f"{folder}/{name}" for folder in _FOLDERS[job.split] for name in names]
     if convert_released(job, [*inside, *_outside(names)], complete=job.split == "train"):
@@ -74,19 +74,19 @@ def convert(job: ConversionJob) -> None:
     files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(meta)]
     hidden = job.split == "test"
     with job.writer({"lvos": base}) as writer:
-        for clip in read_labelled_videos(job, files, every_frame=not hidden):
+        for video in read_labelled_videos(job, files, every_frame=not hidden):
             ranges = None
-            with job.record(job.video(clip.name)):
-                ranges = _ranges(clip, meta[clip.name], scored=job.split != "train")
+            with job.record(job.video(video.name)):
+                ranges = _ranges(video, meta[video.name], scored=job.split != "train")
             if ranges is None:
                 continue
-            add_labelled_video(writer, clip, "lvos", f"JPEGImages/{clip.name}", complete=not hidden)
-            seen = clip.name not in UNSEEN if job.split == "val" else None
+            add_labelled_video(writer, video, "lvos", f"JPEGImages/{video.name}", complete=not hidden)
+            seen = video.name not in UNSEEN if job.split == "val" else None
             rows = []
             for number, limits in ranges.items():
                 given = -1 if job.split == "train" else limits[0]
-                track = clip.tracks.get(number, {})
-                rows.append(add_track(writer, number, track, given=given, score_range=limits, seen=seen))
+                track = video.tracks.get(number, {})
+                rows.append(add_track(writer, number, track, given_frame=given, score_range=limits, seen=seen))
             writer.add_sample(objects=rows)
 
 
@@ -98,24 +98,24 @@ def _read_meta(job: ConversionJob, base: Path) -> Mapping[str, Mapping[str, Any]
 
 
 def _outside(names: Sequence[str]) -> list[str]:
-    return [f"{place}{name}" for name in names for place in ("meta_jsons/", "")]
+    return [f"{folder}{name}" for name in names for folder in ("meta_jsons/", "")]
 
 
-def _ranges(clip: LabelledVideo, objects: Mapping[str, Any], scored: bool) -> dict[int, tuple[int, int]]:
+def _ranges(video: LabelledVideo, objects: Mapping[str, Any], scored: bool) -> dict[int, tuple[int, int]]:
     """First and last scored frame of every object; where it is `scored`, its mask is given in the first."""
-    places = {Path(name).stem: place for place, name in enumerate(clip.frames)}
-    found = {}
+    frame_of = {Path(name).stem: frame for frame, name in enumerate(video.frames)}
+    ranges = {}
     for number, info in sorted(objects.items(), key=lambda item: int(item[0])):
         limits = info["frame_range"]
-        start = places.get(limits["start"])
+        start = frame_of.get(limits["start"])
         if start is None:
             raise BadRecord(f"object {number} starts at frame {limits['start']}, which does not exist")
-        if scored and start not in clip.tracks.get(int(number), {}):
+        if scored and start not in video.tracks.get(int(number), {}):
             raise BadRecord(f"object {number} has no mask in its first frame {limits['start']}")
-        before = places.get(limits["end"], len(places))
+        before = frame_of.get(limits["end"], len(frame_of))
         count = int(limits.get("frame_nums", before - start))
-        found[int(number)] = (start, min(start + max(count, 1), len(places)) - 1)
-    return found
+        ranges[int(number)] = (start, min(start + max(count, 1), len(frame_of)) - 1)
+    return ranges
 
 
 DATASETS = (

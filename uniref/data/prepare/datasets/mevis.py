@@ -29,7 +29,7 @@ _FOLDERS = {"train": "train", "valid_u": "valid_u", "val": "valid"}
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample an expression; `val` has no masks."""
+    """One sample per expression; `val` has no masks."""
     meta_file = job.need(f"{_FOLDERS[job.split]}/meta_expressions.json")
     base = meta_file.parent
     videos = read_video_json(job, meta_file, "expressions", "frames")
@@ -45,7 +45,7 @@ def convert(job: ConversionJob) -> None:
 def _read_masks(job: ConversionJob, path: Path) -> Mapping[str, Any]:
     masks = job.read_json(path)
     if not isinstance(masks, dict):
-        raise UniRefError(f"{path}: holds no masks by annotation id")
+        raise UniRefError(f"{path}: does not hold masks by annotation id")
     if job.subset is None and job.sources[-1].sha256 != _PUBLISHED[job.split]:
         job.notes.append(f"{path.name} is not the one of MeViS v1 (its SHA-256 is {job.sources[-1].sha256})")
     return masks
@@ -75,9 +75,9 @@ def _add_video(
     rows = {}
     for key, track in tracks.items():
         rows[key] = writer.add_object(source_id=int(key))
-        for place, counts in track:
+        for index, counts in track:
             region = region_of_counts(counts, height, width)
-            writer.add_annotation(place, region.box, region.counts, region.area, TRUTH)
+            writer.add_annotation(index, region.box, region.counts, region.area, TRUTH)
     for number, expression in video["expressions"].items():
         text = writer.add_expression(texts[number], source_id=number)
         objects = [] if hidden else [rows[str(key)] for key in expression["anno_id"]]

@@ -13,7 +13,7 @@ from uniref.data.protocol import VIDEO_OBJECTS
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample a video. Four training videos of a single frame are kept and make no pairs."""
+    """One sample per video. Four training videos of a single frame are kept and make no pairs."""
     train = job.split == "train"
     folders = ("train",) if train else ("valid", "val")
     if convert_released(job, [f"{name}/Annotations" for name in folders], complete=train):
@@ -23,14 +23,15 @@ def convert(job: ConversionJob) -> None:
     files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in names]
     single = 0
     with job.writer({"mose": base}) as writer:
-        for clip in read_labelled_videos(job, files, every_frame=train):
-            if not train and clip.labelled != (0,):
-                job.bad(job.video(clip.name), "must have one label map, for its first frame")
+        for video in read_labelled_videos(job, files, every_frame=train):
+            if not train and video.labelled != (0,):
+                job.bad(job.video(video.name), "must have one label map, for its first frame")
                 continue
-            single += len(clip.frames) == 1
-            add_labelled_video(writer, clip, "mose", f"JPEGImages/{clip.name}", complete=train)
-            given = -1 if train else 0
-            writer.add_sample(objects=[add_track(writer, n, track, given=given) for n, track in clip.tracks.items()])
+            single += len(video.frames) == 1
+            add_labelled_video(writer, video, "mose", f"JPEGImages/{video.name}", complete=train)
+            given_frame = -1 if train else 0
+            rows = [add_track(writer, n, track, given_frame=given_frame) for n, track in video.tracks.items()]
+            writer.add_sample(objects=rows)
         if single:
             writer.notes.append(f"{single} videos of one frame (no pair of frames can be drawn from them)")
 

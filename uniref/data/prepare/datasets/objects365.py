@@ -1,4 +1,4 @@
-"""Objects365 v2: boxes of 365 classes in COCO JSON of several gigabytes, pictures in `patchN` folders or one flat one.
+"""Objects365 v2: boxes of 365 classes in COCO JSON of several gigabytes, images in `patchN` folders or one flat one.
 
 The re-split that the released system trains on (the first 5,000 validation images stay, the others join training) is
 read from its own files `zhiyuan_objv2_{train,val}_new.json` where they are given; the original split otherwise.
@@ -36,7 +36,7 @@ _MISSING = frozenset(("objects365_v2_00908726.jpg", "objects365_v1_00320532.jpg"
 
 
 @dataclass(frozen=True)
-class Boxes:
+class BoxTable:
     """All annotations of a file, sorted by image. Axis: n annotations."""
 
     images: npt.NDArray[np.int64]
@@ -52,10 +52,10 @@ class Boxes:
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample an image with its boxes, cleaned: clipped, not thinner than a pixel, not repeated."""
+    """One sample per image with its boxes, cleaned: clipped, not thinner than a pixel, not repeated."""
     names = (f"zhiyuan_objv2_{job.split}_new.json", f"zhiyuan_objv2_{job.split}.json")
     named = next((path for path in job.named if path.name in names), None)
-    path = named or job.need(*(f"{place}{name}" for name in names for place in ("", f"{job.split}/", "annotations/")))
+    path = named or job.need(*(f"{folder}{name}" for name in names for folder in ("", f"{job.split}/", "annotations/")))
     resplit = path.name.endswith("_new.json")
     images = read_images(job, path)
     listed = [image for image in images.values() if PurePosixPath(image.file_name).name not in _MISSING]
@@ -109,7 +109,7 @@ def clean_boxes(
     return kept, xyxy[kept], {reason: count for reason, count in reasons.items() if count}
 
 
-def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord]) -> Boxes:
+def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord]) -> BoxTable:
     """Every annotation; the file has them in any order."""
     numbers = _Column(np.int64, 3)  # image, id, category
     corners = _Column(np.float32, 4)
@@ -132,7 +132,7 @@ def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord
     if unlisted.any():
         image, number = table[np.flatnonzero(unlisted)[0], :2]
         job.bad(f"{path}: annotation {number}", f"image {image} is not listed")
-    return Boxes(
+    return BoxTable(
         table[order, 0],
         table[order, 1],
         table[order, 2].astype(np.int32),
@@ -173,8 +173,8 @@ def _locate(job: ConversionJob, images: list[ImageRecord]) -> tuple[Path, list[s
     for folder in folders:
         for depth, form in enumerate((str(first), short, first.name)):
             relative = str(PurePosixPath(folder) / form)
-            if (found := job.find(relative)) is not None:
-                root = found.parents[len(PurePosixPath(relative).parts) - 1]
+            if (path := job.find(relative)) is not None:
+                root = path.parents[len(PurePosixPath(relative).parts) - 1]
                 return root, [_relative(image, depth, folder, root) for image in images]
     below = ", ".join(folder for folder in folders if folder)
     where = ", ".join(map(str, job.bases))
@@ -186,12 +186,12 @@ def _locate(job: ConversionJob, images: list[ImageRecord]) -> tuple[Path, list[s
 def _relative(image: ImageRecord, depth: int, folder: str, root: Path) -> str:
     path = PurePosixPath(image.file_name)
     forms = (path, PurePosixPath(path.parent.name) / path.name, PurePosixPath(path.name))
-    place = PurePosixPath(folder) / forms[depth]
-    if not exists(root / place):  # the re-split has images of both published splits in one
+    relative = PurePosixPath(folder) / forms[depth]
+    if not exists(root / relative):  # the re-split has images of both published splits in one
         for other in ("train", "val"):
             if exists(root / other / forms[depth]):
                 return str(PurePosixPath(other) / forms[depth])
-    return str(place)
+    return str(relative)
 
 
 _SITE = "https://dorc.ks3-cn-beijing.ksyun.com/data-set/2020Objects365%E6%95%B0%E6%8D%AE%E9%9B%86"

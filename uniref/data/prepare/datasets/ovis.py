@@ -9,7 +9,7 @@ from uniref.data.prepare.youtube_vis_json import convert_videos, find_released
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample a video with all its instances."""
+    """One sample per video with all its instances."""
     own = job.find("annotations_train.json", "annotations/annotations_train.json") or find_released(job)
     path = own or job.need("annotations_train.json", "annotations/train.json")
     convert_videos(job, path, complete=True)

@@ -31,34 +31,34 @@ Texts = dict[str, dict[int, str]]
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample a sequence and annotator (groups 0..3); its expression j describes its object j."""
-    masks = job.need(*(f"{place}Annotations_unsupervised/480p" for place in ("", "DAVIS/")))
+    """One sample per sequence and annotator (groups 0..3); its expression j describes its object j."""
+    masks = job.need(*(f"{number_in_video}Annotations_unsupervised/480p" for number_in_video in ("", "DAVIS/")))
     root = masks.parents[1]
     list_file = root / "ImageSets/2017/val.txt"
     texts = _texts(job)
     files = [VideoFiles(name, root / "JPEGImages/480p" / name, masks / name) for name in job.read_lines(list_file)]
     undescribed = 0
     with job.writer({"davis": root}) as writer:
-        for clip in read_labelled_videos(job, files, every_frame=True):
-            described = [annotator.get(clip.name, {}) for annotator in texts]
+        for video in read_labelled_videos(job, files, every_frame=True):
+            described = [annotator.get(video.name, {}) for annotator in texts]
             numbers = sorted(described[0])
             if not numbers or any(sorted(d) != numbers for d in described):
-                job.bad(job.video(clip.name), "the four annotators do not describe the same objects")
+                job.bad(job.video(video.name), "the four annotators do not describe the same objects")
                 continue
-            if missing := sorted(set(numbers) - set(clip.tracks)):
-                job.bad(job.video(clip.name), f"object {missing[0]} is described but has no mask")
+            if missing := sorted(set(numbers) - set(video.tracks)):
+                job.bad(job.video(video.name), f"object {missing[0]} is described but has no mask")
                 continue
-            undescribed += len(set(clip.tracks) - set(numbers))
-            add_labelled_video(writer, clip, "davis", f"JPEGImages/480p/{clip.name}", complete=True)
-            rows = {number: add_track(writer, number, track) for number, track in clip.tracks.items()}
-            if clip.void:  # the unsupervised protocol leaves these pixels out
-                add_track(writer, VOID, clip.void, crowd=True)
+            undescribed += len(set(video.tracks) - set(numbers))
+            add_labelled_video(writer, video, "davis", f"JPEGImages/480p/{video.name}", complete=True)
+            rows = {number: add_track(writer, number, track) for number, track in video.tracks.items()}
+            if video.void:  # the unsupervised protocol leaves these pixels out
+                add_track(writer, VOID, video.void, crowd=True)
             for annotator, expressions in enumerate(described):
                 added = [
                     writer.add_expression(
-                        expressions[number], source_id=str(4 * place + annotator), annotator=annotator
+                        expressions[number], source_id=str(4 * number_in_video + annotator), annotator=annotator
                     )
-                    for place, number in enumerate(numbers)
+                    for number_in_video, number in enumerate(numbers)
                 ]
                 writer.add_sample(objects=[rows[n] for n in numbers], expressions=added, group=annotator)
         if undescribed:
@@ -68,8 +68,8 @@ def convert(job: ConversionJob) -> None:
 def _texts(job: ConversionJob) -> list[Texts]:
     """Of the four annotators: the publishers' files, else the released system's `valid_{0..3}.json`."""
     first = f"davis_text_annotations/{_TEXTS[0][0]}"
-    places = [f"{place}valid_{{}}.json" for place in ("", "annotations/")]
-    released = [job.find(*(place.format(n) for place in places)) for n in range(4)]
+    patterns = [f"{pattern}valid_{{}}.json" for pattern in ("", "annotations/")]
+    released = [job.find(*(pattern.format(n) for pattern in patterns)) for n in range(4)]
     named = any(path.name == "valid_0.json" for path in job.named)
     if all(released) and (named or job.find(first, _TEXTS[0][0]) is None):
         return [_read_released(job, path) for path in released if path is not None]
@@ -80,8 +80,8 @@ def _read_released(job: ConversionJob, path: Path) -> Texts:
     """Records `{"video": name, "expressions": [[text of object 1, of object 2, ...]]}`."""
     data = job.read_json(path)
     texts: Texts = {}
-    for place, record in enumerate(data.get("videos", ()) if isinstance(data, dict) else ()):
-        with job.record(f"{path}: video {place}"):
+    for position, record in enumerate(data.get("videos", ()) if isinstance(data, dict) else ()):
+        with job.record(f"{path}: video {position}"):
             (expressions,) = record["expressions"]
             texts[str(record["video"])] = {n: text_of(text) for n, text in enumerate(expressions, start=1)}
     return texts
@@ -94,8 +94,8 @@ def _read(job: ConversionJob, path: Path, encoding: str) -> Texts:
         if len(parts) != 3 or not parts[1].isdecimal():
             job.bad(f"{path}: line {number}", 'is not `<sequence> <object> "<expression>"`')
             continue
-        sequence, thing, text = parts
-        texts[_SPELLING.get(sequence, sequence)][int(thing)] = text[1:-1]  # within quotes, of various kinds
+        sequence, object_id, text = parts
+        texts[_SPELLING.get(sequence, sequence)][int(object_id)] = text[1:-1]  # within quotes, of various kinds
     return texts
 
 

@@ -13,7 +13,7 @@ from uniref.core.files import exists, is_folder
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
 from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts
-from uniref.data.prepare.datasets.youtube_vos import add_object, category_ids, clip_objects, read_meta, split_folder
+from uniref.data.prepare.datasets.youtube_vos import add_object, category_ids, read_meta, split_folder, video_objects
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, read_labelled_videos, read_video_json, text_of
 from uniref.data.prepare.youtube_vis_json import Video, YoutubeVis, add_all, add_video, find_released
@@ -21,7 +21,7 @@ from uniref.data.protocol import VIDEO_EXPRESSIONS
 
 
 def convert(job: ConversionJob) -> None:
-    """Train: one sample an object with all its expressions. Val: one an expression, without masks."""
+    """Train: one sample per object with all its expressions. Val: one per expression, without masks."""
     folder = "train" if job.split == "train" else "valid"
     official = find_released(job, [f"meta_expressions/{folder}/meta_expressions.json"])
     if official is not None:
@@ -44,24 +44,24 @@ def _convert_train(job: ConversionJob) -> None:
     files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(videos)]
     categories = category_ids(meta)
     with job.writer({"youtube-vos": base}, categories={i: n for n, i in categories.items()}) as writer:
-        for clip in read_labelled_videos(job, files):
-            if meta is not None and clip.name not in meta:
-                job.bad(job.video(clip.name), "has expressions but is not in meta.json")
+        for video in read_labelled_videos(job, files):
+            if meta is not None and video.name not in meta:
+                job.bad(job.video(video.name), "has expressions but is not in meta.json")
                 continue
-            objects = clip_objects(job, clip, meta)
+            objects = video_objects(job, video, meta)
             if objects is None:
                 continue
             texts: dict[int, list[tuple[str, str]]] | None = None
-            with job.record(job.video(clip.name)):
-                texts = _by_object(videos[clip.name]["expressions"], objects)
+            with job.record(job.video(video.name)):
+                texts = _by_object(videos[video.name]["expressions"], objects)
             if texts is None:
                 continue
-            add_labelled_video(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
+            add_labelled_video(writer, video, "youtube-vos", f"JPEGImages/{video.name}", complete=False)
             for number, info in objects.items():
                 if number not in texts:
                     writer.drop("object without an expression")
                     continue
-                row = add_object(writer, clip, number, info, categories, given=False)
+                row = add_object(writer, video, number, info, categories, given=False)
                 added = [writer.add_expression(text, source_id=exp) for exp, text in texts[number]]
                 writer.add_sample(objects=[row], expressions=added)
 
@@ -114,7 +114,7 @@ def _add_val_video(writer: IndexWriter, base: Path, name: str, video: dict[str, 
 
 
 def _convert_released(job: ConversionJob, path: Path) -> None:
-    """The released system's own files: train one record an object, val one an expression."""
+    """The released system's own files: training has one record per object, validation one per expression."""
     source = YoutubeVis(job, path)
     group = job.dataset.group
     with job.writer({group: source.root}, categories=source.categories) as writer:
@@ -126,7 +126,7 @@ def _add_records(job: ConversionJob, writer: IndexWriter, videos: list[Video], g
     """The records of one video: an object each (training) or an expression each."""
     add_video(writer, videos[0], group, complete=False)
     for video in videos:
-        rows = add_all(job, writer, video, given=False)
+        rows = add_all(job, writer, video, prompted=False)
         number = str(video.record.get("exp_id", ""))
         texts = enumerate(video.record["expressions"])
         added = [writer.add_expression(text, source_id=number or str(i)) for i, text in texts]

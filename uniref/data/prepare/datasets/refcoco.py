@@ -2,7 +2,7 @@
 
 Three kinds of files are read: the publishers' `refs(*).p` with `instances.json`, SeqTR's `instances.json` (split ->
 records), and the released system's `instances_<split>.json`. Images are COCO's train2014; the same ones under
-train2017 names serve as well. Training has one sample a referred object, with all its sentences; evaluation has one a
+train2017 names serve as well. Training has one sample per referred object, with all its sentences; evaluation has one a
 sentence.
 """
 
@@ -43,19 +43,19 @@ _EVALUATION = (
 
 
 @dataclass(frozen=True)
-class _Files:
+class _RefFiles:
     folder: str
     refs: str
     repackaged: str
 
 
 _FAMILY = {
-    "refcoco": _Files("refcoco", "refs(unc).p", "refcoco-unc"),
-    "refcocog": _Files("refcocog", "refs(umd).p", "refcocog-umd"),
-    "refcoco+": _Files("refcoco+", "refs(unc).p", "refcocoplus-unc"),
+    "refcoco": _RefFiles("refcoco", "refs(unc).p", "refcoco-unc"),
+    "refcocog": _RefFiles("refcocog", "refs(umd).p", "refcocog-umd"),
+    "refcoco+": _RefFiles("refcoco+", "refs(unc).p", "refcocoplus-unc"),
 }
 """In the order in which the released system joins them."""
-_PLACES = ("", "annotations/")
+_FOLDERS = ("", "annotations/")
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def convert(job: ConversionJob) -> None:
     withheld = evaluation_images(job) if job.options.get("clean") else frozenset()
     kept = [ref for ref in refs if ref.image.id not in withheld]
     by_image: dict[int, list[tuple[int, Ref]]] = defaultdict(list)
-    for place, ref in enumerate(kept):
-        by_image[ref.image.id].append((place, ref))
+    for order, ref in enumerate(kept):
+        by_image[ref.image.id].append((order, ref))
     groups = list(job.first(list(by_image.values())))
     images = [group[0][1].image for group in groups]
-    root, pattern = _pictures(job, images)
+    root, pattern = _find_images(job, images)
     samples: list[tuple[int, int, int, Ref]] = []
     with job.writer({"coco": root}) as writer:
         if len(kept) < len(refs):
@@ -88,11 +88,11 @@ def convert(job: ConversionJob) -> None:
         for image, file in usable_images(job, images, root, [pattern.format(image.id) for image in images]):
             media = add_image(writer, image, "coco", file)
             row, last = -1, None
-            for place, ref in by_id[image.id]:
+            for order, ref in by_id[image.id]:
                 if last is None or not _same(last, ref.instance) or job.split == "train":
                     row = add_instance(writer, ref.instance)
                 last = ref.instance
-                samples.append((place, media, row, ref))
+                samples.append((order, media, row, ref))
         for _, media, row, ref in sorted(samples, key=lambda sample: sample[0]):
             _add_samples(job, writer, media, row, ref)
 
@@ -119,33 +119,33 @@ def _add_samples(job: ConversionJob, writer: IndexWriter, media: int, row: int, 
         writer.add_sample(objects=[row], expressions=[writer.add_expression(text, source_id=number)], media=media)
 
 
-def _pictures(job: ConversionJob, images: Sequence[ImageRecord]) -> tuple[Path, str]:
-    """The folder of the pictures and the pattern of their names."""
+def _find_images(job: ConversionJob, images: Sequence[ImageRecord]) -> tuple[Path, str]:
+    """The folder of the images and the pattern of their names."""
     if not images:
         return job.bases[0], "{}"
     patterns = ("train2014/COCO_train2014_{:012d}.jpg", "train2017/{:012d}.jpg")
-    found = job.need(*(pattern.format(images[0].id) for pattern in patterns))
-    return found.parents[1], next(p for p in patterns if found.match(p.format(images[0].id)))
+    path = job.need(*(pattern.format(images[0].id) for pattern in patterns))
+    return path.parents[1], next(p for p in patterns if path.match(p.format(images[0].id)))
 
 
 def _read_union(job: ConversionJob) -> list[Ref]:
     names = ("instances_train.json", "instances_train_video.json")
     path = next((path for path in job.named if path.name in names), None)
-    path = path or job.find(*(f"{place}refcoco-mixed/{name}" for name in names for place in _PLACES), *names)
+    path = path or job.find(*(f"{folder}refcoco-mixed/{name}" for name in names for folder in _FOLDERS), *names)
     if path is not None:
-        return _read_official(job, path)
+        return _read_released(job, path)
     return [ref for name, files in _FAMILY.items() for ref in _read(job, name, files)]
 
 
-def _read(job: ConversionJob, name: str, files: _Files) -> list[Ref]:
-    own = f"instances_{job.split}.json"
-    places = (f"{place}{folder}/{own}" for place in _PLACES for folder in (name, files.repackaged))
-    official = next((path for path in job.named if path.name == own), None) or job.find(*places)
+def _read(job: ConversionJob, name: str, files: _RefFiles) -> list[Ref]:
+    file_name = f"instances_{job.split}.json"
+    paths = (f"{parent}{folder}/{file_name}" for parent in _FOLDERS for folder in (name, files.repackaged))
+    official = next((path for path in job.named if path.name == file_name), None) or job.find(*paths)
     if official is None and job.dataset.name == name:
-        official = job.find(own)
+        official = job.find(file_name)
     if official is not None:
-        return _read_official(job, official)
-    repackaged = job.find(*(f"{place}{files.repackaged}/instances.json" for place in _PLACES))
+        return _read_released(job, official)
+    repackaged = job.find(*(f"{parent}{files.repackaged}/instances.json" for parent in _FOLDERS))
     if repackaged is not None:
         return _read_repackaged(job, repackaged)
     return _read_published(job, job.need(f"{files.folder}/{files.refs}", f"{files.repackaged}/instances.json"))
@@ -161,7 +161,9 @@ def _read_published(job: ConversionJob, path: Path) -> list[Ref]:
     job.used(path)
     images = read_images(job, instances_file)
     by_id = {
-        x.id: (images[image], x) for image, found in read_instances(job, instances_file, images).items() for x in found
+        x.id: (images[image], x)
+        for image, of_image in read_instances(job, instances_file, images).items()
+        for x in of_image
     }
     job.used(instances_file)
     refs = []
@@ -199,27 +201,27 @@ def _read_repackaged(job: ConversionJob, path: Path) -> list[Ref]:
             image = ImageRecord(int(record["image_id"]), "", height, width)
             texts = record["expressions"]
             if not isinstance(texts, list) or not texts:
-                raise BadRecord("its expressions are no list of texts")
+                raise BadRecord("its expressions are not a list of texts")
             refs.append(_one(image, number, record | {"segmentation": record["mask"]}, texts))
     return refs
 
 
-def _read_official(job: ConversionJob, path: Path) -> list[Ref]:
-    """COCO form with one annotation an image entry; the entry's id is a running number, its file name has COCO's."""
+def _read_released(job: ConversionJob, path: Path) -> list[Ref]:
+    """COCO form with one annotation per image entry; the entry's id is a running number, its file name has COCO's."""
     job.used(path)
     images = read_images(job, path)
     refs: list[Ref] = []
     instances = read_instances(job, path, images)
     for image in images.values():
         with job.record(f"{path}: image {image.id}"):
-            found = instances.get(image.id, [])
-            if len(found) != 1:
-                raise BadRecord(f"has {len(found)} usable annotations; one was expected")
+            of_image = instances.get(image.id, [])
+            if len(of_image) != 1:
+                raise BadRecord(f"has {len(of_image)} usable annotations; one was expected")
             if not image.expressions:
                 raise BadRecord("has no expressions")
             native = int(Path(image.file_name).stem.rsplit("_", 1)[-1])
             sentences = _numbered(image.id, image.expressions)
-            refs.append(Ref(ImageRecord(native, image.file_name, image.height, image.width), found[0], sentences))
+            refs.append(Ref(ImageRecord(native, image.file_name, image.height, image.width), of_image[0], sentences))
     return refs
 
 
@@ -232,7 +234,7 @@ def _one(image: ImageRecord, number: int, record: Mapping[str, Any], texts: Sequ
 
 def _numbered(record: int, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Sentences with ids of our own: these files have none."""
-    return tuple((f"{record}-{place}", text) for place, text in enumerate(texts))
+    return tuple((f"{record}-{position}", text) for position, text in enumerate(texts))
 
 
 def read_refs(path: Path) -> list[dict[str, Any]]:
@@ -252,7 +254,7 @@ def read_refs(path: Path) -> list[dict[str, Any]]:
         except PickleProblem as problem:
             raise UniRefError(f"{path}: is damaged ({problem}); fetch it again") from None
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
-        raise UniRefError(f"{path}: holds no list of references; fetch it again")
+        raise UniRefError(f"{path}: does not hold a list of references; fetch it again")
     return refs
 
 

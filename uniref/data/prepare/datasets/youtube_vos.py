@@ -30,7 +30,7 @@ _FOLDERS = {"train": ("train",), "val": ("valid", "val")}
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample a video with all its objects; in val each is given in the one label map that shows it."""
+    """One sample per video with all its objects; in val each is given in the one label map that shows it."""
     if convert_released(job, [f"{name}/Annotations" for name in _FOLDERS[job.split]], complete=False):
         return
     base = split_folder(job)
@@ -41,13 +41,13 @@ def convert(job: ConversionJob) -> None:
     with job.writer({"youtube-vos": base}, categories={i: n for n, i in categories.items()}) as writer:
         if meta is None:
             writer.notes.append("meta.json was missing: objects are those of the label maps")
-        for clip in read_labelled_videos(job, files):
-            objects = clip_objects(job, clip, meta, given=job.split == "val")
+        for video in read_labelled_videos(job, files):
+            objects = video_objects(job, video, meta, given=job.split == "val")
             if objects is None:
                 continue
-            add_labelled_video(writer, clip, "youtube-vos", f"JPEGImages/{clip.name}", complete=False)
+            add_labelled_video(writer, video, "youtube-vos", f"JPEGImages/{video.name}", complete=False)
             rows = [
-                add_object(writer, clip, number, info, categories, given=job.split == "val")
+                add_object(writer, video, number, info, categories, given=job.split == "val")
                 for number, info in objects.items()
             ]
             writer.add_sample(objects=rows)
@@ -70,31 +70,31 @@ def category_ids(meta: Mapping[str, Any] | None) -> dict[str, int]:
     """Numbers for the category names, in alphabetical order from 1."""
     infos = [info for objects in (meta or {}).values() for info in objects.values() if isinstance(info, dict)]
     names = {str(info["category"]) for info in infos if info.get("category")}
-    return {name: place for place, name in enumerate(sorted(names), start=1)}
+    return {name: number for number, name in enumerate(sorted(names), start=1)}
 
 
-def clip_objects(
-    job: ConversionJob, clip: LabelledVideo, meta: Mapping[str, Any] | None, given: bool = False
+def video_objects(
+    job: ConversionJob, video: LabelledVideo, meta: Mapping[str, Any] | None, given: bool = False
 ) -> dict[int, Mapping[str, Any]] | None:
-    """Objects of a clip by number; None where label maps and meta.json disagree.
+    """Objects of a video by number; None where label maps and meta.json disagree.
 
     Args:
-        job: What is prepared.
-        clip: With its label maps.
+        job: The split that is prepared.
+        video: With its label maps.
         meta: Objects of every video.
         given: Every object must be shown by a label map.
     """
     if meta is None:
-        return {number: {} for number in clip.tracks}
+        return {number: {} for number in video.tracks}
     objects: dict[int, Mapping[str, Any]] | None = None
-    with job.record(job.video(clip.name)):
-        listed = {int(number): dict(info) for number, info in meta[clip.name].items()}
+    with job.record(job.video(video.name)):
+        listed = {int(number): dict(info) for number, info in meta[video.name].items()}
         for number, info in listed.items():
             if not all(isinstance(frame, str) for frame in info.get("frames", ())):
-                raise BadRecord(f"the frames of object {number} are no list of frame names")
-        if extra := sorted(set(clip.tracks) - set(listed)):
+                raise BadRecord(f"the frames of object {number} are not a list of frame names")
+        if extra := sorted(set(video.tracks) - set(listed)):
             raise BadRecord(f"its label maps show object {extra[0]}, which meta.json does not have")
-        if given and (lost := sorted(set(listed) - set(clip.tracks))):
+        if given and (lost := sorted(set(listed) - set(video.tracks))):
             raise BadRecord(f"object {lost[0]} of meta.json is in none of its label maps")
         objects = dict(sorted(listed.items()))
     return objects
@@ -102,21 +102,21 @@ def clip_objects(
 
 def add_object(
     writer: IndexWriter,
-    clip: LabelledVideo,
+    video: LabelledVideo,
     number: int,
     info: Mapping[str, Any],
     categories: Mapping[str, int],
     given: bool,
 ) -> int:
     """An object's track; meta.json names the frames it is scored in."""
-    track = clip.tracks.get(number, {})
-    places = {Path(name).stem: place for place, name in enumerate(clip.frames)}
-    listed = sorted(places[f] for f in info.get("frames", ()) if f in places)
+    track = video.tracks.get(number, {})
+    frame_of = {Path(name).stem: frame for frame, name in enumerate(video.frames)}
+    listed = sorted(frame_of[f] for f in info.get("frames", ()) if f in frame_of)
     return add_track(
         writer,
         number,
         track,
-        given=min(track, default=-1) if given else -1,
+        given_frame=min(track, default=-1) if given else -1,
         category=categories.get(str(info.get("category", "")), -1),
         score_range=(listed[0], listed[-1]) if listed and given else None,
     )

@@ -33,7 +33,7 @@ class _Image:
     texts: tuple[str, ...]
     turned: bool
     """Whether the record has height and width the other way round."""
-    things: list[AnnotatedObject] = field(default_factory=list)
+    objects: list[AnnotatedObject] = field(default_factory=list)
 
 
 @dataclass
@@ -56,32 +56,32 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     for path in paths:
         if not any(path.is_relative_to(tree.base) for tree in trees):
             trees.append(scan(path.parent, job.root))
-    pictures = MediaFinder(trees)
-    found: list[AnnotatedImage] = []
+    finder = MediaFinder(trees)
+    images: list[AnnotatedImage] = []
     numbers: dict[str, int] = {}
     for path in paths:
-        found += read_file(job, path, pictures, numbers, many=len(paths) > 1)
+        images += read_file(job, path, finder, numbers, many=len(paths) > 1)
         job.used(path)
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
-    write_images(job, found, SplitInfo(base, trees, numbers))
+    write_images(job, images, SplitInfo(base, trees, numbers))
 
 
 def read_file(
     job: ConversionJob,
     path: Path,
-    pictures: MediaFinder,
+    finder: MediaFinder,
     numbers: dict[str, int],
-    wanted: set[int] | None = None,
+    image_ids: set[int] | None = None,
     many: bool = False,
 ) -> list[AnnotatedImage]:
-    """The pictures of one file.
+    """The images of one file.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         path: The file.
-        pictures: Where pictures are looked for.
+        finder: Where images are looked for.
         numbers: Gets the file's classes with their numbers.
-        wanted: Ids of the images that count; all by default.
+        image_ids: Ids of the images that count; all by default.
         many: Whether several files share `numbers`.
 
     Raises:
@@ -90,41 +90,41 @@ def read_file(
     names = _read_categories(job, path, numbers, many)
     tally = _Tally()
     # images whose file can be used, then their annotations as the file streams by
-    images = _read_images(job, path, pictures, tally, wanted)
+    images = _read_images(job, path, finder, tally, image_ids)
     seen: set[int] = set()
     highest = 0
     entries = job.progress(read_section(path, "annotations"), path.name, None, "annotation")
-    for place, entry in enumerate(entries):
-        with job.record(f"{path}: annotation {_called(entry, place)}"):
+    for position, entry in enumerate(entries):
+        with job.record(f"{path}: annotation {_label(entry, position)}"):
             image = images.get(str(entry["image_id"]))
             if image is None:
                 if str(entry["image_id"]) not in images:
                     raise BadRecord(f"image {entry['image_id']} is not listed")
                 continue
             # exports joined by hand repeat ids: those that come again get new ones
-            number = _number(entry.get("id"), place + 1)
+            number = _number(entry.get("id"), position + 1)
             if number in seen:
                 tally.again += 1
                 number = max(highest, number) + 1
             seen.add(number)
             highest = max(highest, number)
-            thing = _thing(job, entry, number, image, names, tally)
-            if thing is not None:
-                image.things.append(thing)
-    _tell(job, path, tally)
+            obj = _annotated_object(job, entry, number, image, names, tally)
+            if obj is not None:
+                image.objects.append(obj)
+    _add_notes(job, path, tally)
     # brush masks of CVAT are flagged as crowds: where that is so, the flag says nothing
     ignored = tally.crowds and (tally.cvat or tally.crowds == tally.annotations)
-    return [_picture(image, bool(ignored)) for image in images.values() if image is not None]
+    return [_annotated_image(image, bool(ignored)) for image in images.values() if image is not None]
 
 
-def _picture(image: _Image, no_crowds: bool) -> AnnotatedImage:
-    things = image.things
+def _annotated_image(image: _Image, no_crowds: bool) -> AnnotatedImage:
+    objects = image.objects
     if no_crowds:
-        things = [AnnotatedObject(x.number, x.region, x.box, x.name, False, x.phrases) for x in things]
-    return AnnotatedImage(image.path, image.height, image.width, tuple(things), image.texts, image.number, image.where)
+        objects = [AnnotatedObject(x.number, x.region, x.box, x.name, False, x.phrases) for x in objects]
+    return AnnotatedImage(image.path, image.height, image.width, tuple(objects), image.texts, image.number, image.where)
 
 
-def _tell(job: ConversionJob, path: Path, tally: _Tally) -> None:
+def _add_notes(job: ConversionJob, path: Path, tally: _Tally) -> None:
     """What was guessed or is odd."""
     name = path.name
     if tally.crowds and (tally.cvat or tally.crowds == tally.annotations):
@@ -135,7 +135,7 @@ def _tell(job: ConversionJob, path: Path, tally: _Tally) -> None:
         )
     elif tally.crowds:
         job.notes.append(
-            f"{name}: {tally.crowds} of {tally.annotations} annotations are crowds (iscrowd 1), which are no targets; "
+            f"{name}: {tally.crowds} of {tally.annotations} annotations are crowds (iscrowd 1), which are not targets; "
             "if they are single objects, set iscrowd to 0"
         )
     if tally.again:
@@ -147,64 +147,62 @@ def _tell(job: ConversionJob, path: Path, tally: _Tally) -> None:
     if tally.turned:
         job.notes.append(f"{name}: {tally.turned} images have height and width swapped; their files' sizes were taken")
     if tally.foreign:
-        job.notes.append(
-            f"{name}: {tally.foreign} file names are paths of another machine; pictures were found by name"
-        )
+        job.notes.append(f"{name}: {tally.foreign} file names are paths of another machine; images were found by name")
 
 
 def _read_categories(job: ConversionJob, path: Path, numbers: dict[str, int], many: bool) -> dict[str, str]:
     """Class names by category id as text; the numbers of the first file are kept."""
     names: dict[str, str] = {}
-    for place, entry in enumerate(read_section(path, "categories")):
-        with job.record(f"{path}: category {_called(entry, place)}"):
+    for position, entry in enumerate(read_section(path, "categories")):
+        with job.record(f"{path}: category {_label(entry, position)}"):
             name = str(entry["name"]).strip()
             names[str(entry["id"])] = name
-            number = whole(_number(entry["id"], place + 1))
+            number = whole(_number(entry["id"], position + 1))
             if name not in numbers:
                 numbers[name] = max(numbers.values(), default=0) + 1 if many and numbers else number
     if len(set(numbers.values())) < len(numbers):
-        for place, name in enumerate(numbers, start=1):
-            numbers[name] = place
+        for position, name in enumerate(numbers, start=1):
+            numbers[name] = position
     return names
 
 
 def _read_images(
-    job: ConversionJob, path: Path, pictures: MediaFinder, tally: _Tally, wanted: set[int] | None
+    job: ConversionJob, path: Path, finder: MediaFinder, tally: _Tally, image_ids: set[int] | None
 ) -> dict[str, _Image | None]:
     """Images by id as text, those whose file can be used; None for those that are passed over."""
     images: dict[str, _Image | None] = {}
     used = 0
     entries: Iterator[Any] = read_section(path, "images")
-    for place, entry in enumerate(job.progress(entries, path.name, None, "image")):
-        where = f"{path}: image {_called(entry, place)}"
-        key = str(entry["id"]) if isinstance(entry, dict) and "id" in entry else f"at {place}"
+    for position, entry in enumerate(job.progress(entries, path.name, None, "image")):
+        where = f"{path}: image {_label(entry, position)}"
+        key = str(entry["id"]) if isinstance(entry, dict) and "id" in entry else f"at {position}"
         with job.record(where):
             if key in images:
                 raise BadRecord("its id occurs twice")
             images[key] = None
-            if (wanted is not None and _number(entry["id"], -1) not in wanted) or used == job.subset:
+            if (image_ids is not None and _number(entry["id"], -1) not in image_ids) or used == job.subset:
                 continue
-            images[key] = _image(entry, place, where, path, pictures, tally)
+            images[key] = _image(entry, position, where, path, finder, tally)
             used += 1
     if not images:
         job.bad(path, "has no images")
     return images
 
 
-def _image(entry: dict[str, Any], place: int, where: str, path: Path, pictures: MediaFinder, tally: _Tally) -> _Image:
+def _image(entry: dict[str, Any], position: int, where: str, path: Path, finder: MediaFinder, tally: _Tally) -> _Image:
     name = entry["file_name"]
-    file = pictures.find(name, path)
+    file = finder.find(name, path)
     tally.foreign += isinstance(name, str) and (name.startswith("/") or "\\" in name or ":" in name)
     try:
         height, width = image_size(file)
     except BadRecord as problem:
-        raise BadRecord(f"its picture {file}: {problem}") from None
-    told = [_size(entry.get(side)) for side in ("height", "width")]
-    turned = None not in told and told == [width, height] and height != width
-    if None not in told and told != [height, width] and not turned:
-        raise BadRecord(f"its picture {file} is {width} x {height}, its record says {told[1]} x {told[0]}")
+        raise BadRecord(f"its image {file}: {problem}") from None
+    recorded = [_size(entry.get(side)) for side in ("height", "width")]
+    turned = None not in recorded and recorded == [width, height] and height != width
+    if None not in recorded and recorded != [height, width] and not turned:
+        raise BadRecord(f"its image {file} is {width} x {height}, its record says {recorded[1]} x {recorded[0]}")
     tally.turned += turned
-    return _Image(_number(entry["id"], place), file, height, width, where, _texts(entry), turned)
+    return _Image(_number(entry["id"], position), file, height, width, where, _texts(entry), turned)
 
 
 def _size(value: Any) -> int | None:
@@ -212,7 +210,7 @@ def _size(value: Any) -> int | None:
     return number or None
 
 
-def _thing(
+def _annotated_object(
     job: ConversionJob, entry: dict[str, Any], number: int, image: _Image, names: Mapping[str, str], tally: _Tally
 ) -> AnnotatedObject | None:
     """One annotation checked; None where nothing is left of its polygons."""
@@ -282,9 +280,9 @@ def _number(value: Any, instead: int) -> int:
     return whole(number, 64)
 
 
-def _called(entry: Any, place: int) -> Any:
+def _label(entry: Any, position: int) -> Any:
     number = record_id(entry)
-    return f"at {place}" if number is None or isinstance(number, list | dict) else number
+    return f"at {position}" if number is None or isinstance(number, list | dict) else number
 
 
 def is_coco(keys: Sequence[str]) -> bool:
@@ -293,19 +291,19 @@ def is_coco(keys: Sequence[str]) -> bool:
 
 
 def choose_files(paths: Sequence[Path], split: str) -> list[Path]:
-    """Of the COCO files of a split, those to read: instances rather than captions and key points, one a folder.
+    """Of the COCO files of a split, those to read: instances rather than captions and key points, one per folder.
 
     Raises:
         UniRefError: Several in one folder, and none of them says which one is meant.
     """
     chosen = list(paths)
-    for wanted in (
+    for rule in (
         lambda path: path.stem in (split, "annotations"),
         lambda path: "instances" in path.stem.lower(),
         lambda path: not any(word in path.stem.lower() for word in ("caption", "keypoints", "panoptic", "stuff")),
     ):
         if len({path.parent for path in chosen}) < len(chosen):
-            chosen = [path for path in chosen if wanted(path)] or chosen
+            chosen = [path for path in chosen if rule(path)] or chosen
     for path in chosen:
         other = next((x for x in chosen if x.parent == path.parent and x != path), None)
         if other is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from uniref.core.errors import UniRefError
 from uniref.core.files import reading
 from uniref.core.xml_files import read_xml
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder, is_picture_name
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder, is_image_name
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.formats.write_videos import write_videos
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
@@ -38,32 +38,32 @@ _NO_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")
 _SHAPES = ("polygon", "mask", "ellipse", "box", *_NO_AREA)
 _TEXTS = frozenset(("phrase", "expression", "description", "caption", "text", "sentence"))
 _DROPPED = "shape without an area (points, lines)"
-_BOX_ONLY = "box of a track (a box alone is no mask)"
+_BOX_ONLY = "box of a track (a box alone is not a mask)"
 _SAME_STEP = 2
 
 
 def find(tree: FileTree) -> list[Path]:
     """XML files whose outermost element is CVAT's."""
-    found = []
+    paths = []
     for path in tree.files(".xml"):
         with reading(path), path.open("rb") as file:
             head = file.read(_HEAD)
         if b"<annotations" in head:
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     """The splits that images are marked with (projects of CVAT), else those that the files are called after."""
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for path in paths:
         with reading(path):
             subsets = set(_SUBSET.findall(path.read_bytes())) if path.stat().st_size <= _LARGEST else set()
         named = split_of(path, base) or "train"
-        own = {split_of(name.decode("utf-8", "replace")) or "train" for name in subsets} or {named}
-        for split in own:
-            found.setdefault(split, []).append(path)
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+        subset_splits = {split_of(name.decode("utf-8", "replace")) or "train" for name in subsets} or {named}
+        for split in subset_splits:
+            by_split.setdefault(split, []).append(path)
+    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
 
 
 def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
@@ -72,65 +72,65 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     for path, root in roots:
         job.used(path)
         if root.tag != "annotations":
-            raise UniRefError(f"{path}: is no XML of CVAT (its outermost element is {root.tag!r:.40})")
-    clips = [(path, root) for path, root in roots if root.find("track") is not None]
-    if clips and len(clips) < len(roots):
-        raise UniRefError(f"{clips[0][0]}: has tracks, other files have images; make a data set of each (--name)")
+            raise UniRefError(f"{path}: is not a valid CVAT XML (its outermost element is {root.tag!r:.40})")
+    tracked = [(path, root) for path, root in roots if root.find("track") is not None]
+    if tracked and len(tracked) < len(roots):
+        raise UniRefError(f"{tracked[0][0]}: has tracks, other files have images; make a data set of each (--name)")
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
-    if clips:
-        _prepare_clips(job, clips, trees, base)
+    if tracked:
+        _prepare_videos(job, tracked, trees, base)
         return
-    pictures = MediaFinder(trees)
-    found: list[AnnotatedImage] = []
+    finder = MediaFinder(trees)
+    images: list[AnnotatedImage] = []
     for path, root in roots:
-        for place, element in enumerate(root.iterfind("image")):
+        for position, element in enumerate(root.iterfind("image")):
             if element.get("subset") and (split_of(element.get("subset", "")) or "train") != job.split:
                 continue
-            with job.record(f"{path}: image {element.get('id', f'at {place}')}"):
-                found.append(_image(job, element, path, pictures))
-    if not found:
+            with job.record(f"{path}: image {element.get('id', f'at {position}')}"):
+                images.append(_image(job, element, path, finder))
+    if not images:
         job.bad(paths[0], "has no images and no tracks")
-    write_images(job, found, SplitInfo(base, trees))
+    write_images(job, images, SplitInfo(base, trees))
 
 
-def _image(job: ConversionJob, element: Element, path: Path, pictures: MediaFinder) -> AnnotatedImage:
-    file = pictures.find(element.get("name"), path)
+def _image(job: ConversionJob, element: Element, path: Path, finder: MediaFinder) -> AnnotatedImage:
+    file = finder.find(element.get("name"), path)
     height, width = image_size(file)
-    told = int(element.get("height", height)), int(element.get("width", width))
-    if told != (height, width):
-        raise BadRecord(f"its picture {file.name} is {width} x {height}, its record says {told[1]} x {told[0]}")
+    recorded = int(element.get("height", height)), int(element.get("width", width))
+    if recorded != (height, width):
+        raise BadRecord(f"its image {file.name} is {width} x {height}, its record says {recorded[1]} x {recorded[0]}")
     # regions by object: what carries one label and group number, else every shape by itself
     groups: dict[tuple[str, str], list[Region]] = {}
     boxes: list[AnnotatedObject] = []
     texts: dict[tuple[str, str], list[str]] = {}
-    for place, shape in enumerate(x for x in element if x.tag in _SHAPES):
+    for position, shape in enumerate(x for x in element if x.tag in _SHAPES):
         try:
             label = shape.get("label", "").strip()
             if shape.tag in _NO_AREA:
                 job.dropped[_DROPPED] = job.dropped.get(_DROPPED, 0) + 1
                 continue
             group = shape.get("group_id", "0")
-            key = (label, f"shape {place}" if group == "0" else f"group {group}")
+            key = (label, f"shape {position}" if group == "0" else f"group {group}")
             if shape.tag == "box":
-                boxes.append(AnnotatedObject(place + 1, None, _box(shape), label))
+                boxes.append(AnnotatedObject(position + 1, None, _box(shape), label))
             elif (region := _region(shape, height, width)) is not None:
                 groups.setdefault(key, []).append(region)
                 texts.setdefault(key, []).extend(_texts(shape))
         except (BadRecord, ValueError, TypeError, OverflowError) as problem:
-            raise BadRecord(f"{shape.tag} {place}: {problem}") from None
+            raise BadRecord(f"{shape.tag} {position}: {problem}") from None
     # objects with masks come first, boxes are numbered after them
-    things = [
+    objects = [
         AnnotatedObject(number, merge_regions(parts, height, width), name=key[0], phrases=tuple(texts[key]))
         for number, (key, parts) in enumerate(groups.items(), start=1)
     ]
-    things += [AnnotatedObject(len(things) + n, None, x.box, x.name) for n, x in enumerate(boxes, start=1)]
-    return AnnotatedImage(file, height, width, tuple(things), where=f"{path}: image {element.get('id')}")
+    objects += [AnnotatedObject(len(objects) + n, None, x.box, x.name) for n, x in enumerate(boxes, start=1)]
+    return AnnotatedImage(file, height, width, tuple(objects), where=f"{path}: image {element.get('id')}")
 
 
 def _texts(shape: Element) -> list[str]:
     """What attributes say in words."""
-    found = [(x.get("name", "").strip().lower(), (x.text or "").strip()) for x in shape.iterfind("attribute")]
-    return [text for name, text in found if name in _TEXTS and text]
+    attributes = [(x.get("name", "").strip().lower(), (x.text or "").strip()) for x in shape.iterfind("attribute")]
+    return [text for name, text in attributes if name in _TEXTS and text]
 
 
 def _number(shape: Element, name: str) -> float:
@@ -143,7 +143,7 @@ def _number(shape: Element, name: str) -> float:
 def _box(shape: Element) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = (_number(shape, name) for name in ("xtl", "ytl", "xbr", "ybr"))
     if not all(map(np.isfinite, (x0, y0, x1, y1))) or x1 < x0 or y1 < y0:
-        raise BadRecord("its corners are no box")
+        raise BadRecord("its corners are not a valid box")
     return x0, y0, x1, y1
 
 
@@ -156,7 +156,7 @@ def _region(shape: Element, height: int, width: int) -> Region | None:
         return region_of_segmentation([ellipse_polygon(cx, cy, rx, ry, float(shape.get("rotation", 0)))], height, width)
     left, top, w, h = (int(_number(shape, name)) for name in ("left", "top", "width", "height"))
     if not (0 < w <= width and 0 < h <= height):
-        raise BadRecord(f"its mask is {w} x {h}, the picture {width} x {height}")
+        raise BadRecord(f"its mask is {w} x {h}, the image {width} x {height}")
     # runs of background and object in turn, row by row within the box
     runs = [int(run) for run in shape.get("rle", "").split(",") if run.strip()]
     if min(runs, default=0) < 0 or sum(runs) != w * h:
@@ -165,22 +165,22 @@ def _region(shape: Element, height: int, width: int) -> Region | None:
     return region_of_mask(paste_mask(values.reshape(h, w), left, top, height, width))
 
 
-def _prepare_clips(
+def _prepare_videos(
     job: ConversionJob, files: Sequence[tuple[Path, Element]], trees: Sequence[FileTree], base: Path
 ) -> None:
-    """A clip for every file. Raises UniRefError."""
-    clips: list[LabelledVideo] = []
-    places: list[VideoFiles] = []
+    """One video per file. Raises UniRefError."""
+    videos: list[LabelledVideo] = []
+    video_files: list[VideoFiles] = []
     classes: dict[str, dict[int, str]] = {}
     for path, root in job.first(files):
         with job.record(path):
             frames = _frames(path, root, trees)
-            clip, names = _clip(job, root, frames, {x.name for x in clips})
-            clips.append(clip)
-            places.append(VideoFiles(clip.name, frames, None, own=True))
-            classes[clip.name] = names
-    root_folder = common_folder([place.frames for place in places], base) if places else base
-    write_videos(job, root_folder, places, classes, clips)
+            video, names = _video(job, root, frames, {x.name for x in videos})
+            videos.append(video)
+            video_files.append(VideoFiles(video.name, frames, None, users_own=True))
+            classes[video.name] = names
+    root_folder = common_folder([place.frames for place in video_files], base) if video_files else base
+    write_videos(job, root_folder, video_files, classes, videos)
 
 
 def _frames(path: Path, root: Element, trees: Sequence[FileTree]) -> Path:
@@ -188,10 +188,10 @@ def _frames(path: Path, root: Element, trees: Sequence[FileTree]) -> Path:
     source = next((x.text.strip() for x in root.iter("source") if x.text and x.text.strip()), "")
     if is_video_file(source):
         try:
-            return MediaFinder(trees, clips=True).find(source, path)
+            return MediaFinder(trees, videos=True).find(source, path)
         except BadRecord:
             pass  # its frames may be there instead
-    folders = [tree.base / folder for tree in trees for folder in tree.folders if tree.pictures(folder)]
+    folders = [tree.base / folder for tree in trees for folder in tree.folders if tree.images(folder)]
     near = [folder for folder in folders if folder.is_relative_to(path.parent)] or folders
     named = [folder for folder in near if folder.name.lower() in ("images", Path(source).stem.lower())] or near
     if not named:
@@ -201,8 +201,10 @@ def _frames(path: Path, root: Element, trees: Sequence[FileTree]) -> Path:
     return named[0]
 
 
-def _clip(job: ConversionJob, root: Element, frames: Path, taken: set[str]) -> tuple[LabelledVideo, dict[int, str]]:
-    """The clip with its tracks, and what they are called. Raises BadRecord."""
+def _video(
+    job: ConversionJob, root: Element, frames: Path, other_names: set[str]
+) -> tuple[LabelledVideo, dict[int, str]]:
+    """The video with its tracks, and what they are called. Raises BadRecord."""
     names: tuple[str, ...] = ()
     if frames.is_dir():
         names = tuple(sorted(x.name for x in frames.iterdir() if _is_frame(x)))
@@ -210,47 +212,53 @@ def _clip(job: ConversionJob, root: Element, frames: Path, taken: set[str]) -> t
     else:
         length, height, width = video_file_size(frames)
     # a track is an object; its shapes say frame by frame where it is
-    places = _places(names, length)
+    frame_of = _frame_numbers(names, length)
     tracks: dict[int, dict[int, Region]] = {}
     classes: dict[int, str] = {}
     filled = False
-    for place, track in enumerate(root.iterfind("track"), start=1):
-        found: dict[int, Region] = {}
+    for track_number, track in enumerate(root.iterfind("track"), start=1):
+        regions: dict[int, Region] = {}
         for shape in (x for x in track if x.tag in _SHAPES):
             try:
                 number = int(_number(shape, "frame"))
-                if number not in places:
-                    raise BadRecord(f"the clip has {length} frames ({min(places)} to {max(places)})")
-                frame = places[number]
+                if number not in frame_of:
+                    raise BadRecord(f"the video has {length} frames ({min(frame_of)} to {max(frame_of)})")
+                frame = frame_of[number]
                 filled = filled or shape.get("keyframe") == "0"
                 if shape.get("outside") == "1":
                     continue
                 if shape.tag in ("box", *_NO_AREA):
                     job.dropped[_BOX_ONLY] = job.dropped.get(_BOX_ONLY, 0) + 1
                 elif (region := _region(shape, height, width)) is not None:
-                    found[frame] = region
+                    regions[frame] = region
             except (BadRecord, ValueError, TypeError, OverflowError) as problem:
-                raise BadRecord(f"track {track.get('id', place)}, frame {shape.get('frame')}: {problem}") from None
-        if found:
-            tracks[place] = dict(sorted(found.items()))
-            classes[place] = track.get("label", "").strip()
-    # a folder called `images` says nothing: the clip is called after the folder around it
+                raise BadRecord(
+                    f"track {track.get('id', track_number)}, frame {shape.get('frame')}: {problem}"
+                ) from None
+        if regions:
+            tracks[track_number] = dict(sorted(regions.items()))
+            classes[track_number] = track.get("label", "").strip()
+    # a folder called `images` says nothing: the video is called after the folder around it
     name = frames.name if frames.is_dir() else frames.stem
-    if name in ("images",) or name in taken:
-        name = f"{frames.parent.name}-{name}" if f"{frames.parent.name}-{name}" not in taken else f"{name}-{len(taken)}"
+    if name in ("images",) or name in other_names:
+        name = (
+            f"{frames.parent.name}-{name}"
+            if f"{frames.parent.name}-{name}" not in other_names
+            else f"{name}-{len(other_names)}"
+        )
     labelled = tuple(sorted({frame for track in tracks.values() for frame in track}))
     if filled:  # CVAT has written the frames between key frames, and where a track is outside
         labelled = tuple(range(length))
     return LabelledVideo(name, names, length, height, width, tracks, labelled), classes
 
 
-def _places(names: Sequence[str], length: int) -> dict[int, int]:
+def _frame_numbers(names: Sequence[str], length: int) -> dict[int, int]:
     """Frames by CVAT's numbers: those of `frame_000100.PNG`, which need not begin at 0, else counted from 0."""
     numbers = [_FRAME_NAME.fullmatch(name) for name in names]
     if names and all(numbers):
-        return {int(match[1]): place for place, match in enumerate(numbers) if match}
-    return {place: place for place in range(length)}
+        return {int(match[1]): index for index, match in enumerate(numbers) if match}
+    return {index: index for index in range(length)}
 
 
 def _is_frame(path: Path) -> bool:
-    return is_picture_name(path.name) and not path.name.startswith(".")
+    return is_image_name(path.name) and not path.name.startswith(".")

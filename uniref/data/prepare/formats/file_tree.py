@@ -1,4 +1,4 @@
-"""What lies in the folders of people: files by folder, pictures by name, the split that a path speaks of."""
+"""What lies in the folders of people: files by folder, images by name, the split that a path speaks of."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class FileTree:
                 if name.lower().endswith(suffixes):
                     yield self.base / folder / name
 
-    def pictures(self, folder: str) -> list[str]:
-        """Names of the pictures that lie directly in a folder, sorted."""
-        return [name for name in self.folders.get(folder, ()) if is_picture_name(name)]
+    def images(self, folder: str) -> list[str]:
+        """Names of the images that lie directly in a folder, sorted."""
+        return [name for name in self.folders.get(folder, ()) if is_image_name(name)]
 
     def below(self, folder: str) -> list[str]:
         """Folders directly in a folder, sorted."""
@@ -51,8 +51,8 @@ class FileTree:
         return {folder.lower(): folder for folder in self.folders}
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file is called like a picture."""
+def is_image_name(name: str) -> bool:
+    """Whether a file is called like an image."""
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
@@ -74,9 +74,9 @@ def scan(base: Path, leave_out: Path | None = None) -> FileTree:
     def failed(problem: OSError) -> None:
         raise UniRefError(f"{problem.filename}: cannot be read ({problem.strerror})") from None
 
-    for place, inside, names in os.walk(base, followlinks=True, onerror=failed):
-        real = os.path.realpath(place)
-        relative = Path(place).relative_to(base).as_posix()
+    for folder, inside, names in os.walk(base, followlinks=True, onerror=failed):
+        real = os.path.realpath(folder)
+        relative = Path(folder).relative_to(base).as_posix()
         if real in seen or relative.count("/") >= _DEEPEST or Path(real) == skipped:
             inside.clear()
             continue
@@ -93,24 +93,24 @@ def scan(base: Path, leave_out: Path | None = None) -> FileTree:
 class MediaFinder:
     """Finds the files that annotations speak of, whatever folder they were in on the machine of who wrote them."""
 
-    def __init__(self, trees: Sequence[FileTree], clips: bool = False) -> None:
-        self._places: dict[str, list[Path]] = {}
+    def __init__(self, trees: Sequence[FileTree], videos: bool = False) -> None:
+        self._paths: dict[str, list[Path]] = {}
         for tree in trees:
             for folder, names in tree.folders.items():
                 for name in names:
-                    if is_picture_name(name) or (clips and is_video_file(name)):
-                        self._places.setdefault(name.lower(), []).append(tree.base / folder / name)
+                    if is_image_name(name) or (videos and is_video_file(name)):
+                        self._paths.setdefault(name.lower(), []).append(tree.base / folder / name)
         self._packed = any(tree.packed for tree in trees)
-        self._where = ", ".join(str(tree.base) for tree in trees)
+        self._searched = ", ".join(str(tree.base) for tree in trees)
 
     @property
     def stems(self) -> set[str]:
         """Names of all of them without extension."""
-        return {path.stem for paths in self._places.values() for path in paths}
+        return {path.stem for paths in self._paths.values() for path in paths}
 
-    def called(self, stem: str) -> list[Path]:
+    def with_stem(self, stem: str) -> list[Path]:
         """All that have a name, without its extension."""
-        return [path for paths in self._places.values() for path in paths if path.stem == stem]
+        return [path for paths in self._paths.values() for path in paths if path.stem == stem]
 
     def find(self, name: object, near: Path) -> Path:
         """The file that a record's name means: the one that shares most of its path, then the one nearest to `near`.
@@ -122,26 +122,26 @@ class MediaFinder:
         if not isinstance(name, str) or not name.strip():
             raise BadRecord(f"its file name is {name!r:.80}")
         parts = [part.lower() for part in PureWindowsPath(name.strip()).parts]  # takes / and \ alike
-        found = list(dict.fromkeys(self._places.get(parts[-1], ()) or self._places.get(unquote(parts[-1]), ())))
-        if not found and self._packed:
-            raise FilesMissing(f"{near}: a picture, {name[:200]}, is not there (looked for in {self._where})")
-        if not found:
+        candidates = list(dict.fromkeys(self._paths.get(parts[-1], ()) or self._paths.get(unquote(parts[-1]), ())))
+        if not candidates and self._packed:
+            raise FilesMissing(f"{near}: an image, {name[:200]}, is not there (looked for in {self._searched})")
+        if not candidates:
             raise BadRecord(
-                f"its picture {name[:200]} is not there (looked for in {self._where}; --source names more folders)"
+                f"its image {name[:200]} is not there (looked for in {self._searched}; --source names more folders)"
             )
-        ranks = [(_shared(path, parts), _nearness(path, near)) for path in found]
+        ranks = [(_shared(path, parts), _nearness(path, near)) for path in candidates]
         best = max(ranks)
-        winners = [path for path, rank in zip(found, ranks, strict=True) if rank == best]
+        winners = [path for path, rank in zip(candidates, ranks, strict=True) if rank == best]
         if len({path.resolve() for path in winners}) > 1:
-            raise BadRecord(f"its picture {name[:200]} may be {winners[0]} or {winners[1]}; keep one of them")
+            raise BadRecord(f"its image {name[:200]} may be {winners[0]} or {winners[1]}; keep one of them")
         return winners[0]
 
 
 def _shared(path: Path, parts: Sequence[str]) -> int:
     """How many parts two paths share, from their ends."""
-    own = [part.lower() for part in path.parts]
+    path_parts = [part.lower() for part in path.parts]
     count = 0
-    for one, other in zip(reversed(own[:-1]), reversed(parts[:-1]), strict=False):
+    for one, other in zip(reversed(path_parts[:-1]), reversed(parts[:-1]), strict=False):
         if one != other:
             break
         count += 1

@@ -2,7 +2,7 @@
 
 Brush masks are bit streams: the number of values in 32 bits, bits of a value (5, less one), four sizes of run lengths
 (4 bits each, less one), then runs: one bit whether a value is repeated, two that choose the size, the length less
-one, and the value or values. Values are the bytes of an RGBA picture, whose alpha is the mask.
+one, and the value or values. Values are the bytes of an RGBA image, whose alpha is the mask.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import UniRefError
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_picture_name
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import ellipse_polygon, region_of_mask, region_of_segmentation
@@ -39,47 +39,47 @@ def is_label_studio(keys: Sequence[str]) -> bool:
 
 def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from one or several files. Raises UniRefError."""
-    pictures = MediaFinder(trees)
-    found: list[AnnotatedImage] = []
+    finder = MediaFinder(trees)
+    images: list[AnnotatedImage] = []
     several = 0
     for path in paths:
         tasks = job.read_json(path)
         if not isinstance(tasks, list):
-            raise UniRefError(f"{path}: is no list of tasks; export JSON or JSON-MIN")
-        for place, task in enumerate(job.progress(tasks, path.name, len(tasks), "task")):
-            called = task.get("id", f"at {place}") if isinstance(task, dict) else f"at {place}"
-            with job.record(f"{path}: task {called}"):
-                picture, more = _read(job, task, path, pictures)
-                found.append(picture)
+            raise UniRefError(f"{path}: is not a list of tasks; export JSON or JSON-MIN")
+        for position, task in enumerate(job.progress(tasks, path.name, len(tasks), "task")):
+            name = task.get("id", f"at {position}") if isinstance(task, dict) else f"at {position}"
+            with job.record(f"{path}: task {name}"):
+                image, more = _read(job, task, path, finder)
+                images.append(image)
                 several += more
     if several:
         job.notes.append(f"{several} tasks have annotations of several people; the first that was not cancelled counts")
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
-    write_images(job, found, SplitInfo(base, trees))
+    write_images(job, images, SplitInfo(base, trees))
 
 
-def _read(job: ConversionJob, task: dict[str, Any], path: Path, pictures: MediaFinder) -> tuple[AnnotatedImage, bool]:
-    """A task's picture with its regions, and whether several people annotated it. Raises BadRecord."""
+def _read(job: ConversionJob, task: dict[str, Any], path: Path, finder: MediaFinder) -> tuple[AnnotatedImage, bool]:
+    """A task's image with its regions, and whether several people annotated it. Raises BadRecord."""
     data = task["data"] if isinstance(task.get("data"), dict) else task
-    file = _picture(data, path, pictures)
+    file = _image_file(data, path, finder)
     height, width = image_size(file)
     results, several = _results(task)
     texts: dict[str, list[str]] = {}
     for result in results:
         if result.get("type") == "textarea" and isinstance(result.get("value"), dict):
-            said = result["value"].get("text") or ()
-            texts[str(result.get("id"))] = [said] if isinstance(said, str) else [str(text) for text in said]
-    things: list[AnnotatedObject] = []
-    for place, result in enumerate(results):
+            text = result["value"].get("text") or ()
+            texts[str(result.get("id"))] = [text] if isinstance(text, str) else [str(text) for text in text]
+    objects: list[AnnotatedObject] = []
+    for position, result in enumerate(results):
         if result.get("type") in ("textarea", "choices", "relation"):
             continue
         try:
-            thing = _thing(job, result, len(things) + 1, height, width, texts.get(str(result.get("id")), ()))
+            obj = _annotated_object(job, result, len(objects) + 1, height, width, texts.get(str(result.get("id")), ()))
         except (BadRecord, ValueError, OverflowError) as problem:
-            raise BadRecord(f"region {result.get('id', place)}: {problem}") from None
-        if thing is not None:
-            things.append(thing)
-    return AnnotatedImage(file, height, width, tuple(things), where=f"{path}: task {task.get('id')}"), several
+            raise BadRecord(f"region {result.get('id', position)}: {problem}") from None
+        if obj is not None:
+            objects.append(obj)
+    return AnnotatedImage(file, height, width, tuple(objects), where=f"{path}: task {task.get('id')}"), several
 
 
 def _results(task: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
@@ -90,29 +90,29 @@ def _results(task: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
         results = usable[0].get("result", []) if usable else []
         return [x for x in results if isinstance(x, dict)], len(usable) > 1
     # JSON-MIN: lists of values under the names of the controls
-    found = []
+    regions = []
     for values in task.values():
         if isinstance(values, list):
             for value in (x for x in values if isinstance(x, dict)):
                 kind = next((kind for kind in _KINDS if kind in value), "")
                 sizes = {key: value[key] for key in ("original_width", "original_height") if key in value}
-                found.append({"type": kind, "value": value, **sizes})
-    return found, False
+                regions.append({"type": kind, "value": value, **sizes})
+    return regions, False
 
 
-def _picture(data: Mapping[str, Any], path: Path, pictures: MediaFinder) -> Path:
+def _image_file(data: Mapping[str, Any], path: Path, finder: MediaFinder) -> Path:
     """The file of a task: its address ends in the name, perhaps behind eight digits that were put before it."""
     addresses = [x for x in data.values() if isinstance(x, str)]
-    named = [name for name in map(_file_name, addresses) if is_picture_name(name)]
+    named = [name for name in map(_file_name, addresses) if is_image_name(name)]
     if not named:
-        raise BadRecord("names no picture")
+        raise BadRecord("names no image")
     try:
-        return pictures.find(named[0], path)
+        return finder.find(named[0], path)
     except BadRecord:
         short = _UPLOADED.sub("", named[0].rpartition("/")[2])
         if short == named[0]:
             raise
-        return pictures.find(short, path)
+        return finder.find(short, path)
 
 
 def _file_name(address: str) -> str:
@@ -125,18 +125,18 @@ def _file_name(address: str) -> str:
     return local[0] if local else unquote(parts.path)
 
 
-def _thing(
-    job: ConversionJob, result: Mapping[str, Any], number: int, height: int, width: int, said: Sequence[str]
+def _annotated_object(
+    job: ConversionJob, result: Mapping[str, Any], number: int, height: int, width: int, texts: Sequence[str]
 ) -> AnnotatedObject | None:
     value = result.get("value")
     if not isinstance(value, dict):
         raise BadRecord("has no value")
-    told = result.get("original_height", height), result.get("original_width", width)
-    if told != (height, width):
-        raise BadRecord(f"the picture is {width} x {height}, its record says {told[1]} x {told[0]}")
+    recorded = result.get("original_height", height), result.get("original_width", width)
+    if recorded != (height, width):
+        raise BadRecord(f"the image is {width} x {height}, its record says {recorded[1]} x {recorded[0]}")
     labels = next((value[kind] for kind in _KINDS if isinstance(value.get(kind), list) and value[kind]), [""])
     name = str(labels[0]).strip()
-    phrases = tuple(text.strip() for text in said if text.strip())
+    phrases = tuple(text.strip() for text in texts if text.strip())
     if value.get("format") == "rle" or "rle" in value:
         region = region_of_mask(decode_brush(value.get("rle"), height, width))
     elif "points" in value:
@@ -162,18 +162,18 @@ def decode_brush(codes: object, height: int, width: int) -> npt.NDArray[np.bool_
 
     Args:
         codes: Bytes as whole numbers.
-        height: Of the picture, pixels.
-        width: Of the picture, pixels.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
 
     Raises:
-        BadRecord: The stream is damaged, or of a picture of another size.
+        BadRecord: The stream is damaged, or of an image of another size.
     """
     if not isinstance(codes, list) or not all(isinstance(x, int) and 0 <= x <= 255 for x in codes):
-        raise BadRecord("its rle is no list of bytes")
+        raise BadRecord("its rle is not a list of bytes")
     bits = _Bits(bytes(codes))
     count = bits.take(32)
     if count != height * width * _CHANNELS:
-        raise BadRecord(f"its run lengths hold {count} values; a picture of {width} x {height} has {_CHANNELS} each")
+        raise BadRecord(f"its run lengths hold {count} values; an image of {width} x {height} has {_CHANNELS} each")
     size = bits.take(5) + 1
     lengths = [bits.take(4) + 1 for _ in range(4)]
     values = np.zeros(count, np.uint32 if size > 8 else np.uint8)
@@ -184,38 +184,38 @@ def decode_brush(codes: object, height: int, width: int) -> npt.NDArray[np.bool_
 
 
 def _runs(bits: _Bits, count: int, size: int, lengths: Sequence[int]) -> Iterator[tuple[int, int, Any]]:
-    place = 0
-    while place < count:
+    start = 0
+    while start < count:
         repeated = bits.take(1)
         run = bits.take(lengths[bits.take(2)]) + 1
-        if place + run > count:
+        if start + run > count:
             raise BadRecord("its run lengths hold more values than they say")
-        yield place, place + run, bits.take(size) if repeated else bits.many(run, size)
-        place += run
+        yield start, start + run, bits.take(size) if repeated else bits.many(run, size)
+        start += run
 
 
 class _Bits:
     """Numbers of any count of bits, the highest bit first."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
+        self._data, self._position = data, 0
 
     def take(self, count: int) -> int:
         """The next number. Raises BadRecord at the end."""
-        end = self._place + count
+        end = self._position + count
         if end > 8 * len(self._data):
             raise BadRecord("its run lengths end too early")
-        part = self._data[self._place >> 3 : (end + 7) >> 3]
-        self._place = end
+        part = self._data[self._position >> 3 : (end + 7) >> 3]
+        self._position = end
         return (int.from_bytes(part, "big") >> (-end % 8)) & ((1 << count) - 1)
 
     def many(self, count: int, size: int) -> npt.NDArray[np.uint32]:
         """The next numbers, all of one size. Raises BadRecord at the end."""
-        end = self._place + count * size
+        end = self._position + count * size
         if end > 8 * len(self._data):
             raise BadRecord("its run lengths end too early")
-        part = np.frombuffer(self._data[self._place >> 3 : (end + 7) >> 3], np.uint8)
-        skip = self._place % 8
+        part = np.frombuffer(self._data[self._position >> 3 : (end + 7) >> 3], np.uint8)
+        skip = self._position % 8
         bits = np.unpackbits(part)[skip : skip + count * size].reshape(count, size).astype(np.uint32)
-        self._place = end
+        self._position = end
         return np.asarray((bits << np.arange(size - 1, -1, -1, dtype=np.uint32)).sum(axis=1, dtype=np.uint32))

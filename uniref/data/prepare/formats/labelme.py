@@ -1,4 +1,4 @@
-"""LabelMe: a JSON file beside every picture, with polygons, rectangles, circles and masks."""
+"""LabelMe: a JSON file beside every image, with polygons, rectangles, circles and masks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from uniref.data.prepare.regions import (
 )
 from uniref.media.image import ImageProblem, open_image
 
-_LARGEST = 1 << 28  # bytes; the picture itself may be inside
+_LARGEST = 1 << 28  # bytes; the image itself may be inside
 _LEFT_OUT = frozenset(("__ignore__", "_background_"))
 _NO_AREA = frozenset(("line", "linestrip", "point", "points"))
 _CORNERS = 2
@@ -51,26 +51,26 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     for reason, count in left_out.items():
         job.dropped[reason] = job.dropped.get(reason, 0) + count
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
-    write_images(job, [picture for picture, _ in results], SplitInfo(base, trees))
+    write_images(job, [image for image, _ in results], SplitInfo(base, trees))
 
 
-def _read(pictures: MediaFinder, path: Path) -> tuple[AnnotatedImage, list[str]]:
-    """A file's picture with its objects, and why shapes were left out. Raises UniRefError."""
+def _read(finder: MediaFinder, path: Path) -> tuple[AnnotatedImage, list[str]]:
+    """A file's image with its objects, and why shapes were left out. Raises UniRefError."""
     data = read_json(path, largest=_LARGEST)
     shapes = data.get("shapes") if isinstance(data, dict) else None
     if not isinstance(shapes, list):
         raise BadRecord("has no `shapes`")
     name = data.get("imagePath") or path.with_suffix(".jpg").name
-    file = pictures.find(name, path)
+    file = finder.find(name, path)
     height, width = image_size(file)
-    told = (data.get("imageHeight"), data.get("imageWidth"))
-    if None not in told and told != (height, width):
-        raise BadRecord(f"its picture {file.name} is {width} x {height}, it says {told[1]} x {told[0]}")
+    recorded = (data.get("imageHeight"), data.get("imageWidth"))
+    if None not in recorded and recorded != (height, width):
+        raise BadRecord(f"its image {file.name} is {width} x {height}, it says {recorded[1]} x {recorded[0]}")
     # regions and descriptions by object
     groups: dict[tuple[str, object], list[Region]] = {}
     texts: dict[tuple[str, object], list[str]] = {}
     left_out: list[str] = []
-    for place, shape in enumerate(shapes):
+    for position, shape in enumerate(shapes):
         try:
             label, kind = str(shape["label"]).strip(), str(shape.get("shape_type") or "polygon")
             if label in _LEFT_OUT or kind in _NO_AREA:
@@ -78,21 +78,21 @@ def _read(pictures: MediaFinder, path: Path) -> tuple[AnnotatedImage, list[str]]
                 continue
             region = _region(kind, shape, height, width)
             # parts that carry one group number are one object
-            key = (label, place if shape.get("group_id") is None else f"group {shape['group_id']}")
+            key = (label, position if shape.get("group_id") is None else f"group {shape['group_id']}")
             if region is None:
-                left_out.append("shape outside of its picture or without an area")
+                left_out.append("shape outside of its image or without an area")
                 continue
             groups.setdefault(key, []).append(region)
             if isinstance(shape.get("description"), str) and shape["description"].strip():
                 texts.setdefault(key, []).append(shape["description"].strip())
         except (BadRecord, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as problem:
             reason = f"has no {problem}" if isinstance(problem, KeyError) else str(problem)
-            raise UniRefError(f"{path}: shape {place}: {reason}") from None
-    things = [
+            raise UniRefError(f"{path}: shape {position}: {reason}") from None
+    objects = [
         AnnotatedObject(number, merge_regions(parts, height, width), name=key[0], phrases=tuple(texts.get(key, ())))
         for number, (key, parts) in enumerate(groups.items(), start=1)
     ]
-    return AnnotatedImage(file, height, width, tuple(things), where=str(path)), left_out
+    return AnnotatedImage(file, height, width, tuple(objects), where=str(path)), left_out
 
 
 def _region(kind: str, shape: dict[str, Any], height: int, width: int) -> Region | None:
@@ -115,10 +115,10 @@ def _region(kind: str, shape: dict[str, Any], height: int, width: int) -> Region
 def _pasted(encoded: object, points: Sequence[tuple[float, float]], height: int, width: int) -> Region | None:
     """A mask given as a PNG in base64, with the corners of where it lies."""
     if not isinstance(encoded, str):
-        raise BadRecord("its mask is no PNG in base64")
+        raise BadRecord("its mask is not a valid PNG in base64")
     try:
         with open_image(io.BytesIO(base64.b64decode(encoded, validate=True)), ("PNG",)) as image:
             part = np.asarray(image.convert("L")) > 0
     except (ImageProblem, binascii.Error) as problem:
-        raise BadRecord(f"its mask is no PNG in base64 ({problem})") from None
+        raise BadRecord(f"its mask is not a valid PNG in base64 ({problem})") from None
     return region_of_mask(paste_mask(part, round(points[0][0]), round(points[0][1]), height, width))

@@ -55,8 +55,8 @@ _READERS: dict[str, tuple[str, Prepare]] = {
     "yolo": ("YOLO segmentation (txt polygons)", yolo.prepare),
     "voc": ("Pascal VOC masks", voc.prepare),
     "vos": ("folders of frames (JPEGImages, Annotations)", vos.prepare),
-    "beside": ("pictures with masks beside them", plain.prepare_beside),
-    "plain": ("a folder of pictures or clips with masks", plain.prepare),
+    "beside": ("images with masks beside them", plain.prepare_beside),
+    "plain": ("a folder of images or videos with masks", plain.prepare),
 }
 
 
@@ -87,8 +87,8 @@ def recognise(trees: Sequence[FileTree], named: Sequence[Path]) -> RecognisedFor
         kinds["yolo"] = [path for path in named if path.suffix.lower() in (".yaml", ".yml")]
         found = next((kind for kind in ("references", *_JSON, "cvat_xml", "yolo") if kinds.get(kind)), None)
         if found is None:
-            raise UniRefError(f"{named[0]}: is in no form that is known; docs/custom-data.md lists those that are read")
-        return _found(found, kinds[found], None)
+            raise UniRefError(f"{named[0]}: is not in a known format; see docs/custom-data.md for those that are read")
+        return _recognised(found, kinds[found], None)
     return next((found for found in _candidates(trees) if found is not None), None)
 
 
@@ -113,21 +113,21 @@ def _candidates(trees: Sequence[FileTree]) -> Iterator[RecognisedFormat | None]:
 
 
 def _in_trees(kind: str, trees: Sequence[FileTree], find: Callable[[FileTree], list[Path]]) -> RecognisedFormat | None:
-    """The first folder that has this format counts: others may hold pictures for it."""
+    """The first folder that has this format counts: others may hold images for it."""
     for tree in trees:
         if paths := find(tree):
-            return _found(kind, paths, tree.base)
+            return _recognised(kind, paths, tree.base)
     return None
 
 
 def _of_files(kind: str, paths: Sequence[Path], trees: Sequence[FileTree]) -> RecognisedFormat | None:
     for tree in trees:
-        if mine := [path for path in paths if path.is_relative_to(tree.base)]:
-            return _found(kind, mine, tree.base)
+        if inside := [path for path in paths if path.is_relative_to(tree.base)]:
+            return _recognised(kind, inside, tree.base)
     return None
 
 
-def _found(kind: str, paths: Sequence[Path], base: Path | None) -> RecognisedFormat:
+def _recognised(kind: str, paths: Sequence[Path], base: Path | None) -> RecognisedFormat:
     title, prepare = _READERS[kind]
     splits = _OWN_SPLITS.get(kind, _by_split)(paths, base)
     if kind == "coco":
@@ -140,11 +140,11 @@ def _by_split(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]
 
     A file that speaks of several (`annotations_trainval.json`) is for training too.
     """
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for path in paths:
         split = split_of(path, base) if base is not None else split_of(Path(path.name))
-        found.setdefault(split or "train", []).append(path)
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+        by_split.setdefault(split or "train", []).append(path)
+    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
 
 
 def _json_kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:

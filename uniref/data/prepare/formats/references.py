@@ -1,4 +1,4 @@
-"""Sets in RefCOCO's own form: `refs(...).p` beside `instances.json`, with anybody's pictures (RRSIS-D and its like)."""
+"""Sets in RefCOCO's own form: `refs(...).p` beside `instances.json`, with anybody's images (RRSIS-D and its like)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _INSTANCES = "instances.json"
 
 def find(tree: FileTree) -> list[Path]:
     """`refs(...).p` files; of several in a folder (`refs(google).p`), the first counts."""
-    found: dict[Path, Path] = {}
+    by_folder: dict[Path, Path] = {}
     for path in tree.files(".p"):
         if path.name.startswith("refs"):
-            found.setdefault(path.parent, path)
-    return list(found.values())
+            by_folder.setdefault(path.parent, path)
+    return list(by_folder.values())
 
 
 def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     """The splits that the references are of, wherever they lie. Raises UniRefError."""
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for path in paths:
         for split in {_SPLITS.get(str(ref.get("split")), "") for ref in read_refs(path)} - {""}:
-            found.setdefault(split, []).append(path)
-    if paths and not found:
+            by_split.setdefault(split, []).append(path)
+    if paths and not by_split:
         raise UniRefError(f"{paths[0]}: none of its references is of a split train, val or test")
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
 
 
 def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
@@ -49,33 +49,35 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     if not instances.is_file():
         raise UniRefError(f"{instances}: no such file; {path.name} needs it beside itself")
     # what the references say, by annotation
-    said: dict[int, list[str]] = {}
-    images: dict[int, int] = {}
+    phrases: dict[int, list[str]] = {}
+    image_of: dict[int, int] = {}
     for ref in refs:
         with job.record(f"{path}: ref {ref.get('ref_id')}"):
             texts = [str(sentence.get("sent") or sentence["raw"]).strip() for sentence in ref["sentences"]]
             if not any(texts):
                 raise BadRecord("has no sentences")
-            said.setdefault(int(ref["ann_id"]), []).extend(text for text in texts if text)
-            images[int(ref["ann_id"])] = int(ref["image_id"])
+            phrases.setdefault(int(ref["ann_id"]), []).extend(text for text in texts if text)
+            image_of[int(ref["ann_id"])] = int(ref["image_id"])
     parts = Counter(str(ref.get("split")) for ref in refs)
     if len(parts) > 1:
         job.notes.append(f"split {job.split} joins {', '.join(f'{name} ({count})' for name, count in parts.items())}")
     trees = list(trees)
     numbers: dict[str, int] = {}
-    wanted = set(images.values())
-    found = coco.read_file(job, instances, MediaFinder(trees), numbers, wanted)
+    referred_ids = set(image_of.values())
+    images = coco.read_file(job, instances, MediaFinder(trees), numbers, referred_ids)
     job.used(instances)
-    known = {x.number: picture.source_id for picture in found for x in picture.things}
-    for annotation, image in images.items():
-        if annotation not in known:
-            job.bad(f"{path}: annotation {annotation}", f"is not in {_INSTANCES}, or its picture cannot be used")
-        elif known[annotation] != image:
-            job.bad(f"{path}: annotation {annotation}", f"its image is {image}, its annotation's {known[annotation]}")
+    image_ids = {x.number: image.source_id for image in images for x in image.objects}
+    for annotation, image in image_of.items():
+        if annotation not in image_ids:
+            job.bad(f"{path}: annotation {annotation}", f"is not in {_INSTANCES}, or its image cannot be used")
+        elif image_ids[annotation] != image:
+            job.bad(
+                f"{path}: annotation {annotation}", f"its image is {image}, its annotation's {image_ids[annotation]}"
+            )
     base = next((tree.base for tree in trees if path.is_relative_to(tree.base)), path.parent)
-    write_images(job, [_with(picture, said) for picture in found], SplitInfo(base, trees, numbers))
+    write_images(job, [_with_phrases(image, phrases) for image in images], SplitInfo(base, trees, numbers))
 
 
-def _with(picture: AnnotatedImage, said: dict[int, list[str]]) -> AnnotatedImage:
-    things = tuple(replace(x, phrases=tuple(said.get(x.number, ()))) for x in picture.things)
-    return replace(picture, things=things)
+def _with_phrases(image: AnnotatedImage, phrases: dict[int, list[str]]) -> AnnotatedImage:
+    objects = tuple(replace(x, phrases=tuple(phrases.get(x.number, ()))) for x in image.objects)
+    return replace(image, objects=objects)

@@ -20,7 +20,7 @@ from uniref.data.prepare.videos import is_video_file
 from uniref.media.image import EXTENSIONS
 
 ROOT = "custom"
-"""What the index calls the folder of a user's pictures."""
+"""What the index calls the folder of a user's images."""
 PHRASES, CLASSES = "phrases.csv", "classes.csv"
 _COLUMNS = ("file", "object", "phrase", "class")
 ONLY = -1
@@ -70,15 +70,15 @@ def read_table(job: ConversionJob, path: Path, column: str) -> Table:
         rows = list(enumerate(reader, start=2))
     except csv.Error as problem:
         raise UniRefError(f"{path}: is not a table ({problem})") from None
-    file_place, thing_place, text_place = _columns(path, header, column)
+    file_column, object_column, text_column = _columns(path, header, column)
     texts: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     empty = 0
     for number, row in rows:
-        file, thing, text = (
-            row[place].strip() if place is not None and place < len(row) else ""
-            for place in (file_place, thing_place, text_place)
+        file, object_text, text = (
+            row[column_index].strip() if column_index is not None and column_index < len(row) else ""
+            for column_index in (file_column, object_column, text_column)
         )
-        value = ONLY if thing_place is None else _whole(thing)
+        value = ONLY if object_column is None else _whole(object_text)
         if file and value is not None and not text:
             empty += 1
         elif not file or value is None:
@@ -91,11 +91,11 @@ def read_table(job: ConversionJob, path: Path, column: str) -> Table:
 
 
 def file_key(name: str) -> str:
-    """What a file is called in a table: with `/`, without the extension of a picture or video."""
+    """What a file is called in a table: with `/`, without the extension of an image or video."""
     name = name.replace("\\", "/").removeprefix("./")
     stem, dot, suffix = name.rpartition(".")
-    known = dot and (f".{suffix.lower()}" in EXTENSIONS or is_video_file(name))
-    return stem if known else name
+    is_media = dot and (f".{suffix.lower()}" in EXTENSIONS or is_video_file(name))
+    return stem if is_media else name
 
 
 def _text(job: ConversionJob, path: Path) -> str:
@@ -121,19 +121,19 @@ def _separator(line: str) -> str:
 def _columns(path: Path, header: list[str], column: str) -> tuple[int, int | None, int]:
     """Places of file, object (None where there is no such column) and `column`. Raises UniRefError."""
     names = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
-    places: list[int | None] = []
-    for wanted in ("file", "object", column):
-        found = next((names.index(name) for name in _NAMES[wanted] if name in names), None)
-        if found is None and wanted != "object":
-            raise UniRefError(f"{path}: its first line must be file,object,{column} (it has no column {wanted})")
-        places.append(found)
-    file, thing, text = places
+    columns: list[int | None] = []
+    for name_of in ("file", "object", column):
+        index = next((names.index(name) for name in _NAMES[name_of] if name in names), None)
+        if index is None and name_of != "object":
+            raise UniRefError(f"{path}: its first line must be file,object,{column} (it has no column {name_of})")
+        columns.append(index)
+    file, object_column, text = columns
     assert file is not None and text is not None
-    return file, thing, text
+    return file, object_column, text
 
 
 def _whole(text: str) -> int | None:
-    """`1`, or `1.0` as spreadsheets write it; None where it is no number of an object."""
+    """`1`, or `1.0` as spreadsheets write it; None where it is not the number of an object."""
     try:
         number = float(text.replace(",", "."))
     except ValueError:
@@ -146,7 +146,7 @@ def write_templates(indices: Sequence[Index], sources: Sequence[str]) -> list[Pa
 
     Args:
         indices: Prepared splits of a user's own data.
-        sources: What they were made from; the file goes there, or where the pictures are.
+        sources: What they were made from; the file goes there, or where the images are.
 
     Returns:
         The files: one, or one for each split that lies in a folder of its own.
@@ -170,7 +170,7 @@ def write_templates(indices: Sequence[Index], sources: Sequence[str]) -> list[Pa
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        writer.writerows(dict.fromkeys(lines))  # a picture may be in several splits
+        writer.writerows(dict.fromkeys(lines))  # an image may be in several splits
         write_text_atomic(path, text.getvalue())
     return list(rows)
 
@@ -181,24 +181,24 @@ def _rows(index: Index) -> list[tuple[str, int, str, str]]:
     media = [index.media(row) for row in range(len(index.media_column("length")))]
     often = Counter(each.path.name for each in media)
     root = index.roots[0].resolve()
-    found = []
+    rows = []
     for each in media:
         # a name that occurs twice is told with its folders
         long = each.path.resolve().relative_to(root).as_posix()
         file = each.name if each.kind != "image" else each.path.name if often[each.path.name] == 1 else long
         for row in each.objects:
-            thing = index.object(row)
-            if thing.crowd:
+            obj = index.object(row)
+            if obj.crowd:
                 continue
-            name = index.manifest.categories.get(thing.category, "")
-            found += [(file, thing.source_id, text, name) for text in phrases.get(row, ("",))]
-    return found
+            name = index.manifest.categories.get(obj.category, "")
+            rows += [(file, obj.source_id, text, name) for text in phrases.get(row, ("",))]
+    return rows
 
 
 def _phrases(index: Index) -> Mapping[int, list[str]]:
     """What is said of single objects, by their rows."""
-    found: dict[int, list[str]] = {}
+    phrases: dict[int, list[str]] = {}
     for sample in index:
         if len(sample.objects) == 1 and sample.expressions:
-            found.setdefault(sample.objects[0], []).extend(index.expression(row).text for row in sample.expressions)
-    return found
+            phrases.setdefault(sample.objects[0], []).extend(index.expression(row).text for row in sample.expressions)
+    return phrases

@@ -1,6 +1,6 @@
 """Pascal VOC masks: JPEGImages, SegmentationClass, SegmentationObject, ImageSets (VOC, CVAT's "Segmentation mask").
 
-Masks are palette PNGs or pictures in the palette's colours; `labelmap.txt` (CVAT) gives colours to class names.
+Masks are palette PNGs or images in the palette's colours; `labelmap.txt` (CVAT) gives colours to class names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.files import read_text
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_picture_name
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import VOID, regions
@@ -46,24 +46,24 @@ def find(tree: FileTree) -> list[Path]:
 
 def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
     """One split from one or several folders. Raises UniRefError."""
-    pictures = MediaFinder(trees)
-    found: list[AnnotatedImage] = []
+    finder = MediaFinder(trees)
+    images: list[AnnotatedImage] = []
     numbers: dict[str, int] = {}
     notes: dict[str, None] = {}
     for path in paths:
         names, by_colour = _classes(job, path)
         items = _items(job, path)
-        read = partial(_read, pictures, names, by_colour)
-        for picture, note in read_all(job, list(job.first(items)), read, "image"):
-            found.append(picture)
+        read = partial(_read, finder, names, by_colour)
+        for image, note in read_all(job, list(job.first(items)), read, "image"):
+            images.append(image)
             notes |= dict.fromkeys(note)
         numbers |= {name: number for number, name in names.items() if number and name not in numbers}
     job.notes.extend(notes)
     # only classes that occur are listed, under the format's own numbers
-    used = {x.name for picture in found for x in picture.things}
+    used = {x.name for image in images for x in image.objects}
     base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0])
     numbers = {name: number for name, number in numbers.items() if name in used}
-    write_images(job, found, SplitInfo(base, trees, numbers if len(set(numbers.values())) == len(numbers) else {}))
+    write_images(job, images, SplitInfo(base, trees, numbers if len(set(numbers.values())) == len(numbers) else {}))
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class _Item:
 
 
 def _items(job: ConversionJob, path: Path) -> list[_Item]:
-    """The pictures of a split, by `ImageSets` where it lists them, else all that have a mask. Raises UniRefError."""
+    """The images of a split, by `ImageSets` where it lists them, else all that have a mask. Raises UniRefError."""
     masks = {
-        folder: {x.stem: x for x in sorted((path / folder).rglob("*")) if is_picture_name(x.name)}
+        folder: {x.stem: x for x in sorted((path / folder).rglob("*")) if is_image_name(x.name)}
         if (path / folder).is_dir()
         else {}
         for folder in (_CLASS, _OBJECT)
@@ -86,29 +86,29 @@ def _items(job: ConversionJob, path: Path) -> list[_Item]:
     names = sorted(set(masks[_CLASS]) | set(masks[_OBJECT]))
     lists = sorted((path / "ImageSets").rglob("*.txt")) if (path / "ImageSets").is_dir() else []
     lists = [x for x in lists if x.parent.name == "Segmentation"] or lists
-    mine = [x for x in lists if split_of(Path(x.name)) == job.split]
-    if not mine and job.split == "train":
-        mine = [x for x in lists if split_of(Path(x.name)) is None]  # trainval.txt, default.txt
-    if lists and mine:
-        listed = {Path(line.split()[0]).name: None for x in mine for line in job.read_lines(x)}
+    of_split = [x for x in lists if split_of(Path(x.name)) == job.split]
+    if not of_split and job.split == "train":
+        of_split = [x for x in lists if split_of(Path(x.name)) is None]  # trainval.txt, default.txt
+    if lists and of_split:
+        listed = {Path(line.split()[0]).name: None for x in of_split for line in job.read_lines(x)}
         for name in listed:
             if name not in names:
-                job.bad(mine[0], f"{name}: has no mask in {_CLASS} or {_OBJECT}")
+                job.bad(of_split[0], f"{name}: has no mask in {_CLASS} or {_OBJECT}")
         names = [name for name in listed if name in set(names)]
     return [_Item(path, name, masks[_CLASS].get(name), masks[_OBJECT].get(name)) for name in names]
 
 
 def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     """The splits that `ImageSets` lists; by the folders' names where it lists none."""
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for path in paths:
         folder = path / "ImageSets"
         lists = sorted(folder.rglob("*.txt")) if folder.is_dir() else []
         lists = [x for x in lists if x.parent.name == "Segmentation"] or lists
-        own = {split_of(Path(x.name)) for x in lists} - {None}
-        for split in own or {split_of(path, base) or "train"}:
-            found.setdefault(str(split), []).append(path)
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+        listed = {split_of(Path(x.name)) for x in lists} - {None}
+        for split in listed or {split_of(path, base) or "train"}:
+            by_split.setdefault(str(split), []).append(path)
+    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
 
 
 def _classes(job: ConversionJob, path: Path) -> tuple[dict[int, str], dict[Colour, str]]:
@@ -142,40 +142,40 @@ def _colour(number: int) -> Colour:
 
 
 def _read(
-    pictures: MediaFinder, names: Mapping[int, str], by_colour: Mapping[Colour, str], item: _Item
+    finder: MediaFinder, names: Mapping[int, str], by_colour: Mapping[Colour, str], item: _Item
 ) -> tuple[AnnotatedImage, list[str]]:
-    """A picture with its objects, and notes. Raises BadRecord."""
-    file = _picture(pictures, item)
+    """An image with its objects, and notes. Raises BadRecord."""
+    file = _image_file(finder, item)
     size = image_size(file)
     notes: list[str] = []
     kinds, ids = (_mask(path, size) for path in (item.classes, item.objects))
-    called = {} if kinds is None else _names(kinds, names, by_colour, notes)
-    things = []
+    class_names = {} if kinds is None else _names(kinds, names, by_colour, notes)
+    objects = []
     # objects are those of SegmentationObject, each of the class that most of it has; else every class is one object
     for number, region in regions(_without_rim(ids or kinds or Labels(np.zeros(size, np.uint8))), void=False).items():
-        name = called.get(number, "")
+        name = class_names.get(number, "")
         if ids is not None:
             under = kinds.ids[_without_rim(ids) == number] if kinds is not None else np.zeros(0, np.uint8)
             values, counts = np.unique(under[under != 0], return_counts=True)
-            name = called.get(int(values[counts.argmax()]), "") if len(values) else ""
+            name = class_names.get(int(values[counts.argmax()]), "") if len(values) else ""
         if name != _BACKGROUND:
-            things.append(AnnotatedObject(number, region, name=name))
-    return AnnotatedImage(file, *size, tuple(things)), notes
+            objects.append(AnnotatedObject(number, region, name=name))
+    return AnnotatedImage(file, *size, tuple(objects)), notes
 
 
-def _picture(pictures: MediaFinder, item: _Item) -> Path:
-    """The picture of a mask: of all that are called alike, the one that is no mask. Raises BadRecord."""
+def _image_file(finder: MediaFinder, item: _Item) -> Path:
+    """The image of a mask: of all that are called alike, the one that is not a mask. Raises BadRecord."""
     folder = item.path / "JPEGImages"
     for mask in (item.classes, item.objects):
         if mask is not None:
             inside = mask.parent.relative_to(item.path / (_CLASS if mask == item.classes else _OBJECT))
-            own = [x for x in sorted((folder / inside).glob("*")) if x.stem == item.name and is_picture_name(x.name)]
-            if own:
-                return own[0]
-    found = [x for x in pictures.called(item.name) if not {_CLASS, _OBJECT} & set(x.parts)]
-    if len(found) != 1:
-        raise BadRecord(f"the picture of mask {item.name} is not there (looked for in {folder} and elsewhere)")
-    return found[0]
+            beside = [x for x in sorted((folder / inside).glob("*")) if x.stem == item.name and is_image_name(x.name)]
+            if beside:
+                return beside[0]
+    candidates = [x for x in finder.with_stem(item.name) if not {_CLASS, _OBJECT} & set(x.parts)]
+    if len(candidates) != 1:
+        raise BadRecord(f"the image of mask {item.name} is not there (looked for in {folder} and elsewhere)")
+    return candidates[0]
 
 
 def _mask(path: Path | None, size: tuple[int, int]) -> Labels | None:
@@ -187,7 +187,7 @@ def _mask(path: Path | None, size: tuple[int, int]) -> Labels | None:
         raise BadRecord(f"its mask {problem}") from None
     if labels.ids.shape != size:
         raise BadRecord(
-            f"its mask {path} is {labels.ids.shape[1]} x {labels.ids.shape[0]}, the picture {size[1]} x {size[0]}"
+            f"its mask {path} is {labels.ids.shape[1]} x {labels.ids.shape[0]}, the image {size[1]} x {size[0]}"
         )
     return labels
 
@@ -202,16 +202,16 @@ def _names(
     kinds: Labels, names: Mapping[int, str], by_colour: Mapping[Colour, str], notes: list[str]
 ) -> dict[int, str]:
     """Class names of the values of a class mask: by colour where it has colours of its own, else by number."""
-    found = {}
+    class_names = {}
     for value in (int(x) for x in np.unique(kinds.ids) if x not in (0, VOID)):
         if kinds.colours:
             colour = kinds.colours[value - 1]
             name = by_colour.get(colour, "")
         else:
-            # a palette's index is a class; in a picture of the palette's colours it stands for the colour
+            # a palette's index is a class; in an image of the palette's colours it stands for the colour
             name = (by_colour.get(_colour(value)) if kinds.note else None) or names.get(value) or ""
             name = name or by_colour.get(_colour(value), "")
-        found[value] = name
+        class_names[value] = name
         if not name:
             notes.append(f"class masks have a value or colour that no class has ({value}); its objects have no class")
-    return found
+    return class_names

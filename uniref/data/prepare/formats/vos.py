@@ -1,9 +1,9 @@
-"""Folders as DAVIS, YouTube-VOS, MOSE and SA-V have them, with anybody's clips in them.
+"""Folders as DAVIS, YouTube-VOS, MOSE and SA-V have them, with anybody's videos in them.
 
-JPEGImages/run/00000.jpg   Annotations/run/00000.png        a clip and its label maps, for all frames or some
+JPEGImages/run/00000.jpg   Annotations/run/00000.png        a video and its label maps, for all frames or some
 JPEGImages/480p/run/...    Annotations/480p/run/...         the same with a folder for the resolution (DAVIS)
-                           Annotations/run/001/00000.png    a folder of black-and-white masks for every object (SA-V)
-meta.json                  ImageSets/2017/train.txt         class names; names of the clips of a split
+                           Annotations/run/001/00000.png    one folder of black-and-white masks per object (SA-V)
+meta.json                  ImageSets/2017/train.txt         class names; names of the videos of a split
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from uniref.core.errors import UniRefError
 from uniref.core.json_files import outline
 from uniref.data.prepare.formats import plain
-from uniref.data.prepare.formats.file_tree import FileTree, is_picture_name
+from uniref.data.prepare.formats.file_tree import FileTree, is_image_name
 from uniref.data.prepare.formats.write_videos import write_videos
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.regions import Region
@@ -38,12 +38,12 @@ def find(tree: FileTree) -> list[Path]:
 
 def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
     """The splits that `ImageSets` lists; by the folders' names where it lists none."""
-    found: dict[str, list[Path]] = {}
+    by_split: dict[str, list[Path]] = {}
     for path in paths:
-        own = {split_of(Path(x.name)) for x in _lists(path)} - {None}
-        for split in own or {split_of(path, base) or "train"}:
-            found.setdefault(str(split), []).append(path)
-    return {split: found[split] for split in ("train", "val", "test") if split in found}
+        listed = {split_of(Path(x.name)) for x in _lists(path)} - {None}
+        for split in listed or {split_of(path, base) or "train"}:
+            by_split.setdefault(str(split), []).append(path)
+    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
 
 
 def _lists(path: Path) -> list[Path]:
@@ -61,23 +61,23 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     frames, masks = _with_resolution(base)
     names = sorted(x.name for x in frames.iterdir() if x.is_dir() and not x.name.startswith("."))
     if not names:
-        plain.prepare_pictures(job, base, frames, masks)
+        plain.prepare_images(job, base, frames, masks)
         return
     if listed := [x for x in _lists(base) if split_of(Path(x.name)) == job.split]:
-        wanted = {line.split()[0] for x in listed for line in job.read_lines(x)}
-        for name in sorted(wanted - set(names)):
+        selected = {line.split()[0] for x in listed for line in job.read_lines(x)}
+        for name in sorted(selected - set(names)):
             job.bad(listed[0], f"{name}: there is no folder of this name in {frames}")
-        names = [name for name in names if name in wanted]
-    files = [VideoFiles(name, frames / name, masks / name, own=True) for name in names]
-    clips = [_read(each) for each in job.progress(job.first(files), f"{job.dataset.name}/{job.split}", None, "video")]
+        names = [name for name in names if name in selected]
+    files = [VideoFiles(name, frames / name, masks / name, users_own=True) for name in names]
+    videos = [_read(each) for each in job.progress(job.first(files), f"{job.dataset.name}/{job.split}", None, "video")]
     usable: list[tuple[VideoFiles, LabelledVideo]] = []
-    for each, clip in zip(files, clips, strict=False):
-        if clip.problem:
-            job.bad(clip.name, clip.problem)
+    for each, video in zip(files, videos, strict=False):
+        if video.problem:
+            job.bad(video.name, video.problem)
         else:
-            usable.append((each, clip))
+            usable.append((each, video))
     classes = _classes(job, base)
-    write_videos(job, base, [each for each, _ in usable], classes, [clip for _, clip in usable])
+    write_videos(job, base, [each for each, _ in usable], classes, [video for _, video in usable])
 
 
 def _with_resolution(base: Path) -> tuple[Path, Path]:
@@ -90,28 +90,28 @@ def _with_resolution(base: Path) -> tuple[Path, Path]:
 
 
 def _read(files: VideoFiles) -> LabelledVideo:
-    """A clip; where its masks lie in a folder for every object, these are joined."""
+    """A video; where its masks lie in a folder for every object, these are joined."""
     assert files.labels is not None
     folder = files.labels
     objects = sorted(x for x in folder.iterdir() if x.is_dir()) if folder.is_dir() else []
-    if not objects or any(is_picture_name(x.name) for x in folder.iterdir() if x.is_file()):
+    if not objects or any(is_image_name(x.name) for x in folder.iterdir() if x.is_file()):
         return read_labelled_video(files)
     numbers = _numbers([x.name for x in objects])
     tracks: dict[int, dict[int, Region]] = {}
     labelled: set[int] = set()
     notes: dict[str, None] = {}
-    clip = None
+    video = None
     for number, each in zip(numbers, objects, strict=True):
-        clip = read_labelled_video(replace(files, labels=each))
-        if clip.problem:
-            return clip
-        if len(clip.tracks) > 1:
-            return replace(clip, problem=f"{each}: shows {len(clip.tracks)} objects; a folder for an object shows one")
-        tracks.update((number, dict(track)) for track in clip.tracks.values())
-        labelled |= set(clip.labelled)
-        notes |= dict.fromkeys(clip.notes)
-    assert clip is not None
-    return replace(clip, tracks=tracks, labelled=tuple(sorted(labelled)), notes=tuple(notes))
+        video = read_labelled_video(replace(files, labels=each))
+        if video.problem:
+            return video
+        if len(video.tracks) > 1:
+            return replace(video, problem=f"{each}: shows {len(video.tracks)} objects; a folder per object shows one")
+        tracks.update((number, dict(track)) for track in video.tracks.values())
+        labelled |= set(video.labelled)
+        notes |= dict.fromkeys(video.notes)
+    assert video is not None
+    return replace(video, tracks=tracks, labelled=tuple(sorted(labelled)), notes=tuple(notes))
 
 
 def _numbers(names: Sequence[str]) -> list[int]:
@@ -122,14 +122,14 @@ def _numbers(names: Sequence[str]) -> list[int]:
 
 
 def _classes(job: ConversionJob, base: Path) -> dict[str, dict[int, str]]:
-    """Class names by clip and object, where `meta.json` has some. Raises UniRefError."""
+    """Class names by video and object, where `meta.json` has some. Raises UniRefError."""
     path = base / "meta.json"
     if not path.is_file() or "videos" not in outline(path):
         return {}
-    found: dict[str, dict[int, str]] = {}
+    classes: dict[str, dict[int, str]] = {}
     for name, video in read_video_json(job, path, "objects").items():
         with job.record(f"{path}: video {name}"):
-            found[name] = {
+            classes[name] = {
                 int(number): str(info["category"]) for number, info in video["objects"].items() if info.get("category")
             }
-    return found
+    return classes

@@ -1,4 +1,4 @@
-"""The one way in which pictures of every format become media, objects, phrases and samples."""
+"""The one way in which images of every format become media, objects, phrases and samples."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from uniref.media.image import ImageProblem, open_image
 from uniref.media.mask import colour_name
 
 NO_MASK = "object without a mask (a box alone cannot be referred to)"
-_TAIL = 1 << 16  # bytes at the end of a picture in which its end is looked for
+_TAIL = 1 << 16  # bytes at the end of an image in which its end is looked for
 _LETTER = re.compile(r"[^\W\d_]")
 
-_WANTED = {
-    Task.DETECTION: "pictures that show an object",
-    Task.RIS: "phrases for pictures (phrases.csv, or `expressions` in the JSON)",
-    Task.FSS: "classes for pictures (classes.csv, or COCO JSON)",
-    Task.VOS: "clips that show an object",
-    Task.RVOS: "phrases for clips (phrases.csv, or `expressions` in the JSON)",
+_SAMPLE_NEEDS = {
+    Task.DETECTION: "images that show an object",
+    Task.RIS: "phrases for images (phrases.csv, or `expressions` in the JSON)",
+    Task.FSS: "classes for images (classes.csv, or COCO JSON)",
+    Task.VOS: "videos that show an object",
+    Task.RVOS: "phrases for videos (phrases.csv, or `expressions` in the JSON)",
 }
 """What a sample needs."""
-_OF_PICTURES = (Task.DETECTION, Task.RIS, Task.FSS)
+_IMAGE_TASKS = (Task.DETECTION, Task.RIS, Task.FSS)
 
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """One object of a picture."""
+    """One object of an image."""
 
     number: int
     """What tables call it: its pixel value, or the annotation's own number."""
@@ -53,14 +53,14 @@ class AnnotatedObject:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """One picture of a user, with its objects."""
+    """One image of a user, with its objects."""
 
     path: Path
     height: int
     width: int
-    things: tuple[AnnotatedObject, ...] = ()
+    objects: tuple[AnnotatedObject, ...] = ()
     phrases: tuple[str, ...] = ()
-    """Of the picture as a whole, which then has one object."""
+    """Of the image as a whole, which then has one object."""
     source_id: int = -1
     where: str = ""
     """The record that it comes from, for messages."""
@@ -68,7 +68,7 @@ class AnnotatedImage:
 
 @dataclass
 class SplitInfo:
-    """What a converter knows about a split besides its pictures."""
+    """What a converter knows about a split besides its images."""
 
     base: Path
     """Where `phrases.csv` and `classes.csv` are looked for, and what paths in the index start at if they can."""
@@ -81,10 +81,10 @@ class SplitInfo:
 
 def phrase_of(name: str) -> str:
     """What a class name says: `the traffic light` for `traffic_light`; nothing for names without letters."""
-    words = " ".join(re.sub(r"[_\s-]+", " ", name).split())
-    if not _LETTER.search(words):
+    text = " ".join(re.sub(r"[_\s-]+", " ", name).split())
+    if not _LETTER.search(text):
         return ""
-    return words if words.lower().startswith(("the ", "a ", "an ")) else f"the {words}"
+    return text if text.lower().startswith(("the ", "a ", "an ")) else f"the {text}"
 
 
 class ColourNumbers:
@@ -94,19 +94,21 @@ class ColourNumbers:
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._notes: dict[str, list[str]] = {}
 
-    def renumber(self, found: Mapping[int, Region], colours: Sequence[tuple[int, int, int]]) -> dict[int, Region]:
+    def renumber(self, regions: Mapping[int, Region], colours: Sequence[tuple[int, int, int]]) -> dict[int, Region]:
         """Regions of one file by the numbers that all files share."""
         if not colours:
-            return dict(found)
-        names = {place: self._numbers.setdefault(c, len(self._numbers) + 1) for place, c in enumerate(colours, start=1)}
-        return {names.get(number, number): region for number, region in found.items()}
+            return dict(regions)
+        names = {
+            number: self._numbers.setdefault(c, len(self._numbers) + 1) for number, c in enumerate(colours, start=1)
+        }
+        return {names.get(number, number): region for number, region in regions.items()}
 
     def note(self, text: str, file: str) -> None:
         """Remember what was guessed about a file."""
         if text:
             self._notes.setdefault(text, []).append(file)
 
-    def tell(self, job: ConversionJob) -> None:
+    def add_notes(self, job: ConversionJob) -> None:
         """Put into the notes what was guessed, each guess once, and the numbers of the colours."""
         for text, files in self._notes.items():
             more = f" and {len(files) - 1} more" if len(files) > 1 else ""
@@ -116,65 +118,65 @@ class ColourNumbers:
             job.notes.append(f"object numbers of colours: {', '.join(named)}")
 
 
-def read_tables(job: ConversionJob, places: Sequence[Path]) -> tuple[Table, Table]:
+def read_tables(job: ConversionJob, folders: Sequence[Path]) -> tuple[Table, Table]:
     """`phrases.csv` and `classes.csv` of the first of some folders that has them. Raises UniRefError."""
-    found = []
+    tables = []
     for name, column in ((PHRASES, "phrase"), (CLASSES, "class")):
-        path = next((place / name for place in dict.fromkeys(places) if (place / name).exists()), None)
-        found.append(Table() if path is None else read_table(job, path, column))
-    return found[0], found[1]
+        path = next((folder / name for folder in dict.fromkeys(folders) if (folder / name).exists()), None)
+        tables.append(Table() if path is None else read_table(job, path, column))
+    return tables[0], tables[1]
 
 
-def write_images(job: ConversionJob, pictures: Sequence[AnnotatedImage], what: SplitInfo) -> None:
-    """Write the index of a split of pictures.
+def write_images(job: ConversionJob, images: Sequence[AnnotatedImage], info: SplitInfo) -> None:
+    """Write the index of a split of images.
 
     Phrases are those of `phrases.csv`, of the annotations, or of the class names, the first that there are. Objects of
-    a picture that are not meant stay in the index.
+    an image that are not meant stay in the index.
 
     Raises:
         UniRefError: A bad record that is not skipped.
     """
-    pictures = [picture for picture in job.first(pictures) if _is_whole(job, picture)]
+    images = [image for image in job.first(images) if _is_whole(job, image)]
     # what tables say of the objects
-    phrases, classes = read_tables(job, (what.base, *job.bases))
-    _check_files(job, pictures, what, phrases, classes)
-    pictures = [_with_texts(job, picture, what.base, phrases, classes) for picture in pictures]
-    numbers = number_classes(what.numbers, {x.name for picture in pictures for x in picture.things})
+    phrases, classes = read_tables(job, (info.base, *job.bases))
+    _check_files(job, images, info, phrases, classes)
+    images = [_with_texts(job, image, info.base, phrases, classes) for image in images]
+    numbers = number_classes(info.numbers, {x.name for image in images for x in image.objects})
     # what the samples are
-    said = any(picture.phrases or any(x.phrases for x in picture.things) for picture in pictures)
-    task = choose_task(job, _default_task(pictures, said, classes, what))
-    root = common_folder([picture.path for picture in pictures], what.base) if pictures else what.base
-    by_class = task is Task.RIS and not said and not phrases
-    if by_class and any(x.name for picture in pictures for x in picture.things):
+    phrased = any(image.phrases or any(x.phrases for x in image.objects) for image in images)
+    task = choose_task(job, _default_task(images, phrased, classes, info))
+    root = common_folder([image.path for image in images], info.base) if images else info.base
+    by_class = task is Task.RIS and not phrased and not phrases
+    if by_class and any(x.name for image in images for x in image.objects):
         job.form += "; class names serve as phrases"
     with job.writer({ROOT: root}, task, {number: name for name, number in numbers.items()}) as writer:
-        for picture in pictures:
-            rows = _add_picture(writer, picture, root, numbers)
-            singles = [(x, row) for x, row in zip(picture.things, rows, strict=True) if not x.crowd]
-            _add_samples(job, writer, task, picture, singles, numbers, by_class)
+        for image in images:
+            rows = _add_image(writer, image, root, numbers)
+            singles = [(x, row) for x, row in zip(image.objects, rows, strict=True) if not x.crowd]
+            _add_samples(job, writer, task, image, singles, numbers, by_class)
 
 
-def _is_whole(job: ConversionJob, picture: AnnotatedImage) -> bool:
-    """Whether a picture's file has an end: copies that broke off begin like whole ones."""
-    with reading(picture.path), picture.path.open("rb") as file:
+def _is_whole(job: ConversionJob, image: AnnotatedImage) -> bool:
+    """Whether an image's file has an end: copies that broke off begin like whole ones."""
+    with reading(image.path), image.path.open("rb") as file:
         head = file.read(2)
         file.seek(0, os.SEEK_END)
         file.seek(max(file.tell() - _TAIL, 0))
         tail = file.read()
     if (head == b"\xff\xd8" and b"\xff\xd9" not in tail) or (head == b"\x89P" and b"IEND" not in tail):
-        # phones put a film behind the picture; decoding tells
+        # phones put a film behind the image; decoding tells
         try:
-            with open_image(picture.path) as image:
-                image.load()
+            with open_image(image.path) as opened:
+                opened.load()
         except ImageProblem:
-            job.bad(picture.path, "is cut: the end of the picture is missing")
+            job.bad(image.path, "is cut: the end of the image is missing")
             return False
     return True
 
 
-def number_classes(given: Mapping[str, int], names: set[str]) -> dict[str, int]:
+def number_classes(fixed: Mapping[str, int], names: set[str]) -> dict[str, int]:
     """Numbers for class names: those given, then the next free ones in alphabetical order."""
-    numbers = dict(given)
+    numbers = dict(fixed)
     free = max(numbers.values(), default=0)
     for name in sorted(names - {""} - set(numbers)):
         free += 1
@@ -182,80 +184,82 @@ def number_classes(given: Mapping[str, int], names: set[str]) -> dict[str, int]:
     return numbers
 
 
-def _default_task(pictures: Sequence[AnnotatedImage], said: bool, classes: Table, what: SplitInfo) -> Task:
-    if said:
+def _default_task(images: Sequence[AnnotatedImage], phrased: bool, classes: Table, info: SplitInfo) -> Task:
+    if phrased:
         return Task.RIS
     if classes:
-        return what.classes_task
-    named = any(x.region is not None and phrase_of(x.name) for picture in pictures for x in picture.things)
+        return info.classes_task
+    named = any(x.region is not None and phrase_of(x.name) for image in images for x in image.objects)
     return Task.RIS if named else Task.DETECTION
 
 
 def _names(path: Path, base: Path) -> tuple[str, ...]:
     """What tables may call a file: its path from the base, or its name."""
     relative = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
-    # `images/a` is `a`, so that tables of a plain folder need not repeat its only folder of pictures
+    # `images/a` is `a`, so that tables of a plain folder need not repeat its only folder of images
     return file_key(relative), file_key(relative.partition("/")[2] or relative), file_key(path.name)
 
 
 def _with_texts(
-    job: ConversionJob, picture: AnnotatedImage, base: Path, phrases: Table, classes: Table
+    job: ConversionJob, image: AnnotatedImage, base: Path, phrases: Table, classes: Table
 ) -> AnnotatedImage:
-    """A picture with what the tables say of its objects."""
-    names = _names(picture.path, base)
-    said, named = phrases.of(*names), classes.of(*names)
-    known = {x.number for x in picture.things}
-    for number in sorted((set(said) | set(named)) - known - {ONLY}):
-        table = phrases if number in said else classes
-        kind = "phrase" if number in said else "class"
-        shown = ", ".join(map(str, sorted(known)[:8])) or "none"
+    """An image with what the tables say of its objects."""
+    names = _names(image.path, base)
+    own_phrases, own_classes = phrases.of(*names), classes.of(*names)
+    numbers = {x.number for x in image.objects}
+    for number in sorted((set(own_phrases) | set(own_classes)) - numbers - {ONLY}):
+        table = phrases if number in own_phrases else classes
+        kind = "phrase" if number in own_phrases else "class"
+        shown = ", ".join(map(str, sorted(numbers)[:8])) or "none"
         job.bad(
             f"{table.path}: {names[-1]}",
             f"a {kind} names object {number}, which its masks do not show (they show {shown})",
         )
-    if not said and not named:
-        return picture
-    if ONLY in said or ONLY in named:
-        if len(known) != 1:
-            table = phrases if ONLY in said else classes
-            job.bad(f"{table.path}: {names[-1]}", f"has no column of objects, and the picture shows {len(known)}")
-            return picture
-        said, named = ({next(iter(known)): texts for texts in table.values()} for table in (said, named))
-    things = tuple(
-        replace(x, phrases=tuple(said.get(x.number, x.phrases)), name=(named.get(x.number) or [x.name])[0])
-        for x in picture.things
+    if not own_phrases and not own_classes:
+        return image
+    if ONLY in own_phrases or ONLY in own_classes:
+        if len(numbers) != 1:
+            table = phrases if ONLY in own_phrases else classes
+            job.bad(f"{table.path}: {names[-1]}", f"has no column of objects, and the image shows {len(numbers)}")
+            return image
+        own_phrases, own_classes = (
+            {next(iter(numbers)): texts for texts in table.values()} for table in (own_phrases, own_classes)
+        )
+    objects = tuple(
+        replace(x, phrases=tuple(own_phrases.get(x.number, x.phrases)), name=(own_classes.get(x.number) or [x.name])[0])
+        for x in image.objects
     )
-    return replace(picture, things=things)
+    return replace(image, objects=objects)
 
 
 def _check_files(
-    job: ConversionJob, pictures: Sequence[AnnotatedImage], what: SplitInfo, phrases: Table, classes: Table
+    job: ConversionJob, images: Sequence[AnnotatedImage], info: SplitInfo, phrases: Table, classes: Table
 ) -> None:
     """Report files that the tables name and that are nowhere; those of other splits are somewhere."""
     if not phrases and not classes:
         return
-    known = {name for picture in pictures for name in _names(picture.path, what.base)}
-    known |= {Path(path).stem for path in MediaFinder(what.trees).stems} if what.trees else set()
+    names = {name for image in images for name in _names(image.path, info.base)}
+    names |= {Path(path).stem for path in MediaFinder(info.trees).stems} if info.trees else set()
     for table in (phrases, classes):
-        for file in sorted(set(table.texts) - known):
-            if file.rpartition("/")[2] not in known:
-                job.bad(f"{table.path}", f"{file}: there is no such picture or clip")
+        for file in sorted(set(table.texts) - names):
+            if file.rpartition("/")[2] not in names:
+                job.bad(f"{table.path}", f"{file}: there is no such image or video")
 
 
-def _add_picture(writer: IndexWriter, picture: AnnotatedImage, root: Path, numbers: Mapping[str, int]) -> list[int]:
+def _add_image(writer: IndexWriter, image: AnnotatedImage, root: Path, numbers: Mapping[str, int]) -> list[int]:
     """Its media and objects; returns their rows."""
-    path = picture.path if picture.path.is_relative_to(root) else picture.path.absolute()
+    path = image.path if image.path.is_relative_to(root) else image.path.absolute()
     writer.add_media(
-        name=picture.path.stem,
+        name=image.path.stem,
         kind="image",
         root=ROOT,
         path=path.relative_to(root).as_posix(),
-        width=picture.width,
-        height=picture.height,
-        source_id=picture.source_id,
+        width=image.width,
+        height=image.height,
+        source_id=image.source_id,
     )
     rows = []
-    for x in picture.things:
+    for x in image.objects:
         rows.append(writer.add_object(source_id=x.number, category=numbers.get(x.name, -1), crowd=x.crowd))
         if x.region is not None:
             writer.add_annotation(0, x.region.box, x.region.counts, x.region.area, TRUTH)
@@ -269,7 +273,7 @@ def _add_samples(
     job: ConversionJob,
     writer: IndexWriter,
     task: Task,
-    picture: AnnotatedImage,
+    image: AnnotatedImage,
     singles: Sequence[tuple[AnnotatedObject, int]],
     numbers: Mapping[str, int],
     by_class: bool,
@@ -290,15 +294,15 @@ def _add_samples(
     else:
         for x, row in masked:
             if x.phrases:
-                _add_said(writer, [row], x.phrases)
-        if picture.phrases and len(masked) != 1:
-            job.bad(picture.where or picture.path, f"has expressions and {len(masked)} annotations; one is needed")
-        elif picture.phrases:
-            _add_said(writer, [masked[0][1]], picture.phrases)
+                _add_phrases(writer, [row], x.phrases)
+        if image.phrases and len(masked) != 1:
+            job.bad(image.where or image.path, f"has expressions and {len(masked)} annotations; one is needed")
+        elif image.phrases:
+            _add_phrases(writer, [masked[0][1]], image.phrases)
 
 
 def _add_by_class(writer: IndexWriter, masked: Sequence[tuple[AnnotatedObject, int]]) -> None:
-    """A sample for every class of a picture: `the cat`, and `every cat` where there are several, all of them meant."""
+    """One sample per class of an image: `the cat`, and `every cat` where there are several, all of them meant."""
     groups: dict[str, list[int]] = defaultdict(list)
     for x, row in masked:
         if phrase_of(x.name):
@@ -306,10 +310,10 @@ def _add_by_class(writer: IndexWriter, masked: Sequence[tuple[AnnotatedObject, i
     for name, rows in groups.items():
         phrase = phrase_of(name)
         several = f"every {phrase.removeprefix('the ')}"
-        _add_said(writer, rows, [phrase if len(rows) == 1 else several])
+        _add_phrases(writer, rows, [phrase if len(rows) == 1 else several])
 
 
-def _add_said(writer: IndexWriter, rows: Sequence[int], texts: Sequence[str]) -> None:
+def _add_phrases(writer: IndexWriter, rows: Sequence[int], texts: Sequence[str]) -> None:
     added = [writer.add_expression(text, source_id=str(n)) for n, text in enumerate(texts)]
     writer.add_sample(objects=rows, expressions=added)
 
@@ -320,12 +324,12 @@ def read_all(job: ConversionJob, files: Sequence[Any], read: Callable[[Any], Any
     Raises:
         UniRefError: Unless bad records are skipped.
     """
-    found = []
+    results = []
     for file in job.progress(files, f"{job.dataset.name}/{job.split}", len(files), unit):
         where = file if isinstance(file, Path) else getattr(file, "path", file)
         try:
             with job.record(where):
-                found.append(read(file))
+                results.append(read(file))
         except FilesMissing:
             raise
         except UniRefError as problem:
@@ -333,18 +337,18 @@ def read_all(job: ConversionJob, files: Sequence[Any], read: Callable[[Any], Any
                 raise
             line = str(problem)
             job.bad(where, line.removeprefix(f"{where}: "))
-    return found
+    return results
 
 
 def choose_task(job: ConversionJob, default: Task) -> Task:
     """The task that the user chose, else the default.
 
     Raises:
-        UsageError: A task of clips for pictures, or the other way.
+        UsageError: A task of videos for images, or the other way.
     """
     task = Task(job.options["task"]) if job.options.get("task") else default
-    if (task in _OF_PICTURES) != (default in _OF_PICTURES):
-        kind = "pictures" if default in _OF_PICTURES else "clips"
+    if (task in _IMAGE_TASKS) != (default in _IMAGE_TASKS):
+        kind = "images" if default in _IMAGE_TASKS else "videos"
         raise UsageError(f"--task {task.value}: {job.dataset.name}/{job.split} holds {kind}")
-    job.wanted = _WANTED[task]
+    job.sample_needs = _SAMPLE_NEEDS[task]
     return task

@@ -1,4 +1,4 @@
-"""The one way in which clips of every format become media, tracks, phrases and samples."""
+"""The one way in which videos of every format become media, tracks, phrases and samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.videos import LabelledVideo, VideoFiles, add_labelled_video, add_track, read_labelled_videos
 
 Classes = Mapping[str, Mapping[int, str]]
-"""Class names by clip and object."""
+"""Class names by video and object."""
 
 
 def write_videos(
@@ -31,79 +31,79 @@ def write_videos(
     base: Path,
     files: Sequence[VideoFiles],
     classes: Classes | None = None,
-    clips: Iterable[LabelledVideo] | None = None,
+    videos: Iterable[LabelledVideo] | None = None,
 ) -> None:
-    """Write the index of a split of clips.
+    """Write the index of a split of videos.
 
     Phrases are those of `phrases.csv`; with `--task rvos` and without a table, class names are used.
 
     Args:
-        job: What is prepared.
+        job: The split that is prepared.
         base: Where tables lie, and what paths in the index start at.
-        files: Every clip, by which it is found below `base`.
+        files: Every video, by which it is found below `base`.
         classes: What objects are, where the format says it.
-        clips: The clips as read, in the order of `files`; by default their label maps are read.
+        videos: The videos as read, in the order of `files`; by default their label maps are read.
 
     Raises:
         UniRefError: A bad record that is not skipped.
     """
     phrases, table = read_tables(job, (base, *job.bases))
     _unknown_files(job, {each.name for each in files}, phrases, table)
-    named = {name: dict(objects) for name, objects in (classes or {}).items()}
+    classes_of = {name: dict(objects) for name, objects in (classes or {}).items()}
     for name, objects in table.texts.items():
-        named.setdefault(name, {}).update({number: texts[0] for number, texts in objects.items()})
+        classes_of.setdefault(name, {}).update({number: texts[0] for number, texts in objects.items()})
     task = choose_task(job, Task.RVOS if phrases else Task.VOS)
-    numbers = number_classes({}, {text for objects in named.values() for text in objects.values()})
-    places = {each.name: each.frames.relative_to(base).as_posix() for each in files}
+    numbers = number_classes({}, {text for objects in classes_of.values() for text in objects.values()})
+    paths = {each.name: each.frames.relative_to(base).as_posix() for each in files}
     colours = ColourNumbers()
     with job.writer({ROOT: base}, task, {number: name for name, number in numbers.items()}) as writer:
-        for clip in read_labelled_videos(job, files) if clips is None else clips:
-            complete = len(clip.labelled) == clip.length
-            add_labelled_video(writer, clip, ROOT, places[clip.name], complete=complete)
-            mine = named.get(clip.name, {})
+        for video in read_labelled_videos(job, files) if videos is None else videos:
+            complete = len(video.labelled) == video.length
+            add_labelled_video(writer, video, ROOT, paths[video.name], complete=complete)
+            class_names = classes_of.get(video.name, {})
             rows = {}
-            for number, track in clip.tracks.items():
-                given = min(track, default=-1) if task is Task.VOS else -1
-                category = numbers.get(mine.get(number, ""), -1)
-                rows[number] = add_track(writer, number, track, given=given, category=category)
-            for note in clip.notes:
-                colours.note(note, clip.name)
+            for number, track in video.tracks.items():
+                given_frame = min(track, default=-1) if task is Task.VOS else -1
+                category = numbers.get(class_names.get(number, ""), -1)
+                rows[number] = add_track(writer, number, track, given_frame=given_frame, category=category)
+            for note in video.notes:
+                colours.note(note, video.name)
             if task is Task.RVOS:
-                _add_said(job, writer, clip.name, rows, phrases, mine)
+                _add_phrases(job, writer, video.name, rows, phrases, class_names)
             elif rows:
                 writer.add_sample(objects=list(rows.values()))
-        colours.tell(job)
+        colours.add_notes(job)
 
 
-def _add_said(
+def _add_phrases(
     job: ConversionJob,
     writer: IndexWriter,
-    clip: str,
+    video: str,
     rows: Mapping[int, int],
     phrases: Table,
     classes: Mapping[int, str],
 ) -> None:
-    """A sample for every object that something is said of; class names where nothing is said at all."""
+    """One sample per object that has phrases; class names where there are no phrases at all."""
     if not phrases:
         groups: dict[str, list[int]] = defaultdict(list)
         for number, row in rows.items():
             if phrase := phrase_of(classes.get(number, "")):
                 groups[phrase].append(row)
-        for phrase, mine in groups.items():
-            text = phrase if len(mine) == 1 else f"every {phrase.removeprefix('the ')}"
-            writer.add_sample(objects=mine, expressions=[writer.add_expression(text, source_id="0")])
-    for number, texts in phrases.of(clip).items():
+        for phrase, group in groups.items():
+            text = phrase if len(group) == 1 else f"every {phrase.removeprefix('the ')}"
+            writer.add_sample(objects=group, expressions=[writer.add_expression(text, source_id="0")])
+    for number, texts in phrases.of(video).items():
         if number not in rows:
-            job.bad(f"{phrases.path}: {clip}", f"a phrase names object {number}, which its masks do not show")
+            job.bad(f"{phrases.path}: {video}", f"a phrase names object {number}, which its masks do not show")
             continue
         added = [writer.add_expression(text, source_id=str(n)) for n, text in enumerate(texts)]
         writer.add_sample(objects=[rows[number]], expressions=added)
 
 
-def _unknown_files(job: ConversionJob, known: set[str], *tables: Table) -> None:
+def _unknown_files(job: ConversionJob, names: set[str], *tables: Table) -> None:
     for table in tables:
-        for file in sorted(set(table.texts) - known):
-            job.bad(f"{table.path}", f"{file}: there is no such picture or clip")
+        for file in sorted(set(table.texts) - names):
+            job.bad(f"{table.path}", f"{file}: there is no such image or video")
 
 
 def prepare_youtube_vis(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
@@ -111,15 +111,15 @@ def prepare_youtube_vis(job: ConversionJob, paths: Sequence[Path], trees: Sequen
     if len(paths) > 1:
         raise UniRefError(f"{paths[0]}: and {paths[1]} are both of split {job.split}; name one with --source")
     source = youtube_vis_json.YoutubeVis(job, paths[0])
-    said = any(record.get("expressions") for record in source.records)
-    task = choose_task(job, Task.RVOS if said else Task.VOS)
+    has_phrases = any(record.get("expressions") for record in source.records)
+    task = choose_task(job, Task.RVOS if has_phrases else Task.VOS)
     with job.writer({ROOT: source.root}, task, source.categories) as writer:
         for video in source.videos():
             youtube_vis_json.add_video(writer, video, ROOT, complete=True)
-            rows = youtube_vis_json.add_all(job, writer, video, given=task is Task.VOS)
+            rows = youtube_vis_json.add_all(job, writer, video, prompted=task is Task.VOS)
             texts = video.record.get("expressions") or () if task is Task.RVOS else ()
             added = [writer.add_expression(text, source_id=str(n)) for n, text in enumerate(texts)]
-            if task is Task.RVOS and not said:
+            if task is Task.RVOS and not has_phrases:
                 _add_classes_as_phrases(writer, video, rows, source.categories)
             elif rows and (added or task is Task.VOS):
                 writer.add_sample(objects=rows, expressions=added)
@@ -128,7 +128,7 @@ def prepare_youtube_vis(job: ConversionJob, paths: Sequence[Path], trees: Sequen
 def _add_classes_as_phrases(
     writer: IndexWriter, video: youtube_vis_json.Video, rows: Sequence[int], categories: Mapping[int, str]
 ) -> None:
-    """A sample for every class of a clip."""
+    """One sample per class of a video."""
     groups: dict[str, list[int]] = defaultdict(list)
     singles = [annotation for annotation in video.annotations if not annotation.get("iscrowd")]
     if len(singles) != len(rows):
@@ -136,6 +136,6 @@ def _add_classes_as_phrases(
     for annotation, row in zip(singles, rows, strict=True):
         if phrase := phrase_of(categories.get(int(annotation.get("category_id", -1)), "")):
             groups[phrase].append(row)
-    for phrase, mine in groups.items():
-        text = phrase if len(mine) == 1 else f"every {phrase.removeprefix('the ')}"
-        writer.add_sample(objects=mine, expressions=[writer.add_expression(text, source_id="0")])
+    for phrase, group in groups.items():
+        text = phrase if len(group) == 1 else f"every {phrase.removeprefix('the ')}"
+        writer.add_sample(objects=group, expressions=[writer.add_expression(text, source_id="0")])
