@@ -181,7 +181,7 @@ def test_bad_masks_are_named(evaluated: Eval, root: Path, tmp_path: Path) -> Non
 
 
 def test_many_bad_masks_go_to_a_file(evaluated: Eval, root: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("uniref_cli.evaluating._TOLD", 2)
+    monkeypatch.setattr("uniref_cli.eval_runner._LISTED", 2)
     masks = write_masks(open_dataset(root, DATA[Task.VOS]), tmp_path / "p")
     for path in masks.rglob("00005.png"):
         path.unlink()

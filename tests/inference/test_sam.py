@@ -138,7 +138,7 @@ def test_the_command(loaded: Checkpoint, make_video: Callable[..., Path], mask_p
     folder = tmp_path / "loaded"
     folder.mkdir()
     save_checkpoint(folder, loaded.model.state_dict(), loaded.config, loaded.tokenizer)
-    command = ["predict", str(make_video()), "--text", "a dog", "--mask", str(mask_png), "--loaded", str(folder)]
+    command = ["predict", str(make_video()), "--text", "a dog", "--mask", str(mask_png), "--checkpoint", str(folder)]
     assert run([*command, "--out", str(tmp_path / "out"), "--save", "masks,rle", "--quiet"]) == 0
     assert len(list((tmp_path / "out/clip/masks").glob("*.png"))) == 5
     summary = json.loads((tmp_path / "out/clip/summary.json").read_text())
