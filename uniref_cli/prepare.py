@@ -183,6 +183,7 @@ def prepare_data(
     from uniref.core.parallel import usable_cores
     from uniref.data.prepare import run
 
+    # check again, or prepare
     if verify:
         own = context.obj["name"] or dataset if dataset == "custom" else dataset
         done = run.verify(root, own, split or (), console.progress, workers or usable_cores())
@@ -206,6 +207,7 @@ def prepare_data(
     if verify:
         for prepared in done:
             _tell(console, prepared, "as it was written")
+    # outputs besides the index
     if write_template:
         from uniref.data.prepare.formats.tables import write_templates
 
@@ -227,12 +229,14 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
     from uniref.data.prepare.run import SKIPPED
 
     manifest = prepared.index.manifest
+    # counts, and what was understood
     counts = ", ".join(f"{rows:,} {name}" for name, rows in manifest.counts.items() if rows)
     console.say(f"{manifest.name}: {state} ({counts}) in {prepared.folder}")
     if prepared.form:
         console.say(f"  read as {prepared.form}: {_understood(prepared)}")
     if prepared.fresh and prepared.terms:
         console.say(f"  terms: {prepared.terms}")
+    # what was left out, and what to know
     for reason, count in manifest.dropped.items():
         console.say(f"  left out: {count:,} x {reason}")
     for note in prepared.notes:
@@ -242,6 +246,7 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
     if len(prepared.bad) > _SHOWN:
         more = len(prepared.bad) - _SHOWN
         console.warn(f"left out: {more:,} more, all listed in {prepared.folder / SKIPPED}")
+    # the same as JSON
     console.result(
         {
             "dataset": manifest.dataset,

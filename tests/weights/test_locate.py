@@ -22,7 +22,7 @@ from tests.weights.official import official_state, small_config
 from tests.weights.test_hosts import ID, QUOTA
 from uniref.core.addresses import parse_address
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
-from uniref.data.fetch.download import Policy
+from uniref.data.fetch.download import RetryPolicy
 from uniref.weights import catalog, fetch, hosts
 from uniref.weights.catalog import CATALOG
 from uniref.weights.fetch import Access
@@ -44,7 +44,9 @@ def content() -> bytes:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("UNIREF_HOME", str(tmp_path / "home"))
     module = importlib.import_module("uniref.data.fetch.download")  # the package has a function of this name
-    monkeypatch.setattr(module, "Policy", lambda **options: Policy(retries=1, timeout=1.0, backoff=0.01, **options))
+    monkeypatch.setattr(
+        module, "RetryPolicy", lambda **options: RetryPolicy(retries=1, timeout=1.0, backoff=0.01, **options)
+    )
     return tmp_path / "home"
 
 

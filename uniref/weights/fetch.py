@@ -137,7 +137,7 @@ def fetch(entry: Weights, access: Access) -> Path:
     """
     if entry.kind == "text":
         return _fetch_text(entry, access)
-    from uniref.data.fetch.download import Policy, discard, download, was_fetched
+    from uniref.data.fetch.download import RetryPolicy, discard, download, was_fetched
 
     target = downloads(entry.name) / entry.file
     if was_fetched(target) and (entry.sha256 or has_recorded_digest(entry.name)):
@@ -154,7 +154,7 @@ def fetch(entry: Weights, access: Access) -> Path:
             size=entry.size,
             sha256=(entry.sha256,) if entry.sha256 else (),
             progress=access.progress,
-            policy=Policy(limit=_MOST_STATE * (entry.size or entry.about)),
+            policy=RetryPolicy(limit=_MOST_STATE * (entry.size or entry.about)),
             by_hand=f"download it from {entry.page} with a browser and hand it over: uniref convert FILE FOLDER",
             page=source.page,
         )

@@ -11,10 +11,10 @@ import pytest
 
 from tests.data.fetch.server import Behaviour, serve
 from uniref.core.errors import UniRefError
-from uniref.data.fetch.download import Policy, download
+from uniref.data.fetch.download import RetryPolicy, download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
-QUICK = Policy(retries=3, timeout=0.5, backoff=0.01)
+QUICK = RetryPolicy(retries=3, timeout=0.5, backoff=0.01)
 
 
 def digest(content: bytes) -> str:
@@ -192,7 +192,7 @@ def test_only_http(tmp_path: Path) -> None:
 
 def test_unreachable(tmp_path: Path) -> None:
     with pytest.raises(UniRefError, match="cannot be reached"):
-        download("http://127.0.0.1:9/set.dat", tmp_path / "set.dat", policy=Policy(1, 0.5, 0.01))
+        download("http://127.0.0.1:9/set.dat", tmp_path / "set.dat", policy=RetryPolicy(1, 0.5, 0.01))
 
 
 def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:

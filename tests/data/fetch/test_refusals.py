@@ -22,11 +22,11 @@ import pytest
 from tests.data.fetch.server import Behaviour, Page, serve
 from uniref.core.errors import UniRefError
 from uniref.data.fetch import request
-from uniref.data.fetch.download import Policy, discard, download, was_fetched
+from uniref.data.fetch.download import RetryPolicy, discard, download, was_fetched
 from uniref.data.fetch.structure import structure_problem
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
-QUICK = Policy(retries=1, timeout=0.5, backoff=0.01)
+QUICK = RetryPolicy(retries=1, timeout=0.5, backoff=0.01)
 
 
 def refused(url: str, target: Path, **options: Any) -> str:
@@ -127,7 +127,7 @@ def test_whole_archives_pass(tmp_path: Path) -> None:
 
 
 def test_an_endless_answer(tmp_path: Path) -> None:
-    limited = Policy(retries=1, timeout=0.5, backoff=0.01, limit=100_000)
+    limited = RetryPolicy(retries=1, timeout=0.5, backoff=0.01, limit=100_000)
     with serve(Behaviour(CONTENT, declared=False)) as url:
         assert "sends more than the 100,000 bytes" in refused(url, tmp_path / "x.dat", policy=limited)
         assert "sends more than the 1,000 bytes that are expected" in refused(url, tmp_path / "x.dat", size=1000)

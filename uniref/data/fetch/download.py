@@ -43,7 +43,7 @@ PageReader = Callable[[Address, str], str]
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetryPolicy:
     """How patient and how generous a download is."""
 
     retries: int = _RETRIES
@@ -72,7 +72,7 @@ def download(
     sha256: Sequence[str] = (),
     md5: str | None = None,
     progress: Progress | None = None,
-    policy: Policy | None = None,
+    policy: RetryPolicy | None = None,
     by_hand: str = _BY_HAND,
     page: PageReader | None = None,
 ) -> Path:
@@ -106,7 +106,7 @@ def download(
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.exists() or (size is not None and _make_way(target, size, by_hand)):
                 expected = _ExpectedContent(size, tuple(sha256), md5)
-                _Download(address, target, expected, policy or Policy(), by_hand, page).run(progress)
+                _Download(address, target, expected, policy or RetryPolicy(), by_hand, page).run(progress)
     except OSError as error:
         if error.errno in _FULL:
             raise UniRefError(
@@ -197,7 +197,7 @@ class _Download:
         address: Address,
         target: Path,
         expected: _ExpectedContent,
-        policy: Policy,
+        policy: RetryPolicy,
         by_hand: str,
         page: PageReader | None,
     ) -> None:
@@ -210,6 +210,7 @@ class _Download:
         """Whether the content is of several answers."""
 
     def run(self, progress: Progress | None) -> None:
+        # attempts, until one ends or several bring nothing
         idle = 0
         while True:
             before = self._have()
@@ -224,6 +225,7 @@ class _Download:
                         f"again to resume from {self._have():,} bytes"
                     ) from None
                 time.sleep(min(60.0, self.policy.backoff * 2 ** max(idle - 1, 0)))
+        # the content, checked before it gets its name
         if (wrong := self._problem()) and self.joined:  # the parts may be of different files
             self._restart()
             self.joined = False
@@ -238,6 +240,7 @@ class _Download:
                 f"{self.address}: {wrong}; it is another file, or was damaged on the way, and was deleted. Run the "
                 f"command again, or {self.by_hand}"
             )
+        # the final name, and a note that the file may be replaced
         os.replace(self.partial, self.target)
         self.note.unlink(missing_ok=True)
         self._remember()
@@ -256,6 +259,7 @@ class _Download:
         have = self._have()
         if have and have == self.expected.size:
             return
+        # the rest of what is there already, where the server can give just that
         headers = {}
         validator, total = self._noted()
         if have and (validator or (total and (self.expected.sha256 or self.expected.md5))):
@@ -265,6 +269,7 @@ class _Download:
         elif have:
             self._restart()  # nothing tells whether the rest would belong to it
             have = 0
+        # the answer
         try:
             response = self._open(headers)
         except StatusError as error:

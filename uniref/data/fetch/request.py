@@ -91,6 +91,7 @@ class Browser:
             address, headers: Of the request.
             public: A public machine sent us there.
         """
+        # the request; connections are judged by their guard
         sent = {"User-Agent": _AGENT, "Accept-Encoding": "identity", **headers}
         if address.authorisation:
             sent["Authorization"] = address.authorisation
@@ -99,6 +100,7 @@ class Browser:
         opener = urllib.request.build_opener(
             _Plain(guard), _Secure(guard), _NoRedirects, urllib.request.HTTPCookieProcessor(self._cookies)
         )
+        # the answer, or why there is none
         try:
             return opener.open(request, timeout=self.timeout), guard.public
         except urllib.error.HTTPError as error:

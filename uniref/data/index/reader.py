@@ -133,6 +133,7 @@ class Index:
         table = self._tables["media"]
         table.check(row, "media")
         with reading(self.folder, advice=_ADVICE):
+            # rows and size are bounded before anything is built from them
             start, count = table.number("object_start", row), table.number("object_count", row)
             height, width = table.number("height", row), table.number("width", row)
             if start < 0 or count < 0 or start + count > self._tables["objects"].rows:

@@ -232,6 +232,7 @@ class IndexWriter:
         """
         self._end_object()
         n = len(boxes)
+        # annotations, then the objects that refer to them
         areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(float).tolist()
         start = self._tables["annotations"].extend(
             n,

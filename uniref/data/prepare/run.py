@@ -75,21 +75,22 @@ def prepare(
     report: Callable[[Prepared], None] = lambda prepared: None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> list[Prepared]:
-    """Make the index of every wanted split; finished ones are kept.
+    """Make the index of every requested split; finished ones are kept.
 
-    Splits that were asked for must all be there. Without such a choice those that are there are made, and it is an
-    error only if there is none. A failure leaves no folders and no locks that were not there before.
+    Requested splits must all be there. Without a choice of splits those that are there are made, and it is an error
+    only if there is none. A failure leaves no folders and no locks that were not there before.
 
     Args:
-        request: What is wanted.
+        request: Data set, sources, splits and options.
         progress: Shows how far it is.
-        tell: Called with every split as soon as it is done, even if a later one fails.
+        report: Called with every split as soon as it is done, even if a later one fails.
         warn: Called with a line about every split that is not there and was not asked for.
 
     Raises:
         UsageError: An unknown data set, split or option.
         UniRefError: Files missing or bad, counts that differ, another process at work on the same data set.
     """
+    # the request is checked before anything is looked for
     entry = find_data_set(request.dataset)
     _check_splits(entry, request)
     _check_options(entry, request)
@@ -100,6 +101,7 @@ def prepare(
         entry = replace(entry, name=name, group=f"custom/{name}")  # each has a media folder of its own
     done: list[Prepared] = []
     missing: list[FilesMissing] = []
+    # split by split; a missing one does not stop the others
     with _remove_empty_folders(entry, Path(request.root)), exclusive(Path(request.root) / "index" / name, "prepared"):
         files = _SourceFinder(entry, request, progress)
         for split in _splits(entry, request, files):
@@ -268,6 +270,7 @@ def _prepare_split(
         notes=list(files.notes),
         unpacked=unpacked,
     )
+    # into a hidden folder, which takes its name when the counts are right
     try:
         _convert(entry, job)
         index = Index.open(staged)
@@ -277,6 +280,7 @@ def _prepare_split(
         if job.bad_records:
             lines = "".join(f"{printable(line)}\n" for line in job.bad_records)
             (staged / SKIPPED).write_text(lines, encoding="utf-8", errors="replace")
+        # a user's files in the old folder stay
         written = {NAME, SKIPPED, *(f"{table}.arrow" for table in TABLES)}
         kept = foreign_files(folder, written) if folder.is_dir() else []
         if kept:
@@ -289,6 +293,7 @@ def _prepare_split(
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+    # what to report about it
     index = Index.open(folder)
     terms = f"{entry.licence} ({entry.page})" if entry.page.startswith("http") else ""
     notes += leaks(index, job.root)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _SPLITS = {
     "train": ("train", "training", "trn"),
@@ -31,3 +35,8 @@ def split_of(path: Path | str, base: Path | None = None) -> str | None:
         if len(found) == 1:
             return found.pop()
     return None
+
+
+def in_split_order(by_split: Mapping[str, T]) -> dict[str, T]:
+    """Only train, val and test of a mapping by split, in this order."""
+    return {split: by_split[split] for split in _SPLITS if split in by_split}

@@ -63,6 +63,7 @@ def read_labelled_video(files: VideoFiles) -> LabelledVideo:
 
 
 def _read(files: VideoFiles) -> LabelledVideo:
+    # frames: names, size, and their index by name
     is_file = files.frames.is_file()
     names, frame_of, size = _read_file(files.frames) if is_file else _read_folder(files.frames)
     regions_of: dict[int, dict[int, Region]] = {}
@@ -83,6 +84,7 @@ def _read(files: VideoFiles) -> LabelledVideo:
             # a colour is the same object in all frames; white is void where other frames have ids
             object_id = numbers.setdefault(labels.colours[number - 1], len(numbers) + 1) if labels.colours else number
             regions_of.setdefault(VOID if labels.white else object_id, {})[frame] = region
+    # tracks by object id; a user's black-and-white masks show object 1
     tracks = {number: dict(sorted(regions_of[number].items())) for number in sorted(regions_of)}
     void = tracks.pop(VOID, {})
     if files.users_own and not tracks:

@@ -21,6 +21,7 @@ def convert(job: ConversionJob) -> None:
     """Every image is kept; one sample for each that has an object that is not a crowd."""
     name = f"instances_{job.split}2017.json"
     video = f"instances_{job.split}2017_video.json"  # the released system's: every image a video of one frame
+    # annotations, and where the images lie
     path = job.need(*(f"{folder_name}{file}" for file in (name, video) for folder_name in ("annotations/", "")))
     images = read_images(job, path)
     if job.subset is not None:
@@ -31,9 +32,11 @@ def convert(job: ConversionJob) -> None:
     categories = read_categories(path)
     instances = read_instances(job, path, images)
     job.used(path)
+    # images of RefCOCO's evaluation splits, with --clean
     withheld = evaluation_images(job) if job.options.get("clean") and job.split == "train" else frozenset()
     names = [f"{folder}/{image.file_name}" for image in images.values()]
     job.sample_needs = "images with an object that is not a crowd"
+    # one media row per image, one sample per image with objects
     with job.writer({"coco": root}, categories=categories) as writer:
         for image, file in usable_images(job, list(images.values()), root, names):
             if image.id in withheld:

@@ -30,13 +30,14 @@ def find_splits(files: SourceFiles, root: Path) -> list[str]:
 
 
 def convert(job: ConversionJob) -> None:
-    """Whatever is found.
+    """Convert one split of a user's own data, whatever format it is in.
 
     Raises:
-        UniRefError: No format is recognised, and the message says what was found; or as the format's reader.
+        UniRefError: No known format, with the names of the files; or as the format's reader.
     """
     from uniref.data.prepare.source_files import packed
 
+    # the format of the files
     recognised, trees = _recognise(job.bases, job.named, job.root)
     media = job.root / "media"
     if not job.unpacked:  # what is missing may be in archives
@@ -48,10 +49,11 @@ def convert(job: ConversionJob) -> None:
             f"{job.dataset.name}/{job.split}: {where} holds no data in a known format ({_contents(trees)}); "
             "docs/custom-data.md lists the formats that are read"
         )
+    # the files of this split
     paths = recognised.splits.get(job.split)
     alone = next(iter(recognised.splits)) if len(recognised.splits) == 1 else ""
     if paths is None and alone == "train" and (job.named or job.split in {base.name for base in job.bases}):
-        paths = recognised.splits[alone]  # what names no split is what was asked for
+        paths = recognised.splits[alone]  # files whose names tell no split are taken for the requested one
     if paths is None:
         raise FilesMissing(
             f"{job.dataset.name}/{job.split}: {where} has no split {job.split}; {recognised.title} for "

@@ -67,6 +67,7 @@ def convert(job: ConversionJob) -> None:
     if not job.options.get("splits") and (official := find_released(job, _list_paths(job))) is not None:
         _convert_released(job, official)
         return
+    # images and masks of the split's classes
     classes = _read_classes(job)
     root = _find_root(job, classes)
     numbers = {name: number for number, name in enumerate(sorted(classes), start=1)}
@@ -75,6 +76,7 @@ def convert(job: ConversionJob) -> None:
     compat = bool(job.options.get("compat"))
     shots = job.map(_read, [_ShotFiles(path, compat) for _, path in items], "image")
     resized = 0
+    # one media, one object and one sample per image
     with job.writer({"fss-1000": root}, categories={n: name for name, n in numbers.items()}) as writer:
         for (name, path), shot in zip(items, shots, strict=True):
             if shot.problem:

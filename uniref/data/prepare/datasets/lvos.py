@@ -69,10 +69,12 @@ def convert(job: ConversionJob) -> None:
     inside = [f"{folder}/{name}" for folder in _FOLDERS[job.split] for name in names]
     if convert_released(job, [*inside, *_outside(names)], complete=job.split == "train"):
         return
+    # frames, label maps and scored ranges
     base = job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
     meta = _read_meta(job, base)
     files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(meta)]
     hidden = job.split == "test"
+    # one sample per video, each object with its range
     with job.writer({"lvos": base}) as writer:
         for video in read_labelled_videos(job, files, every_frame=not hidden):
             ranges = None

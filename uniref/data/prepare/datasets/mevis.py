@@ -55,6 +55,7 @@ def _add_video(
     writer: IndexWriter, base: Path, name: str, video: Mapping[str, Any], masks: Mapping[str, Any], hidden: bool
 ) -> None:
     folder = base / "JPEGImages" / name
+    # frames and texts, checked before anything is written
     frames = [f"{frame}.jpg" for frame in sorted(video["frames"])]
     for frame in frames:
         if not exists(folder / frame):
@@ -62,6 +63,7 @@ def _add_video(
     texts = {str(number): text_of(expression["exp"]) for number, expression in video["expressions"].items()}
     height, width = image_size(folder / frames[0])
     tracks = {} if hidden else _tracks(video, masks, len(frames), height, width)
+    # the video and its objects
     writer.add_media(
         name=name,
         kind="frames",
@@ -78,6 +80,7 @@ def _add_video(
         for index, counts in track:
             region = region_of_counts(counts, height, width)
             writer.add_annotation(index, region.box, region.counts, region.area, TRUTH)
+    # one sample per expression, with all objects that it refers to
     for number, expression in video["expressions"].items():
         text = writer.add_expression(texts[number], source_id=number)
         objects = [] if hidden else [rows[str(key)] for key in expression["anno_id"]]

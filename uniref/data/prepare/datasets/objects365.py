@@ -53,6 +53,7 @@ class BoxTable:
 
 def convert(job: ConversionJob) -> None:
     """One sample per image with its boxes, cleaned: clipped, not thinner than a pixel, not repeated."""
+    # the annotation file, and which split it is
     names = (f"zhiyuan_objv2_{job.split}_new.json", f"zhiyuan_objv2_{job.split}.json")
     named = next((path for path in job.named if path.name in names), None)
     path = named or job.need(*(f"{folder}{name}" for name in names for folder in ("", f"{job.split}/", "annotations/")))
@@ -60,10 +61,12 @@ def convert(job: ConversionJob) -> None:
     images = read_images(job, path)
     listed = [image for image in images.values() if PurePosixPath(image.file_name).name not in _MISSING]
     chosen = list(job.first(listed))
+    # categories, boxes, and where the images lie
     categories = read_categories(path)
     boxes = _read_boxes(job, path, images)
     root, files = _locate(job, chosen)
     job.used(path)
+    # one sample per image with its usable boxes
     with job.writer({"objects365": root}, categories=categories) as writer:
         writer.notes.append("split: " + ("the released system's re-split" if resplit else "as published"))
         if len(listed) < len(images):
@@ -111,6 +114,7 @@ def clean_boxes(
 
 def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord]) -> BoxTable:
     """Every annotation; the file has them in any order."""
+    # all annotations into columns
     numbers = _Column(np.int64, 3)  # image, id, category
     corners = _Column(np.float32, 4)
     crowd = _Column(np.bool_, 1)
@@ -123,6 +127,7 @@ def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord
             numbers.add(row)
             corners.add((x, y, w, h))
             crowd.add((bool(entry.get("iscrowd", 0)),))
+    # sorted by image, and checked
     table = numbers.array()
     order = np.argsort(table[:, 0], kind="stable")
     by_id = np.sort(table[:, 1])

@@ -32,7 +32,8 @@ Texts = dict[str, dict[int, str]]
 
 def convert(job: ConversionJob) -> None:
     """One sample per sequence and annotator (groups 0..3); its expression j describes its object j."""
-    masks = job.need(*(f"{number_in_video}Annotations_unsupervised/480p" for number_in_video in ("", "DAVIS/")))
+    # masks, texts and the list of sequences
+    masks = job.need(*(f"{folder}Annotations_unsupervised/480p" for folder in ("", "DAVIS/")))
     root = masks.parents[1]
     list_file = root / "ImageSets/2017/val.txt"
     texts = _texts(job)
@@ -40,6 +41,7 @@ def convert(job: ConversionJob) -> None:
     undescribed = 0
     with job.writer({"davis": root}) as writer:
         for video in read_labelled_videos(job, files, every_frame=True):
+            # the objects that all annotators describe
             described = [annotator.get(video.name, {}) for annotator in texts]
             numbers = sorted(described[0])
             if not numbers or any(sorted(d) != numbers for d in described):
@@ -49,16 +51,18 @@ def convert(job: ConversionJob) -> None:
                 job.bad(job.video(video.name), f"object {missing[0]} is described but has no mask")
                 continue
             undescribed += len(set(video.tracks) - set(numbers))
+            # the video with all its objects
             add_labelled_video(writer, video, "davis", f"JPEGImages/480p/{video.name}", complete=True)
             rows = {number: add_track(writer, number, track) for number, track in video.tracks.items()}
             if video.void:  # the unsupervised protocol leaves these pixels out
                 add_track(writer, VOID, video.void, crowd=True)
+            # one sample per annotator
             for annotator, expressions in enumerate(described):
                 added = [
                     writer.add_expression(
-                        expressions[number], source_id=str(4 * number_in_video + annotator), annotator=annotator
+                        expressions[number], source_id=str(4 * index + annotator), annotator=annotator
                     )
-                    for number_in_video, number in enumerate(numbers)
+                    for index, number in enumerate(numbers)
                 ]
                 writer.add_sample(objects=[rows[n] for n in numbers], expressions=added, group=annotator)
         if undescribed:

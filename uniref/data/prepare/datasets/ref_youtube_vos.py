@@ -39,6 +39,7 @@ def _expressions(job: ConversionJob, split: str) -> dict[str, Any]:
 
 def _convert_train(job: ConversionJob) -> None:
     base = split_folder(job)
+    # objects, expressions and frames
     meta = read_meta(job, base)
     videos = _expressions(job, "train")
     files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(videos)]
@@ -48,6 +49,7 @@ def _convert_train(job: ConversionJob) -> None:
             if meta is not None and video.name not in meta:
                 job.bad(job.video(video.name), "has expressions but is not in meta.json")
                 continue
+            # the video's objects, and their expressions
             objects = video_objects(job, video, meta)
             if objects is None:
                 continue
@@ -56,6 +58,7 @@ def _convert_train(job: ConversionJob) -> None:
                 texts = _by_object(videos[video.name]["expressions"], objects)
             if texts is None:
                 continue
+            # one sample per object that has expressions
             add_labelled_video(writer, video, "youtube-vos", f"JPEGImages/{video.name}", complete=False)
             for number, info in objects.items():
                 if number not in texts:

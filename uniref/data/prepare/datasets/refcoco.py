@@ -71,9 +71,11 @@ class Ref:
 def convert(job: ConversionJob) -> None:
     """One of the three, or with `refcoco-mixed` the union of their training splits."""
     union = job.dataset.name == "refcoco-mixed"
+    # referred objects, without those of withheld images
     refs = _read_union(job) if union else _read(job, job.dataset.name, _FAMILY[job.dataset.name])
     withheld = evaluation_images(job) if job.options.get("clean") else frozenset()
     kept = [ref for ref in refs if ref.image.id not in withheld]
+    # grouped by image, in the order of their first reference
     by_image: dict[int, list[tuple[int, Ref]]] = defaultdict(list)
     for order, ref in enumerate(kept):
         by_image[ref.image.id].append((order, ref))
@@ -86,6 +88,7 @@ def convert(job: ConversionJob) -> None:
             writer.drop(WITHHELD_REF, len(refs) - len(kept))
         by_id = {group[0][1].image.id: group for group in groups}
         for image, file in usable_images(job, images, root, [pattern.format(image.id) for image in images]):
+            # repackaged evaluation files repeat an object per sentence
             media = add_image(writer, image, "coco", file)
             row, last = -1, None
             for order, ref in by_id[image.id]:
@@ -93,6 +96,7 @@ def convert(job: ConversionJob) -> None:
                     row = add_instance(writer, ref.instance)
                 last = ref.instance
                 samples.append((order, media, row, ref))
+        # samples in the order of the annotation file
         for _, media, row, ref in sorted(samples, key=lambda sample: sample[0]):
             _add_samples(job, writer, media, row, ref)
 
@@ -155,10 +159,12 @@ def _read_published(job: ConversionJob, path: Path) -> list[Ref]:
     instances_file = path.with_name("instances.json")
     if not instances_file.exists():
         raise UniRefError(f"{instances_file}: no such file; it is in the same archive as {path.name}")
+    # references of the split
     records = [ref for ref in read_refs(path) if ref.get("split") == job.split]
     if not records:
         raise UniRefError(f"{path}: has no references of split {job.split!r}")
     job.used(path)
+    # images and instances by annotation id
     images = read_images(job, instances_file)
     by_id = {
         x.id: (images[image], x)
@@ -167,6 +173,7 @@ def _read_published(job: ConversionJob, path: Path) -> list[Ref]:
     }
     job.used(instances_file)
     refs = []
+    # each reference with its instance
     seen: set[int] = set()
     for record in sorted(records, key=_ref_id):
         with job.record(f"{path}: ref {record.get('ref_id')}"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from uniref.core.errors import UniRefError
 from uniref.data.prepare.coco_json import read_box, read_section, record_id, whole
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, scan
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, scan, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.job import DEGENERATE, BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import Region, region_of_segmentation
@@ -37,8 +37,8 @@ class _Image:
 
 
 @dataclass
-class _Tally:
-    """What was seen on the way and is told once."""
+class _Oddities:
+    """What is unusual in a file, each reported once in a note."""
 
     crowds: int = 0
     annotations: int = 0
@@ -62,7 +62,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     for path in paths:
         images += read_file(job, path, finder, numbers, many=len(paths) > 1)
         job.used(path)
-    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
+    base = tree_base(paths[0], trees)
     write_images(job, images, SplitInfo(base, trees, numbers))
 
 
@@ -88,9 +88,9 @@ def read_file(
         UniRefError: A bad record that is not skipped.
     """
     names = _read_categories(job, path, numbers, many)
-    tally = _Tally()
+    oddities = _Oddities()
     # images whose file can be used, then their annotations as the file streams by
-    images = _read_images(job, path, finder, tally, image_ids)
+    images = _read_images(job, path, finder, oddities, image_ids)
     seen: set[int] = set()
     highest = 0
     entries = job.progress(read_section(path, "annotations"), path.name, None, "annotation")
@@ -104,16 +104,16 @@ def read_file(
             # exports joined by hand repeat ids: those that come again get new ones
             number = _number(entry.get("id"), position + 1)
             if number in seen:
-                tally.again += 1
+                oddities.again += 1
                 number = max(highest, number) + 1
             seen.add(number)
             highest = max(highest, number)
-            obj = _annotated_object(job, entry, number, image, names, tally)
+            obj = _annotated_object(job, entry, number, image, names, oddities)
             if obj is not None:
                 image.objects.append(obj)
-    _add_notes(job, path, tally)
+    _add_notes(job, path, oddities)
     # brush masks of CVAT are flagged as crowds: where that is so, the flag says nothing
-    ignored = tally.crowds and (tally.cvat or tally.crowds == tally.annotations)
+    ignored = oddities.crowds and (oddities.cvat or oddities.crowds == oddities.annotations)
     return [_annotated_image(image, bool(ignored)) for image in images.values() if image is not None]
 
 
@@ -124,30 +124,38 @@ def _annotated_image(image: _Image, no_crowds: bool) -> AnnotatedImage:
     return AnnotatedImage(image.path, image.height, image.width, tuple(objects), image.texts, image.number, image.where)
 
 
-def _add_notes(job: ConversionJob, path: Path, tally: _Tally) -> None:
+def _add_notes(job: ConversionJob, path: Path, oddities: _Oddities) -> None:
     """What was guessed or is odd."""
     name = path.name
-    if tally.crowds and (tally.cvat or tally.crowds == tally.annotations):
-        all_of = "all" if tally.crowds == tally.annotations else "some"
+    # crowd flags, which labelling tools misuse
+    if oddities.crowds and (oddities.cvat or oddities.crowds == oddities.annotations):
+        all_of = "all" if oddities.crowds == oddities.annotations else "some"
         job.notes.append(
-            f"{name}: {all_of} annotations ({tally.crowds}) are flagged as crowds (iscrowd 1), as CVAT flags brush "
+            f"{name}: {all_of} annotations ({oddities.crowds}) are flagged as crowds (iscrowd 1), as CVAT flags brush "
             "masks; they were read as objects"
         )
-    elif tally.crowds:
+    elif oddities.crowds:
         job.notes.append(
-            f"{name}: {tally.crowds} of {tally.annotations} annotations are crowds (iscrowd 1), which are not targets; "
-            "if they are single objects, set iscrowd to 0"
+            f"{name}: {oddities.crowds} of {oddities.annotations} annotations are crowds (iscrowd 1), which are not "
+            "targets; if they are single objects, set iscrowd to 0"
         )
-    if tally.again:
-        job.notes.append(f"{name}: {tally.again} annotation ids occur twice; those annotations got new ones")
-    for category, count in tally.unlisted.items():
+    # ids, classes, polygons, sizes and names that were repaired
+    if oddities.again:
+        job.notes.append(f"{name}: {oddities.again} annotation ids occur twice; those annotations got new ones")
+    for category, count in oddities.unlisted.items():
         job.notes.append(f"{name}: category {category} is not listed; its {count} annotations have no class")
-    if tally.flat:
-        job.notes.append(f"{name}: {tally.flat} polygons are one list of numbers or of points; they were read as such")
-    if tally.turned:
-        job.notes.append(f"{name}: {tally.turned} images have height and width swapped; their files' sizes were taken")
-    if tally.foreign:
-        job.notes.append(f"{name}: {tally.foreign} file names are paths of another machine; images were found by name")
+    if oddities.flat:
+        job.notes.append(
+            f"{name}: {oddities.flat} polygons are one list of numbers or of points; they were read as such"
+        )
+    if oddities.turned:
+        job.notes.append(
+            f"{name}: {oddities.turned} images have height and width swapped; their files' sizes were taken"
+        )
+    if oddities.foreign:
+        job.notes.append(
+            f"{name}: {oddities.foreign} file names are paths of another machine; images were found by name"
+        )
 
 
 def _read_categories(job: ConversionJob, path: Path, numbers: dict[str, int], many: bool) -> dict[str, str]:
@@ -167,7 +175,7 @@ def _read_categories(job: ConversionJob, path: Path, numbers: dict[str, int], ma
 
 
 def _read_images(
-    job: ConversionJob, path: Path, finder: MediaFinder, tally: _Tally, image_ids: set[int] | None
+    job: ConversionJob, path: Path, finder: MediaFinder, oddities: _Oddities, image_ids: set[int] | None
 ) -> dict[str, _Image | None]:
     """Images by id as text, those whose file can be used; None for those that are passed over."""
     images: dict[str, _Image | None] = {}
@@ -182,17 +190,19 @@ def _read_images(
             images[key] = None
             if (image_ids is not None and _number(entry["id"], -1) not in image_ids) or used == job.subset:
                 continue
-            images[key] = _image(entry, position, where, path, finder, tally)
+            images[key] = _image(entry, position, where, path, finder, oddities)
             used += 1
     if not images:
         job.bad(path, "has no images")
     return images
 
 
-def _image(entry: dict[str, Any], position: int, where: str, path: Path, finder: MediaFinder, tally: _Tally) -> _Image:
+def _image(
+    entry: dict[str, Any], position: int, where: str, path: Path, finder: MediaFinder, oddities: _Oddities
+) -> _Image:
     name = entry["file_name"]
     file = finder.find(name, path)
-    tally.foreign += isinstance(name, str) and (name.startswith("/") or "\\" in name or ":" in name)
+    oddities.foreign += isinstance(name, str) and (name.startswith("/") or "\\" in name or ":" in name)
     try:
         height, width = image_size(file)
     except BadRecord as problem:
@@ -201,7 +211,7 @@ def _image(entry: dict[str, Any], position: int, where: str, path: Path, finder:
     turned = None not in recorded and recorded == [width, height] and height != width
     if None not in recorded and recorded != [height, width] and not turned:
         raise BadRecord(f"its image {file} is {width} x {height}, its record says {recorded[1]} x {recorded[0]}")
-    tally.turned += turned
+    oddities.turned += turned
     return _Image(_number(entry["id"], position), file, height, width, where, _texts(entry), turned)
 
 
@@ -211,10 +221,11 @@ def _size(value: Any) -> int | None:
 
 
 def _annotated_object(
-    job: ConversionJob, entry: dict[str, Any], number: int, image: _Image, names: Mapping[str, str], tally: _Tally
+    job: ConversionJob, entry: dict[str, Any], number: int, image: _Image, names: Mapping[str, str], oddities: _Oddities
 ) -> AnnotatedObject | None:
     """One annotation checked; None where nothing is left of its polygons."""
-    segmentation = _plain(entry.get("segmentation"), tally)
+    # its mask, or else its box
+    segmentation = _plain(entry.get("segmentation"), oddities)
     region: Region | None = None
     if segmentation:
         if image.turned and isinstance(segmentation, dict):
@@ -227,30 +238,31 @@ def _annotated_object(
     if region is None:
         x, y, w, h = read_box(entry["bbox"])
         box = (x, y, x + w, y + h)
-    tally.annotations += 1
+    # crowd flag and class
+    oddities.annotations += 1
     crowd = str(entry.get("iscrowd", 0)).lower() in ("1", "true", "1.0")
-    tally.crowds += crowd
+    oddities.crowds += crowd
     attributes = entry.get("attributes")
-    tally.cvat = tally.cvat or (isinstance(attributes, dict) and "occluded" in attributes)
+    oddities.cvat = oddities.cvat or (isinstance(attributes, dict) and "occluded" in attributes)
     category = entry.get("category_id")
     name = names.get(str(category), "")
     if not name and category is not None and str(category) not in names:
-        tally.unlisted[str(category)] += 1
+        oddities.unlisted[str(category)] += 1
     return AnnotatedObject(number, region, box, name, crowd, _texts(entry))
 
 
-def _plain(segmentation: Any, tally: _Tally) -> Any:
+def _plain(segmentation: Any, oddities: _Oddities) -> Any:
     """A segmentation as COCO has it: polygons are lists of numbers in a list."""
     if not isinstance(segmentation, list) or not segmentation:
         return segmentation
     if all(isinstance(x, int | float) for x in segmentation):
-        tally.flat += 1
+        oddities.flat += 1
         return [segmentation]
     if all(_is_point(x) for x in segmentation) and len(segmentation) >= _FEWEST:
-        tally.flat += 1
+        oddities.flat += 1
         return [[value for point in segmentation for value in point]]
     if any(isinstance(polygon, list) and polygon and all(map(_is_point, polygon)) for polygon in segmentation):
-        tally.flat += 1
+        oddities.flat += 1
         return [
             [v for point in p for v in point] if isinstance(p, list) and all(map(_is_point, p)) else p
             for p in segmentation

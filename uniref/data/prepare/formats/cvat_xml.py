@@ -15,7 +15,7 @@ import numpy as np
 from uniref.core.errors import UniRefError
 from uniref.core.files import reading
 from uniref.core.xml_files import read_xml
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder, is_image_name
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder, is_image_name, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.formats.write_videos import write_videos
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
@@ -27,7 +27,7 @@ from uniref.data.prepare.regions import (
     region_of_mask,
     region_of_segmentation,
 )
-from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.split_names import in_split_order, split_of
 from uniref.data.prepare.videos import LabelledVideo, VideoFiles, is_video_file, video_file_size
 
 _LARGEST = 1 << 29
@@ -63,7 +63,7 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
         subset_splits = {split_of(name.decode("utf-8", "replace")) or "train" for name in subsets} or {named}
         for split in subset_splits:
             by_split.setdefault(split, []).append(path)
-    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
+    return in_split_order(by_split)
 
 
 def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
@@ -73,13 +73,15 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
         job.used(path)
         if root.tag != "annotations":
             raise UniRefError(f"{path}: is not a valid CVAT XML (its outermost element is {root.tag!r:.40})")
+    # tracks make videos
     tracked = [(path, root) for path, root in roots if root.find("track") is not None]
     if tracked and len(tracked) < len(roots):
         raise UniRefError(f"{tracked[0][0]}: has tracks, other files have images; make a data set of each (--name)")
-    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
+    base = tree_base(paths[0], trees)
     if tracked:
         _prepare_videos(job, tracked, trees, base)
         return
+    # images of this split
     finder = MediaFinder(trees)
     images: list[AnnotatedImage] = []
     for path, root in roots:
@@ -94,6 +96,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
 
 
 def _image(job: ConversionJob, element: Element, path: Path, finder: MediaFinder) -> AnnotatedImage:
+    # the image and its size
     file = finder.find(element.get("name"), path)
     height, width = image_size(file)
     recorded = int(element.get("height", height)), int(element.get("width", width))
@@ -205,6 +208,7 @@ def _video(
     job: ConversionJob, root: Element, frames: Path, other_names: set[str]
 ) -> tuple[LabelledVideo, dict[int, str]]:
     """The video with its tracks, and what they are called. Raises BadRecord."""
+    # length and size of the video
     names: tuple[str, ...] = ()
     if frames.is_dir():
         names = tuple(sorted(x.name for x in frames.iterdir() if _is_frame(x)))

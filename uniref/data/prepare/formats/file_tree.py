@@ -74,6 +74,7 @@ def scan(base: Path, leave_out: Path | None = None) -> FileTree:
     def failed(problem: OSError) -> None:
         raise UniRefError(f"{problem.filename}: cannot be read ({problem.strerror})") from None
 
+    # folder by folder, without hidden files and loops of links
     for folder, inside, names in os.walk(base, followlinks=True, onerror=failed):
         real = os.path.realpath(folder)
         relative = Path(folder).relative_to(base).as_posix()
@@ -153,6 +154,11 @@ def _nearness(path: Path, near: Path) -> tuple[int, bool, int]:
     common = os.path.commonpath([path.absolute(), near.absolute()])
     alike = split_of(path.absolute(), Path(common)) == split_of(near.absolute(), Path(common))
     return len(common), alike, -len(path.parts)
+
+
+def tree_base(path: Path, trees: Sequence[FileTree]) -> Path:
+    """The base of the tree that a file or folder lies in; of one outside all of them, its own folder."""
+    return next((tree.base for tree in trees if path.is_relative_to(tree.base)), path.parent)
 
 
 def common_folder(paths: Sequence[Path], base: Path) -> Path:

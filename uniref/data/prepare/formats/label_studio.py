@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import UniRefError
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import ellipse_polygon, region_of_mask, region_of_segmentation
@@ -54,7 +54,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
                 several += more
     if several:
         job.notes.append(f"{several} tasks have annotations of several people; the first that was not cancelled counts")
-    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
+    base = tree_base(paths[0], trees)
     write_images(job, images, SplitInfo(base, trees))
 
 
@@ -131,12 +131,14 @@ def _annotated_object(
     value = result.get("value")
     if not isinstance(value, dict):
         raise BadRecord("has no value")
+    # size, class and phrases
     recorded = result.get("original_height", height), result.get("original_width", width)
     if recorded != (height, width):
         raise BadRecord(f"the image is {width} x {height}, its record says {recorded[1]} x {recorded[0]}")
     labels = next((value[kind] for kind in _KINDS if isinstance(value.get(kind), list) and value[kind]), [""])
     name = str(labels[0]).strip()
     phrases = tuple(text.strip() for text in texts if text.strip())
+    # its shape: brush mask, polygon, ellipse or box
     if value.get("format") == "rle" or "rle" in value:
         region = region_of_mask(decode_brush(value.get("rle"), height, width))
     elif "points" in value:

@@ -15,7 +15,7 @@ import numpy as np
 
 from uniref.core.errors import UniRefError
 from uniref.core.json_files import read_json
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import (
@@ -50,12 +50,13 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
             left_out[reason] = left_out.get(reason, 0) + 1
     for reason, count in left_out.items():
         job.dropped[reason] = job.dropped.get(reason, 0) + count
-    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0].parent)
+    base = tree_base(paths[0], trees)
     write_images(job, [image for image, _ in results], SplitInfo(base, trees))
 
 
 def _read(finder: MediaFinder, path: Path) -> tuple[AnnotatedImage, list[str]]:
     """A file's image with its objects, and why shapes were left out. Raises UniRefError."""
+    # the image, and whether its size is as recorded
     data = read_json(path, largest=_LARGEST)
     shapes = data.get("shapes") if isinstance(data, dict) else None
     if not isinstance(shapes, list):

@@ -49,13 +49,13 @@ _LOOKED_AT = 50  # files of a folder
 
 
 @dataclass(frozen=True)
-class _Item:
+class _MaskedImage:
     path: Path
     masks: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
-class _Read:
+class _ReadImage:
     height: int = 0
     width: int = 0
     regions: Mapping[int, Region] = field(default_factory=dict)
@@ -168,7 +168,7 @@ def _images_below(folder: Path) -> list[Path]:
 
 def _write(job: ConversionJob, base: Path, masks: Mapping[Path, tuple[Path, ...]]) -> None:
     """Read the masks of every image, and write all of them."""
-    items = [_Item(path, own_masks) for path, own_masks in masks.items()]
+    items = [_MaskedImage(path, own_masks) for path, own_masks in masks.items()]
     colours = ColourNumbers()
     images = []
     for item, read in zip(items, job.map(_read_image, items, "image"), strict=True):
@@ -199,6 +199,7 @@ def find_masks(
     Returns:
         Where an image has no mask, the PNG that it would be.
     """
+    # masks by name, and masks of single objects by the image's name
     by_name: dict[tuple[str, str], list[Path]] = {}
     numbered: dict[tuple[str, str], list[Path]] = {}
     for path in files:
@@ -208,6 +209,7 @@ def find_masks(
             numbered.setdefault((inside.as_posix().lower(), part[1]), []).append(path)
         if inside.parts:
             numbered.setdefault((inside.parent.as_posix().lower(), inside.name.lower()), []).append(path)
+    # per image, the first name that fits
     image_names = {(x.parent.relative_to(folder).as_posix().lower(), x.stem.lower()) for x in images}
     masks_of = {}
     for image in images:
@@ -224,30 +226,36 @@ def find_masks(
     return masks_of
 
 
-def _read_image(item: _Item) -> _Read:
+def _read_image(item: _MaskedImage) -> _ReadImage:
     try:
         size = image_size(item.path)
     except BadRecord as error:
-        return _Read(problem=str(error))
+        return _ReadImage(problem=str(error))
     by_number: dict[int, Region] = {}
     kept = None
     for number, mask in enumerate(item.masks, start=1):
         try:
             labels = read_labels(mask)
         except MediaError as error:
-            return _Read(problem=f"its mask {mask.name}: {str(error).removeprefix(f'{mask}: ')}")
+            return _ReadImage(problem=f"its mask {mask.name}: {str(error).removeprefix(f'{mask}: ')}")
+        # the mask as object numbers
         ids = labels.ids
         if ids.shape != size:
-            return _Read(problem=f"is {size[1]} x {size[0]}, its mask {ids.shape[1]} x {ids.shape[0]} ({mask.name})")
+            return _ReadImage(
+                problem=f"is {size[1]} x {size[0]}, its mask {ids.shape[1]} x {ids.shape[0]} ({mask.name})"
+            )
         if not labels.white and np.isin(ids, (0, VOID)).all():
             ids = (ids == VOID).astype(np.uint8)  # a black-and-white mask is one object
+        # its objects; of several masks, each has one, numbered by its position
         in_mask = regions(ids)
         if len(item.masks) > 1 and len(in_mask) > 1:
-            return _Read(problem=f"its mask {mask.name} shows {len(in_mask)} objects; of several masks, each shows one")
+            return _ReadImage(
+                problem=f"its mask {mask.name} shows {len(in_mask)} objects; of several masks, each shows one"
+            )
         by_number.update(((number, region) for region in in_mask.values()) if len(item.masks) > 1 else in_mask.items())
         colours = labels.colours if len(item.masks) == 1 else ()
         kept = Labels(np.zeros((0, 0), np.uint8), labels.white, colours, labels.note)
-    return _Read(*size, by_number, kept)
+    return _ReadImage(*size, by_number, kept)
 
 
 def find_beside(tree: FileTree) -> list[Path]:

@@ -23,7 +23,7 @@ from uniref.data.prepare.formats import (
 )
 from uniref.data.prepare.formats.file_tree import FileTree
 from uniref.data.prepare.job import ConversionJob
-from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.split_names import in_split_order, split_of
 
 _DOCUMENTED = ("train", "val", "test", "annotations")
 ANNOTATIONS = (".json", ".p", ".xml", ".yaml", ".yml")
@@ -144,7 +144,7 @@ def _by_split(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]
     for path in paths:
         split = split_of(path, base) if base is not None else split_of(Path(path.name))
         by_split.setdefault(split or "train", []).append(path)
-    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
+    return in_split_order(by_split)
 
 
 def _json_kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:

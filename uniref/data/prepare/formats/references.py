@@ -10,9 +10,10 @@ from pathlib import Path
 from uniref.core.errors import UniRefError
 from uniref.data.prepare.datasets.refcoco import read_refs
 from uniref.data.prepare.formats import coco
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, SplitInfo, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob
+from uniref.data.prepare.split_names import in_split_order
 
 _SPLITS = {"train": "train", "val": "val", "test": "test", "testA": "test", "testB": "test", "validation": "val"}
 _INSTANCES = "instances.json"
@@ -35,7 +36,7 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
             by_split.setdefault(split, []).append(path)
     if paths and not by_split:
         raise UniRefError(f"{paths[0]}: none of its references is of a split train, val or test")
-    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
+    return in_split_order(by_split)
 
 
 def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
@@ -43,6 +44,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     if len(paths) > 1:
         raise UniRefError(f"{paths[0]}: and {paths[1]} both have references of {job.split}; name one with --source")
     path = paths[0]
+    # references of the split, and the instances beside them
     refs = [ref for ref in read_refs(path) if _SPLITS.get(str(ref.get("split"))) == job.split]
     job.used(path)
     instances = path.with_name(_INSTANCES)
@@ -58,9 +60,11 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
                 raise BadRecord("has no sentences")
             phrases.setdefault(int(ref["ann_id"]), []).extend(text for text in texts if text)
             image_of[int(ref["ann_id"])] = int(ref["image_id"])
+    # splits that are joined
     parts = Counter(str(ref.get("split")) for ref in refs)
     if len(parts) > 1:
         job.notes.append(f"split {job.split} joins {', '.join(f'{name} ({count})' for name, count in parts.items())}")
+    # images and instances, checked against the references
     trees = list(trees)
     numbers: dict[str, int] = {}
     referred_ids = set(image_of.values())
@@ -74,7 +78,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
             job.bad(
                 f"{path}: annotation {annotation}", f"its image is {image}, its annotation's {image_ids[annotation]}"
             )
-    base = next((tree.base for tree in trees if path.is_relative_to(tree.base)), path.parent)
+    base = tree_base(path, trees)
     write_images(job, [_with_phrases(image, phrases) for image in images], SplitInfo(base, trees, numbers))
 
 

@@ -35,7 +35,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Texts by file and object."""
 
     texts: dict[str, dict[int, list[str]]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Table:
         return any(self.texts.values())
 
 
-def read_table(job: ConversionJob, path: Path, column: str) -> Table:
+def read_table(job: ConversionJob, path: Path, column: str) -> TextTable:
     """A table with the columns file, object and `column` in any order; a missing file gives an empty one.
 
     Separators `,`, `;` and tab, a byte order mark, UTF-16 and Latin-1 are understood. Lines whose text is empty (those
@@ -60,7 +60,8 @@ def read_table(job: ConversionJob, path: Path, column: str) -> Table:
         UniRefError: Not readable, or without these columns.
     """
     if not path.exists():
-        return Table()
+        return TextTable()
+    # header and rows
     lines = [line for line in _text(job, path).splitlines() if line.strip()]
     job.used(path)
     separator = _separator(lines[0]) if lines else ","
@@ -71,6 +72,7 @@ def read_table(job: ConversionJob, path: Path, column: str) -> Table:
     except csv.Error as problem:
         raise UniRefError(f"{path}: is not a table ({problem})") from None
     file_column, object_column, text_column = _columns(path, header, column)
+    # texts by file and object
     texts: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     empty = 0
     for number, row in rows:
@@ -87,7 +89,7 @@ def read_table(job: ConversionJob, path: Path, column: str) -> Table:
             texts[file_key(file)][value].append(text)
     if empty:
         job.notes.append(f"{path.name}: {empty} lines have no {column}; their objects have none")
-    return Table({file: dict(objects) for file, objects in texts.items()}, path)
+    return TextTable({file: dict(objects) for file, objects in texts.items()}, path)
 
 
 def file_key(name: str) -> str:

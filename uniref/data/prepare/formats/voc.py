@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.files import read_text
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import VOID, regions
-from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.split_names import in_split_order, split_of
 from uniref.media.mask import PALETTE, Labels, read_labels
 
 _CLASS, _OBJECT = "SegmentationClass", "SegmentationObject"
@@ -61,13 +61,13 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     job.notes.extend(notes)
     # only classes that occur are listed, under the format's own numbers
     used = {x.name for image in images for x in image.objects}
-    base = next((tree.base for tree in trees if paths[0].is_relative_to(tree.base)), paths[0])
+    base = tree_base(paths[0], trees)
     numbers = {name: number for name, number in numbers.items() if name in used}
     write_images(job, images, SplitInfo(base, trees, numbers if len(set(numbers.values())) == len(numbers) else {}))
 
 
 @dataclass(frozen=True)
-class _Item:
+class _MaskFiles:
     path: Path
     """Folder of the data set."""
     name: str
@@ -75,7 +75,7 @@ class _Item:
     objects: Path | None
 
 
-def _items(job: ConversionJob, path: Path) -> list[_Item]:
+def _items(job: ConversionJob, path: Path) -> list[_MaskFiles]:
     """The images of a split, by `ImageSets` where it lists them, else all that have a mask. Raises UniRefError."""
     masks = {
         folder: {x.stem: x for x in sorted((path / folder).rglob("*")) if is_image_name(x.name)}
@@ -95,7 +95,7 @@ def _items(job: ConversionJob, path: Path) -> list[_Item]:
             if name not in names:
                 job.bad(of_split[0], f"{name}: has no mask in {_CLASS} or {_OBJECT}")
         names = [name for name in listed if name in set(names)]
-    return [_Item(path, name, masks[_CLASS].get(name), masks[_OBJECT].get(name)) for name in names]
+    return [_MaskFiles(path, name, masks[_CLASS].get(name), masks[_OBJECT].get(name)) for name in names]
 
 
 def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
@@ -108,16 +108,18 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
         listed = {split_of(Path(x.name)) for x in lists} - {None}
         for split in listed or {split_of(path, base) or "train"}:
             by_split.setdefault(str(split), []).append(path)
-    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
+    return in_split_order(by_split)
 
 
 def _classes(job: ConversionJob, path: Path) -> tuple[dict[int, str], dict[Colour, str]]:
     """Class names by number and by colour. Raises UniRefError."""
+    # without a label map, the 20 classes of Pascal VOC
     file = next((x for x in (path / "labelmap.txt", path.parent / "labelmap.txt") if x.is_file()), None)
     if file is None:
         job.notes.append("there is no labelmap.txt: the numbers are those of the 20 classes of Pascal VOC")
         names = dict(enumerate((_BACKGROUND, *_VOC)))
         return names, {_colour(number): name for number, name in names.items()}
+    # name:red,green,blue:parts:actions, one class per line
     by_colour: dict[Colour, str] = {}
     names = {}
     for number, line in enumerate(read_text(file, largest=1 << 20).splitlines(), start=1):
@@ -142,7 +144,7 @@ def _colour(number: int) -> Colour:
 
 
 def _read(
-    finder: MediaFinder, names: Mapping[int, str], by_colour: Mapping[Colour, str], item: _Item
+    finder: MediaFinder, names: Mapping[int, str], by_colour: Mapping[Colour, str], item: _MaskFiles
 ) -> tuple[AnnotatedImage, list[str]]:
     """An image with its objects, and notes. Raises BadRecord."""
     file = _image_file(finder, item)
@@ -163,7 +165,7 @@ def _read(
     return AnnotatedImage(file, *size, tuple(objects)), notes
 
 
-def _image_file(finder: MediaFinder, item: _Item) -> Path:
+def _image_file(finder: MediaFinder, item: _MaskFiles) -> Path:
     """The image of a mask: of all that are called alike, the one that is not a mask. Raises BadRecord."""
     folder = item.path / "JPEGImages"
     for mask in (item.classes, item.objects):

@@ -19,7 +19,7 @@ from uniref.data.prepare.formats.file_tree import FileTree, is_image_name
 from uniref.data.prepare.formats.write_videos import write_videos
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.regions import Region
-from uniref.data.prepare.split_names import split_of
+from uniref.data.prepare.split_names import in_split_order, split_of
 from uniref.data.prepare.videos import LabelledVideo, VideoFiles, read_labelled_video, read_video_json
 
 _FRAMES, _MASKS = "JPEGImages", "Annotations"
@@ -43,7 +43,7 @@ def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
         listed = {split_of(Path(x.name)) for x in _lists(path)} - {None}
         for split in listed or {split_of(path, base) or "train"}:
             by_split.setdefault(str(split), []).append(path)
-    return {split: by_split[split] for split in ("train", "val", "test") if split in by_split}
+    return in_split_order(by_split)
 
 
 def _lists(path: Path) -> list[Path]:
@@ -58,16 +58,19 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     base = paths[0]
     if len(paths) > 1:
         raise UniRefError(f"{base}: and {paths[1]} are both of split {job.split}; name one with --source")
+    # folders of frames; where there are none, single images
     frames, masks = _with_resolution(base)
     names = sorted(x.name for x in frames.iterdir() if x.is_dir() and not x.name.startswith("."))
     if not names:
         plain.prepare_images(job, base, frames, masks)
         return
+    # the videos of the split
     if listed := [x for x in _lists(base) if split_of(Path(x.name)) == job.split]:
         selected = {line.split()[0] for x in listed for line in job.read_lines(x)}
         for name in sorted(selected - set(names)):
             job.bad(listed[0], f"{name}: there is no folder of this name in {frames}")
         names = [name for name in names if name in selected]
+    # frames and label maps
     files = [VideoFiles(name, frames / name, masks / name, users_own=True) for name in names]
     videos = [_read(each) for each in job.progress(job.first(files), f"{job.dataset.name}/{job.split}", None, "video")]
     usable: list[tuple[VideoFiles, LabelledVideo]] = []
@@ -96,6 +99,7 @@ def _read(files: VideoFiles) -> LabelledVideo:
     objects = sorted(x for x in folder.iterdir() if x.is_dir()) if folder.is_dir() else []
     if not objects or any(is_image_name(x.name) for x in folder.iterdir() if x.is_file()):
         return read_labelled_video(files)
+    # one track per folder
     numbers = _numbers([x.name for x in objects])
     tracks: dict[int, dict[int, Region]] = {}
     labelled: set[int] = set()

@@ -15,7 +15,7 @@ from uniref.core.files import reading
 from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, common_folder
-from uniref.data.prepare.formats.tables import CLASSES, ONLY, PHRASES, ROOT, Table, file_key, read_table
+from uniref.data.prepare.formats.tables import CLASSES, ONLY, PHRASES, ROOT, TextTable, file_key, read_table
 from uniref.data.prepare.job import ConversionJob, FilesMissing
 from uniref.data.prepare.regions import Region
 from uniref.media.image import ImageProblem, open_image
@@ -118,12 +118,12 @@ class ColourNumbers:
             job.notes.append(f"object numbers of colours: {', '.join(named)}")
 
 
-def read_tables(job: ConversionJob, folders: Sequence[Path]) -> tuple[Table, Table]:
+def read_tables(job: ConversionJob, folders: Sequence[Path]) -> tuple[TextTable, TextTable]:
     """`phrases.csv` and `classes.csv` of the first of some folders that has them. Raises UniRefError."""
     tables = []
     for name, column in ((PHRASES, "phrase"), (CLASSES, "class")):
         path = next((folder / name for folder in dict.fromkeys(folders) if (folder / name).exists()), None)
-        tables.append(Table() if path is None else read_table(job, path, column))
+        tables.append(TextTable() if path is None else read_table(job, path, column))
     return tables[0], tables[1]
 
 
@@ -184,7 +184,7 @@ def number_classes(fixed: Mapping[str, int], names: set[str]) -> dict[str, int]:
     return numbers
 
 
-def _default_task(images: Sequence[AnnotatedImage], phrased: bool, classes: Table, info: SplitInfo) -> Task:
+def _default_task(images: Sequence[AnnotatedImage], phrased: bool, classes: TextTable, info: SplitInfo) -> Task:
     if phrased:
         return Task.RIS
     if classes:
@@ -201,12 +201,13 @@ def _names(path: Path, base: Path) -> tuple[str, ...]:
 
 
 def _with_texts(
-    job: ConversionJob, image: AnnotatedImage, base: Path, phrases: Table, classes: Table
+    job: ConversionJob, image: AnnotatedImage, base: Path, phrases: TextTable, classes: TextTable
 ) -> AnnotatedImage:
     """An image with what the tables say of its objects."""
     names = _names(image.path, base)
     own_phrases, own_classes = phrases.of(*names), classes.of(*names)
     numbers = {x.number for x in image.objects}
+    # objects that are named and not there
     for number in sorted((set(own_phrases) | set(own_classes)) - numbers - {ONLY}):
         table = phrases if number in own_phrases else classes
         kind = "phrase" if number in own_phrases else "class"
@@ -217,6 +218,7 @@ def _with_texts(
         )
     if not own_phrases and not own_classes:
         return image
+    # a table without a column of objects is for images of one object
     if ONLY in own_phrases or ONLY in own_classes:
         if len(numbers) != 1:
             table = phrases if ONLY in own_phrases else classes
@@ -225,6 +227,7 @@ def _with_texts(
         own_phrases, own_classes = (
             {next(iter(numbers)): texts for texts in table.values()} for table in (own_phrases, own_classes)
         )
+    # the tables' texts in place of the annotations'
     objects = tuple(
         replace(x, phrases=tuple(own_phrases.get(x.number, x.phrases)), name=(own_classes.get(x.number) or [x.name])[0])
         for x in image.objects
@@ -233,7 +236,7 @@ def _with_texts(
 
 
 def _check_files(
-    job: ConversionJob, images: Sequence[AnnotatedImage], info: SplitInfo, phrases: Table, classes: Table
+    job: ConversionJob, images: Sequence[AnnotatedImage], info: SplitInfo, phrases: TextTable, classes: TextTable
 ) -> None:
     """Report files that the tables name and that are nowhere; those of other splits are somewhere."""
     if not phrases and not classes:
@@ -278,19 +281,22 @@ def _add_samples(
     numbers: Mapping[str, int],
     by_class: bool,
 ) -> None:
+    # detection: all objects in one sample
     if task is Task.DETECTION:
         if singles:
             writer.add_sample(objects=[row for _, row in singles])
         return
+    # every other task needs masks
     masked = [(x, row) for x, row in singles if x.region is not None]
     if len(masked) < len(singles):
         writer.drop(NO_MASK, len(singles) - len(masked))
+    # few-shot: one sample per object with a class; referring: per phrase
     if task is Task.FSS:
         for x, row in masked:
             if x.name:
                 writer.add_sample(objects=[row], category=numbers[x.name])
     elif by_class:
-        _add_by_class(writer, masked)
+        add_class_samples(writer, _rows_by_class(masked))
     else:
         for x, row in masked:
             if x.phrases:
@@ -301,16 +307,25 @@ def _add_samples(
             _add_phrases(writer, [masked[0][1]], image.phrases)
 
 
-def _add_by_class(writer: IndexWriter, masked: Sequence[tuple[AnnotatedObject, int]]) -> None:
-    """One sample per class of an image: `the cat`, and `every cat` where there are several, all of them meant."""
-    groups: dict[str, list[int]] = defaultdict(list)
+def _rows_by_class(masked: Sequence[tuple[AnnotatedObject, int]]) -> dict[str, list[int]]:
+    """Object rows by class name, where the name can serve as a phrase."""
+    rows: dict[str, list[int]] = defaultdict(list)
     for x, row in masked:
         if phrase_of(x.name):
-            groups[x.name].append(row)
+            rows[x.name].append(row)
+    return rows
+
+
+def add_class_samples(writer: IndexWriter, groups: Mapping[str, Sequence[int]]) -> None:
+    """A sample per class of an image or video, with its name as the phrase.
+
+    Args:
+        writer: The index.
+        groups: Object rows by class name: of one, `the cat`; of several, `every cat`, and all of them are meant.
+    """
     for name, rows in groups.items():
         phrase = phrase_of(name)
-        several = f"every {phrase.removeprefix('the ')}"
-        _add_phrases(writer, rows, [phrase if len(rows) == 1 else several])
+        _add_phrases(writer, rows, [phrase if len(rows) == 1 else f"every {phrase.removeprefix('the ')}"])
 
 
 def _add_phrases(writer: IndexWriter, rows: Sequence[int], texts: Sequence[str]) -> None:

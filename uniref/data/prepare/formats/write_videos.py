@@ -11,9 +11,10 @@ from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
 from uniref.data.prepare import youtube_vis_json
 from uniref.data.prepare.formats.file_tree import FileTree
-from uniref.data.prepare.formats.tables import ROOT, Table
+from uniref.data.prepare.formats.tables import ROOT, TextTable
 from uniref.data.prepare.formats.write_images import (
     ColourNumbers,
+    add_class_samples,
     choose_task,
     number_classes,
     phrase_of,
@@ -49,15 +50,18 @@ def write_videos(
     """
     phrases, table = read_tables(job, (base, *job.bases))
     _unknown_files(job, {each.name for each in files}, phrases, table)
+    # class names: of the format, else of classes.csv
     classes_of = {name: dict(objects) for name, objects in (classes or {}).items()}
     for name, objects in table.texts.items():
         classes_of.setdefault(name, {}).update({number: texts[0] for number, texts in objects.items()})
+    # what the samples are, and the numbers of classes
     task = choose_task(job, Task.RVOS if phrases else Task.VOS)
     numbers = number_classes({}, {text for objects in classes_of.values() for text in objects.values()})
     paths = {each.name: each.frames.relative_to(base).as_posix() for each in files}
     colours = ColourNumbers()
     with job.writer({ROOT: base}, task, {number: name for name, number in numbers.items()}) as writer:
         for video in read_labelled_videos(job, files) if videos is None else videos:
+            # the video and its tracks
             complete = len(video.labelled) == video.length
             add_labelled_video(writer, video, ROOT, paths[video.name], complete=complete)
             class_names = classes_of.get(video.name, {})
@@ -68,6 +72,7 @@ def write_videos(
                 rows[number] = add_track(writer, number, track, given_frame=given_frame, category=category)
             for note in video.notes:
                 colours.note(note, video.name)
+            # its samples
             if task is Task.RVOS:
                 _add_phrases(job, writer, video.name, rows, phrases, class_names)
             elif rows:
@@ -80,7 +85,7 @@ def _add_phrases(
     writer: IndexWriter,
     video: str,
     rows: Mapping[int, int],
-    phrases: Table,
+    phrases: TextTable,
     classes: Mapping[int, str],
 ) -> None:
     """One sample per object that has phrases; class names where there are no phrases at all."""
@@ -89,9 +94,7 @@ def _add_phrases(
         for number, row in rows.items():
             if phrase := phrase_of(classes.get(number, "")):
                 groups[phrase].append(row)
-        for phrase, group in groups.items():
-            text = phrase if len(group) == 1 else f"every {phrase.removeprefix('the ')}"
-            writer.add_sample(objects=group, expressions=[writer.add_expression(text, source_id="0")])
+        add_class_samples(writer, groups)
     for number, texts in phrases.of(video).items():
         if number not in rows:
             job.bad(f"{phrases.path}: {video}", f"a phrase names object {number}, which its masks do not show")
@@ -100,7 +103,7 @@ def _add_phrases(
         writer.add_sample(objects=[rows[number]], expressions=added)
 
 
-def _unknown_files(job: ConversionJob, names: set[str], *tables: Table) -> None:
+def _unknown_files(job: ConversionJob, names: set[str], *tables: TextTable) -> None:
     for table in tables:
         for file in sorted(set(table.texts) - names):
             job.bad(f"{table.path}", f"{file}: there is no such image or video")
@@ -136,6 +139,4 @@ def _add_classes_as_phrases(
     for annotation, row in zip(singles, rows, strict=True):
         if phrase := phrase_of(categories.get(int(annotation.get("category_id", -1)), "")):
             groups[phrase].append(row)
-    for phrase, group in groups.items():
-        text = phrase if len(group) == 1 else f"every {phrase.removeprefix('the ')}"
-        writer.add_sample(objects=group, expressions=[writer.add_expression(text, source_id="0")])
+    add_class_samples(writer, groups)

@@ -18,7 +18,7 @@ from typing import Any
 
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import read_text, reading
-from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name
+from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import region_of_segmentation
@@ -79,9 +79,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
         job.used(paths[0])
         names, named_by = _names(paths[0], config), paths[0].name
         items = _listed(job, paths[0], config, trees)
-        base = next(tree.base for tree in trees if paths[0].is_relative_to(tree.base))
     else:
-        base = next(tree.base for tree in trees if paths[0].is_relative_to(tree.base))
         names, named_by = _names_beside(trees)
         items = _beside(paths, trees)
         if not names:
@@ -97,16 +95,18 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     if boxes:
         job.notes.append(f"{boxes} lines are boxes (5 values), not polygons; boxes alone cannot be referred to")
     numbers = {name: number + 1 for number, name in names.items()}
-    write_images(job, images, SplitInfo(base, trees, numbers if len(numbers) == len(names) else {}))
+    write_images(
+        job, images, SplitInfo(tree_base(paths[0], trees), trees, numbers if len(numbers) == len(names) else {})
+    )
 
 
 @dataclass(frozen=True)
-class _Item:
+class _LabelledImage:
     path: Path
     labels: Path | None
 
 
-def _read(names: Mapping[int, str], named_by: str, item: _Item) -> tuple[AnnotatedImage, int]:
+def _read(names: Mapping[int, str], named_by: str, item: _LabelledImage) -> tuple[AnnotatedImage, int]:
     """An image with its objects, and how many boxes were among them. Raises BadRecord."""
     height, width = image_size(item.path)
     objects: list[AnnotatedObject] = []
@@ -184,7 +184,9 @@ def _names_beside(trees: Sequence[FileTree]) -> tuple[dict[int, str], str]:
     return {}, ""
 
 
-def _listed(job: ConversionJob, path: Path, config: Mapping[str, Any], trees: Sequence[FileTree]) -> list[_Item]:
+def _listed(
+    job: ConversionJob, path: Path, config: Mapping[str, Any], trees: Sequence[FileTree]
+) -> list[_LabelledImage]:
     """The images that `data.yaml` lists for a split. Raises UniRefError, naming the folder that is missing."""
     value = next((config[key] for key in _KEYS[job.split] if config.get(key)), None)
     entries = value if isinstance(value, list) else [value if value is not None else "images"]
@@ -198,7 +200,7 @@ def _listed(job: ConversionJob, path: Path, config: Mapping[str, Any], trees: Se
             listed |= dict.fromkeys(sorted(x for x in all_images if x.is_relative_to(folder)))
         else:
             listed |= dict.fromkeys(_from_list(job, folder, MediaFinder(trees)))
-    return [_Item(each, _label_of(each)) for each in listed]
+    return [_LabelledImage(each, _label_of(each)) for each in listed]
 
 
 def _images_of(tree: FileTree) -> list[Path]:
@@ -207,6 +209,7 @@ def _images_of(tree: FileTree) -> list[Path]:
 
 def _named_folder(path: Path, root: object, entry: str, trees: Sequence[FileTree]) -> Path:
     """A folder or list that `data.yaml` names: as it says, or the one below that ends alike. Raises UniRefError."""
+    # as written, relative to `path:` or to the file
     start = path.parent / root if isinstance(root, str) else path.parent
     bases = [tree.base.resolve() for tree in trees]
     for candidate in (start / entry, path.parent / entry):
@@ -217,6 +220,7 @@ def _named_folder(path: Path, root: object, entry: str, trees: Sequence[FileTree
                 for tree, base in zip(trees, bases, strict=True)
                 if candidate.resolve().is_relative_to(base)
             )
+    # else the folder or list whose path ends alike
     parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part not in ("..", ".", "/")]
     for count in range(len(parts)):
         ending = "/".join(parts[count:]).lower()
@@ -239,9 +243,9 @@ def _from_list(job: ConversionJob, path: Path, finder: MediaFinder) -> list[Path
     return paths
 
 
-def _beside(paths: Sequence[Path], trees: Sequence[FileTree]) -> list[_Item]:
+def _beside(paths: Sequence[Path], trees: Sequence[FileTree]) -> list[_LabelledImage]:
     """The images of folders of text files: those in `images` in place of `labels`, else those called alike."""
-    items: list[_Item] = []
+    items: list[_LabelledImage] = []
     for folder in paths:
         image_folder = _swapped(folder, "labels", "images")
         images = [x for tree in trees for x in _images_of(tree) if x.parent == image_folder]
@@ -250,7 +254,7 @@ def _beside(paths: Sequence[Path], trees: Sequence[FileTree]) -> list[_Item]:
             images = [x for tree in trees for x in _images_of(tree) if x.stem in stems]
         for image in sorted(images):
             label = folder / f"{image.stem}.txt"
-            items.append(_Item(image, label if label.is_file() else None))
+            items.append(_LabelledImage(image, label if label.is_file() else None))
     return items
 
 
