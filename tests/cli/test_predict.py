@@ -196,7 +196,7 @@ def test_a_truncated_picture_is_no_video(predict, picture, tmp_path: Path, capsy
     Image.fromarray(noise).save(whole)
     cut.write_bytes(whole.read_bytes()[:40_000])
     assert predict(cut, "--text", "dog") == 1
-    assert "cut.jpg: damaged picture" in capsys.readouterr().err
+    assert "cut.jpg: damaged image" in capsys.readouterr().err
 
 
 def test_a_gif_without_its_end_is_told(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:

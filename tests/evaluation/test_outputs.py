@@ -174,7 +174,7 @@ def test_bad_masks_are_named(evaluated: Eval, root: Path, tmp_path: Path) -> Non
         "3/notes.txt: unexpected file, not used",
         "0/00005.png: is 9 x 9, the frame 64 x 48",
         "1/00005.png: shows object 200; the objects here are",
-        "2/00005.png: is not a picture",
+        "2/00005.png: is not an image",
     ):
         assert f"uniref: warning: {DATA[Task.VOS]}: {line}" in err
     assert err.splitlines()[-1].startswith("uniref: error: 3 predictions are missing or cannot be used")

@@ -135,7 +135,7 @@ def test_sizes_kinds_and_damage(youtube: Path, check: Check) -> None:
     lines = check(DATA, youtube)
     assert lines[0] == f"{CLIP}/00000.png: is 31 x 24, the frame 32 x 24"
     assert lines[1] == f"{CLIP}/00005.png: is a JPEG file, not a PNG"
-    assert lines[2].startswith(f"{CLIP}/00010.png: damaged picture")
+    assert lines[2].startswith(f"{CLIP}/00010.png: damaged image")
 
 
 def test_grey_masks_are_black_and_white(tmp_path: Path, prepare: Prepare, check: Check) -> None:

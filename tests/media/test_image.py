@@ -1,12 +1,28 @@
+"""Images of any origin: how they are read, a fixed list of formats, a bound on pixels, no program is ever started."""
+
+import io
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from uniref.core.errors import MediaError
-from uniref.media.image import read_image
-from uniref.media.mask import PALETTE, read_labels, read_mask, write_labels
+from uniref.core.errors import MediaError, UniRefError
+from uniref.data.prepare.job import BadRecord, image_size
+from uniref.data.prepare.regions import read_label_map
+from uniref.evaluation.prediction_files import BadMask, read_values
+from uniref.media.animation import is_animation
+from uniref.media.image import is_image, read_image
+from uniref.media.mask import read_mask
+from uniref.media.source import MediaSource
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n0 0 20 20 rectfill\nshowpage\n%%EOF\n"
 
 
 def save(array: np.ndarray, path: Path, mode: str | None = None, **options: object) -> Path:
@@ -27,12 +43,6 @@ def test_grey_is_repeated(picture: np.ndarray, tmp_path: Path) -> None:
 def test_transparency_is_dropped(picture: np.ndarray, tmp_path: Path) -> None:
     rgba = np.dstack([picture, picture[..., 0]])
     assert np.array_equal(read_image(save(rgba, tmp_path / "a.png")), picture)
-
-
-def test_black_and_white_masks_of_any_depth(disk: np.ndarray, tmp_path: Path) -> None:
-    for white, kind in ((255, np.uint8), (65535, np.uint16)):
-        found = read_mask(save(disk.astype(kind) * kind(white), tmp_path / f"{white}.png"))
-        assert np.array_equal(found, disk.astype(np.uint8))
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
@@ -72,113 +82,68 @@ def test_damaged_pictures_are_one_line(share: float, picture: np.ndarray, tmp_pa
         read_image(tmp_path / "none.png")
 
 
-def test_label_png_round_trip_with_davis_colours(tmp_path: Path) -> None:
-    labels = np.arange(256, dtype=np.uint8).reshape(16, 16) % 7
-    write_labels(tmp_path / "a.png", labels)
-    assert np.array_equal(read_mask(tmp_path / "a.png"), labels)
-    with Image.open(tmp_path / "a.png") as image:
-        assert image.mode == "P"
-        assert image.getpalette()[3:6] == [128, 0, 0]
-    assert PALETTE[:8].tolist() == [
-        [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128], [0, 128, 128], [128, 128, 128],
-    ]  # fmt: skip
+@pytest.fixture
+def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `gs` that leaves a file behind when it is run."""
+    tools, ran = tmp_path / "tools", tmp_path / "ran"
+    tools.mkdir()
+    (tools / "gs").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (tools / "gs").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    return ran
 
 
-def test_void_in_a_label_png_is_background(tmp_path: Path) -> None:
-    labels = np.zeros((8, 8), np.uint8)
-    labels[0], labels[1], labels[2] = 1, 2, 255
-    write_labels(tmp_path / "a.png", labels)
-    assert set(np.unique(read_mask(tmp_path / "a.png"))) == {0, 1, 2}
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.eps", "a.tif", "a"])
+@pytest.mark.parametrize(
+    "read", [read_image, read_mask, image_size, read_label_map, MediaSource, lambda path: read_values(path, (20, 20))]
+)
+def test_a_picture_starts_no_ghostscript(
+    name: str, read: Callable[[Path], Any], ghostscript: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(EPS)
+    with pytest.raises(UniRefError):
+        read(tmp_path / name)
+    assert not is_image(tmp_path / name)
+    assert not is_animation(tmp_path / name)
+    assert not ghostscript.exists()
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "LA"])
-def test_black_and_white_is_object_one(mode: str, disk: np.ndarray, tmp_path: Path) -> None:
-    image = Image.fromarray(disk.astype(np.uint8) * 255).convert(mode)
-    image.save(tmp_path / "a.png")
-    assert np.array_equal(read_mask(tmp_path / "a.png"), disk.astype(np.uint8))
+@pytest.mark.parametrize("kind", ["DDS", "SPIDER", "TGA", "PCX", "SGI", "ICO"])
+def test_other_formats_are_not_opened(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    image = Image.new("F" if kind == "SPIDER" else "RGB", (16, 16))
+    image.save(tmp_path / f"a.{kind}", format=kind)  # Pillow takes the extension for this format from now on
+    (tmp_path / f"a.{kind}").rename(path)
+    with pytest.raises(MediaError, match=r"a\.png: is not an image that can be read"):
+        read_image(path)
 
 
-def test_grey_labels_keep_their_ids(tmp_path: Path) -> None:
-    labels = np.zeros((8, 8), np.uint8)
-    labels[:3], labels[5:] = 4, 9
-    assert np.array_equal(read_mask(save(labels, tmp_path / "a.png")), labels)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF"])
+def test_the_content_counts_and_not_the_name(kind: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.jpg", format=kind)
+    assert read_image(tmp_path / "a.jpg").shape == (16, 24, 3)
 
 
-def test_what_is_no_mask_is_told(picture: np.ndarray, tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="colour picture"):
-        read_mask(save(picture, tmp_path / "a.png"))
-    with pytest.raises(MediaError, match="grey levels"):
-        read_mask(save(picture[..., 0].copy(), tmp_path / "b.png"))
-    with pytest.raises(MediaError, match="object ids go from 1 to 255"):
-        read_mask(save(np.full((8, 8), 300, np.uint16), tmp_path / "c.png"))
+def _bomb(width: int, height: int) -> bytes:
+    """A PNG whose header announces a size that its few bytes do not have."""
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
 
 
-def soft(disk: np.ndarray) -> np.ndarray:
-    """A disk with the levels that smoothing gives an edge: 0, 64, 128, 192, 255."""
-    from scipy import ndimage
-
-    blurred = ndimage.uniform_filter(disk.astype(np.float64), 3)
-    return (np.round(blurred * 4) * 64).clip(0, 255).astype(np.uint8)
-
-
-def test_soft_edges_are_one_object(disk: np.ndarray, tmp_path: Path) -> None:
-    values = soft(disk)
-    assert len(np.unique(values)) == 5
-    for array in (values, np.dstack([values] * 3), values.astype(np.uint16) * 257):
-        found = read_labels(save(array, tmp_path / "a.png"))
-        assert np.array_equal(found.ids, values >= 128)
-        assert "soft edges" in found.note
-
-
-def test_ids_beside_a_void_rim_are_not_soft_edges(disk: np.ndarray, tmp_path: Path) -> None:
-    labels = disk.astype(np.uint8) * 100
-    labels[:1] = 255
-    assert set(np.unique(read_mask(save(labels, tmp_path / "a.png")))) == {0, 100}
-    labels = np.zeros((48, 64), np.uint8)
-    labels[5:20, 5:20], labels[25:40, 5:20], labels[5:40, 30:50] = 60, 120, 255
-    assert set(np.unique(read_mask(save(labels, tmp_path / "a.png")))) == {0, 60, 120}
-
-
-def test_black_and_white_jpeg(disk: np.ndarray, tmp_path: Path) -> None:
-    for mode in ("L", "RGB"):
-        found = read_mask(save(disk.astype(np.uint8) * 255, tmp_path / "a.jpg", mode, quality=90))
-        assert (found.astype(bool) != disk).mean() < 0.01
-    with pytest.raises(MediaError, match="JPEG blurs object ids"):
-        read_mask(save(disk.astype(np.uint8) * 3, tmp_path / "a.jpg"))
-    coloured = np.zeros((48, 64, 3), np.uint8)
-    coloured[disk] = (255, 0, 0)
-    with pytest.raises(MediaError, match="colour JPEG"):
-        read_mask(save(coloured, tmp_path / "a.jpg"))
-
-
-def test_what_is_opaque_is_the_object(disk: np.ndarray, tmp_path: Path) -> None:
-    white = np.dstack([np.full((48, 64, 3), 255, np.uint8), disk.astype(np.uint8) * 255])
-    assert np.array_equal(read_mask(save(white, tmp_path / "a.png")), disk.astype(np.uint8))
-    black = white.copy()
-    black[..., :3] = 0
-    assert np.array_equal(read_mask(save(black, tmp_path / "a.png")), disk.astype(np.uint8))
-    cut = np.dstack([np.dstack([disk.astype(np.uint8) * 255] * 3), np.full((48, 64), 255, np.uint8)])
-    cut[:24, :, 3] = 0
-    assert read_mask(save(cut, tmp_path / "a.png"))[:24].max() == 0
-
-
-def test_colours_are_a_label_map(tmp_path: Path) -> None:
-    labels = np.zeros((8, 8), np.uint8)
-    labels[:2], labels[5:] = 3, 15
-    davis = read_labels(save(PALETTE[labels], tmp_path / "a.png"))
-    assert np.array_equal(davis.ids, labels)
-    assert davis.colours == ()
-    other = np.zeros((8, 8, 3), np.uint8)
-    other[1:3], other[5:7] = (250, 50, 83), (51, 221, 255)
-    found = read_labels(save(other, tmp_path / "b.png"))
-    assert np.unique(found.ids).tolist() == [0, 1, 2]
-    assert found.colours == ((250, 50, 83), (51, 221, 255))
-    other[other.sum(2) == 0] = (10, 20, 30)  # no black: the border is the background
-    assert np.array_equal(read_labels(save(other, tmp_path / "b.png")).ids, found.ids)
-
-
-def test_a_palette_of_black_and_white_is_told_by_its_colours(disk: np.ndarray, tmp_path: Path) -> None:
-    image = Image.fromarray((~disk).astype(np.uint8), mode="P")
-    image.putpalette([255, 255, 255, 0, 0, 0])
-    image.save(tmp_path / "a.png")
-    assert np.array_equal(read_mask(tmp_path / "a.png"), disk.astype(np.uint8))
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (10_000, 9_000), (1 << 20, 100), (65_535, 65_535)])
+def test_too_many_pixels_are_told_before_they_are_made(width: int, height: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(_bomb(width, height))
+    for read in (read_image, read_mask):
+        with pytest.raises(MediaError, match=r"a\.png: is too large an image .*pixels"):
+            read(path)
+    for read, kind in ((image_size, BadRecord), (read_label_map, BadRecord)):
+        with pytest.raises(kind, match="too large an image"):
+            read(path)
+    with pytest.raises(BadMask, match="too large an image"):
+        read_values(path, (height, width))

@@ -201,7 +201,7 @@ def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path)
     with pytest.raises(MediaError, match=r"f1\.jpg"):
         list(source.frames(Selection()))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MediaError, match="holds no pictures"):
+    with pytest.raises(MediaError, match="holds no images"):
         MediaSource(tmp_path / "empty")
 
 

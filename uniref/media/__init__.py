@@ -1,1 +1,1 @@
-"""Pictures, masks and videos on disk."""
+"""Images, masks and videos on disk."""

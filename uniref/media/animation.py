@@ -1,4 +1,4 @@
-"""Animated pictures (WebP, PNG, AVIF) as videos, through imageio."""
+"""Animated images (WebP, PNG, AVIF) as videos, through imageio."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _TOO_SHORT, _USUAL = 0.0101, 0.1  # seconds: browsers show a frame of 10 ms or l
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a file is a picture of several frames that follow each other in time."""
+    """Whether a file is an image of several frames that follow each other in time."""
     return _frame_count(path) > 1
 
 
 def _frame_count(path: Path) -> int:
-    """Frames that the header of an animated picture announces; 0 for anything else."""
+    """Frames that the header of an animated image announces; 0 for anything else."""
     try:
         with open_image(path, _FORMATS) as image:
             count = int(getattr(image, "n_frames", 1))
@@ -38,12 +38,12 @@ def _frame_count(path: Path) -> int:
                     "read"
                 )
             return count
-    except ImageProblem:  # whoever reads the picture says what is wrong with it
+    except ImageProblem:  # reading it as an image reports what is wrong
         return 0
 
 
 class AnimatedImage:
-    """An animated picture, with the attributes of a `VideoFile`. Frames come as uint8 RGB [H, W, 3].
+    """An animated image, with the attributes of a `VideoFile`. Frames come as uint8 RGB [H, W, 3].
 
     Args:
         path: The file; its content counts, not its extension.
@@ -63,8 +63,8 @@ class AnimatedImage:
         self.path = Path(path)
         announced = _frame_count(self.path)
         if announced < 2:
-            raise MediaError(f"{path}: is not an animated picture that can be read")
-        # durations come with the decoded frames
+            raise MediaError(f"{path}: is not an animated image that can be read")
+        # decode all frames once: durations come with them
         starts = [0.0]
         with reading(self.path, MediaError), iio.imopen(self.path, "r", plugin="pillow") as file:
             for index in range(announced):
@@ -75,7 +75,7 @@ class AnimatedImage:
                     break
                 starts.append(starts[-1] + (duration if duration > _TOO_SHORT else _USUAL))
         if len(starts) == 1:
-            raise MediaError(f"{path}: damaged picture (no frame of its animation can be decoded)")
+            raise MediaError(f"{path}: damaged image (no frame of its animation can be decoded)")
         self._starts = np.array(starts)
         self.frame_count = len(starts) - 1
         self.fps = self.frame_count / starts[-1]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from uniref.core.atomic import atomic_file
@@ -15,8 +14,8 @@ from uniref.core.boxes import mask_bounds
 from uniref.core.types import BoolMask, UInt8Image
 
 _OPACITY = 0.45
-_LONGEST = 0.6  # of a label, as a share of the picture's width
-_LAST_LETTER = 0x17F  # what Pillow's own font can draw: Latin letters
+_LONGEST = 0.6  # of a label, as a share of the image's width
+_LAST_LETTER = 0x17F  # last letter that Pillow's own font has: Latin letters
 # distinct, bright on photographs; the palette of label PNGs starts with dark colours
 _COLOURS = (
     (235, 52, 52),
@@ -54,6 +53,7 @@ def draw_overlay(
     Returns:
         uint8 RGB [H, W, 3].
     """
+    # tint and outline each object, within its bounds
     out = image.copy()
     thickness = max(1, round(min(image.shape[:2]) / 240))
     for number, mask in masks.items():
@@ -63,7 +63,7 @@ def draw_overlay(
         rows, cols = _grown(region, thickness, image.shape[:2])
         part, inside = out[rows, cols], mask[rows, cols]
         tint = np.array(colour(number), np.float32)
-        for first in range(0, len(part), _ROWS):  # floating-point copies of a whole large picture would fill the memory
+        for first in range(0, len(part), _ROWS):  # a float copy of a whole large image would take too much memory
             band, chosen = part[first : first + _ROWS], inside[first : first + _ROWS]
             band[chosen] = (band[chosen] * (1 - _OPACITY) + tint * _OPACITY + 0.5).astype(np.uint8)
         part[_outline(inside, thickness)] = colour(number)
@@ -102,11 +102,11 @@ def _eroded(mask: BoolMask) -> BoolMask:
 
 
 def _write_labels(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapping[int, str]) -> UInt8Image:
-    canvas = Image.fromarray(image)
-    draw = ImageDraw.Draw(canvas)
+    drawing = Image.fromarray(image)
+    draw = ImageDraw.Draw(drawing)
     size = max(11, min(image.shape[:2]) // 28)
     font = ImageFont.load_default(size)
-    taken: list[tuple[int, int, int, int]] = []
+    occupied: list[tuple[int, int, int, int]] = []
     for number, label in labels.items():
         region = mask_bounds(masks[number]) if number in masks else None
         if region is None:
@@ -114,16 +114,16 @@ def _write_labels(image: UInt8Image, masks: Mapping[int, BoolMask], labels: Mapp
         text = _shortened(label, _LONGEST * image.shape[1], lambda t: draw.textlength(t, font=font))
         left, top, right, bottom = (int(edge) for edge in draw.textbbox((0, 0), text, font=font))
         width, height = right - left + 6, bottom - top + 4
-        x, y = _free_place(region, width, height, image.shape[:2], taken)
-        taken.append((x, y, x + width, y + height))
-        draw.rectangle(taken[-1], fill=colour(number))
+        x, y = _free_position(region, width, height, image.shape[:2], occupied)
+        occupied.append((x, y, x + width, y + height))
+        draw.rectangle(occupied[-1], fill=colour(number))
         dark = sum(colour(number)) > 400
         draw.text((x + 3 - left, y + 2 - top), text, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)
-    return np.asarray(canvas)
+    return np.asarray(drawing)
 
 
 def drawable(text: str) -> bool:
-    """Whether the font of the labels has all letters of a text."""
+    """Whether the font of the labels has all letters of a text (Latin letters)."""
     return all(ord(letter) <= _LAST_LETTER for letter in text)
 
 
@@ -140,12 +140,12 @@ def _shortened(label: str, room: float, length: Callable[[str], float]) -> str:
     return f"{head.rstrip()}... {tail}"
 
 
-def _free_place(
+def _free_position(
     region: tuple[slice, slice],
     width: int,
     height: int,
     size: tuple[int, ...],
-    taken: Sequence[tuple[int, int, int, int]],
+    occupied: Sequence[tuple[int, int, int, int]],
 ) -> tuple[int, int]:
     """Left and top of a label: over its object, under it, or further down or up; where no other label stands."""
     rows, cols = region
@@ -155,7 +155,8 @@ def _free_place(
     step = height + 2
     for y in (over, rows.stop + 2, *range(over + step, lowest + 1, step), *range(over - step, -1, -step)):
         if 0 <= y <= lowest and not any(
-            x <= right and left <= x + width and y <= bottom and top <= y + height for left, top, right, bottom in taken
+            x <= right and left <= x + width and y <= bottom and top <= y + height
+            for left, top, right, bottom in occupied
         ):
             return x, y
     return x, over
@@ -166,12 +167,12 @@ _LINES = 3
 _MARGIN = 6
 
 
-Tile = tuple[npt.NDArray[np.uint8], str]
-"""A picture, uint8 RGB [H, W, 3], and what to write under it."""
+Tile = tuple[UInt8Image, str]
+"""An image and its caption."""
 
 
 def write_contact_sheet(path: Path, tiles: Sequence[Tile], columns: int = 4, side: int = 240) -> None:
-    """A contact sheet as PNG, complete or not at all.
+    """Write a contact sheet as PNG, atomically.
 
     Raises:
         UniRefError: It cannot be written.
@@ -181,23 +182,25 @@ def write_contact_sheet(path: Path, tiles: Sequence[Tile], columns: int = 4, sid
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int = 4, side: int = 240) -> Image.Image:
-    """Pictures in a grid, each fitted into a square, with its caption below.
+    """Images in a grid, each fitted into a square, with its caption below.
 
     Args:
-        tiles: Pictures of any sizes and their captions.
-        columns: Pictures a row.
-        side: Pixels of a square.
+        tiles: Images of any sizes and their captions.
+        columns: Images per row.
+        side: Side of a square in pixels.
     """
+    # an empty sheet
     columns = max(1, min(columns, len(tiles)))
     rows = max(1, -(-len(tiles) // columns))
     cell = (side + _MARGIN, side + _LINES * _LINE + 2 * _MARGIN)
     sheet = Image.new("RGB", (columns * cell[0] + _MARGIN, rows * cell[1] + _MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=11)
-    for number, (picture, caption) in enumerate(tiles):
+    # every image in the middle of its square, with up to three lines of caption below
+    for number, (image, caption) in enumerate(tiles):
         x = _MARGIN + number % columns * cell[0]
         y = _MARGIN + number // columns * cell[1]
-        tile = Image.fromarray(picture)
+        tile = Image.fromarray(image)
         scale = side / max(tile.size)
         tile = tile.resize((max(1, round(tile.width * scale)), max(1, round(tile.height * scale))))
         sheet.paste(tile, (x + (side - tile.width) // 2, y + (side - tile.height) // 2))

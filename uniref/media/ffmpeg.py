@@ -18,18 +18,18 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-_LONGEST = 600  # seconds for a task that only copies packets
+_TIMEOUT = 600  # seconds for a task that only copies packets
 _PIPE = 1 << 20  # bytes
-_LOCAL = ["-protocol_whitelist", "file,crypto,data"]  # a playlist from a stranger must not reach the network
+_LOCAL = ["-protocol_whitelist", "file,crypto,data"]  # a playlist must not reach the network
 
-# a playlist without an end mark is one whose recording was interrupted: all of it, and no waiting for more
+# a playlist without an end mark comes from an interrupted recording: read all of it, and do not wait for more
 _ENDED = ["-live_start_index", "0", "-max_reload", "3", "-m3u8_hold_counters", "3"]
 
 _children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 
 def input_arguments(path: Path) -> list[str]:
-    """ffmpeg's arguments that open a file of the user's, whatever its name.
+    """Arguments of ffmpeg that open an input file safely, whatever its name.
 
     An absolute path is neither an option (`-clip.mp4`) nor a protocol (`10:30.mp4`).
     """
@@ -83,7 +83,7 @@ def running_ffmpeg(arguments: Sequence[str], **pipes: Any) -> Iterator[subproces
 
 
 def widen_pipe(pipe: IO[bytes]) -> None:
-    """Let a pipe hold more than the usual 64 kB, where the system can: frames are larger."""
+    """Enlarge a pipe's buffer beyond the usual 64 kB where the system can, because frames are larger."""
     try:
         import fcntl
 
@@ -93,7 +93,7 @@ def widen_pipe(pipe: IO[bytes]) -> None:
 
 
 def kill_children() -> None:
-    """End every ffmpeg that still runs, so that no thread goes on waiting for one."""
+    """Kill every ffmpeg that still runs, so that no thread keeps waiting for one."""
     for child in list(_children):
         child.kill()
 
@@ -102,13 +102,13 @@ def run_ffmpeg(arguments: Sequence[str]) -> tuple[int, str]:
     """Run ffmpeg to its end.
 
     Returns:
-        Exit code (1 where it could not run) and everything it printed.
+        Exit code (1 if it could not run) and its output.
     """
     try:
         with running_ffmpeg(
             ["-hide_banner", "-nostdin", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as child:
-            output, _ = child.communicate(timeout=_LONGEST)
+            output, _ = child.communicate(timeout=_TIMEOUT)
             return child.returncode, output.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
@@ -124,13 +124,13 @@ class DecodedFrame:
     """A frame as ffmpeg presents it."""
 
     seconds: float | None
-    """When it is shown, from the file's start; None where the file does not say."""
+    """Time at which it is shown, from the file's start; None where the file does not say."""
     duration: float | None
-    """As the file says, which need not be true."""
+    """As the file says, which may be wrong."""
     size: tuple[int, int]
     """(height, width) in the file; `image` has the size of the first frame."""
     errors: int
-    """Faults that were reported so far."""
+    """Faults that ffmpeg has reported so far."""
     image: npt.NDArray[np.uint8]
     """RGB, [H, W, 3], turned upright; [0, 0, 3] where only times were asked for."""
 
@@ -138,20 +138,22 @@ class DecodedFrame:
 def decode(
     path: Path, start: float | None = None, filters: str | None = None, times_only: bool = False
 ) -> Iterator[DecodedFrame]:
-    """All frames that ffmpeg can decode, in order. It conceals damage and goes on.
+    """All frames that ffmpeg can decode, in order. It conceals damage and continues.
 
     Args:
         path: The video.
-        start: Seconds from the file's start before which nothing is wanted. The container must be one in which
+        start: Seconds from the file's start at which to begin. The container must be one in which
             ffmpeg can seek by time.
-        filters: Of ffmpeg, to apply.
+        filters: Filters of ffmpeg to apply.
         times_only: Decode, but leave the images out.
     """
+    # decode to a stream of PPM images, with a message per frame on stderr
     arguments = ["-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info"]
     arguments += ["-ss", f"{start:.6f}"] if start else []
     arguments += [*input_arguments(path), "-map", "0:V:0", "-fps_mode", "passthrough"]
     arguments += ["-vf", ",".join(["showinfo=checksum=0", *([filters] if filters else [])])]
     arguments += ["-f", "null", "-"] if times_only else ["-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    # pair every image with its message
     with running_ffmpeg(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
@@ -161,11 +163,11 @@ def decode(
         listener.start()
         try:
             while (image := _NOTHING if times_only else _read_ppm(child.stdout)) is not None:
-                about = shown.get()
-                if about is None:
+                info = shown.get()
+                if info is None:
                     return
-                seconds = None if about.seconds is None else about.seconds + (start or 0.0)
-                yield DecodedFrame(seconds, about.duration, about.size, about.errors, image)
+                seconds = None if info.seconds is None else info.seconds + (start or 0.0)
+                yield DecodedFrame(seconds, info.duration, info.size, info.errors, image)
         finally:
             child.kill()  # ends the listener
             listener.join()
@@ -176,7 +178,7 @@ _NOTHING = np.zeros((0, 0, 3), np.uint8)
 
 @dataclass(frozen=True)
 class _Shown:
-    """What ffmpeg's showinfo filter says of a frame."""
+    """Message of ffmpeg's showinfo filter about a frame."""
 
     seconds: float | None
     duration: float | None

@@ -14,16 +14,16 @@ MAX_FRAME_PIXELS = 40_000_000
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """One picture of a source."""
+    """One frame of a source."""
 
     index: int
-    """Position in the source, from 0, whatever part of it is read."""
+    """Index in the source, from 0, also if only a part of it is read."""
     name: str
     """Stem of the frame's file, or the index with five digits in a video file."""
     image: npt.NDArray[np.uint8]
     """RGB, [H, W, 3]."""
     seconds: float
-    """When the frame is shown."""
+    """Time in seconds at which the frame is shown."""
     duration: float
     """How long it is shown, in seconds."""
     damaged: bool = False
@@ -35,17 +35,18 @@ class SourceFrame:
 
 
 LONGEST = 3600.0
-"""Seconds between two frames; more is a broken clock, and more than MP4 can hold in the finest unit of time."""
-_BACKWARDS = 1.0  # seconds that a clock may go back before it counts as another clock
+"""Most seconds between two frames; more means a broken clock, and is more than MP4 can store in its finest unit."""
+_BACKWARDS = 1.0  # seconds by which a clock may go back before it counts as a new clock
 _COARSEST = Fraction(1, 1000)
 _FINEST = 1_190_000  # units per second: an hour of them is less than 2^32, the most that MP4 can say
 
 
 class FrameClock:
-    """Makes the times of frames strictly increasing, as they come.
+    """Makes the times of consecutive frames strictly increasing.
 
-    A missing time follows from the frame rate. A frame that is not after the one before it is put between it and the
-    next one. Where the clock jumps back (two recordings in one file) or by more than an hour, time goes on from there.
+    A missing time follows from the frame rate. A frame that is not later than the one before it is put between that one
+    and the next. Where the clock jumps back (two recordings in one file) or by more than an hour, time continues from
+    there.
 
     Args:
         interval: Seconds between two frames at the nominal rate.
@@ -57,7 +58,7 @@ class FrameClock:
         self._shift = 0.0
 
     def tick(self, seconds: float | None) -> float:
-        """When the next frame is shown, given what the container says (None = nothing)."""
+        """Time of the next frame, in seconds, given the container's time (None = missing)."""
         if self._last is None:
             time = seconds if seconds is not None and abs(seconds) < LONGEST else 0.0
             self._shift = 0.0 if seconds is None else time - seconds

@@ -21,7 +21,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF")
 """Formats by their content, whatever the file is called. Others reach further than their file: to read EPS, Pillow
 starts Ghostscript."""
 MAX_PIXELS = 89_478_485
-"""Width times height; as an RGB picture that is a quarter of a gibibyte."""
+"""Width times height; as RGB, a quarter of a gibibyte."""
 
 
 MAX_SIDE = 65_535
@@ -29,60 +29,60 @@ MAX_SIDE = 65_535
 
 
 class ImageProblem(UniRefError):
-    """A picture cannot be read; the message does not name it."""
+    """An image cannot be read; the message does not name the file."""
 
 
 @contextlib.contextmanager
 def open_image(file: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """A picture file for the time of a block, its header read and its size checked.
+    """Open an image file for a block, its header read and its size checked.
 
     Args:
         file: The file, or its open content.
         formats: Those that are accepted, of `FORMATS`.
 
     Raises:
-        ImageProblem: Missing, not a picture, too large, or damaged: any error of a decoder inside the block counts.
+        ImageProblem: Missing, not an image, too large, or damaged: any error of a decoder inside the block counts.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the bound on pixels is ours
-            with Image.open(file, formats=_known(formats)) as image:
+            warnings.simplefilter("ignore")  # the bound on pixels is checked here
+            with Image.open(file, formats=_supported(formats)) as image:
                 if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                     raise ImageProblem(
-                        f"is too large a picture ({image.width} x {image.height}; at most {MAX_PIXELS:,} pixels, and "
+                        f"is too large an image ({image.width} x {image.height}; at most {MAX_PIXELS:,} pixels, and "
                         f"{MAX_SIDE:,} on a side)"
                     )
                 yield image
     except UniRefError:
         raise
     except UnidentifiedImageError:
-        raise ImageProblem("is not a picture that can be read") from None
+        raise ImageProblem("is not an image that can be read") from None
     except FileNotFoundError:
         raise ImageProblem("no such file") from None
     except MemoryError:
         raise ImageProblem("needs more memory than this machine has") from None
     except Image.DecompressionBombError:
-        raise ImageProblem(f"is too large a picture (more than {MAX_PIXELS:,} pixels)") from None
+        raise ImageProblem(f"is too large an image (more than {MAX_PIXELS:,} pixels)") from None
     except Exception as error:
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise ImageProblem(f"damaged picture ({reason})") from error
+        raise ImageProblem(f"damaged image ({reason})") from error
 
 
 @functools.cache
-def _known(formats: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the formats, those that this Pillow has (AVIF came with 11.3)."""
+def _supported(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats that this Pillow supports (AVIF since 11.3)."""
     Image.init()
     return tuple(name for name in formats if name in Image.OPEN)
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """A picture as it is meant to be seen: uint8 RGB [H, W, 3].
+    """Read an image as it is meant to be seen: uint8 RGB [H, W, 3].
 
-    Turns it as its EXIF orientation says, scales 16-bit values to 8 bits, repeats grey, drops transparency; of
+    Rotates it by its EXIF orientation, scales 16-bit values to 8 bits, repeats grey, drops transparency; of
     an animation, the first frame.
 
     Raises:
-        MediaError: Missing, damaged, too large, or not a picture.
+        MediaError: Missing, damaged, too large, or not an image.
     """
     try:
         with open_image(path) as image:
@@ -92,7 +92,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file begins like a picture, damaged further on or not."""
+    """Whether a file begins like an image, even if it is damaged later."""
     try:
         with open_image(path):
             return True
@@ -101,13 +101,13 @@ def is_image(path: Path) -> bool:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture as its EXIF orientation says."""
+    """The image rotated by its EXIF orientation."""
     image.load()
     return ImageOps.exif_transpose(image)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a pixel
+    if image.mode.startswith("I"):  # 16 bits per pixel
         values = np.asarray(image).astype(np.int64)
         return Image.fromarray((values.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":

@@ -20,17 +20,17 @@ _MAX_COLOURS = 64
 _HALF, _NEARLY_WHITE = 128, 240
 _JPEG_TINT = 24  # how far the channels of a grey JPEG may differ
 VOID = 255
-"""The value of a label map that belongs to nothing."""
+"""Value of pixels without a label (void)."""
 
 
 def davis_palette() -> npt.NDArray[np.uint8]:
     """The 256 RGB colours of DAVIS and Pascal VOC, uint8 [256, 3]: bit i of the id goes to a high bit of a channel."""
     ids = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
-    for place in range(8):
+    for bit_index in range(8):
         for channel in range(3):
-            bit = (ids >> (3 * place + channel)) & 1
-            colours[:, channel] |= (bit << (7 - place)).astype(np.uint8)
+            bit = (ids >> (3 * bit_index + channel)) & 1
+            colours[:, channel] |= (bit << (7 - bit_index)).astype(np.uint8)
     return colours
 
 
@@ -47,22 +47,22 @@ def write_labels(path: Path, labels: npt.NDArray[np.uint8]) -> None:
 
 @dataclass(frozen=True)
 class Labels:
-    """A mask file, read."""
+    """Content of a mask file."""
 
     ids: npt.NDArray[np.uint8]
-    """[H, W]; 0 is background, `VOID` beside other ids is what belongs to nothing."""
+    """[H, W]; 0 is background, `VOID` beside other ids means void."""
     white: bool = False
     """Whether the file is black and white (or opaque on transparent): one object, 1."""
     colours: tuple[tuple[int, int, int], ...] = ()
     """RGB of the ids 1, 2, ... where colours were numbered as they appear; other files number them otherwise."""
     note: str = ""
-    """What was guessed, for people."""
+    """What was assumed, as a message for the user."""
 
     @property
     def objects(self) -> npt.NDArray[np.uint8]:
         """The ids, [H, W], with void read as background."""
-        found = np.unique(self.ids)
-        if len(found) > 2 and found[-1] == VOID:
+        values = np.unique(self.ids)
+        if len(values) > 2 and values[-1] == VOID:
             return np.where(self.ids == VOID, 0, self.ids).astype(np.uint8)
         return self.ids
 
@@ -79,10 +79,10 @@ def read_mask(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_labels(path: Path) -> Labels:
-    """A mask file in any of the shapes that people have.
+    """Read a mask file in any common form.
 
     Palette PNGs give their indices (DAVIS, YouTube-VOS), grey ones with few values those values. Black and white, in
-    any mode, is one object; so is grey with soft edges (cut at half), and what is opaque in a picture with
+    any mode, is one object; so is grey with soft edges (cut at half), and the opaque part of an image with
     transparency. Few colours are a label map: the colours of the DAVIS palette have its numbers, others are numbered as
     they appear. JPEG blurs values, so that it can only be black and white.
 
@@ -116,12 +116,12 @@ def _labels(path: Path, jpeg: bool, image: Image.Image) -> Labels:
 
 
 def _of_palette(image: Image.Image) -> Labels:
-    """The indices, unless the colours are black and white: then it is those that tell."""
+    """The palette indices; of a black and white palette, which pixels are white."""
     values = np.asarray(image)
-    found = np.unique(values)
+    indices = np.unique(values)
     table = np.asarray(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
-    if len(found) == 2 and found[-1] < len(table):
-        colours = sorted(tuple(int(x) for x in table[index]) for index in found)
+    if len(indices) == 2 and indices[-1] < len(table):
+        colours = sorted(tuple(int(x) for x in table[index]) for index in indices)
         if colours == [(0, 0, 0), (_BINARY,) * 3]:
             return Labels((table[values][..., 0] == _BINARY).astype(np.uint8), white=True)
     return Labels(values.astype(np.uint8))
@@ -143,31 +143,36 @@ def _of_transparency(path: Path, rgba: npt.NDArray[np.uint8], image: Image.Image
 
 def _of_colours(path: Path, rgb: npt.NDArray[np.uint8], opaque: npt.NDArray[np.bool_]) -> Labels:
     """Ids from colours. `opaque` marks the pixels that may show an object; the rest is background."""
+    # the distinct colours, as numbers
     codes = (rgb.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
-    found, first, places = np.unique(codes, return_index=True, return_inverse=True)
+    values, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     palette = {int(code): number for number, code in reversed(list(enumerate(_codes(PALETTE))))}
-    known = all(int(code) in palette for code in found)
-    if len(found) > (_BINARY if known else _MAX_COLOURS):
+    davis = all(int(code) in palette for code in values)
+    if len(values) > (_BINARY if davis else _MAX_COLOURS):
         raise MediaError(
-            f"{path}: is a colour picture ({len(found)} colours); a mask is a palette or grey PNG whose values are "
+            f"{path}: is a colour image ({len(values)} colours); a mask is a palette or grey PNG whose values are "
             f"object ids, black and white, or has at most {_MAX_COLOURS} colours without blending (PNG)"
         )
-    if known and 0 in found:
-        numbers = np.array([palette[int(code)] for code in found], np.uint8)
-        return Labels(numbers[places].reshape(codes.shape), note="its colours were read as the DAVIS palette's numbers")
-    # without black, what most of the border shows is the background
-    if 0 in found:
+    # colours of the DAVIS palette are its ids
+    if davis and 0 in values:
+        numbers = np.array([palette[int(code)] for code in values], np.uint8)
+        return Labels(
+            numbers[inverse].reshape(codes.shape), note="its colours were read as the DAVIS palette's numbers"
+        )
+    # the background is black, or else the most frequent colour of the border
+    if 0 in values:
         background = 0
     else:
         border, often = np.unique(np.concatenate([codes[0], codes[-1], codes[:, 0], codes[:, -1]]), return_counts=True)
         background = int(border[often.argmax()])
-    order = [place for place in np.argsort(first, kind="stable") if int(found[place]) != background]
-    numbers = np.zeros(len(found), np.uint8)
+    # other colours are numbered as they appear
+    order = [index for index in np.argsort(first, kind="stable") if int(values[index]) != background]
+    numbers = np.zeros(len(values), np.uint8)
     numbers[order] = np.arange(1, len(order) + 1)
-    ids = np.where(opaque, numbers[places].reshape(codes.shape), 0).astype(np.uint8)
-    colours = tuple((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in found[order])
-    about = "" if background == 0 else f"; {colour_name(*_split(background))} is the background"
-    return Labels(ids, colours=colours, note=f"its colours were read as a label map{about}")
+    ids = np.where(opaque, numbers[inverse].reshape(codes.shape), 0).astype(np.uint8)
+    colours = tuple((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in values[order])
+    remark = "" if background == 0 else f"; {colour_name(*_split(background))} is the background"
+    return Labels(ids, colours=colours, note=f"its colours were read as a label map{remark}")
 
 
 def colour_name(red: int, green: int, blue: int) -> str:
@@ -190,39 +195,42 @@ def _of_grey(path: Path, values: npt.NDArray[Any], jpeg: bool) -> Labels:
             raise MediaError(f"{path}: holds values that are not finite")
         if float(values.max(initial=0)) <= 1 and not np.isin(values, (0, 1)).all():
             values = np.round(values * _BINARY)  # a probability
-    found = np.unique(values)
-    if found[-1] in _WHITE and len(found) <= 2 and found[0] in (0, found[-1]):
-        return Labels((values == found[-1]).astype(np.uint8), white=True)
-    if found[0] >= 0 and found[-1] > _BINARY and found[-1] >= _NEARLY_WHITE * 257:
+    # black and white, of 8 or 16 bits
+    levels = np.unique(values)
+    if levels[-1] in _WHITE and len(levels) <= 2 and levels[0] in (0, levels[-1]):
+        return Labels((values == levels[-1]).astype(np.uint8), white=True)
+    if levels[0] >= 0 and levels[-1] > _BINARY and levels[-1] >= _NEARLY_WHITE * 257:
         values = (values.astype(np.int64) // 257).clip(0, _BINARY)
-        found = np.unique(values)
-    if _is_soft(values, found, jpeg):
+        levels = np.unique(values)
+    # soft edges
+    if _is_soft(values, levels, jpeg):
         note = "soft edges were cut at half of white: one object"
         return Labels((values >= _HALF).astype(np.uint8), white=True, note=note)
-    if jpeg and found[-1] > 0:
+    # object ids
+    if jpeg and levels[-1] > 0:
         raise MediaError(f"{path}: is a JPEG that is not black and white; JPEG blurs object ids (save masks as PNG)")
-    if len(found) > _MAX_GREY_LEVELS:
+    if len(levels) > _MAX_GREY_LEVELS:
         raise MediaError(
-            f"{path}: has {len(found)} grey levels; a mask holds a few object ids, or 0 and 255 "
+            f"{path}: has {len(levels)} grey levels; a mask holds a few object ids, or 0 and 255 "
             "(save it as PNG without smoothing)"
         )
-    if found[0] < 0 or found[-1] > _BINARY:
-        raise MediaError(f"{path}: holds the value {found[-1]}; object ids go from 1 to 255")
+    if levels[0] < 0 or levels[-1] > _BINARY:
+        raise MediaError(f"{path}: holds the value {levels[-1]}; object ids go from 1 to 255")
     return Labels(values.astype(np.uint8))
 
 
-def _is_soft(values: npt.NDArray[Any], found: npt.NDArray[Any], jpeg: bool) -> bool:
+def _is_soft(values: npt.NDArray[Any], levels: npt.NDArray[Any], jpeg: bool) -> bool:
     """Whether grey levels are those of a black-and-white mask with soft edges, not object ids.
 
     Ids fill areas; the levels between black and white of a soft edge are thin, or near both ends.
     """
     from scipy import ndimage  # a third of the time that `uniref eval --predictions` takes to start
 
-    if found[-1] < _NEARLY_WHITE or found[0] > _BINARY - _NEARLY_WHITE or found[-1] > _BINARY:
+    if levels[-1] < _NEARLY_WHITE or levels[0] > _BINARY - _NEARLY_WHITE or levels[-1] > _BINARY:
         return False
     between = (values > _BINARY - _NEARLY_WHITE) & (values < _NEARLY_WHITE)
     white, middle = int((values >= _NEARLY_WHITE).sum()), int(between.sum())
-    if jpeg or len(found) > _MAX_GREY_LEVELS:
+    if jpeg or len(levels) > _MAX_GREY_LEVELS:
         return middle <= values.size // 4
     if not middle or white * 5 < middle:
         return False

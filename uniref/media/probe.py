@@ -1,6 +1,6 @@
-"""What a video file holds, as ffmpeg sees it, without decoding a frame.
+"""Streams, frame times and colours of a video file, as ffmpeg reports them, without decoding a frame.
 
-ffmpeg is the one source of truth for which frames a video shows and when: edit lists applied, times counted from the
+ffmpeg decides which frames a video shows and when: edit lists applied, times counted from the
 file's start (over all its streams), in presentation order.
 """
 
@@ -26,8 +26,10 @@ NO_TIME = np.iinfo(np.int64).min
 
 _ENOUGH = 1000  # bytes of messages
 _KEY, _DISCARD = 1, 4  # AV_PKT_FLAG_KEY, AV_PKT_FLAG_DISCARD
-_PICTURES = re.compile(r"_pipe$|^(image2|tty|concat|dash|imf|libgme)$")  # what ffmpeg calls video, but nobody else
-_JPEGS = (".mjpeg", ".mjpg")  # one JPEG after the other; no picture is called so
+_NOT_VIDEO = re.compile(
+    r"_pipe$|^(image2|tty|concat|dash|imf|libgme)$"
+)  # formats that ffmpeg calls video, but that are images or playlists
+_JPEGS = (".mjpeg", ".mjpg")  # a sequence of JPEGs; images have other extensions
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.M)
 _DURATION = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
 _STREAM = re.compile(r"^ *Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.M)
@@ -55,7 +57,7 @@ class Packets:
     """Decoding can begin at every key frame: each is a real one (no recovery point), and no frame after it in the file
     is shown before it (open GOP)."""
     error: str | None
-    """The first thing that was wrong with the file while its packets were read."""
+    """The first error that ffmpeg reported while reading the packets."""
 
     @property
     def ordered(self) -> bool:
@@ -78,7 +80,7 @@ class Packets:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video file's first video stream (pictures of the cover are none)."""
+    """A video file's first video stream (cover images are not counted)."""
 
     container: str
     """ffmpeg's names of the format: "mov,mp4,m4a,3gp,3g2,mj2"."""
@@ -98,7 +100,7 @@ class VideoInfo:
     audio_codec: str | None
     """Of the first audio stream; None = silent."""
     other_streams: bool
-    """There is more than picture and sound: subtitles, data."""
+    """There are streams besides video and sound: subtitles, data."""
     packets: Packets = field(repr=False)
 
     @property
@@ -117,7 +119,7 @@ def probe(path: Path) -> VideoInfo:
     _, text = run_ffmpeg(input_arguments(path))
     container, streams = _INPUT.search(text), _streams(text)
     videos = [s for s in streams if s.kind == "Video" and "(attached pic)" not in s.text]
-    odd = container is None or (_PICTURES.search(container[1].split(",")[0]) and path.suffix.lower() not in _JPEGS)
+    odd = container is None or (_NOT_VIDEO.search(container[1].split(",")[0]) and path.suffix.lower() not in _JPEGS)
     if container is None or odd or not videos:
         raise MediaError(f"{path}: is not a video that can be read (damaged, or no video stream)")
     video = min(videos, key=lambda stream: stream.index)
@@ -127,7 +129,7 @@ def probe(path: Path) -> VideoInfo:
     packets = read_packets(path, codec)
     if not len(packets.times):
         raise MediaError(f"{path}: holds no video frames that can be read")
-    # what they mean
+    # the description
     duration = _DURATION.search(text)
     height, width = video.size
     aspect = video.pixel_aspect
@@ -169,8 +171,8 @@ class _Stream:
 
     @property
     def pixel_aspect(self) -> Fraction:
-        found = _ASPECT.findall(self.text)  # the container's, which counts, comes after the codec's
-        width, height = (int(number) for number in found[-1]) if found else (1, 1)
+        aspects = _ASPECT.findall(self.text)  # the container's, which counts, comes after the codec's
+        width, height = (int(number) for number in aspects[-1]) if aspects else (1, 1)
         return Fraction(width, height) if width and height else Fraction(1)
 
     @property
@@ -181,7 +183,7 @@ class _Stream:
 
     @property
     def _pixels(self) -> tuple[str, list[str]]:
-        """Pixel format and what stands in brackets behind it: the part just before the size."""
+        """Pixel format and the tags in brackets behind it, just before the size."""
         match = re.search(r"(?:^|, )(\w+)(?:\(([^()]*)\))?, \d+x\d+", self.text)
         return (match[1], (match[2] or "unknown").split(", ")) if match else ("", [])
 
@@ -191,23 +193,23 @@ class _Stream:
 
     @property
     def colors(self) -> ColorTags:
-        pixel_format, words = self._pixels
-        full = "pc" in words or pixel_format.startswith("yuvj")
-        known = [w for w in words if w not in ("tv", "pc") and not re.search(r"progressive|first|swapped|alpha", w)]
-        matrix, primaries, transfer = (known[0].split("/") * 3)[:3] if known else ["unknown"] * 3
+        pixel_format, tags = self._pixels
+        full = "pc" in tags or pixel_format.startswith("yuvj")
+        names = [w for w in tags if w not in ("tv", "pc") and not re.search(r"progressive|first|swapped|alpha", w)]
+        matrix, primaries, transfer = (names[0].split("/") * 3)[:3] if names else ["unknown"] * 3
         if matrix == "unknown" and re.match(r"(rgb|bgr|gbr|argb|abgr|pal8|0rgb|0bgr|x2)", pixel_format):
             matrix = "gbr"
-        return ColorTags(_known(matrix), _known(primaries), _known(transfer), full)
+        return ColorTags(_specified(matrix), _specified(primaries), _specified(transfer), full)
 
 
-def _known(name: str) -> str | None:
+def _specified(name: str) -> str | None:
     return None if name in ("", "unknown", "reserved", "unspecified") else name
 
 
 def _streams(text: str) -> list[_Stream]:
-    found = list(_STREAM.finditer(text))
-    ends = [*(match.start() for match in found[1:]), len(text)]
-    return [_Stream(int(m[1]), m[2], m[3], text[m.end() : end]) for m, end in zip(found, ends, strict=False)]
+    matches = list(_STREAM.finditer(text))
+    ends = [*(match.start() for match in matches[1:]), len(text)]
+    return [_Stream(int(m[1]), m[2], m[3], text[m.end() : end]) for m, end in zip(matches, ends, strict=False)]
 
 
 # filters of packets that repeat the decoder's parameters beside every key frame
@@ -228,7 +230,7 @@ def read_packets(path: Path, codec: str) -> Packets:
 
 
 def sound_ends(path: Path) -> float:
-    """When the last packet of a file's first audio stream begins, in seconds from the file's start; 0 without sound."""
+    """Start of the last packet of a file's first audio stream, in seconds from the file's start; 0 without sound."""
     arguments = ["-v", "error", *input_arguments(path), "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "-"]
     _, output = run_ffmpeg(arguments)
     base = re.search(r"^#tb 0: (\d+)/(\d+)", output, re.M)
@@ -239,6 +241,7 @@ def sound_ends(path: Path) -> float:
 def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
     arguments = ["-hide_banner", "-nostdin", "-v", "error", *input_arguments(path), "-map", "0:V:0", "-copyinkf"]
     arguments += ["-c", "copy", *(["-bsf:v", packet_filter] if packet_filter else []), "-f", "framecrc", "-"]
+    # times, flags and parameters of every packet
     times: list[int] = []
     flags_seen, first_flags, base = 0, 0, Fraction(1, 1000)
     key_time, closed = NO_TIME, True

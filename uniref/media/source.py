@@ -1,4 +1,4 @@
-"""What can be segmented: an image, a video, or a folder of frames, behind one interface."""
+"""Sources that can be segmented, behind one interface: images, videos, folders of frames."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import exists, is_file, is_folder, reading
-from uniref.media import image as pictures
+from uniref.media import image as images
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
 from uniref.media.video_read import LargeFrames, VideoFile
 
 _LARGEST_STRIDE = 1 << 40
-_FOLDER_FPS = 25.0  # a folder of frames says nothing about time
+_FOLDER_FPS = 25.0  # assumed for a folder of frames
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Selection:
 
 
 def parse_position(option: str, value: str) -> int | float:
-    """A place in a video: an int is a frame index, a float seconds. Raises UsageError that names `option`."""
+    """Parse a position: an int is a frame index, a float is seconds. Raises UsageError that names `option`."""
     if re.fullmatch(r"\d{1,15}", value):
         return int(value)
     if match := re.fullmatch(r"(\d{1,15}(?:\.\d*)?|\.\d+)s", value):
@@ -62,8 +62,8 @@ def parse_position(option: str, value: str) -> int | float:
 
 
 def _to_index(option: str, value: str, index_at: Callable[[float], int]) -> int:
-    place = parse_position(option, value)
-    return place if isinstance(place, int) else index_at(place)
+    position = parse_position(option, value)
+    return position if isinstance(position, int) else index_at(position)
 
 
 class MediaSource:
@@ -73,7 +73,7 @@ class MediaSource:
         path: The file or folder.
 
     Raises:
-        MediaError: Nothing there that can be read.
+        MediaError: Missing, or nothing that can be read.
     """
 
     kind: Literal["image", "video", "frames"]
@@ -90,28 +90,31 @@ class MediaSource:
             raise MediaError(f"{path}: no such file or folder")
 
     def _open_file(self) -> None:
-        """By extension first, then by content: a wrong extension does not matter."""
+        """Open as the extension suggests, else by content, so that a wrong extension does not matter."""
         with reading(self.path, MediaError), self.path.open("rb"):
-            pass  # nothing else would tell a file that may not be read from a damaged one
+            pass  # tells a file without read permission from a damaged one
+        # animated images
         suffix = ".gif" if _begins_like_gif(self.path) else self.path.suffix.lower()
         if is_animation(self.path):
             self.kind, self._video = "video", _open_animation(self.path)
             return
-        if suffix in pictures.EXTENSIONS:
+        # files with an extension of images
+        if suffix in images.EXTENSIONS:
             try:
-                pictures.read_image(self.path)
+                images.read_image(self.path)
                 self.kind, self._files = "image", [self.path]
             except MediaError:
-                if pictures.is_image(self.path) or not _is_video(self.path):
+                if images.is_image(self.path) or not _is_video(self.path):
                     raise
                 self.kind, self._video = "video", VideoFile(self.path)
             return
+        # videos
         try:
             self._video = VideoFile(self.path)
         except LargeFrames:
             raise
         except MediaError:
-            if not _is_picture(self.path):
+            if not _is_image(self.path):
                 raise
             self.kind, self._files = "image", [self.path]
             return
@@ -166,18 +169,18 @@ class MediaSource:
         if self._video:
             yield from self._video.frames(first, last, selection.stride)
             return
-        yield from self._pictures(range(first, min(last or self.frame_count, self.frame_count), selection.stride))
+        yield from self._images(range(first, min(last or self.frame_count, self.frame_count), selection.stride))
 
-    def _pictures(self, indices: range) -> Iterator[SourceFrame]:
+    def _images(self, indices: range) -> Iterator[SourceFrame]:
         """Frames of a folder; one that cannot be read comes marked as damaged, except the first."""
         previous: npt.NDArray[np.uint8] | None = None
         for index in indices:
             file, seconds = self._files[index], index / _FOLDER_FPS
             try:
-                image, damaged = pictures.read_image(file), False
+                image, damaged = images.read_image(file), False
             except MediaError:
                 if not exists(file):
-                    raise MediaError(f"{file}: is gone; it was removed while the folder was read") from None
+                    raise MediaError(f"{file}: is missing; it was removed while the folder was read") from None
                 if previous is None:
                     raise
                 image, damaged = previous, True
@@ -186,15 +189,15 @@ class MediaSource:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order (2 before 10).
+    """The images of a folder in natural order (2 before 10).
 
     Raises:
         MediaError: There are none.
     """
-    files = [file for file in folder.iterdir() if file.suffix.lower() in pictures.EXTENSIONS and file.is_file()]
+    files = [file for file in folder.iterdir() if file.suffix.lower() in images.EXTENSIONS and file.is_file()]
     files = [file for file in files if not file.name.startswith(".")]
     if not files:
-        raise MediaError(f"{folder}: holds no pictures ({', '.join(pictures.EXTENSIONS[:4])}, ...)")
+        raise MediaError(f"{folder}: holds no images ({', '.join(images.EXTENSIONS[:4])}, ...)")
     return sorted(files, key=natural_key)
 
 
@@ -205,7 +208,7 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _open_animation(path: Path) -> AnimatedImage | VideoFile:
-    """An animated picture; one that is too damaged for Pillow is left to ffmpeg, which goes on after damage."""
+    """Open an animated image; one that is too damaged for Pillow is read by ffmpeg, which continues after damage."""
     try:
         return AnimatedImage(path)
     except MediaError:
@@ -230,9 +233,9 @@ def _is_video(path: Path) -> bool:
     return True
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     try:
-        pictures.read_image(path)
+        images.read_image(path)
     except MediaError:
         return False
     return True

@@ -21,7 +21,7 @@ _WHITE = 203  # nits of diffuse white in HDR (ITU-R BT.2408): becomes about the 
 
 @dataclass(frozen=True)
 class ColorTags:
-    """How a video's colours are to be read, in ffmpeg's names; None where the file does not say."""
+    """Colour tags of a video, in ffmpeg's names; None = not specified."""
 
     matrix: str | None = None
     """From YCbCr to RGB: "bt709", "smpte170m", "bt2020nc", ...; "gbr" = the stream itself is RGB."""
@@ -32,7 +32,7 @@ class ColorTags:
 
 
 UNTAGGED = ColorTags()
-"""Nothing is said."""
+"""No tags."""
 BT709 = ColorTags("bt709", "bt709", "bt709")
 """HD video; also right for frames that were RGB before."""
 
@@ -42,16 +42,16 @@ VP8_COLORS = ColorTags("bt470bg")  # the format has no other (RFC 6386, section 
 
 def tone_mapping(colors: ColorTags) -> str:
     """The filters that bring a video of high dynamic range to BT.709."""
-    # what a file leaves open, or says in a way that zscale cannot convert, is what HDR nearly always has
+    # tags that are missing, or that zscale cannot convert, are taken for those of nearly all HDR videos
     tags = []
     if colors.matrix not in _MATRICES:
         tags.append("colorspace=bt2020nc")
     if colors.primaries not in _PRIMARIES:
         tags.append("color_primaries=bt2020")
-    known = f"setparams={':'.join(tags)}," if tags else ""
+    assumed = f"setparams={':'.join(tags)}," if tags else ""
     # mobius leaves all but the highlights as they are
     return (
-        f"{known}zscale=t=linear:npl={_WHITE},format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,"
+        f"{assumed}zscale=t=linear:npl={_WHITE},format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,"
         "zscale=t=bt709:m=bt709:r=tv,format=yuv444p"
     )
 
@@ -75,6 +75,6 @@ def readable_colors(colors: ColorTags) -> str | None:
 
 @functools.cache
 def can_tone_map() -> bool:
-    """Whether this ffmpeg has the filters."""
+    """Whether this ffmpeg has the filters for tone mapping."""
     names = {line.split()[1] for line in run_ffmpeg(["-filters"])[1].splitlines() if len(line.split()) > 2}
     return {"zscale", "tonemap"} <= names

@@ -1,7 +1,7 @@
-"""Videos frame by frame; nothing but the current frame is held.
+"""Reading videos frame by frame; only the current frame is in memory.
 
-Which frames a video shows, and when, is what ffmpeg presents (`probe`). decord is the fast way to the same frames, for
-the files of which that is proved when they are opened (`why_not_decord`); every other file is decoded by ffmpeg.
+ffmpeg decides which frames a video shows and when (`probe`). decord decodes the same frames faster; it is used for
+files where that is certain when they are opened (`why_not_decord`); every other file is decoded by ffmpeg.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
 
 
 class LargeFrames(MediaError):
-    """A video whose frames are too large: it is not read as a picture either."""
+    """A video whose frames are too large; it is not read as an image either."""
 
 
 class VideoFile:
@@ -125,7 +125,7 @@ class VideoFile:
         self.tail_lost = 0
         """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
         self.lacks_end = lacks_end(self.path)
-        """It breaks off, and nothing says how many frames are lost."""
+        """The file is truncated, and the number of lost frames is unknown."""
         self.resized: str | None = None
         """The first frame whose size differs from the first one's, for a message; known once `frames` has passed it."""
 
@@ -188,7 +188,7 @@ class VideoFile:
     def frames(self, first: int = 0, last: int | None = None, stride: int = 1) -> Iterator[SourceFrame]:
         """Every `stride`-th frame from `first` up to but not including `last`, in order.
 
-        A frame that cannot be decoded comes marked as damaged; a file that breaks off ends early (`tail_lost`).
+        A frame that cannot be decoded comes marked as damaged; a truncated file ends early (`tail_lost`).
 
         Raises:
             MediaError: No frame at all can be decoded.
@@ -198,7 +198,7 @@ class VideoFile:
         else:
             yield from self._streamed_frames(first, last, stride)
 
-    # a file whose frames are known
+    # indexed files: the frames are known without decoding
 
     def _indexed_frames(
         self, times: npt.NDArray[np.float64], first: int, last: int | None, stride: int
@@ -233,25 +233,25 @@ class VideoFile:
         return said if 0 < said < LONGEST else 1 / self.fps
 
     def _decoded(
-        self, wanted: range, times: npt.NDArray[np.float64]
+        self, indices: range, times: npt.NDArray[np.float64]
     ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int]]:
-        """Index, image and number of faults so far, of the wanted frames that can be decoded."""
-        if not self._within_reach(wanted.start):
-            yield from self._decoded_by_ffmpeg(wanted, times)
+        """Index, image and number of faults so far, of the frames `indices` that can be decoded."""
+        if not self._within_reach(indices.start):
+            yield from self._decoded_by_ffmpeg(indices, times)
             return
-        for index in wanted:
+        for index in indices:
             try:
                 image = self._next_of_decord(index)
             except _DECODE_ERRORS:
-                # damage that only decoding shows: ffmpeg conceals it, and its times tell where it goes on
+                # damage that only decoding shows: ffmpeg conceals it, and its times tell which frames follow
                 self._reader = None
-                yield from self._decoded_by_ffmpeg(range(index, wanted.stop, wanted.step), times, seek=False)
+                yield from self._decoded_by_ffmpeg(range(index, indices.stop, indices.step), times, seek=False)
                 return
             yield index, image, 0
 
     def _within_reach(self, index: int) -> bool:
-        """Whether decord can go on to a frame from where it is. It is never told to seek or to skip: in open GOPs,
-        fragments and streams with few key frames it arrives elsewhere."""
+        """Whether decord can decode up to a frame from its position. It is never used to seek or skip: in open GOPs,
+        fragments and streams with few key frames it arrives at another frame."""
         if self._reader is None:
             return False
         if not 0 <= self._position <= index:
@@ -270,26 +270,26 @@ class VideoFile:
         return image
 
     def _decoded_by_ffmpeg(
-        self, wanted: range, times: npt.NDArray[np.float64], seek: bool = True
+        self, indices: range, times: npt.NDArray[np.float64], seek: bool = True
     ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int]]:
-        if not wanted:
+        if not indices:
             return
-        start = float(times[wanted.start]) - _SEEK_MARGIN
+        start = float(times[indices.start]) - _SEEK_MARGIN
         seekable = seek and self.info.packets.closed and self.info.packets.error is None
         start = start if seekable and start > 0 else 0.0
         for frame in decode(self.path, start or None, self._filters):
             if frame.seconds is None:
                 continue
             index = int(np.abs(times - frame.seconds).argmin())
-            if index in wanted:
+            if index in indices:
                 self._note_size(index, frame)
                 yield index, frame.image, frame.errors + (self.info.packets.error is not None)
-                wanted = range(index + wanted.step, wanted.stop, wanted.step)
-                if not wanted:
+                indices = range(index + indices.step, indices.stop, indices.step)
+                if not indices:
                     return
 
     def _lost_at_end(self, until: float) -> int:
-        """Frames after a time, at which the last one ends, that the file announces but does not hold."""
+        """Number of frames after `until`, the end of the last one, that the file announces but does not hold."""
         if self.info.container in _INDEXED and self.info.packets.error is None:
             return 0  # every frame of the index is there
         tolerated = max(_TOLERATED, 2 / self.fps)
@@ -298,7 +298,7 @@ class VideoFile:
             missing = min(missing, self.info.seconds - sound_ends(self.path))
         return round(missing * self.fps) if missing > tolerated and not self.info.other_streams else 0
 
-    # a file whose frames show when they are decoded
+    # other files: the frames are known when they are decoded
 
     def _streamed_frames(self, first: int, last: int | None, stride: int) -> Iterator[SourceFrame]:
         """One frame is held back until the next one tells how long it is shown."""
@@ -345,7 +345,7 @@ class VideoFile:
 
 
 class _Gaps:
-    """Frames that a file which is not indexed holds, but whose damage left nothing to show.
+    """Frames that a file without an index holds, but that are too damaged to be shown.
 
     Only where the decoder has just reported a fault: without one, a packet that gives no frame is not damaged (the
     second field of a frame, a frame before the first key frame).
@@ -378,7 +378,7 @@ def _probed(path: Path, modified: int, size: int) -> VideoInfo:
 
 
 def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> decord.VideoReader | None:
-    """decord on a file, if it agrees about the frames' times."""
+    """decord on a file, if it reports the same frame times; None otherwise."""
     name = os.path.abspath(path)
     try:
         name.encode("utf-8")
@@ -387,15 +387,15 @@ def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> decord.VideoRead
             reader = decord.VideoReader(name, num_threads=0)
             if len(reader) != len(times):
                 return None
-            found = np.asarray(reader.get_frame_timestamp(list(range(len(times)))), np.float64)[:, 0]
+            stamps = np.asarray(reader.get_frame_timestamp(list(range(len(times)))), np.float64)[:, 0]
     except (*_DECODE_ERRORS, OSError, ValueError):
         return None
-    same = np.abs((found - found[0]) - (times - times[0])).max() < _SAME_TIME + 1e-6 * times[-1]
+    same = np.abs((stamps - stamps[0]) - (times - times[0])).max() < _SAME_TIME + 1e-6 * times[-1]
     return reader if same else None
 
 
 def lacks_end(path: Path) -> bool:
-    """Whether an animated picture, which announces no length, ends before its end mark."""
+    """Whether an animated image, whose header has no length, ends before its end mark."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -421,7 +421,7 @@ def _rgb(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Silence what the decoder's C++ code prints past its own log level; our errors say it in one line."""
+    """Silence what the decoder's C++ code prints regardless of its log level; our errors report it in one line."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:

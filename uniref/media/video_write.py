@@ -22,7 +22,7 @@ from uniref.media.probe import VideoInfo
 from uniref.media.video_colors import BT709, UNTAGGED, ColorTags
 
 _NANOSECONDS = 10**9
-_UNKNOWN_LENGTH = b"\x01" + b"\xff" * 7  # goes on until the stream ends
+_UNKNOWN_LENGTH = b"\x01" + b"\xff" * 7  # until the stream ends
 
 # element ids of RFC 9559
 _EBML, _DOC_TYPE = b"\x1a\x45\xdf\xa3", b"\x42\x82"
@@ -60,7 +60,7 @@ def stream_header(height: int, width: int, alpha: bool, fps: float) -> bytes:
 
 
 def frame_header(size: int, seconds: Fraction, duration: Fraction) -> bytes:
-    """What comes before a frame of `size` bytes that is shown at a time for a while, both in seconds."""
+    """The bytes before a frame of `size` bytes that is shown at `seconds` for `duration` seconds."""
     # the duration goes before the frame, so that nothing has to follow it
     length = _number(_BLOCK_DURATION, round(duration * _NANOSECONDS))
     block = b"\x81" + struct.pack(">hB", 0, 0)  # track 1, at the cluster's time, no flags
@@ -103,14 +103,14 @@ _MATRICES = {
 }
 _UNTAGGED_MATRIX = "bt601"  # what ffmpeg takes an untagged video for when it reads one
 _SAR_LIMIT = 65535  # H.264's 16 bits for each side of a pixel
-_PATIENCE = 10  # seconds for a failed encoder to end
-# sound that players understand inside an mp4; anything else is encoded anew
+_PATIENCE = 10  # seconds to wait for a failed encoder to end
+# sound that players understand inside an mp4; anything else is re-encoded
 _MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
 
 
 @dataclass(frozen=True)
 class VideoStyle:
-    """What makes a video look as its source does, besides its pixels."""
+    """Colour tags and pixel shape of a video."""
 
     colors: ColorTags = UNTAGGED
     """Tags to write, and the matrix to encode with."""
@@ -122,7 +122,7 @@ class VideoWriter:
     """A video of the frames' own size: H.264 mp4 by default.
 
     Args:
-        path: Where; overwritten. The extension chooses the container.
+        path: File to write; it is overwritten. The extension selects the container.
         size: (height, width) of the frames.
         fps: Frames per second, for frames that are written without a time.
         codec: "libx264", "libvpx-vp9", "prores_ks" or "gif".
@@ -149,7 +149,7 @@ class VideoWriter:
         self._interval = 1 / Fraction(fps).limit_denominator(100_000)  # 29.97003 becomes 30000/1001
         self._base = time_base or writing_base(self._interval)
         self._tick, self._frames = -1, 0
-        # the encoder
+        # start the encoder
         arguments = ["-hide_banner", "-nostats", "-v", "error", "-y", "-f", "matroska", "-i", "pipe:0", "-an"]
         arguments += ["-fps_mode", "passthrough", "-enc_time_base", f"{self._base.numerator}:{self._base.denominator}"]
         arguments += ["-vf", _filters(codec, height, width, look or VideoStyle())]
@@ -201,7 +201,7 @@ class VideoWriter:
             raise self._failure() from None
 
     def close(self) -> None:
-        """Finish the file. Raises MediaError where the encoder failed; what it left is no video then."""
+        """Finish the file. Raises MediaError where the encoder failed; the file is not a valid video then."""
         assert self._process.stdin is not None
         assert self._process.stderr is not None
         with contextlib.suppress(OSError):  # it stopped before; its exit code says so
@@ -249,24 +249,25 @@ def _pixel_format(codec: str, height: int, width: int) -> str:
 
 
 def add_audio(video: Path, source: Path, info: VideoInfo, start: float, length: float, seek: bool) -> str | None:
-    """Put the sound of a source under a finished video, in place, at the same distance from the picture as there.
+    """Add the sound of a source to a finished video, in place, with the same offset to the frames.
 
-    Whole sound is copied where players can read it inside an mp4, else encoded as AAC. It ends where the picture ends.
+    Uncut sound is copied if players can read it inside an mp4, otherwise encoded as AAC. It ends with the last frame.
 
     Args:
         video: The video, whose first frame is at 0.
         source: A file.
-        info: What it holds; a silent one changes nothing.
+        info: Its streams; without sound, nothing is done.
         start: When the video's first frame is shown in the source, in seconds from the source's start. Positive: the
-            sound from there on. Negative: the picture begins that much after the sound.
-        length: Seconds that the picture lasts.
-        seek: The source's container lets ffmpeg find a time.
+            sound from there on. Negative: the video begins that much after the sound.
+        length: Duration of the video in seconds.
+        seek: ffmpeg can seek by time in the source's container.
 
     Returns:
         None, or why the sound could not be kept (the video stays as it was).
     """
     if info.audio_codec is None:
         return None
+    # where to cut or delay the sound
     joined = video.with_name(f"{video.stem}.audio{video.suffix}")
     delay, cut = max(0.0, -start), max(0.0, start)
     filters = "aresample=async=1"  # gaps of a broken stream become silence
@@ -276,7 +277,7 @@ def add_audio(video: Path, source: Path, info: VideoInfo, start: float, length: 
     elif cut:
         filters = f"atrim=start={cut:.6f},asetpts=PTS-{cut:.6f}/TB,{filters}"
     encode = ["-af", filters, "-c:a", "aac", "-b:a", "160k"]
-    # an edit list may take something out of the sound as well, which a copy would bring back
+    # copy the sound, or else encode it; a copy would restore what an edit list takes out
     copies = not cut and not info.packets.discarded and info.audio_codec in _MP4_SOUND
     for audio in ([["-c:a", "copy"]] if copies else []) + [encode]:
         inputs = ["-itsoffset", f"{delay:.6f}", *input_arguments(video), *before, *input_arguments(source)]
@@ -287,5 +288,5 @@ def add_audio(video: Path, source: Path, info: VideoInfo, start: float, length: 
             joined.replace(video)
             return None
         joined.unlink(missing_ok=True)
-    known = info.audio_codec != "none"
-    return f"ffmpeg cannot decode its {info.audio_codec} stream" if known else "its format is not known"
+    named = info.audio_codec != "none"
+    return f"ffmpeg cannot decode its {info.audio_codec} stream" if named else "its format is not known"

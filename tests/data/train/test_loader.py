@@ -302,7 +302,7 @@ def test_an_unreadable_sample_is_replaced_and_told(tmp_path: Path, make: Make) -
         assert not {"ris/train:3", "ris/train:5"} & {name for batch in batches[workers] for name in batch.ids}
     assert told[0] == told[2]
     assert {line.split(": ")[0] for line in told[0]} == {"ris/train:3", "ris/train:5"}
-    assert any("3.png: is not a picture" in line for line in told[0])
+    assert any("3.png: is not an image" in line for line in told[0])
     assert any("5.png: no such file" in line for line in told[0])
     assert all(same(a, b) for a, b in zip(batches[0], batches[2], strict=True))
 
