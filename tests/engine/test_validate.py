@@ -96,5 +96,7 @@ def test_an_unknown_measure_is_named() -> None:
     found = Validation({"a/val": {"oIoU": 0.5, "mIoU": 0.4}}, ())
     assert found.best(None) == 0.5
     assert found.best("mIoU") == 0.4
-    with pytest.raises(UsageError, match=r"evaluation\.best: 'IoU' is no measure of this data; use one of mIoU, oIoU"):
+    with pytest.raises(
+        UsageError, match=r"evaluation\.best: 'IoU' is not a metric of this data; expected one of mIoU, oIoU"
+    ):
         found.best("IoU")

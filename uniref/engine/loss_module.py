@@ -33,20 +33,20 @@ class ReferringLossModule(nn.Module):
         return self.model.encode_image(images, padding)
 
     def references(self, batch: Batch) -> list[ProjectedReference]:
-        """Whatever the batch refers by, ready to be fused: nothing, text, masks, or both."""
+        """The references of a batch, ready to be fused: none, text, masks, or both."""
         references = []
         if batch.text is not None:
             references.append(self.model.project(self.model.encode_text(batch.text.ids, batch.text.valid)))
         if batch.references is not None:
-            references.append(self._masks(batch.references))
+            references.append(self._mask_reference(batch.references))
         return references
 
-    def _masks(self, shown: ReferenceImages) -> ProjectedReference:
+    def _mask_reference(self, reference: ReferenceImages) -> ProjectedReference:
         """The images of each sample as one reference: their tokens are concatenated."""
-        shots = shown.images.shape[1]
-        images = shown.images.flatten(0, 1)
-        features = self.encode_image(images, shown.padding.flatten(0, 1))
-        encoded = self.model.encode_mask(features, images, shown.masks.flatten(0, 1).to(images.dtype))
+        shots = reference.images.shape[1]
+        images = reference.images.flatten(0, 1)
+        features = self.encode_image(images, reference.padding.flatten(0, 1))
+        encoded = self.model.encode_mask(features, images, reference.masks.flatten(0, 1).to(images.dtype))
         return join_shots(self.model.project(encoded), shots)
 
 
@@ -55,7 +55,7 @@ class LossModule(ReferringLossModule):
 
     Args:
         model: The network that is trained.
-        loss: Weights and numbers of matching and losses.
+        loss: Weights and parameters of matching and losses.
         checkpoint_activations: Recompute layers in the backward pass instead of keeping their activations.
         hooks: Of an extension.
     """

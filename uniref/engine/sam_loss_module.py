@@ -1,4 +1,4 @@
-"""UniFusion in SAM (UniRef++, Sec. 3.6): its losses, and a cache of the frozen encoder's image embeddings."""
+"""UniFusion in SAM (UniRef++): its losses, and a cache of the frozen encoder's image embeddings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,7 +25,9 @@ from uniref.weights.checkpoint import frozen_digest
 
 
 class SamLossModule(ReferringLossModule):
-    """A SAM model and its losses. The frozen image encoder runs without gradients, or not at all for images in a cache.
+    """UniFusion in SAM and its losses: binary cross entropy and dice.
+
+    The frozen image encoder runs without gradients, or not at all for images whose embedding is cached.
 
     Args:
         model: The network that is trained.
@@ -50,8 +51,8 @@ class SamLossModule(ReferringLossModule):
         """Loss terms of a batch, already weighted: their sum is what is minimised.
 
         Args:
-            batch: Of one object an image, with a reference; images no larger than the model's square.
-            boxes, iteration: Make no difference.
+            batch: One object per image, with a reference; images no larger than the model's square.
+            boxes, iteration: Not used.
 
         Returns:
             `loss_bce` and `loss_dice`, float32 scalars: means over the masks, at input resolution. The square's padding
@@ -61,14 +62,15 @@ class SamLossModule(ReferringLossModule):
             UsageError: The batch has no reference or no masks, or its images are too large.
         """
         del boxes, iteration
+        # the reference is fused into the image embedding, and the mask decoder segments the result
         square = to_square(batch, self.model.config.image_encoder.image_size)
         fused = self.model.fuse(self.encode_image(square.images, square.padding), self.references(square))
         logits = self.model.segment(fused).logits
         with torch.autocast(batch.images.device.type, enabled=False):
             logits = F.interpolate(logits[:, None].float(), scale_factor=4, mode="bilinear", align_corners=False)[:, 0]
-            truth = _masks(square)
-            bce = F.binary_cross_entropy_with_logits(logits, truth)
-            dice = dice_loss(logits.sigmoid(), truth).mean()
+            ground_truth = _masks(square)
+            bce = F.binary_cross_entropy_with_logits(logits, ground_truth)
+            dice = dice_loss(logits.sigmoid(), ground_truth).mean()
         return {"loss_bce": self.loss.bce * bce, "loss_dice": self.loss.dice * dice}
 
 
@@ -82,11 +84,11 @@ def to_square(batch: Batch, side: int) -> Batch:
     targets = tuple(
         each if each.masks is None else replace(each, masks=_fitted(each.masks, side)) for each in batch.targets
     )
-    shown = batch.references
-    if shown is not None:
-        pictures, padding = _square(shown.images, shown.padding, side)
-        shown = replace(shown, images=pictures, padding=padding, masks=_fitted(shown.masks, side))
-    return replace(batch, images=images[0], padding=images[1], targets=targets, references=shown)
+    references = batch.references
+    if references is not None:
+        squares, padding = _square(references.images, references.padding, side)
+        references = replace(references, images=squares, padding=padding, masks=_fitted(references.masks, side))
+    return replace(batch, images=images[0], padding=images[1], targets=targets, references=references)
 
 
 def _square(images: Tensor, padding: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -100,34 +102,30 @@ def _square(images: Tensor, padding: Tensor, side: int) -> tuple[Tensor, Tensor]
 
 
 def _fitted(x: Tensor, side: int) -> Tensor:
-    """[..., h, w] cut or padded with 0 to [..., side, side]; what is cut is padding."""
+    """[..., h, w] cut or padded with 0 to [..., side, side]; only padding is cut."""
     return pad_mask(x[..., :side, :side], (side, side))
 
 
 def _masks(batch: Batch) -> Tensor:
     """The object of each image, float [B, S, S]."""
     masks = []
-    for place, each in enumerate(batch.targets):
-        if each.masks is None:
-            name = batch.ids[place] if batch.ids else f"sample {place}"
+    for row, target in enumerate(batch.targets):
+        if target.masks is None:
+            name = batch.ids[row] if batch.ids else f"sample {row}"
             raise UsageError(f"{name}: has no mask; a SAM model is trained with masks")
-        masks.append(each.masks.any(0).float())
+        masks.append(target.masks.any(0).float())
     return torch.stack(masks)
 
 
-if TYPE_CHECKING:  # transformers' SAM takes a moment to import
-    from uniref.model.sam import UniRefSam
-
-
 class EmbeddingCache:
-    """Keeps what a SAM's image encoder makes of images, by their content.
+    """A SAM's image embeddings on disk, by the images' content: an image that comes again is not encoded again.
 
     The folder may serve several processes, runs, models and precisions at once: the encoder's weights and the precision
     are part of every name. Embeddings are rounded to float16, new ones too, so that every epoch sees the same.
 
     Args:
-        folder: Where; made if it is not there.
-        model: Whose image encoder it is. Its weights are taken for final when the first image comes.
+        folder: Created if it does not exist.
+        model: The image encoder's model. Its weights must not change after the first image.
         precision: Of the encoder's products.
     """
 
@@ -136,29 +134,31 @@ class EmbeddingCache:
 
     @cached_property
     def folder(self) -> Path:
-        """Of this encoder in this precision."""
+        """The part of the folder for this encoder in this precision."""
         return self.root / f"{frozen_digest(self.model.sam.vision_encoder.state_dict())[:16]}-{self.precision}"
 
     def encode(self, images: Tensor, padding: Tensor) -> Features:
-        """As the model's `encode_image`; what is not kept yet is encoded and written.
+        """As the model's `encode_image`; embeddings that are not cached yet are computed and written.
 
         Raises:
             UniRefError: The folder cannot be written.
         """
+        # look up every image, without its padding
         sizes = zip((~padding[:, :, 0]).sum(1).tolist(), (~padding[:, 0, :]).sum(1).tolist(), strict=True)
         paths = [self._path(image[:, :h, :w]) for image, (h, w) in zip(images, sizes, strict=True)]
-        found = [_read(path) for path in paths]
-        missing = [row for row, embedding in enumerate(found) if embedding is None]
+        embeddings = [_read(path) for path in paths]
+        missing = [row for row, embedding in enumerate(embeddings) if embedding is None]
+        # encode the others
         if missing:
             (fresh,) = self.model.encode_image(images[missing], padding[missing]).levels
             for row, embedding in zip(missing, fresh.half().cpu(), strict=True):
-                found[row] = embedding
+                embeddings[row] = embedding
                 _write(paths[row], embedding)
-        stacked = torch.stack([embedding for embedding in found if embedding is not None])
+        stacked = torch.stack([embedding for embedding in embeddings if embedding is not None])
         return self.model.features(stacked.to(images.device, torch.float32), padding)
 
     def _path(self, image: Tensor) -> Path:
-        """Of an unpadded image [3, h, w]."""
+        """The file of an unpadded image [3, h, w]."""
         plain = image.detach().float().cpu().contiguous()
         digest = hashlib.sha256(f"{list(plain.shape)}\n".encode())
         digest.update(plain.numpy().data)
@@ -167,7 +167,7 @@ class EmbeddingCache:
 
 
 def _read(path: Path) -> Tensor | None:
-    """A kept embedding, float16 [C, h, w]; None where it is not there or damaged."""
+    """A cached embedding, float16 [C, h, w]; None where it is missing or damaged."""
     try:
         return torch.from_numpy(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError):
@@ -175,7 +175,7 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(path: Path, embedding: Tensor) -> None:
-    """Complete under its name, or not there; several processes may write the same."""
+    """Write an embedding completely or not at all; several processes may write the same one."""
     try:
         with atomic_file(path) as work:
             np.save(work, embedding.numpy())

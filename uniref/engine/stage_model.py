@@ -14,7 +14,6 @@ from uniref.core.errors import CheckpointError, UsageError
 from uniref.core.tasks import missing_part
 from uniref.data.train.sources import TrainSource
 from uniref.engine.loss_module import LossModule, ReferringLossModule
-from uniref.engine.sam_loss_module import EmbeddingCache
 from uniref.extensions.language import loss_hooks
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
@@ -27,7 +26,7 @@ from uniref.weights.rename import listing
 from uniref.weights.safe_load import read_weights
 
 
-class Built(NamedTuple):
+class BuiltModel(NamedTuple):
     """A model ready to be trained."""
 
     model: ReferringModel
@@ -36,26 +35,30 @@ class Built(NamedTuple):
     """Where its weights come from, one line each."""
 
 
-def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, load: bool = True) -> Built:
-    """The model at the start of a stage: random weights from the seed, then whatever `init` names laid over them.
+def build_stage_model(
+    stage: StageConfig, name: str, seed: int, start: Path | None = None, load: bool = True
+) -> BuiltModel:
+    """The model at the start of a stage: random weights from the seed, then the ones that `init` names.
 
     Args:
         stage: Configuration.
         name: Of the stage, for messages.
         seed: Of the random weights.
         start: Checkpoint folder that takes the place of `init.stage`.
-        load: False leaves out the initial weights, because others are put in their place; not the tokenizer.
+        load: False leaves out the weights that `init` names, because a checkpoint is restored instead.
 
     Raises:
         CheckpointError: Initial weights are missing, damaged, or do not fit the model.
         UsageError: The tokenizer does not fit the text encoder, or a pattern of `frozen` matches nothing.
     """
+    # random weights, some of which an extension changes
     torch.manual_seed(seed)
     try:
         model = build_model(stage.model)
     except UsageError as error:
         raise UsageError(f"stages.{name}.model: {error}") from None
     loss_hooks(stage.language).initialise(model)
+    # whole models first, then parts
     where = f"stages.{name}.init"
     notes = []
     folder = start if stage.init.stage is not None else stage.init.model
@@ -69,9 +72,10 @@ def build(stage: StageConfig, name: str, seed: int, start: Path | None = None, l
             notes.append(_load_text(model.text_encoder.body, init.text, f"{where}.text"))
         if init.mask_encoder is not None and model.mask_encoder is not None:
             notes.append(_load_mask_encoder(model.mask_encoder, init.mask_encoder, f"{where}.mask_encoder"))
+    # the tokenizer of the text encoder; what is not trained
     tokenizer = make_tokenizer(stage, name, start)
     freeze(model, stage, f"stages.{name}")
-    return Built(model, tokenizer, tuple(notes) or ("all weights start random",))
+    return BuiltModel(model, tokenizer, tuple(notes) or ("all weights start random",))
 
 
 def freeze(model: ReferringModel, stage: StageConfig, where: str = "recipe") -> None:
@@ -97,13 +101,12 @@ def build_loss_module(model: ReferringModel, stage: StageConfig, precision: str)
     Args:
         model: On its device.
         stage: Configuration.
-        precision: Of the network's products; images' embeddings that are kept differ by it.
+        precision: Of the network's products; images' embeddings that are cached differ by it.
     """
     if isinstance(model, UniRef):
         return LossModule(model, stage.loss, stage.activation_checkpointing, loss_hooks(stage.language))
-    from uniref.engine.sam_loss_module import (
-        SamLossModule,  # transformers' SAM costs a moment that UniRef++ need not pay
-    )
+    # transformers' SAM takes a moment to import, which UniRef++ need not wait for
+    from uniref.engine.sam_loss_module import EmbeddingCache, SamLossModule
     from uniref.model.sam import UniRefSam
 
     assert isinstance(model, UniRefSam)
@@ -142,16 +145,18 @@ def check_sources(sources: Sequence[TrainSource], stage: StageConfig) -> None:
 
 
 def _load_model(model: ReferringModel, folder: Path, where: str) -> str:
-    """Weights of a trained model, for every part that both have. Class heads of another number of classes start new."""
+    """Weights of a trained model, for every part that both have; class heads of other sizes stay random."""
     config = read_config(folder)
     if config.model is None:
         raise CheckpointError(f"{where}: {folder}: holds a backbone; name it as init.backbone")
     tensors = read_tensors(folder)
+    # parts that the folder lacks start new, and so do class heads of other sizes
     expected = model.state_dict()
     parts = {name.split(".")[0] for name in tensors}
     fresh = [name for name in expected if name not in tensors and name.split(".")[0] not in parts]
     heads = [name for name in expected if name in tensors and _is_other_head(name, tensors[name], expected[name])]
     kept = {name: tensor for name, tensor in tensors.items() if name in expected and name not in heads}
+    # everything else has to fit
     missing = [name for name in expected if name not in kept and name not in fresh and name not in heads]
     misshapen = [name for name, tensor in kept.items() if tensor.shape != expected[name].shape]
     if missing or misshapen:
@@ -168,36 +173,36 @@ def _is_other_head(name: str, have: Tensor, want: Tensor) -> bool:
 
 def _load_part(module: nn.Module, prefix: str, folder: Path, where: str) -> str:
     if read_config(folder).backbone is None and read_config(folder).model is None:
-        raise CheckpointError(f"{where}: {folder}: holds no backbone; make it with 'uniref convert'")
+        raise CheckpointError(f"{where}: {folder}: does not hold a backbone; make one with 'uniref convert'")
     tensors = {name.removeprefix(prefix): t for name, t in read_tensors(folder).items() if name.startswith(prefix)}
     _fit(module, tensors, f"{where}: {folder}")
     return f"backbone from {folder}"
 
 
 def _load_text(body: nn.Module, folder: Path, where: str) -> str:
-    """A BERT-like encoder as the Hugging Face libraries store it; heads and poolers of other tasks are left out."""
+    """A BERT-like encoder as the Hugging Face libraries store it, without heads and poolers of other tasks."""
     _fit(body, read_text_tensors(folder), f"{where}: {folder}")
     return f"text encoder from {folder}"
 
 
 def _load_mask_encoder(module: nn.Module, path: Path, where: str) -> str:
-    """Torchvision's ResNet-18: the stem reads image and mask, so the mask's channel starts random."""
-    found, _ = read_weights(path)
+    """Torchvision's ResNet-18; the stem reads image and mask, and the mask's channel stays random."""
+    stored, _ = read_weights(path)
     expected = module.state_dict()
     tensors: dict[str, Tensor] = {}
-    for name, tensor in found.items():
+    for name, tensor in stored.items():
         short = re.sub(r"^layer(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.", name)
         if short == "conv1.weight" and short in expected and tensor.shape[1] == 3:
             tensors[short] = torch.cat([tensor, expected[short][:, 3:]], dim=1)
         elif short in expected and tensor.shape == expected[short].shape:
             tensors[short] = tensor
-    wanted = [name for name in expected if name.startswith(("conv1.weight", "bn1.", "stages."))]
+    needed = [name for name in expected if name.startswith(("conv1.weight", "bn1.", "stages."))]
     # our convolutions have biases, which a file of a bias-free network lacks: they are set to zero
-    for name in wanted:
+    for name in needed:
         if name not in tensors and name.endswith(".bias") and name.removesuffix("bias") + "weight" in tensors:
             tensors[name] = torch.zeros_like(expected[name])
-    if lacking := [name for name in wanted if name not in tensors]:
-        raise CheckpointError(f"{where}: {path}: is no ResNet-18 of these sizes: lacks {listing(lacking)}")
+    if lacking := [name for name in needed if name not in tensors]:
+        raise CheckpointError(f"{where}: {path}: is not a ResNet-18 of these sizes: lacks {listing(lacking)}")
     module.load_state_dict(tensors, strict=False)
     return f"mask encoder's residual network from {path}"
 
@@ -215,7 +220,7 @@ def make_tokenizer(stage: StageConfig, name: str, start: Path | None = None) -> 
     """The tokenizer of a stage's text encoder: of the initial text encoder or model, else bert-base-uncased.
 
     Args:
-        stage, name, start: As for `build`.
+        stage, name, start: As for `build_stage_model`.
 
     Raises:
         UsageError: Its vocabulary is not the text encoder's.
@@ -228,14 +233,14 @@ def make_tokenizer(stage: StageConfig, name: str, start: Path | None = None) -> 
     if folder is not None and (folder / TOKENIZER).is_file():
         tokenizer = TextTokenizer.from_file(folder / TOKENIZER, text.max_tokens)
     elif folder is not None and (folder / "vocab.txt").is_file():
-        words = (folder / "vocab.txt").read_text("utf-8").splitlines()
-        tokenizer = TextTokenizer(wordpiece(words), text.max_tokens)
+        vocabulary = (folder / "vocab.txt").read_text("utf-8").splitlines()
+        tokenizer = TextTokenizer(wordpiece(vocabulary), text.max_tokens)
     else:
         tokenizer = TextTokenizer.bert_base_uncased(text.max_tokens)
     size = text.encoder.get("vocab_size", 30522)
     if tokenizer.size != size:
         raise UsageError(
-            f"stages.{name}.model.text.encoder.vocab_size is {size}, but the vocabulary of "
-            f"{folder or 'bert-base-uncased'} has {tokenizer.size} words; init.text names the folder with the right one"
+            f"stages.{name}.model.text.encoder.vocab_size is {size}, but the vocabulary "
+            f"of {folder or 'bert-base-uncased'} has {tokenizer.size} tokens; init.text names the right folder"
         )
     return tokenizer

@@ -44,7 +44,7 @@ from uniref.engine.loss_module import ground_truth_boxes
 from uniref.engine.optim import StepResult, TrainState, global_norm, set_rates
 from uniref.engine.report import write_report
 from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter, non_finite_samples
-from uniref.engine.stage_model import build, check_sources, train_mode
+from uniref.engine.stage_model import build_stage_model, check_sources, train_mode
 from uniref.engine.validate import check_data, validate
 from uniref.extensions.language import source_hooks
 from uniref.recipe.recipe import Recipe
@@ -150,7 +150,7 @@ class StageTrainer:
             torch.set_num_threads(recipe.run.threads)
         # model, optimiser and checkpoints
         seed = recipe.stage_seed(name)
-        built = build(self.stage, name, seed, _initial_weights(request, name), load=resume is None)
+        built = build_stage_model(self.stage, name, seed, _initial_weights(request, name), load=resume is None)
         self.tokenizer = built.tokenizer
         self.state = TrainState(self.stage, built.model, world, seed)
         self.checkpointer = Checkpointer(self.folder, recipe, name, self.state, built.tokenizer, self.reporter)

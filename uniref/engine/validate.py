@@ -28,43 +28,57 @@ from uniref.recipe.recipe import StageConfig
 from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, without_initialisation
 
 T = TypeVar("T")
+_GAP = 4  # white pixels between two images
+_FRAMES = 5  # of a clip, until the one that is shown
+
+
+@dataclass(frozen=True)
+class SampleImage:
+    """The prediction for one sample."""
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    """[H, W, 3], side by side: reference (masks and supports), ground truth, prediction."""
+    caption: str
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What an evaluation found."""
+    """Results of an evaluation during training."""
 
     results: dict[str, dict[str, float]]
-    """`dataset/split` -> measure -> value."""
-    pictures: tuple[Picture, ...]
+    """`dataset/split` -> metric -> value."""
+    pictures: tuple[SampleImage, ...]
 
     def best(self, name: str | None) -> float:
-        """The number that decides which checkpoint is best: the measure of this name, averaged over the data sets that
-        have it, or the headline of each, averaged.
+        """The number that decides which checkpoint is best: the metric of this name, averaged over the data sets that
+        have it, or (None) the first metric of each, averaged.
 
         Raises:
-            UsageError: No data set has the measure.
+            UsageError: No data set has the metric.
         """
-        found = [
+        values = [
             next(iter(v.values())) if name is None else v[name] for v in self.results.values() if not name or name in v
         ]
-        if not found:
-            known = sorted({key for values in self.results.values() for key in values})
-            raise UsageError(f"evaluation.best: {name!r} is no measure of this data; use one of {', '.join(known)}")
-        return sum(found) / len(found)
+        if not values:
+            available = sorted({key for metrics in self.results.values() for key in metrics})
+            raise UsageError(
+                f"evaluation.best: {name!r} is not a metric of this data; expected one of {', '.join(available)}"
+            )
+        return sum(values) / len(values)
 
     def write_pictures(self, folder: Path) -> None:
-        """Write the pictures into a folder as PNG, with their words."""
+        """Write the images into a folder as PNG, with their captions as `Description`."""
         folder.mkdir(parents=True, exist_ok=True)
         for picture in self.pictures:
             info = PngInfo()
-            info.add_text("Description", f"{picture.name}: {picture.words}")
+            info.add_text("Description", f"{picture.name}: {picture.caption}")
             name = picture.name.replace("/", "-").replace(":", "-")
             Image.fromarray(picture.image).save(folder / f"{name}.png", pnginfo=info)
 
 
 def check_data(stage: StageConfig, root: Path) -> None:
-    """See that what a stage is evaluated on is there, before it trains.
+    """Check before a training that the data it is evaluated on exist.
 
     Raises:
         UsageError: A name is not `dataset/split`.
@@ -76,7 +90,7 @@ def check_data(stage: StageConfig, root: Path) -> None:
 
 
 class _StopRequested(Exception):
-    """To stop."""
+    """The evaluation was asked to stop."""
 
 
 def validate(
@@ -88,23 +102,24 @@ def validate(
     precision: str,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
-    """Evaluate weights as the stage's recipe says.
+    """Evaluate weights as the stage's recipe says, and draw a few predictions.
 
     Args:
         stage: With `evaluation`.
-        tensors: The weights, on the CPU; a model of its own is made of them, so that training is not disturbed.
+        tensors: The weights, on the CPU; they are loaded into a separate model, so that training is not disturbed.
         tokenizer: Of the text encoder.
         root: Data root.
         device, precision: As in training.
-        stop_requested: Looked at between blocks of pictures and between videos.
+        stop_requested: Checked between blocks of images and between videos.
 
     Returns:
-        What was found; None where it was asked to stop before that.
+        The results; None where it was asked to stop before the end.
 
     Raises:
         UniRefError: The data cannot be used.
     """
     assert stage.evaluation is not None
+    # a model with these weights
     model = without_initialisation(lambda: build_model(stage.model))
     model.load_state_dict(dict(tensors))
     model.to(device).eval()
@@ -115,6 +130,7 @@ def validate(
             if stop_requested():
                 raise _StopRequested
 
+    # the published metrics
     try:
         results = evaluate(
             model,
@@ -128,33 +144,20 @@ def validate(
         )
     except _StopRequested:
         return None
+    # a few predictions as images
     predictor = Predictor(
         Checkpoint(model, tokenizer, CheckpointMetadata(model=stage.model, sides=stage.sides)), str(device), precision
     )
     pictures = tuple(
         picture
         for name in stage.evaluation.data
-        for picture in sample_pictures(predictor, Index.open(root / "index" / name), stage.evaluation.pictures)
+        for picture in sample_images(predictor, Index.open(root / "index" / name), stage.evaluation.pictures)
     )
     return Validation(results, pictures)
 
 
-_GAP = 4  # white pixels between two pictures
-_FRAMES = 5  # of a clip, until the one that is shown
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One sample."""
-
-    name: str
-    image: npt.NDArray[np.uint8]
-    """[H, W, 3]: what was given (for masks and supports), the truth, the prediction."""
-    words: str
-
-
-def sample_pictures(predictor: Predictor, index: Index, count: int) -> Iterator[Picture]:
-    """Draw the first samples of an index; detection data has nothing to refer by and gives none.
+def sample_images(predictor: Predictor, index: Index, count: int) -> Iterator[SampleImage]:
+    """Predict and draw samples of an index; detection data have no reference and give none.
 
     Args:
         predictor: The model.
@@ -163,35 +166,36 @@ def sample_pictures(predictor: Predictor, index: Index, count: int) -> Iterator[
     """
     if index.manifest.task is Task.DETECTION:
         return
-    # samples far apart: neighbours often share their picture
+    # samples far apart: neighbours often share their image
     for row in sorted({int(x) for x in np.linspace(0, len(index) - 1, count)}) if count else ():
         sample = index.sample(row)
-        panels, words = _panels(predictor, index, sample)
+        panels, caption = _panels(predictor, index, sample)
         height = max(len(panel) for panel in panels)
         padded = [np.pad(p, ((0, height - len(p)), (0, _GAP), (0, 0)), constant_values=255) for p in panels]
-        yield Picture(f"{index.manifest.name}:{row}", np.concatenate(padded, axis=1)[:, :-_GAP], words)
+        yield SampleImage(f"{index.manifest.name}:{row}", np.concatenate(padded, axis=1)[:, :-_GAP], caption)
 
 
 def _panels(predictor: Predictor, index: Index, sample: Sample) -> tuple[list[npt.NDArray[np.uint8]], str]:
+    """Reference, ground truth and prediction of a sample, and a caption."""
     media = index.media(sample.media)
     if index.manifest.task is Task.VOS:
-        return _clip_panels(predictor, index, sample)
-    image, truth = read_frame(media, 0), _mask(index, sample, media, 0)
-    given = []
+        return _video_panels(predictor, index, sample)
+    image, ground_truth = read_frame(media, 0), _mask(index, sample, media, 0)
+    references = []
     if index.manifest.task is Task.FSS:
         other = index.sample(_another(index, sample))
-        shown = index.media(other.media)
-        support = (read_frame(shown, 0), _mask(index, other, shown, 0))
+        other_media = index.media(other.media)
+        support = (read_frame(other_media, 0), _mask(index, other, other_media, 0))
         result = predictor.segment_image(image, support=[support])
-        given, words = [draw_overlay(support[0], {1: support[1]})], "the same kind of object"
+        references, text = [draw_overlay(support[0], {1: support[1]})], "the same kind of object"
     else:
-        words = index.expression(sample.expressions[0]).text
-        result = predictor.segment_image(image, text=words)
-    panels = [*given, draw_overlay(image, {1: truth}), draw_overlay(image, {1: result.mask})]
-    return panels, f"{words} (IoU {_iou(truth, result.mask):.2f}, score {result.score:.2f})"
+        text = index.expression(sample.expressions[0]).text
+        result = predictor.segment_image(image, text=text)
+    panels = [*references, draw_overlay(image, {1: ground_truth}), draw_overlay(image, {1: result.mask})]
+    return panels, f"{text} (IoU {_iou(ground_truth, result.mask):.2f}, score {result.score:.2f})"
 
 
-def _clip_panels(predictor: Predictor, index: Index, sample: Sample) -> tuple[list[npt.NDArray[np.uint8]], str]:
+def _video_panels(predictor: Predictor, index: Index, sample: Sample) -> tuple[list[npt.NDArray[np.uint8]], str]:
     media = index.media(sample.media)
     count = min(_FRAMES, media.length)
     images = read_frames(media, range(count))
@@ -201,9 +205,9 @@ def _clip_panels(predictor: Predictor, index: Index, sample: Sample) -> tuple[li
     if not results:
         return [images[0]], "no object in the first frame"
     last = {k: m for k, track in enumerate(tracks, 1) if (m := union_mask([track], count - 1)) is not None}
-    found = {k: results[-1].labels == k for k in first}
-    overlap = np.mean([_iou(last.get(k, np.zeros_like(mask)), found[k]) for k, mask in first.items()])
-    panels = [draw_overlay(images[0], first), draw_overlay(images[-1], last), draw_overlay(images[-1], found)]
+    predicted = {k: results[-1].labels == k for k in first}
+    overlap = np.mean([_iou(last.get(k, np.zeros_like(mask)), predicted[k]) for k, mask in first.items()])
+    panels = [draw_overlay(images[0], first), draw_overlay(images[-1], last), draw_overlay(images[-1], predicted)]
     return panels, f"{len(first)} masks followed for {count} frames (mean IoU {overlap:.2f})"
 
 
@@ -213,11 +217,12 @@ def _mask(index: Index, sample: Sample, media: Media, frame: int) -> npt.NDArray
 
 
 def _another(index: Index, sample: Sample) -> int:
+    """Row of another sample of the same category."""
     rows = np.flatnonzero(index.sample_column("category") == sample.category)
     others = rows[rows != sample.row]
     return int(others[0]) if len(others) else sample.row
 
 
-def _iou(truth: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_]) -> float:
-    union = (truth | found).sum()
-    return float((truth & found).sum() / union) if union else 1.0
+def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    union = (a | b).sum()
+    return float((a & b).sum() / union) if union else 1.0

@@ -1,1 +1,1 @@
-"""Matching of predictions and objects, and loss functions: tensors in, tensors out (SPEC section 8)."""
+"""Target assignment and losses of UniRef++: tensors in, tensors out."""

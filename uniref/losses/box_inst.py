@@ -1,4 +1,4 @@
-"""BoxInst (Tian et al., 2021): masks learnt from boxes and colours.
+"""BoxInst (Tian et al., CVPR 2021): projection and pairwise terms, which learn masks from boxes and colours.
 
 Axes: B images, M masks, h x w mask pixels (stride 4), E neighbours of a pixel.
 """
@@ -19,7 +19,7 @@ _WHITE = (0.95047, 1.0, 1.08883)
 
 
 def projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Dice loss of the masks' extents along both axes.
+    """Projection term: dice loss of the masks' maxima along both axes against the boxes'.
 
     Args:
         probabilities: Float [M, h, w], 0..1.
@@ -38,7 +38,7 @@ def sum_of_axes(probabilities: Tensor, targets: Tensor, axis: int) -> Tensor:
 
 
 def pairwise_terms(logits: Tensor, similar: Tensor, targets: Tensor, config: BoxInstConfig) -> tuple[Tensor, Tensor]:
-    """How improbable it is that similar neighbours have the same label.
+    """Pairwise term: negative log-probability that neighbours of similar colour have the same label.
 
     Args:
         logits: Float [M, h, w].
@@ -58,7 +58,7 @@ def pairwise_terms(logits: Tensor, similar: Tensor, targets: Tensor, config: Box
 
 
 def neighbours(x: Tensor, config: BoxInstConfig) -> Tensor:
-    """The values around every pixel, 0 outside the picture: [B, C, h, w] -> [B, C, E, h, w]."""
+    """The values around every pixel, 0 outside the image: [B, C, h, w] -> [B, C, E, h, w]."""
     side, centre = config.kernel, config.kernel**2 // 2
     reach = config.dilation * (side // 2)
     around = F.unfold(x, side, dilation=config.dilation, padding=reach)
@@ -86,8 +86,8 @@ def similar_neighbours(images: Tensor, padding: Tensor, stride: int, config: Box
     small = F.avg_pool2d(images, stride).floor().flip(1)
     lab = rgb_to_lab(small)
     distance = (lab[:, :, None] - neighbours(lab, config)).norm(dim=1)
-    alike = (-0.5 * distance).exp() >= config.similarity
-    return alike & (neighbours(usable[:, None].float(), config)[:, 0] > 0)
+    same_colour = (-0.5 * distance).exp() >= config.similarity
+    return same_colour & (neighbours(usable[:, None].float(), config)[:, 0] > 0)
 
 
 def rgb_to_lab(images: Tensor) -> Tensor:
@@ -115,6 +115,6 @@ def box_masks(boxes: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     first, last = edges[:, None, :2], edges[:, None, 2:]
     inside = []
     for axis, length in ((1, size[0]), (0, size[1])):
-        place = torch.arange(length, device=boxes.device) * stride + stride // 2
-        inside.append((place >= first[..., axis]) & (place <= last[..., axis]))
+        pixel = torch.arange(length, device=boxes.device) * stride + stride // 2
+        inside.append((pixel >= first[..., axis]) & (pixel <= last[..., axis]))
     return (inside[0][:, :, None] & inside[1][:, None]).float()

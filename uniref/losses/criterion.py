@@ -60,7 +60,7 @@ class Criterion:
     """Matches predictions with objects and compares them; float32 throughout.
 
     Args:
-        config: Weights and numbers.
+        config: Weights and parameters of target assignment and losses.
     """
 
     def __init__(self, config: LossConfig) -> None:

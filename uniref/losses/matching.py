@@ -24,14 +24,18 @@ _WORST = 1e9  # cost of a pair that cannot be compared
 def sim_ota(
     logits: Tensor, boxes: Tensor, target_boxes: Tensor, classes: Tensor, focal: FocalConfig, config: SimOtaConfig
 ) -> Tensor:
-    """SimOTA (Ge et al., YOLOX, 2021): each object gets as many queries as its best overlaps add up to.
+    """SimOTA (Ge et al., YOLOX, 2021): dynamic-k assignment of queries to objects.
+
+    The cost of a pair is the focal class cost, minus weighted GIoU, plus penalties for a centre outside the object.
+    Each object takes its k cheapest queries, where k is the sum of its best IoUs; a query that is taken twice stays with
+    its cheapest object.
 
     Args:
         logits: Of one image, float [L, Q, K]; layers are matched independently.
         boxes: Float [L, Q, 4], cxcywh as fractions of the image.
         target_boxes: Float [N, 4], same format.
         classes: Int64 [N], below K.
-        focal, config: Numbers of the costs.
+        focal, config: Parameters of the costs.
 
     Returns:
         Int64 [L, Q], the object of each query or NONE. Every object has a query in every layer, unless there are fewer
@@ -39,13 +43,16 @@ def sim_ota(
     """
     if not len(target_boxes):
         return torch.full(logits.shape[:2], NONE, device=logits.device)
+    # costs of all pairs
     iou, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[..., None, :], cxcywh_to_xyxy(target_boxes))
-    in_both, in_any = _places(boxes[..., :2], target_boxes, config.radius)
+    in_both, in_any = _centres_in(boxes[..., :2], target_boxes, config.radius)
     cost = class_cost(logits, classes, focal) - config.giou * giou
     cost = cost + config.outside_centre * ~in_both + config.outside_all * ~in_any
+    # each object takes its cheapest queries; one taken twice stays with its cheapest object
     taken = _cheapest(cost, iou.topk(min(config.candidates, iou.shape[1]), dim=1).values.sum(1).long().clamp(min=1))
     takers = taken.sum(-1)
     matched = torch.where(takers > 1, cost.argmin(-1), taken.long().argmax(-1)).masked_fill(takers == 0, NONE)
+    # an object that has lost all its queries gets a free one
     empty = ~(matched[..., None] == torch.arange(len(target_boxes), device=matched.device)).any(1)  # [L, N]
     for layer in empty.any(-1).nonzero().flatten().tolist():
         _fill(matched[layer], cost[layer], empty[layer])
@@ -60,9 +67,9 @@ def class_cost(logits: Tensor, classes: Tensor, focal: FocalConfig) -> Tensor:
     return positive - negative
 
 
-def _places(centres: Tensor, targets: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """Where queries' centres lie: in both an object's box and its central square [L, Q, N]; in any of all these
-    [L, Q, 1]."""
+def _centres_in(centres: Tensor, targets: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    """Whether queries' centres lie in both an object's box and its central square, bool [L, Q, N]; and in any box or
+    square at all, bool [L, Q, 1]."""
     offset = (centres[..., None, :] - targets[:, :2]).abs()
     in_box = (offset < targets[:, 2:] / 2).all(-1)
     in_square = (offset < radius).all(-1)
@@ -73,8 +80,8 @@ def _cheapest(cost: Tensor, counts: Tensor) -> Tensor:
     """Each object's cheapest queries: cost [L, Q, N] and int64 [L, N] -> bool [L, Q, N]."""
     most = min(int(counts.max()), cost.shape[1])
     chosen = cost.topk(most, dim=1, largest=False).indices
-    wanted = torch.arange(most, device=cost.device)[:, None] < counts[:, None]
-    return torch.zeros_like(cost, dtype=torch.bool).scatter(1, chosen, wanted)
+    within = torch.arange(most, device=cost.device)[:, None] < counts[:, None]
+    return torch.zeros_like(cost, dtype=torch.bool).scatter(1, chosen, within)
 
 
 def _fill(matched: Tensor, cost: Tensor, empty: Tensor) -> None:
@@ -92,7 +99,7 @@ def _fill(matched: Tensor, cost: Tensor, empty: Tensor) -> None:
 def hungarian(
     logits: Tensor, boxes: Tensor, target_boxes: Tensor, classes: Tensor, focal: FocalConfig, config: HungarianConfig
 ) -> Tensor:
-    """The cheapest one-to-one assignment of objects to proposals.
+    """Hungarian matching (DETR, Carion et al., 2020): the cheapest one-to-one assignment of objects to proposals.
 
     Args:
         logits: Of one image, float [T, K].
@@ -108,6 +115,7 @@ def hungarian(
     matched = torch.full(logits.shape[:1], NONE, device=logits.device)
     if not len(target_boxes):
         return matched
+    # costs of all pairs
     _, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[:, None], cxcywh_to_xyxy(target_boxes))
     distance = torch.cdist(boxes, target_boxes, p=1)
     cost = config.cls * class_cost(logits, classes, focal) + config.l1 * distance - config.giou * giou
@@ -120,22 +128,22 @@ def hungarian(
 
 @dataclass(frozen=True)
 class Matches:
-    """Pairs of query and object, ordered by image, then layer, then query; int64 [M] each."""
+    """Pairs of query and object of all images and layers, ordered by image, then layer, then query; int64 [M] each."""
 
     layers: Tensor
     rows: Tensor
-    """Image of the batch."""
+    """Index of the image in the batch."""
     queries: Tensor
     targets: Tensor
-    """Place among the objects of all images, one image's after the other's."""
+    """Index among the objects of all images, one image's after the other's."""
 
     @staticmethod
     def gather(matched: Sequence[Tensor], counts: Sequence[int]) -> Matches:
-        """From the object of each query, int64 [L, Q] an image, and the number of objects of each image."""
+        """From the object of each query, int64 [L, Q] per image, and the number of objects of each image."""
         parts, first = [], 0
-        for row, (each, count) in enumerate(zip(matched, counts, strict=True)):
-            layers, queries = (each != NONE).nonzero(as_tuple=True)
-            parts.append((layers, torch.full_like(layers, row), queries, each[layers, queries] + first))
+        for row, (objects, count) in enumerate(zip(matched, counts, strict=True)):
+            layers, queries = (objects != NONE).nonzero(as_tuple=True)
+            parts.append((layers, torch.full_like(layers, row), queries, objects[layers, queries] + first))
             first += count
         return Matches(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
@@ -154,11 +162,11 @@ class Matches:
         return self.per_layer(torch.ones(len(self), device=self.layers.device), layers).clamp(min=1)
 
     def at_most(self, count: int, layers: int) -> Matches:
-        """A random choice of at most `count` matches in each layer, in the old order."""
+        """A random choice of at most `count` matches in each layer, in the same order."""
         kept = []
         for layer in range(layers):
-            place = (self.layers == layer).nonzero().flatten()
-            kept.append(place[torch.randperm(len(place), device=place.device)[:count]])
+            indices = (self.layers == layer).nonzero().flatten()
+            kept.append(indices[torch.randperm(len(indices), device=indices.device)[:count]])
         return self[torch.cat(kept).sort().values]
 
     def parts(self, size: int) -> list[Matches]:

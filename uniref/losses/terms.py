@@ -6,15 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_NO_AREA = 1e-12  # keeps boxes without area from dividing by zero
+_NO_PIXELS = 1e-6  # a union without any pixel
+_HARDEST = 0.4  # share of pixels that the bootstrapped cross entropy averages
+_LIMIT = 16.1  # of logits: probabilities stay 1e-7 from 0 and 1
+
 
 def focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Elementwise focal loss.
+    """Elementwise focal loss (Lin et al., 2017) of independent binary decisions.
 
     Args:
         logits: Float, any shape.
         targets: Float 0 or 1, broadcastable to it.
         alpha: Weight of positives; negatives have 1 - alpha.
-        gamma: How much easy decisions are played down.
+        gamma: Focusing parameter: how much easy decisions count less.
 
     Returns:
         Float, the shape of `logits`.
@@ -23,9 +28,6 @@ def focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> T
     wrong = logits * (1 - 2 * targets)
     weight = (1 - alpha) + (2 * alpha - 1) * targets
     return weight * wrong.sigmoid() ** gamma * F.softplus(wrong)
-
-
-_NO_AREA = 1e-12  # keeps boxes without area from dividing by zero
 
 
 def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,13 +52,8 @@ def _area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
-_HARDEST = 0.4  # share of pixels that the bootstrapped cross entropy looks at
-_LIMIT = 16.1  # of logits: probabilities stay 1e-7 from 0 and 1
-_NO_PIXELS = 1e-6  # a union without any pixel
-
-
 def dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """1 - (2 x overlap + 1) / (sum + 1).
+    """Dice loss (Milletari et al., 2016): 1 - (2 x overlap + 1) / (sum + 1), one value per mask.
 
     Args:
         probabilities: Float [M, h, w], 0..1.
@@ -71,7 +68,7 @@ def dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def aggregate(logits: Tensor) -> Tensor:
-    """Logits after object and background have competed: softmax over the logits of [1 - p, p] (STM's soft aggregation).
+    """Soft aggregation of object and background (STM, Oh et al., 2019): softmax over the logits of [1 - p, p].
 
     Args:
         logits: Of p, float, any shape.
@@ -83,7 +80,7 @@ def aggregate(logits: Tensor) -> Tensor:
 
 
 def bootstrapped_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy, mean over the hardest 40 % of each mask's pixels: float [M, h, w] each -> [M]."""
+    """Bootstrapped cross entropy: mean over the hardest 40 % of each mask's pixels; float [M, h, w] each -> [M]."""
     loss = F.softplus(logits * (1 - 2 * targets)).flatten(1)
     return loss.topk(max(1, int(_HARDEST * loss.shape[1])), dim=1, sorted=False).values.mean(1)
 

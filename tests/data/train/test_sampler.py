@@ -102,8 +102,8 @@ def test_ratios_hold() -> None:
     assert (np.abs(shares - expected) < 4 * deviation).all()
 
 
-def test_one_source_a_step() -> None:
-    one = batch_sampler(one_source_a_step=True)
+def test_one_source_per_step() -> None:
+    one = batch_sampler(one_source_per_step=True)
     sources = [{micro_batch.source for micro_batch in one.step(step)} for step in range(50)]
     assert all(len(each) == 1 for each in sources)
     assert {0, 2} <= set.union(*sources)

@@ -20,8 +20,8 @@ Boxes = npt.NDArray[np.float32]
 Size = tuple[int, int]
 
 
-class Step(Protocol):
-    """One change of a picture and of all that is drawn on it."""
+class AugmentStep(Protocol):
+    """One geometric change of an image, its masks and its boxes."""
 
     def image(self, image: UInt8Image) -> UInt8Image: ...  # noqa: D102
     def mask(self, mask: BoolMask) -> BoolMask: ...  # noqa: D102
@@ -30,7 +30,7 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Flip:
-    """Left for right."""
+    """Horizontal mirroring."""
 
     width: int
 
@@ -70,7 +70,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of the picture."""
+    """A rectangle of the image."""
 
     top: int
     left: int
@@ -85,7 +85,7 @@ class Crop:
         return mask[self.top : self.top + self.size[0], self.left : self.left + self.size[1]]
 
     def boxes(self, boxes: Boxes) -> Boxes:
-        """What of each lies in the crop, [n, 4]; a box outside comes back without area."""
+        """The part of each that lies in the crop, [n, 4]; a box outside comes back without area."""
         height, width = self.size
         moved = boxes - np.array([self.left, self.top, self.left, self.top], np.float32)
         return moved.clip(0, np.array([width, height, width, height], np.float32))
@@ -93,18 +93,18 @@ class Crop:
 
 @dataclass(frozen=True)
 class Transform:
-    """Steps in the order in which they are taken."""
+    """Steps in the order in which they are applied."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[AugmentStep, ...]
 
     @property
     def flipped(self) -> bool:
-        """Whether left has become right."""
+        """Whether left and right have changed places."""
         return any(isinstance(step, Flip) for step in self.steps)
 
     @property
     def cropped(self) -> bool:
-        """Whether a part of the picture may be gone."""
+        """Whether a part of the image may be missing."""
         return any(isinstance(step, Crop) for step in self.steps)
 
     def image(self, image: UInt8Image) -> UInt8Image:
@@ -132,8 +132,8 @@ class Transform:
 
 
 def draw_image_transform(rng: np.random.Generator, size: Size, config: AugmentConfig, may_crop: bool) -> Transform:
-    """For one picture: flip, perhaps (resize, crop), resize."""
-    steps: list[Step] = []
+    """For one image: flip, perhaps (resize, crop), resize; each at random."""
+    steps: list[AugmentStep] = []
     if rng.random() < config.flip:
         steps.append(Flip(size[1]))
     if rng.random() < config.crop and may_crop:
@@ -148,7 +148,7 @@ def draw_image_transform(rng: np.random.Generator, size: Size, config: AugmentCo
 def draw_clip_transforms(
     rng: np.random.Generator, size: Size, config: AugmentConfig, frames: int, may_crop: bool = True
 ) -> list[Transform]:
-    """For the frames of one clip: perhaps a crop, then one resize and one flip for all.
+    """For the frames of one clip: perhaps a crop, then resize and flip, which all frames share.
 
     Whether there is a crop is drawn once per clip, its region for each frame. The short side is the same in all frames;
     after different crops their long sides differ.
@@ -158,7 +158,7 @@ def draw_clip_transforms(
     cropped = rng.random() < config.crop and may_crop
     transforms = []
     for _ in range(frames):
-        steps: list[Step] = []
+        steps: list[AugmentStep] = []
         seen = size
         if cropped:
             crop = _draw_crop(rng, size, config)
@@ -193,7 +193,7 @@ _ORDINAL_ANYWHERE = re.compile(_ORDINALS)
 
 
 def swap_sides(text: str, released: bool = False) -> str:
-    """The text that describes the mirrored picture: left and right trade places.
+    """The text that describes the mirrored image: left and right trade places.
 
     Args:
         text: Cleaned.
@@ -204,7 +204,7 @@ def swap_sides(text: str, released: bool = False) -> str:
 
 
 def has_ordinal(text: str, released: bool = False) -> bool:
-    """Whether an object is counted out ("second from the left"): a crop may remove those it is counted against.
+    """Whether a text has an ordinal ("second from the left"): a crop may remove objects that are counted.
 
     Args:
         text: Cleaned.

@@ -1,4 +1,4 @@
-"""Examples to one padded batch."""
+"""Training samples to one padded batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.boxes import xyxy_to_cxcywh
 from uniref.core.errors import UniRefError
-from uniref.data.train.dataset import DrawnSamples, Example, View
+from uniref.data.train.dataset import AnnotatedImage, DrawnSamples, TrainSample
 from uniref.data.train.sources import Tokenise, TrainSource
 from uniref.ops.images import Input, normalise, pad_batch, pad_mask
 
@@ -33,56 +33,60 @@ def collate_drawn(drawn: DrawnSamples, tokenizer: Tokenise | None = None) -> Loa
     batch, error = None, drawn.error
     if not error:
         try:
-            batch = collate(drawn.examples, drawn.source, tokenizer)
+            batch = collate(drawn.samples, drawn.source, tokenizer)
         except UniRefError as failure:
             error = str(failure)
     return LoadedBatch(batch, tuple(drawn.skipped), drawn.redrawn, error)
 
 
-def collate(examples: Sequence[Example], source: TrainSource, tokenizer: Tokenise | None = None) -> Batch:
-    """A batch of examples of one source; targets and references are each padded to their own common size."""
-    images = _padded([example.target for example in examples])
-    size = images.images.shape[-2:]
+def collate(samples: Sequence[TrainSample], source: TrainSource, tokenizer: Tokenise | None = None) -> Batch:
+    """A batch of samples of one source.
+
+    Images are normalised; targets and references are padded right and bottom, each to their own common size.
+    """
+    # the images to segment decide the size of the batch
+    padded = _padded([sample.target for sample in samples])
+    size = padded.images.shape[-2:]
     text = None
     if source.task.needs_text:
         assert tokenizer is not None
-        text = TextTokens(*tokenizer([example.text or "" for example in examples]))
+        text = TextTokens(*tokenizer([sample.text or "" for sample in samples]))
     return Batch(
         task=source.task,
-        images=images.images,
-        padding=images.padding,
-        targets=tuple(_targets(example, size) for example in examples),
+        images=padded.images,
+        padding=padded.padding,
+        targets=tuple(_targets(sample, size) for sample in samples),
         text=text,
-        references=_references([example.references for example in examples]),
-        extra=source.hooks.collate_extra([example.extra for example in examples], size, tokenizer),
-        ids=tuple(example.id for example in examples),
+        references=_references([sample.references for sample in samples]),
+        extra=source.hooks.collate_extra([sample.extra for sample in samples], size, tokenizer),
+        ids=tuple(sample.id for sample in samples),
     )
 
 
-def _targets(example: Example, size: Sequence[int]) -> Targets:
-    view = example.target
-    height, width = view.image.shape[:2]
-    boxes = xyxy_to_cxcywh(torch.from_numpy(view.boxes)) / torch.tensor([width, height, width, height])
-    return Targets(boxes, torch.from_numpy(example.classes), _mask_tensor(view, size))
+def _targets(sample: TrainSample, size: Sequence[int]) -> Targets:
+    image = sample.target
+    height, width = image.image.shape[:2]
+    boxes = xyxy_to_cxcywh(torch.from_numpy(image.boxes)) / torch.tensor([width, height, width, height])
+    return Targets(boxes, torch.from_numpy(sample.classes), _mask_tensor(image, size))
 
 
-def _references(references: Sequence[tuple[View, ...]]) -> ReferenceImages | None:
-    """[B, S] views; the same S in every sample."""
+def _references(references: Sequence[tuple[AnnotatedImage, ...]]) -> ReferenceImages | None:
+    """[B, S] reference images; the same S in every sample."""
     if not references[0]:
         return None
-    views = [view for each in references for view in each]
-    padded = _padded(views)
+    images = [image for each in references for image in each]
+    padded = _padded(images)
     size = padded.images.shape[-2:]
-    masks = torch.cat([mask for view in views if (mask := _mask_tensor(view, size)) is not None])
+    masks = torch.cat([mask for image in images if (mask := _mask_tensor(image, size)) is not None])
     shape = (len(references), len(references[0]))
     return ReferenceImages(
         padded.images.unflatten(0, shape), padded.padding.unflatten(0, shape), masks.unflatten(0, shape)
     )
 
 
-def _padded(views: Sequence[View]) -> Input:
-    return pad_batch([normalise(view.image, view.image.shape[:2]) for view in views])
+def _padded(images: Sequence[AnnotatedImage]) -> Input:
+    return pad_batch([normalise(image.image, image.image.shape[:2]) for image in images])
 
 
-def _mask_tensor(view: View, size: Sequence[int]) -> Tensor | None:
-    return None if view.masks is None else pad_mask(torch.from_numpy(view.masks), size)
+def _mask_tensor(image: AnnotatedImage, size: Sequence[int]) -> Tensor | None:
+    return None if image.masks is None else pad_mask(torch.from_numpy(image.masks), size)

@@ -20,7 +20,7 @@ from uniref.media.draw import colour, draw_overlay, write_contact_sheet
 from uniref.ops.images import denormalise
 from uniref.recipe.data import DataConfig
 
-_GAP = 4  # white pixels between pictures of one sample
+_GAP = 4  # white pixels between images of one sample
 
 
 def write_preview(
@@ -35,7 +35,7 @@ def write_preview(
     tokenizer: Tokenise | None = None,
     open_hooks: OpenHooks = no_hooks,
 ) -> None:
-    """Draw the first samples of a training run into one PNG: references left of the picture, masks, boxes, text.
+    """Draw the first samples of a training run into one PNG: references left of the image, masks, boxes, text.
 
     Args:
         config: Sources and augmentation.
@@ -47,47 +47,50 @@ def write_preview(
     Raises:
         UniRefError: As `TrainLoader`; or the PNG cannot be written.
     """
+    # the samples of the training, in its order
     sources = open_sources(config, root, open_hooks)
     sampler = make_sampler(config, sources, seed, micro_batches_per_step, micro_batch_size)
     dataset = MicroBatchDataset(sources, seed)
     tiles: list[tuple[npt.NDArray[np.uint8], str]] = []
+    # the micro batches that hold the first samples
     for number in range(-(-count // micro_batch_size)):
         drawn = dataset[sampler.micro_batch(number)]
         if drawn.error:
             raise UniRefError(drawn.error)
-        batch = collate(drawn.examples, drawn.source, tokenizer)
-        for place, example in enumerate(drawn.examples):
-            words = f"{example.id} {batch.task.value}" + (f": {example.text}" if example.text else "")
-            tiles.append((_side_by_side(batch, place), words))
+        batch = collate(drawn.samples, drawn.source, tokenizer)
+        for row, sample in enumerate(drawn.samples):
+            caption = f"{sample.id} {batch.task.value}" + (f": {sample.text}" if sample.text else "")
+            tiles.append((_side_by_side(batch, row), caption))
     write_contact_sheet(path, tiles[:count], columns=3, side=420)
 
 
-def _side_by_side(batch: Batch, place: int) -> npt.NDArray[np.uint8]:
-    """A sample's references, then the picture to segment."""
-    pictures = []
+def _side_by_side(batch: Batch, row: int) -> npt.NDArray[np.uint8]:
+    """A sample's references, then the image to segment, uint8 [h, w, 3]."""
+    panels = []
     if batch.references is not None:
-        images, masks = batch.references.images[place], batch.references.masks[place]
-        pictures = [draw_overlay(_picture(x), {1: mask.numpy()}) for x, mask in zip(images, masks, strict=True)]
-    pictures.append(_target(batch, place))
-    height = max(picture.shape[0] for picture in pictures)
-    filled = [np.pad(each, ((0, height - len(each)), (0, _GAP), (0, 0)), constant_values=255) for each in pictures]
+        images, masks = batch.references.images[row], batch.references.masks[row]
+        panels = [draw_overlay(_unnormalised(x), {1: mask.numpy()}) for x, mask in zip(images, masks, strict=True)]
+    panels.append(_target(batch, row))
+    height = max(panel.shape[0] for panel in panels)
+    filled = [np.pad(each, ((0, height - len(each)), (0, _GAP), (0, 0)), constant_values=255) for each in panels]
     return np.concatenate(filled, axis=1)[:, :-_GAP]
 
 
-def _target(batch: Batch, place: int) -> npt.NDArray[np.uint8]:
-    target, inside = batch.targets[place], ~batch.padding[place]
-    picture = _picture(batch.images[place])
+def _target(batch: Batch, row: int) -> npt.NDArray[np.uint8]:
+    """The image to segment with its masks and boxes, uint8 [H, W, 3]."""
+    target, inside = batch.targets[row], ~batch.padding[row]
+    panel = _unnormalised(batch.images[row])
     if target.masks is not None:
-        picture = draw_overlay(picture, {number: mask.numpy() for number, mask in enumerate(target.masks, start=1)})
-    canvas = Image.fromarray(picture)
-    draw = ImageDraw.Draw(canvas)
+        panel = draw_overlay(panel, {number: mask.numpy() for number, mask in enumerate(target.masks, start=1)})
+    drawing = Image.fromarray(panel)
+    draw = ImageDraw.Draw(drawing)
     height, width = int(inside.any(1).sum()), int(inside.any(0).sum())
     corners = cxcywh_to_xyxy(target.boxes) * torch.tensor([width, height, width, height])
     for number, (x0, y0, x1, y1) in enumerate(corners.tolist(), start=1):
         draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour(number), width=max(1, min(height, width) // 200))
-    return np.asarray(canvas)
+    return np.asarray(drawing)
 
 
-def _picture(image: Tensor) -> npt.NDArray[np.uint8]:
+def _unnormalised(image: Tensor) -> npt.NDArray[np.uint8]:
     """A normalised image [3, H, W] as uint8 [H, W, 3]; padding shows as the mean colour."""
     return denormalise(image).byte().permute(1, 2, 0).numpy()

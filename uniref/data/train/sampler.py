@@ -26,16 +26,16 @@ SPARES = 15
 
 Key = tuple[int, ...]
 Rows = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
+Bits = npt.NDArray[np.uint64]
 Reals = npt.NDArray[np.float64]
 
-_SOURCE, _ORDER, _ROWS, _SPARE, _WEIGHTED = range(5)  # what a random number is for
+_SOURCE, _ORDER, _ROWS, _SPARE, _WEIGHTED = range(5)  # purposes of random numbers
 _CHUNK = 1 << 16  # micro batches whose sources are drawn at once
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """One batch to make."""
+    """The samples of one micro batch."""
 
     number: int
     """Counted over all steps and processes; with the seed it determines every random choice within the micro batch."""
@@ -48,7 +48,7 @@ class MicroBatch:
 
 
 class SourceSampler:
-    """The samples of one source, by orientation.
+    """Draws the samples of one source, one orientation at a time.
 
     Args:
         landscape: Whether a sample's media is at least as wide as high, bool [samples]; at least one sample.
@@ -69,19 +69,21 @@ class SourceSampler:
 
     @property
     def micro_batches_per_epoch(self) -> int:
-        """Units until every sample (but for the leftovers) has been seen."""
+        """Micro batches until every sample (but for the leftovers) has been seen."""
         return int(self._ends[-1])
 
-    def draw(self, key: Key, place: int) -> tuple[Rows, Rows]:
-        """Rows and spares of the source's micro batch number `place`; `key` is the seed and the source."""
-        group, rows = self._permuted(key, place) if self._weights is None else self._weighted(key, place)
+    def draw(self, key: Key, index: int) -> tuple[Rows, Rows]:
+        """Rows and spares of the source's micro batch number `index`; `key` is the seed and the source."""
+        group, rows = self._permuted(key, index) if self._weights is None else self._weighted(key, index)
         alternatives = self._groups[group]
-        return rows, alternatives[(_words((*key, _SPARE, place), SPARES) % len(alternatives)).astype(np.int64)]
+        return rows, alternatives[(_random_bits((*key, _SPARE, index), SPARES) % len(alternatives)).astype(np.int64)]
 
-    def _permuted(self, key: Key, place: int) -> tuple[int, Rows]:
-        epoch, place = divmod(place, self.micro_batches_per_epoch)
-        chosen = int(self._order((*key, _ORDER), epoch, self.micro_batches_per_epoch)[place])
+    def _permuted(self, key: Key, index: int) -> tuple[int, Rows]:
+        # the micro batch of this epoch's permutation
+        epoch, index = divmod(index, self.micro_batches_per_epoch)
+        chosen = int(self._order((*key, _ORDER), epoch, self.micro_batches_per_epoch)[index])
         group = int(np.searchsorted(self._ends, chosen, side="right"))
+        # its samples of the orientation's permutation
         rows = self._groups[group]
         order = self._order((*key, _ROWS, group), epoch, len(rows))
         if len(order) < self.micro_batch_size:
@@ -93,13 +95,13 @@ class SourceSampler:
         """A permutation of range(size); the one of the last epoch asked for is kept."""
         kept, order = self._orders.get(key, (-1, None))
         if order is None or kept != epoch:
-            order = np.argsort(_words((*key, epoch), size), kind="stable")
+            order = np.argsort(_random_bits((*key, epoch), size), kind="stable")
             self._orders[key] = (epoch, order)
         return order
 
-    def _weighted(self, key: Key, place: int) -> tuple[int, Rows]:
+    def _weighted(self, key: Key, index: int) -> tuple[int, Rows]:
         assert self._weights is not None
-        values = _uniform(_words((*key, _WEIGHTED, place), self.micro_batch_size + 1))
+        values = _uniform(_random_bits((*key, _WEIGHTED, index), self.micro_batch_size + 1))
         group = int(_choose(np.cumsum([sums[-1] for sums in self._weights]), values[0]))
         return group, self._groups[group][_choose(self._weights[group], values[1:])]
 
@@ -108,11 +110,11 @@ class BatchSampler:
     """The micro batches of every step.
 
     Args:
-        samplers: One a source.
+        samplers: One per source.
         ratios: How often a micro batch comes from each source, relative to the others.
         seed: At least 0.
-        micro_batches_per_step: Units in the global batch.
-        one_source_a_step: Draw the source once a step instead of once a micro batch.
+        micro_batches_per_step: Micro batches in the global batch.
+        one_source_per_step: Draw the source once per step instead of once per micro batch.
     """
 
     def __init__(
@@ -122,13 +124,13 @@ class BatchSampler:
         *,
         seed: int,
         micro_batches_per_step: int,
-        one_source_a_step: bool = False,
+        one_source_per_step: bool = False,
     ) -> None:
         self.micro_batches_per_step = micro_batches_per_step
         self._samplers = samplers
         self._ratios = np.cumsum(ratios)
         self._seed = seed
-        self._draws_per_source = micro_batches_per_step if one_source_a_step else 1
+        self._draws_per_source = micro_batches_per_step if one_source_per_step else 1
         self._before = [np.zeros(len(samplers), np.int64)]  # micro batches of each source before each chunk
         self._chunk: tuple[int, Rows] = (0, self._sources(0))
 
@@ -144,15 +146,15 @@ class BatchSampler:
                 "use a number of processes that divides it"
             )
         first = step * self.micro_batches_per_step
-        return [self.micro_batch(first + place) for place in range(rank, self.micro_batches_per_step, world_size)]
+        return [self.micro_batch(first + index) for index in range(rank, self.micro_batches_per_step, world_size)]
 
     def micro_batch(self, number: int) -> MicroBatch:
         """Any micro batch, counted over all steps."""
-        source, place = self._source_and_place(number)
-        rows, spares = self._samplers[source].draw((self._seed, source), place)
+        source, index = self._source_and_index(number)
+        rows, spares = self._samplers[source].draw((self._seed, source), index)
         return MicroBatch(number, source, tuple(rows.tolist()), tuple(spares.tolist()))
 
-    def _source_and_place(self, number: int) -> tuple[int, int]:
+    def _source_and_index(self, number: int) -> tuple[int, int]:
         """The source of a micro batch, and how many micro batches of that source come before it."""
         chunk, offset = divmod(number, _CHUNK)
         while len(self._before) <= chunk:
@@ -175,23 +177,23 @@ def _choose(sums: Reals, values: Reals) -> Rows:
     return np.minimum(np.searchsorted(sums, values * sums[-1], side="right"), len(sums) - 1)
 
 
-def _uniform(words: Words) -> Reals:
-    return (words >> np.uint64(11)) * 2.0**-53
+def _uniform(bits: Bits) -> Reals:
+    return (bits >> np.uint64(11)) * 2.0**-53
 
 
-def _words(key: Key, size: int) -> Words:
+def _random_bits(key: Key, size: int) -> Bits:
     return _hash(key, np.arange(size, dtype=np.uint64))
 
 
-def _hash(key: Key, places: Words) -> Words:
-    """A random 64-bit word for each place: SplitMix64 (Steele et al. 2014), started at the hash of `key`."""
+def _hash(key: Key, indices: Bits) -> Bits:
+    """A random 64-bit word for each index: SplitMix64 (Steele et al. 2014), started at the hash of `key`."""
     state = np.zeros(1, np.uint64)
     for part in key:
         state = _mixed(state + _mixed(np.array([part], np.uint64)))
-    return _mixed(state + places)
+    return _mixed(state + indices)
 
 
-def _mixed(x: Words) -> Words:
+def _mixed(x: Bits) -> Bits:
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

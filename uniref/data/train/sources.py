@@ -1,4 +1,4 @@
-"""The data sets of a recipe, opened and checked."""
+"""The data sets of a training mix, opened and checked."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 Reals = npt.NDArray[np.float64]
 Tokenise = Callable[[Sequence[str]], tuple[Tensor, Tensor]]
 """Texts to ids int64 [B, K] and valid bool [B, K], as uniref.model.text.TextTokenizer does; picklable."""
-_FROM = {
+_SERVED_BY = {
     Task.DETECTION: (Task.DETECTION,),
     Task.RIS: (Task.RIS,),
     Task.FSS: (Task.FSS,),
     Task.VOS: tuple(Task),
     Task.RVOS: (Task.RVOS, Task.RIS),
 }
-"""Which indexes serve a task."""
+"""The tasks of indexes that a task can be trained from."""
 
 
 class SourceHooks:
@@ -98,11 +98,11 @@ class TrainSource:
 
     @property
     def has_masks(self) -> bool:
-        """Whether objects are known by more than their boxes."""
+        """Whether objects have masks; else only boxes."""
         return self.index.manifest.masks > 0
 
-    def pool(self, micro_batch_size: int) -> SourceSampler:
-        """Its samples as the sampler takes them."""
+    def sampler(self, micro_batch_size: int) -> SourceSampler:
+        """Draws its samples, weighted where the recipe or an extension asks for it."""
         height, width = self.index.media_sizes()[self.index.sample_column("media")].T
         weights = class_aware_weights(self.index) if self.config.class_aware else None
         further = self.hooks.sample_weights()
@@ -132,31 +132,33 @@ def make_sampler(
 ) -> BatchSampler:
     """The sampler of a mix of sources (arguments as for `TrainLoader`)."""
     return BatchSampler(
-        [source.pool(micro_batch_size) for source in sources],
+        [source.sampler(micro_batch_size) for source in sources],
         [source.config.ratio for source in sources],
         seed=seed,
         micro_batches_per_step=micro_batches_per_step,
-        one_source_a_step=config.same_source_on_all_ranks,
+        one_source_per_step=config.same_source_on_all_ranks,
     )
 
 
 def _open(config: DataConfig, source: SourceConfig, root: Path, share: float, open_hooks: OpenHooks) -> TrainSource:
     index = Index.open(Path(root) / "index" / source.index)
-    given = index.manifest.task
-    task = source.task or given
+    prepared_for = index.manifest.task
+    task = source.task or prepared_for
+    # the index has to have what the task needs
     if not len(index):
         raise UniRefError(f"{index.folder}: holds no samples; prepare the data set again or leave the source out")
-    if given not in _FROM[task]:
+    if prepared_for not in _SERVED_BY[task]:
         raise UsageError(
-            f"{source.index}: is prepared for {given.value} and cannot serve {task.value} "
-            f"(which takes: {', '.join(each.value for each in _FROM[task])})"
+            f"{source.index}: is prepared for {prepared_for.value} and cannot serve {task.value} "
+            f"(which takes: {', '.join(each.value for each in _SERVED_BY[task])})"
         )
     if not index.manifest.masks and task is not Task.DETECTION:
         raise UniRefError(f"{index.folder}: has boxes but no masks, which {task.value} needs")
     if (source.categories or source.class_aware) and not index.manifest.categories:
         raise UsageError(f"{source.index}: its index has no categories; leave out `categories` and `class_aware`")
+    # categories become classes; still images become clips without a first frame's mask
     categories = sorted(index.manifest.categories) if source.categories else []
-    still = given in (Task.DETECTION, Task.RIS, Task.FSS)
+    still = prepared_for in (Task.DETECTION, Task.RIS, Task.FSS)
     return TrainSource(
         index=index,
         task=task,
@@ -165,26 +167,27 @@ def _open(config: DataConfig, source: SourceConfig, root: Path, share: float, op
         clip_range=config.clip_range,
         text_only=source.text_only if source.text_only is not None else 1.0 if still else config.text_only,
         share=share,
-        classes={category: place for place, category in enumerate(categories)},
+        classes={category: number for number, category in enumerate(categories)},
         rows_of_category=rows_by(index, "category") if task is Task.FSS else {},
         hooks=open_hooks(source, index, task),
     )
 
 
 def rows_by(index: Index, column: str) -> dict[int, npt.NDArray[np.int64]]:
-    """Sample rows by what they have in a column."""
+    """Sample rows by their value in a column."""
     values = index.sample_column(column)
     order = np.argsort(values, kind="stable")
-    found, starts = np.unique(values[order], return_index=True)
-    return {int(each): rows for each, rows in zip(found, np.split(order, starts[1:]), strict=True)}
+    distinct, starts = np.unique(values[order], return_index=True)
+    return {int(value): rows for value, rows in zip(distinct, np.split(order, starts[1:]), strict=True)}
 
 
 def class_aware_weights(index: Index) -> npt.NDArray[np.float64]:
-    """Sum over an image's categories of 1 / images with that category (SPEC section 9, stage 1), [samples]."""
+    """Class-aware sampling: for each sample the sum over its image's categories of 1 / images with that category,
+    float64 [samples]. UniRef++ means to pretrain on Objects365 with it."""
     media, category = index.object_column("media"), index.object_column("category").astype(np.int64)
     span = int(category.max(initial=0)) + 1
-    known = category >= 0
-    pairs = np.unique(media[known] * span + category[known])
+    named = category >= 0
+    pairs = np.unique(media[named] * span + category[named])  # of image and category, each once
     images = np.bincount(pairs % span, minlength=span)
     weights = np.bincount(pairs // span, 1 / images[pairs % span], minlength=len(index.media_sizes()))
     return weights[index.sample_column("media")]
