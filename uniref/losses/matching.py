@@ -27,8 +27,8 @@ def sim_ota(
     """SimOTA (Ge et al., YOLOX, 2021): dynamic-k assignment of queries to objects.
 
     The cost of a pair is the focal class cost, minus weighted GIoU, plus penalties for a centre outside the object.
-    Each object takes its k cheapest queries, where k is the sum of its best IoUs; a query that is taken twice stays with
-    its cheapest object.
+    Each object takes its k cheapest queries, where k is the sum of its best IoUs; a query that is taken twice stays
+    with its cheapest object.
 
     Args:
         logits: Of one image, float [L, Q, K]; layers are matched independently.
