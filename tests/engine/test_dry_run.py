@@ -9,7 +9,7 @@ import torch
 
 from tests.engine.conftest import MakeRecipe
 from uniref.core.errors import UsageError
-from uniref.engine.dry_run import _activations, describe
+from uniref.engine.dry_run import _activations, describe, fixed_memory
 from uniref.model.uniref import UniRef
 from uniref.recipe.load import load_recipe
 from uniref.recipe.recipe import Recipe
@@ -23,6 +23,20 @@ def test_sizes_rates_data_and_batches(recipe: Recipe, root: Path) -> None:
     assert "25.0%  vos/train: vos, 4 samples, seen 1.5 times" in text
     assert "warm-up over 2 steps" in text
     assert "memory about" in text
+
+
+def test_memory_of_weights_gradients_and_optimiser(make_recipe: MakeRecipe) -> None:
+    """Four bytes each: all weights once; of the trained ones a gradient, two moments, and with EMA an average."""
+    for ema, copies in ((None, 3), (0.99, 4)):
+        stage = load_recipe(make_recipe(ema=ema)).stages["only"]
+        model = UniRef(stage.model)
+        everything = [*model.parameters()]
+        everything[0].requires_grad = False
+        frozen = everything[0].numel()
+        count = sum(p.numel() for p in everything)
+        trained = sum(p.numel() for p in everything if p.requires_grad)
+        assert count - trained >= frozen > 0
+        assert fixed_memory(model, stage) == 4 * (count + copies * trained)
 
 
 def test_recomputed_activations_are_not_counted(make_recipe: MakeRecipe, root: Path) -> None:

@@ -42,3 +42,15 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
     assert "script" not in {tag for tag, _ in found}
     assert all(str(attributes.get("src", "data:")).startswith("data:") for _, attributes in found)
     assert not any(name.startswith("on") for _, attributes in found for name in attributes)
+
+
+def test_numbers_have_four_digits(tmp_path: Path) -> None:
+    recipe = load_recipe(Path("recipes/debug.yaml"))
+    (tmp_path / "detect").mkdir()
+    records: list[dict[str, Any]] = [{"kind": "train", "step": 2, "loss": 1.0, "terms": {}, "memory_gb": 1.23456}]
+    results = {"davis17/val": {"J&F": 0.123456}}, {"davis17/val": {"J&F": 0.5}}
+    records += [{"kind": "evaluation", "step": step, "results": each} for step, each in enumerate(results, start=1)]
+    (tmp_path / "detect" / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    page = write_report(tmp_path, recipe).read_text("utf-8")
+    for shown in ("1.2346", "0.1235", "0.5000"):
+        assert f">{shown}<" in page

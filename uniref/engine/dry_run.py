@@ -108,10 +108,15 @@ def _batch(stage: StageConfig, place: torch.device, processes: int) -> Iterator[
     )
 
 
+def fixed_memory(model: ReferringModel, stage: StageConfig) -> int:
+    """Bytes of float32 weights, and of gradients, AdamW's two moments and the average of the trained ones."""
+    weights, trained = 4 * _count(model), 4 * _count(model, True)
+    return weights + trained * (1 + _MOMENTS) + (trained if stage.ema else 0)
+
+
 def _memory(model: ReferringModel, stage: StageConfig, place: torch.device) -> str:
     precision = best_precision(place) if stage.precision == "auto" else stage.precision
-    weights, trained = 4 * _count(model), 4 * _count(model, True)
-    fixed = weights + trained * (1 + _MOMENTS) + (trained if stage.ema else 0)
+    fixed = fixed_memory(model, stage)
     augment = [stage.data.augment_of(source) for source in stage.data.sources]
     largest = max(augment, key=lambda each: max(each.short_sides) * each.max_long_side)
     short, long = max(largest.short_sides), largest.max_long_side

@@ -17,6 +17,8 @@ from uniref.data.train.augment import has_ordinal, swap_sides
         ("left most", "right most"),
         ("lefthand side alright", "righthand side alright"),
         ("a cleft", "a cleft"),
+        ("two lefts and the rights of man", "two rights and the lefts of man"),
+        ("leftward, rightwards, lefter, left handed", "rightward, leftwards, righter, right handed"),
     ],
 )
 def test_whole_words_trade_sides(text: str, mirrored: str) -> None:
