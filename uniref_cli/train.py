@@ -106,7 +106,7 @@ class TrainArguments:
 
 @takes_arguments
 def train(arguments: TrainArguments) -> None:
-    """Train by a recipe, on this machine or (under torchrun) on many.
+    """Train a model as a recipe describes, on this machine or (under torchrun) on many.
 
     The global batch of the recipe is kept on any number of devices by accumulating gradients. Ctrl-C and SIGTERM finish
     the step, save the state and exit with 130 and 143; --resume auto resumes exactly there.

@@ -1,4 +1,4 @@
-"""The published protocols: predictions, measures, tables and reports.
+"""Evaluation by the published protocols: predictions, metrics, results and reports.
 
 `evaluate` scores a model in memory; it loads on first use.
 """
