@@ -22,7 +22,7 @@ uv pip list
 
 uniref --help >/dev/null
 uniref predict examples/street.mp4 --text "the red car" --end 10 --out "$work/out"
-test "$(find "$work/out" -path '*/masks/*.png' | wc -l)" -eq 2
+test "$(find "$work/out" -path '*/masks/*.png' | wc -l)" -eq 10
 
 if [ $# -eq 0 ]; then
     set -- -m "not slow"

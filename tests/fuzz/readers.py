@@ -301,7 +301,6 @@ def _formats(name: str) -> Callable[[Path], None]:
 class _Boxes:
     """A benchmark of detection with one picture, as far as reading of predictions goes."""
 
-    units = ([0],)
     data = "d/val"
 
     class protocol:
@@ -316,8 +315,8 @@ class _Boxes:
             return type("Media", (), {"source_id": 5})
 
     @staticmethod
-    def cases(unit: int) -> list[Any]:
-        return [type("Case", (), {"name": "5", "sample": type("Sample", (), {"media": 0})})]
+    def all_items() -> list[Any]:
+        return [type("Item", (), {"name": "5", "sample": type("Sample", (), {"media": 0})})]
 
 
 class _Masks(_Boxes):
