@@ -1,7 +1,7 @@
 """The data index at Objects365's scale: `python -m benchmarks.index [--images 1800000] [--keep FOLDER]`.
 
 Writes 1.8 million images with 15 boxes each through the ordinary writer, then measures in fresh processes: seconds and
-resident memory to open it, microseconds a random sample, and the memory that each of eight readers adds.
+resident memory to open it, microseconds per random sample, and the memory that each of eight readers adds.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def write(folder: Path, images: int) -> float:
 
     start = time.perf_counter()
     generator = np.random.default_rng(0)
-    places = {"boxes": Path(folder)}
-    with IndexWriter(folder, dataset="synthetic", split="train", task=Task.DETECTION, roots=places) as writer:
+    roots = {"boxes": Path(folder)}
+    with IndexWriter(folder, dataset="synthetic", split="train", task=Task.DETECTION, roots=roots) as writer:
         for image in range(images):
             corner = generator.random((_BOXES, 2), np.float32) * 300
             boxes = np.concatenate([corner, corner + 50], axis=1)
@@ -58,8 +58,8 @@ def read(folder: Path, seed: int, answers: multiprocessing.Queue) -> None:  # ty
     for row in rows.tolist():
         sample = index.sample(row)
         index.media(sample.media)
-        for thing in sample.objects[:1]:
-            index.annotations(thing)
+        for row in sample.objects[:1]:
+            index.annotations(row)
     each = (time.perf_counter() - start) / _SAMPLES
     answers.put((opened, resident, each, resident_memory(), anonymous_memory()))
 
@@ -80,16 +80,16 @@ def _memory(name: str) -> float:
 
 
 def measure(folder: Path, readers: int) -> list[tuple[float, ...]]:
-    """What each of several simultaneous readers reports."""
+    """The report of each of several simultaneous readers."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     processes = [context.Process(target=read, args=(folder, seed, answers)) for seed in range(readers)]
     for process in processes:
         process.start()
-    found = [answers.get() for _ in processes]
+    reports = [answers.get() for _ in processes]
     for process in processes:
         process.join()
-    return found
+    return reports
 
 
 def main() -> None:
