@@ -58,8 +58,8 @@ def read(folder: Path, seed: int, answers: multiprocessing.Queue) -> None:  # ty
     for row in rows.tolist():
         sample = index.sample(row)
         index.media(sample.media)
-        for row in sample.objects[:1]:
-            index.annotations(row)
+        for obj in sample.objects[:1]:
+            index.annotations(obj)
     each = (time.perf_counter() - start) / _SAMPLES
     answers.put((opened, resident, each, resident_memory(), anonymous_memory()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,15 +13,16 @@ import typer
 from typer.core import TyperCommand
 
 from uniref.core.errors import UsageError
+from uniref_cli.arguments import OUTPUT, Quiet, takes_arguments
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
     from uniref.data.prepare.dataset import DataSet, Option
     from uniref.data.prepare.run import Prepared
 
-_NAMED = 8  # classes that are named
-_SHOWN = 20  # bad records that are told one by one
-_FILES, _WHAT, _CHECK, _OUTPUT = "Files", "What to prepare", "Checks", "Output"
+_MOST_CLASSES = 8  # named in the summary
+_MOST_BAD = 20  # bad records that are reported one by one
+_FILES, _WHAT, _CHECK = "Files", "What to prepare", "Checks"
 _OF_DATA_SETS = "Options of single data sets"
 
 EPILOG = """
@@ -92,40 +94,43 @@ def _annotation(option: Option, names: Sequence[str]) -> Any:
     return Annotated[value | None, settings]
 
 
-def prepare_data(
-    context: typer.Context,
-    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", show_default=False, help="See --list.")] = None,
+@dataclass(frozen=True)
+class PrepareArguments:
+    """Arguments of `uniref prepare-data`; the options of single data sets are in `context.obj`."""
+
+    context: typer.Context
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET", show_default=False, help="See --list.")] = None
     list_all: Annotated[
         bool, typer.Option("--list", help="Show every data set: task, splits, size, licence, what is prepared.")
-    ] = False,
+    ] = False
     root: Annotated[Path, typer.Option(help="Folder of all indices and fetched media.", rich_help_panel=_FILES)] = Path(
         "data"
-    ),
+    )
     source: Annotated[
         list[str] | None,
         typer.Option(
             help="Folder, archive, annotation file or address; repeat for several. Folders stay where they are.",
             rich_help_panel=_FILES,
         ),
-    ] = None,
+    ] = None
     download: Annotated[
         bool,
         typer.Option(
             "--download/--no-download", help="Fetch what has a public address and is missing.", rich_help_panel=_FILES
         ),
-    ] = False,
+    ] = False
     split: Annotated[
         list[str] | None, typer.Option(help="Only this split; repeat for several.", rich_help_panel=_WHAT)
-    ] = None,
+    ] = None
     subset: Annotated[
         int | None, typer.Option(help="Only the first N images or videos of a split.", rich_help_panel=_WHAT)
-    ] = None,
+    ] = None
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make finished splits again.", rich_help_panel=_WHAT)
-    ] = False,
+    ] = False
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes (all cores by default).", rich_help_panel=_WHAT)
-    ] = None,
+    ] = None
     verify: Annotated[
         bool,
         typer.Option(
@@ -133,99 +138,116 @@ def prepare_data(
             help="Check what is prepared: checksums, counts, and that every image is there.",
             rich_help_panel=_CHECK,
         ),
-    ] = False,
+    ] = False
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out bad records and list them.", rich_help_panel=_CHECK)
-    ] = False,
+    ] = False
     accept_counts: Annotated[
         bool,
         typer.Option("--accept-counts", help="Accept counts that differ from the published.", rich_help_panel=_CHECK),
-    ] = False,
+    ] = False
     preview: Annotated[
         int,
-        typer.Option(min=0, help="Draw N samples of each split into a PNG beside its index.", rich_help_panel=_OUTPUT),
-    ] = 0,
+        typer.Option(min=0, help="Draw N samples of each split into a PNG beside its index.", rich_help_panel=OUTPUT),
+    ] = 0
     export: Annotated[
         Path | None,
         typer.Option(
-            help="Write one split as COCO JSON (images) or YouTube-VIS JSON (videos).", rich_help_panel=_OUTPUT
+            help="Write one split as COCO JSON (images) or YouTube-VIS JSON (videos).", rich_help_panel=OUTPUT
         ),
-    ] = None,
+    ] = None
     write_template: Annotated[
         bool,
         typer.Option(
             "--write-template",
             help="custom: write a phrases.csv to fill in, one line per object, where it is read from.",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=OUTPUT,
         ),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.", rich_help_panel=_OUTPUT)
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line per split.", rich_help_panel=_OUTPUT)
-    ] = False,
-) -> None:
+    ] = False
+    quiet: Quiet = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per split.", rich_help_panel=OUTPUT)] = (
+        False
+    )
+
+
+@takes_arguments
+def prepare_data(arguments: PrepareArguments) -> None:
     """Turn a data set's published files into the index that training and evaluation read.
 
     Images stay where they are; the index (masks, boxes, expressions) goes to ROOT/index/DATASET/SPLIT. Finished
     splits are kept, so that a second run with the same options costs nothing. Nothing is fetched without --download
     or an address in --source.
     """
-    console = Console(quiet=quiet, json_lines=as_json)
-    if list_all:
-        _list(console, root)
+    console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
+    if arguments.list_all:
+        _list(console, arguments.root)
         return
-    if dataset is None:
+    if arguments.dataset is None:
         raise UsageError("which data set? name one, or see --list")
-    if export is not None and not overwrite:
-        _check_export(export)
+    if arguments.export is not None and not arguments.overwrite:
+        _check_export(arguments.export)
+    # check again, or prepare
+    done = _verify(console, arguments) if arguments.verify else _prepare(console, arguments)
+    # outputs besides the index
+    if arguments.write_template:
+        from uniref.data.prepare.formats.tables import write_templates
+
+        for path in write_templates([prepared.index for prepared in done], arguments.source or ()):
+            console.say(f"{path}: a template; fill in or change its phrases, then prepare again with --overwrite")
+    if arguments.preview:
+        _preview(console, done, arguments.preview)
+    if arguments.export is not None:
+        _export(console, done, arguments.export)
+    if any(prepared.form for prepared in done):
+        _suggest_training(console, done, arguments.root)
+
+
+def _prepare(console: Console, arguments: PrepareArguments) -> list[Prepared]:
+    """Make the index of every requested split, and report each as soon as it is done."""
     from uniref.core.parallel import usable_cores
     from uniref.data.prepare import run
 
-    # check again, or prepare
-    if verify:
-        own = context.obj["name"] or dataset if dataset == "custom" else dataset
-        done = run.verify(root, own, split or (), console.progress, workers or usable_cores())
-    else:
-        request = run.Request(
-            dataset=dataset,
-            root=root,
-            sources=source or (),
-            splits=split or (),
-            workers=workers or usable_cores(),
-            download=download,
-            subset=subset,
-            skip_bad=skip_bad,
-            accept_counts=accept_counts,
-            overwrite=overwrite,
-            options=context.obj,
-        )
-        done = run.prepare(
-            request, console.progress, lambda prepared: _tell(console, prepared, _state(prepared)), console.warn
-        )
-    if verify:
-        for prepared in done:
-            _tell(console, prepared, "as it was written")
-    # outputs besides the index
-    if write_template:
-        from uniref.data.prepare.formats.tables import write_templates
+    assert arguments.dataset is not None
+    request = run.Request(
+        dataset=arguments.dataset,
+        root=arguments.root,
+        sources=arguments.source or (),
+        splits=arguments.split or (),
+        workers=arguments.workers or usable_cores(),
+        download=arguments.download,
+        subset=arguments.subset,
+        skip_bad=arguments.skip_bad,
+        accept_counts=arguments.accept_counts,
+        overwrite=arguments.overwrite,
+        options=arguments.context.obj,
+    )
+    return run.prepare(
+        request, console.progress, lambda prepared: _report(console, prepared, _state(prepared)), console.warn
+    )
 
-        for path in write_templates([prepared.index for prepared in done], source or ()):
-            console.say(f"{path}: a template; fill in or change its phrases, then prepare again with --overwrite")
-    if preview:
-        _preview(console, done, preview)
-    if export is not None:
-        _export(console, done, export)
-    if not verify and any(prepared.form for prepared in done):
-        _tell_training(console, done, root)
+
+def _verify(console: Console, arguments: PrepareArguments) -> list[Prepared]:
+    """Check prepared splits against their checksums, the published counts and the media files."""
+    from uniref.core.parallel import usable_cores
+    from uniref.data.prepare import run
+    from uniref.data.prepare.catalog import data_sets
+
+    name = arguments.dataset
+    assert name is not None
+    if name in data_sets() and data_sets()[name].is_custom:
+        name = arguments.context.obj["name"] or name
+    splits, workers = arguments.split or (), arguments.workers or usable_cores()
+    done = run.verify(arguments.root, name, splits, console.progress, workers)
+    for prepared in done:
+        _report(console, prepared, "as it was written")
+    return done
 
 
 def _state(prepared: Prepared) -> str:
     return "prepared" if prepared.fresh else "already prepared, kept (--overwrite makes it again)"
 
 
-def _tell(console: Console, prepared: Prepared, state: str) -> None:
+def _report(console: Console, prepared: Prepared, state: str) -> None:
     from uniref.data.prepare.run import SKIPPED
 
     manifest = prepared.index.manifest
@@ -233,7 +255,7 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
     counts = ", ".join(f"{rows:,} {name}" for name, rows in manifest.counts.items() if rows)
     console.say(f"{manifest.name}: {state} ({counts}) in {prepared.folder}")
     if prepared.form:
-        console.say(f"  read as {prepared.form}: {_understood(prepared)}")
+        console.say(f"  read as {prepared.form}: {_summary(prepared)}")
     if prepared.fresh and prepared.terms:
         console.say(f"  terms: {prepared.terms}")
     # what was left out, and what to know
@@ -241,10 +263,10 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
         console.say(f"  left out: {count:,} x {reason}")
     for note in prepared.notes:
         console.warn(f"{manifest.name}: {note}")
-    for line in prepared.bad[:_SHOWN]:
+    for line in prepared.bad[:_MOST_BAD]:
         console.warn(f"left out: {line}")
-    if len(prepared.bad) > _SHOWN:
-        more = len(prepared.bad) - _SHOWN
+    if len(prepared.bad) > _MOST_BAD:
+        more = len(prepared.bad) - _MOST_BAD
         console.warn(f"left out: {more:,} more, all listed in {prepared.folder / SKIPPED}")
     # the same as JSON
     console.result(
@@ -264,8 +286,8 @@ def _tell(console: Console, prepared: Prepared, state: str) -> None:
     )
 
 
-def _understood(prepared: Prepared) -> str:
-    """What came out of a user's own data, in a line."""
+def _summary(prepared: Prepared) -> str:
+    """What was read from a user's own data, on one line."""
     from uniref.core.tasks import Task
 
     index = prepared.index
@@ -276,16 +298,20 @@ def _understood(prepared: Prepared) -> str:
         f" ({_few([categories[number] for number in used])})" if used else ""
     )
     parts = [f"{counts['media']:,} {kind}", f"{counts['objects']:,} objects", f"{counts['expressions']:,} phrases"]
-    wanted = {Task.DETECTION: "objects", Task.FSS: "classes"}.get(index.manifest.task, index.manifest.task.value)
-    return f"{', '.join(parts)}, {classes}; {counts['samples']:,} samples ({wanted})"
+    kind_of_sample = {Task.DETECTION: "objects", Task.FSS: "classes"}.get(
+        index.manifest.task, index.manifest.task.value
+    )
+    return f"{', '.join(parts)}, {classes}; {counts['samples']:,} samples ({kind_of_sample})"
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return ", ".join(names[:_MOST_CLASSES]) + (
+        f" and {len(names) - _MOST_CLASSES} more" if len(names) > _MOST_CLASSES else ""
+    )
 
 
-def _tell_training(console: Console, done: list[Prepared], root: Path) -> None:
-    """The one command that trains on a user's own data."""
+def _suggest_training(console: Console, done: list[Prepared], root: Path) -> None:
+    """Print the command that trains on a user's own data."""
     import shlex
 
     names = {prepared.index.manifest.split: prepared.index.manifest.name for prepared in done}
@@ -295,10 +321,10 @@ def _tell_training(console: Console, done: list[Prepared], root: Path) -> None:
         return
     other = next((split for split in ("val", "test") if (root / "index" / dataset / split).is_dir()), None)
     evaluation = "evaluation=null" if other is None else f"evaluation.data=[{dataset}/{other}]"
-    words = ["uniref", "train", "recipes/finetune-custom.yaml", "--root", str(root)]
+    command = ["uniref", "train", "recipes/finetune-custom.yaml", "--root", str(root)]
     for value in (f"data.sources=[{{index: {dataset}/train}}]", evaluation):
-        words += ["--set", f"stages.finetune.{value}"]
-    console.say(f"train on it: {shlex.join([*words, '--download'])}")
+        command += ["--set", f"stages.finetune.{value}"]
+    console.say(f"train on it: {shlex.join([*command, '--download'])}")
 
 
 def _preview(console: Console, done: list[Prepared], count: int) -> None:
@@ -343,7 +369,7 @@ def _list(console: Console, root: Path) -> None:
             console.say(f"    files      {entry.files}")
         if entry.layout:
             console.say(f"    layout     {entry.layout}")
-        console.say(f"    {'get it' if entry.group else 'read  '}     {_way(entry)}")
+        console.say(f"    {'get it' if entry.group else 'read  '}     {_how_to_get(entry)}")
         console.say(f"    prepared   {', '.join(ready) or 'nothing'}")
         console.result(
             {
@@ -362,14 +388,12 @@ def _list(console: Console, root: Path) -> None:
         )
 
 
-def _way(entry: DataSet) -> str:
+def _how_to_get(entry: DataSet) -> str:
     return f"--download, or by hand from {entry.page}" if entry.downloads else entry.page
 
 
 def _named_by_users(root: Path) -> list[DataSet]:
     """The custom data sets that have a name of their own."""
-    from dataclasses import replace
-
     from uniref.data.prepare.catalog import data_sets
 
     custom = data_sets()["custom"]
