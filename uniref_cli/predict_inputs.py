@@ -9,22 +9,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from uniref.core.addresses import is_address, shown
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import read_text, reading
 from uniref.core.json_files import read_json, read_json_lines
+from uniref.recipe.base import Strict
 from uniref.recipe.yaml_tree import parse_file, plain
 
 _LONGEST_LIST = 1 << 26  # characters
 _GLOB = frozenset("*?[")
 
 
-class PredictInput(BaseModel):
+class PredictInput(Strict):
     """One input and its own options. Also the form of a record in a prompts file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: str
     name: str = ""

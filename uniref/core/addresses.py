@@ -99,10 +99,12 @@ def parse_address(text: str) -> Address:
             character (percent-encoded or not), or more than 8,192 characters. The message hides passwords.
     """
     name = shown(text)
+    # length and characters
     if len(text) > _LONGEST:
         raise UniRefError(f"{name[:60]}...: is longer than {_LONGEST:,} characters; no server takes such an address")
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
         raise UniRefError(f"{name}: holds a control character; write the address without it")
+    # scheme and port
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -113,6 +115,7 @@ def parse_address(text: str) -> Address:
         raise UniRefError(f"{name}: only http and https addresses are fetched")
     if port == 0:
         raise UniRefError(f"{name}: is not a valid address: its port is not valid")
+    # host, path, query and credentials, each in its normal form
     return Address(
         parts.scheme,
         _host(parts.hostname or "", name),

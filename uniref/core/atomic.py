@@ -66,6 +66,7 @@ def atomic_folder(
     final = Path(final)
     if final.is_symlink():  # the folder that it leads to, perhaps on another disk, is the one to replace
         final = final.resolve()
+    # clean up, and refuse targets that may not be replaced
     stem = f".{final.name}.partial-{platform.node()}-"
     with contextlib.suppress(OSError):  # a folder that cannot be written is reported below
         _clear_leftovers(final.parent, stem)
@@ -73,6 +74,7 @@ def atomic_folder(
         raise UsageError(f"{final}: is a file; name a folder that does not exist yet")
     if final.is_dir() and any(final.iterdir()) and not overwrite:
         raise UsageError(f"{final}: already exists and is not empty; choose another folder or pass --overwrite")
+    # write into a hidden folder, then rename it
     work = final.parent / f"{stem}{os.getpid()}"
     try:
         work.mkdir(parents=True)
@@ -218,6 +220,7 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     """
     path = folder.with_name(f"{folder.name}.lock")
     holder = folder.with_name(f"{folder.name}.lock.holder")
+    # take the lock
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
@@ -230,6 +233,7 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     except OSError as error:
         raise UniRefError(f"{path}: cannot be written ({error.strerror})") from None
     try:
+        # say who holds it
         with contextlib.suppress(OSError):
             holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield

@@ -114,8 +114,10 @@ def outline(path: Path, most: int = 1 << 18) -> tuple[str, ...]:
     Raises:
         UniRefError: Cannot be read.
     """
+    # the beginning of the file
     with reading(path), path.open("rb") as file:
         start = file.read(most).decode("utf-8-sig", "replace")
+    # collect the strings before colons at the outermost depth
     keys: list[str] = []
     depth, key_depth, string = 0, 1, ""
     for token in _TOKEN.finditer(start):

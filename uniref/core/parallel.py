@@ -90,6 +90,7 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T]:
     waiting: queue.Queue[T | _End] = queue.Queue(depth)
     stopped = threading.Event()
 
+    # the thread: hand over every item, then the end or the error
     def put(item: T | _End) -> None:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
@@ -107,6 +108,7 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T]:
         else:
             put(_End())
 
+    # the consumer
     thread = threading.Thread(target=work, name="uniref-prefetch", daemon=True)
     thread.start()
     try:

@@ -72,10 +72,12 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | Non
     """
     from pycocotools import mask as coco
 
+    # run lengths
     if isinstance(segmentation, dict):
         return _from_runs(segmentation, height, width)
     if not isinstance(segmentation, list):
         raise ValueError(f"segmentation is a {type(segmentation).__name__}, not polygons or run lengths")
+    # polygons with finite coordinates
     check_size(height, width)
     polygons = [p for p in segmentation if isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0]
     if not polygons:
@@ -97,10 +99,12 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> bytes | Non
 def _from_runs(runs: dict[str, Any], height: int, width: int) -> bytes:
     from pycocotools import mask as coco
 
+    # the size of the image
     size, counts = runs.get("size"), runs.get("counts")
     check_size(height, width)
     if not isinstance(size, list | tuple) or [int(x) for x in size] != [height, width]:
         raise ValueError(f"run lengths are of size {size!r:.40}, the image is {[height, width]}")
+    # plain or compressed counts
     if isinstance(counts, list):
         counts = [int(x) for x in counts]
         if min(counts, default=0) < 0:
@@ -135,6 +139,7 @@ def covered(counts: bytes) -> int:
     Raises:
         ValueError: A byte outside the format, or an unfinished or negative run.
     """
+    # characters to 6-bit codes
     codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
     if not len(codes):
         return 0
@@ -143,6 +148,7 @@ def covered(counts: bytes) -> int:
     last = (
         codes & 0x20
     ) == 0  # a number has 5 bits per byte, least first; bit 5 says that more follow, bit 4 of the last is its sign
+    # codes to numbers
     if not last[-1]:
         raise ValueError("run lengths end in the middle of a number")
     starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])
@@ -152,6 +158,7 @@ def covered(counts: bytes) -> int:
     shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
     runs = np.add.reduceat((codes & 0x1F) << shifts, starts)
     runs -= np.where(codes[last] & 0x10, 1 << (5 * lengths), 0)
+    # numbers to run lengths
     runs[1::2] = np.cumsum(
         runs[1::2]
     )  # from the fourth on, a run is stored as the difference to the one before the last

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import is_folder
@@ -22,14 +21,13 @@ from uniref.inference.video import MAX_ID
 from uniref.media.image import read_image
 from uniref.media.mask import colour_name, read_labels
 from uniref.media.source import MediaSource, Selection, frame_files
+from uniref.recipe.base import Strict
 
 _LONGEST_TEXT = 2_000  # characters; the text encoder reads 77 word pieces
 
 
-class Prompt(BaseModel):
+class Prompt(Strict):
     """The references for one input."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: tuple[str, ...] = ()
     """Texts, or `id=text`."""

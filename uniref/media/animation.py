@@ -76,6 +76,7 @@ class AnimatedImage:
                 starts.append(starts[-1] + (duration if duration > _TOO_SHORT else _USUAL))
         if len(starts) == 1:
             raise MediaError(f"{path}: damaged image (no frame of its animation can be decoded)")
+        # what is known of the whole animation
         self._starts = np.array(starts)
         self.frame_count = len(starts) - 1
         self.fps = self.frame_count / starts[-1]

@@ -44,6 +44,7 @@ def open_image(file: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> It
         ImageProblem: Missing, not an image, too large, or damaged: any error of a decoder inside the block counts.
     """
     try:
+        # check size and format
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the bound on pixels is checked here
             with Image.open(file, formats=_supported(formats)) as image:
@@ -53,6 +54,7 @@ def open_image(file: Path | IO[bytes], formats: tuple[str, ...] = FORMATS) -> It
                         f"{MAX_SIDE:,} on a side)"
                     )
                 yield image
+    # one kind of error for every failure
     except UniRefError:
         raise
     except UnidentifiedImageError:

@@ -97,6 +97,7 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        # headers and packets
         if not self.path.is_file():
             raise MediaError(f"{path}: no such file")
         if self.path.stat().st_size == 0:
@@ -106,6 +107,7 @@ class VideoFile:
         height, width = self.info.stored_size
         if width * height > MAX_FRAME_PIXELS and len(self.info.packets.times) > 1:
             raise LargeFrames(f"{path}: has frames of {width} x {height}; at most {MAX_FRAME_PIXELS:,} pixels are read")
+        # frames and their times
         packets = self.info.packets
         self.indexed = why_not_indexed(self.info) is None
         """Which frames there are is known without decoding: `frame_count` is exact, and reading can start anywhere."""
@@ -115,11 +117,13 @@ class VideoFile:
         if self.indexed:
             self._times = np.asarray(np.sort(packets.times) * float(packets.time_base), np.float64)
         self.fps: float = self._rate()
+        # how frames are decoded
         self._reader = _open_decord(self.path, self._times) if self._times is not None and self._fast else None
         self._position = 0  # of decord; -1 = unknown
         self.tone_mapped = self.info.hdr and can_tone_map()
         """Whether frames come converted from high dynamic range."""
         self._filters = tone_mapping(self.info.colors) if self.tone_mapped else readable_colors(self.info.colors)
+        # what is learnt while reading
         self._scanned: list[float] | None = None
         self._end = 0.0  # of the last frame that was streamed
         self.tail_lost = 0

@@ -144,6 +144,7 @@ class VideoWriter:
         time_base: Fraction | None = None,
         look: VideoStyle | None = None,
     ) -> None:
+        # times in ticks of the time base
         self.path = Path(path)
         height, width = size
         self._interval = 1 / Fraction(fps).limit_denominator(100_000)  # 29.97003 becomes 30000/1001

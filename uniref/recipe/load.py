@@ -45,6 +45,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _extended(path: Path, chain: tuple[Path, ...]) -> Node:
+    # the file itself
     real = path.resolve()
     if real in chain:
         way = " -> ".join(each.name for each in (*chain[chain.index(real) :], real))
@@ -52,6 +53,7 @@ def _extended(path: Path, chain: tuple[Path, ...]) -> Node:
     tree = parse_file(path)
     if not isinstance(tree.value, dict) or "extends" not in tree.value:
         return tree
+    # merged over the files that it extends
     content = dict(tree.value)
     extends = content.pop("extends")
     names = extends.value if isinstance(extends.value, list) else [extends]

@@ -176,6 +176,7 @@ class StageConfig(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> StageConfig:
+        # settings that contradict each other
         if self.global_batch % self.micro_batch:
             raise ValueError(
                 f"global_batch {self.global_batch}: is not a multiple of micro_batch {self.micro_batch}; change one"
@@ -185,10 +186,12 @@ class StageConfig(Strict):
                 "parallel fsdp: all processes have to use the same parts of the model at once; "
                 "set data.same_source_on_all_ranks: true, or parallel: ddp"
             )
+        # settings of SAM models
         if isinstance(self.model, SamModelConfig):
             self._check_sam()
         elif self.embedding_cache is not None or self.checkpoint.adapter_of is not None:
             raise ValueError("embedding_cache and checkpoint.adapter_of are for SAM models (model.family: sam)")
+        # every source needs the parts of the model that its task uses
         for index, source in enumerate(self.data.sources):
             # whether RVOS shows masks too is known once the data are opened
             part = None if source.task is None else missing_part(source.task, self.model, text_only=True)

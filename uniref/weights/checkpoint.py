@@ -22,6 +22,7 @@ from uniref.core.json_files import read_json
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer
+from uniref.recipe.base import Strict
 from uniref.recipe.language import upgrade_model
 from uniref.recipe.model import AnyModelConfig, BackboneConfig, written_path
 from uniref.version import __version__
@@ -29,10 +30,8 @@ from uniref.weights.rename import check_finite, check_fit
 from uniref.weights.safe_load import read_safetensors
 
 
-class AdapterConfig(BaseModel):
+class AdapterConfig(Strict):
     """The base of an adapter."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: str
     """Checkpoint folder of the frozen parts, relative to the adapter's own."""
@@ -189,6 +188,7 @@ def load_checkpoint(folder: Path, base: Path | None = None) -> Checkpoint:
 
 def read_config(folder: Path) -> CheckpointMetadata:
     """`config.json` of a checkpoint folder, checked. Raises CheckpointError as `load_checkpoint` does."""
+    # the file
     if not folder.exists():
         raise CheckpointError(f"{folder}: no such checkpoint; make one with 'uniref convert'")
     if not folder.is_dir():
@@ -196,6 +196,7 @@ def read_config(folder: Path) -> CheckpointMetadata:
     path = folder / CONFIG
     if not path.is_file():
         raise CheckpointError(f"{folder}: not a uniref checkpoint (no {CONFIG}); make one with 'uniref convert'")
+    # its kind and version
     raw = read_json(path, CheckpointError)
     if not isinstance(raw, dict) or raw.get("model_type") != "uniref":
         raise CheckpointError(f"{path}: not a uniref checkpoint (model_type is not 'uniref')")
@@ -203,6 +204,7 @@ def read_config(folder: Path) -> CheckpointMetadata:
         raise CheckpointError(
             f"{path}: written by a newer uniref (format {version}, this one reads {FORMAT_VERSION}); upgrade uniref"
         )
+    # all other settings
     try:
         return CheckpointMetadata.model_validate(raw | {"model": upgrade_model(raw.get("model"))})
     except ValidationError as error:

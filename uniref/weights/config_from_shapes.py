@@ -51,10 +51,12 @@ def infer_model_config(tensors: Shapes) -> ModelConfig:
     Raises:
         KeyError: A tensor that every variant has is missing; the argument is its name.
     """
+    # parts that exist
     levels, dim = tensors["transformer.level_embed"].shape
     has_text = any(name.startswith("text_encoder.") for name in tensors)
     has_masks = any(name.startswith("mask_encoder.") for name in tensors)
     has_fusion = any(name.startswith("fusion.") for name in tensors)
+    # sizes of each part
     return ModelConfig(
         hidden_dim=dim,
         levels=levels,
@@ -172,6 +174,7 @@ def infer_sam_config(tensors: Shapes) -> SamModelConfig:
     Raises:
         KeyError: A tensor that every variant has is missing; the argument is its name.
     """
+    # the image encoder: relative positions of windowed layers are shorter than those of global ones
     dim, width = tensors[_DECODER + "iou_token.weight"].shape[1], tensors[_VISION + "pos_embed"].shape[3]
     depth = count(tensors, r"sam\.vision_encoder\.layers\.(\d+)\.")
     reach = [tensors[f"{_VISION}layers.{i}.attn.rel_pos_h"].shape for i in range(depth)]
@@ -179,6 +182,7 @@ def infer_sam_config(tensors: Shapes) -> SamModelConfig:
     windows = {(length + 1) // 2 for length, _ in reach if length != 2 * side - 1}
     if len(windows) > 1:
         raise ValueError(f"windows of several sizes: {sorted(windows)}")
+    # sizes of each part
     return SamModelConfig(
         hidden_dim=dim,
         image_encoder=SamImageConfig(

@@ -182,6 +182,7 @@ def fetch(entry: Weights, access: Access) -> Path:
 def _fetch_text(entry: Weights, access: Access) -> Path:
     from uniref.weights import hub
 
+    # on this machine, or from the hub
     repository = hub_repository(entry.address)
     assert repository is not None
     if (folder := local_path(entry)) is not None:
@@ -190,6 +191,7 @@ def _fetch_text(entry: Weights, access: Access) -> Path:
         raise UsageError(_ask(entry, access))
     access.report(f"{entry.name}: {entry.describe()}")
     folder = hub.snapshot(repository, _text_files(), True, access.quiet)
+    # check its digest
     weights = folder / "model.safetensors"
     digest = sha256(weights)
     if entry.sha256 and digest != entry.sha256:
@@ -214,6 +216,7 @@ def fetch_address(text: str, access: Access) -> Path:
     """
     from uniref.data.fetch.download import discard, download
 
+    # a folder of its own in the cache
     source = download_source(text)
     address = parse_address(source.address)
     key = hashlib.sha256(address.request.encode()).hexdigest()[:16]
@@ -221,6 +224,7 @@ def fetch_address(text: str, access: Access) -> Path:
     if target.exists():
         access.report(f"{address}: was fetched before; to fetch it again, delete {target}")
         return target
+    # fetch and check
     download(
         source.address,
         target,

@@ -87,6 +87,7 @@ def hub_repository(text: str) -> HubRepository | None:
 
     None for anything else, such as the address of a single file.
     """
+    # an address of a page, or `owner/name@revision`
     revision = None
     if is_address(text):
         try:
@@ -102,6 +103,7 @@ def hub_repository(text: str) -> HubRepository | None:
     else:
         name, _, after = text.partition("@")
         revision = after or None
+    # allowed names and revisions
     word = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
     if not re.fullmatch(f"{word}/{word}", name) or ".." in text:
         return None
@@ -121,6 +123,7 @@ def drive_page(number: str, address: Address, text: str) -> str:
     Raises:
         UniRefError: The page refuses (quota exceeded, login required), or is an unknown one.
     """
+    # pages without a form
     view = f"https://drive.google.com/file/d/{number}/view"
     by_browser = f"open {view} in a browser, download the file, and hand it over: uniref convert FILE FOLDER"
     if address.host == _LOGIN:

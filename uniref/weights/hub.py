@@ -176,6 +176,7 @@ def _hub_errors(repository: HubRepository, download: bool, login: str = "") -> I
     import huggingface_hub.errors as hub
     from huggingface_hub.utils import logging
 
+    # advice for each kind of refusal
     if not os.environ.get("UNIREF_DEBUG"):
         logging.set_verbosity_error()  # hides its advice about accounts and faster transfers
     page = f"https://huggingface.co/{repository.name}"
@@ -184,6 +185,7 @@ def _hub_errors(repository: HubRepository, download: bool, login: str = "") -> I
         yield
     except UniRefError:
         raise
+    # access
     except hub.GatedRepoError:
         raise CheckpointError(f"{repository}: the hub asks that its terms are accepted: {terms}") from None
     except hub.RepositoryNotFoundError:
@@ -197,12 +199,14 @@ def _hub_errors(repository: HubRepository, download: bool, login: str = "") -> I
         raise UsageError(
             f"{repository}: is not a valid name of a repository ({plain(first_line(error), 200)})"
         ) from None
+    # cache and network
     except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled):
         if not download:
             raise CheckpointError(f"{repository}: is not in the hub's cache here; add --download to fetch it") from None
         if _offline():
             raise CheckpointError(f"{repository}: is not in the hub's cache, and HF_HUB_OFFLINE forbids it") from None
         raise CheckpointError(f"{repository}: the hub cannot be reached; check the network") from None
+    # anything else
     except Exception as error:  # noqa: BLE001 - the client raises many types, and those of its HTTP library
         if isinstance(error, OSError) and error.errno in _FULL:
             raise UniRefError(f"{repository}: the disk is full; make room and run the command again") from None

@@ -87,6 +87,7 @@ def install(entry: Weights, target: Path, access: Access, text: Weights | None =
     """Fetch an entry of the catalogue and write it in the form that training and prediction read.
 
     Args:
+        # write, one process at a time
         entry: The entry.
         target: Folder to make; for an entry that recipes read as a file: the file.
         access: What may be done to get it.
@@ -100,6 +101,7 @@ def install(entry: Weights, target: Path, access: Access, text: Weights | None =
         UsageError: The target exists, or the weights are not on this machine and downloads are not allowed.
         UniRefError: They could not be fetched, converted or written.
     """
+    # fetch
     words = fetch(text, access) if text is not None else None
     source = fetch(entry, access)
     try:

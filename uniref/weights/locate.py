@@ -35,10 +35,13 @@ def find_checkpoint(name: str | Path, access: Access | None = None) -> Path:
     """
     access = access or Access()
     text = str(name)
+    # bundled, or a path
     if is_bundled(text) or Path(text).exists():
         return checkpoint_folder(name)
+    # a name of the catalogue
     if (entry := CATALOG.get(text)) is not None:
         return _converted(entry, access)
+    # a repository of the hub
     if (repository := hub_repository(text)) is not None:
         from uniref.weights import hub
 
@@ -50,6 +53,7 @@ def find_checkpoint(name: str | Path, access: Access | None = None) -> Path:
             if download:
                 raise
             raise CheckpointError(_neither(text, repository, access)) from None
+    # not a checkpoint: say why
     if is_address(text):
         raise UsageError(f"{shown(text)}: is an address; convert it first: uniref convert ADDRESS FOLDER")
     if "/" not in text and (near := closest_name(text)):
@@ -92,12 +96,14 @@ def _converted(entry: Weights, access: Access) -> Path:
     folder = converted(entry.name)
     if folder.is_dir():
         return folder
+    # fetch
     if entry.kind != "model":
         raise UsageError(
             f"{entry.name}: is not a trained model ({entry.title}); training starts from it: "
             f"uniref convert {entry.name} weights/{entry.name} --download"
         )
     file = fetch(entry, access)
+    # convert
     from filelock import FileLock
 
     from uniref.weights.convert import convert
@@ -150,6 +156,7 @@ def available_checkpoints(kind: Kind | None = "model") -> list[CheckpointInfo]:
         kind: "model" for those that predict; "backbone", "sam", "text" and "file" for initial weights of trainings;
             None for all.
     """
+    # the bundled checkpoint
     small = checkpoint_folder(SMALL)
     size = sum(file.stat().st_size for file in small.iterdir())
     infos = [
@@ -167,6 +174,7 @@ def available_checkpoints(kind: Kind | None = "model") -> list[CheckpointInfo]:
             path=small,
         )
     ]
+    # the catalogue
     for entry in CATALOG.values():
         infos.append(
             CheckpointInfo(

@@ -171,8 +171,10 @@ def _original_sam(prefix: str) -> list[Rule]:
     def mlp(match: re.Match[str]) -> str:
         return f"sam.mask_decoder.{match[1]}.{_MLP_PARTS[int(match[2])]}.{match[3]}"
 
+    # prefixes of the three parts
     vision, prompt, decoder = (prefix + part for part in (r"image_encoder\.", r"prompt_encoder\.", r"mask_decoder\."))
     heads = r"(output_hypernetworks_mlps\.\d+|iou_prediction_head)\.layers\.([012])\.(.+)"
+    # image encoder, prompt encoder, mask decoder
     return [
         Rule(prefix + r"pixel_(?:mean|std)", None),  # the input's normalisation, the same for every SAM
         Rule(vision + "pos_embed", "sam.vision_encoder.pos_embed"),

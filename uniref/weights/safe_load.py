@@ -77,6 +77,7 @@ def read_pickled(path: Path, advice: str = "download it again") -> Any:
         CheckpointError: Missing, damaged, or holding anything but data.
     """
     with reading(path, CheckpointError, advice):
+        # recognise the kind of file by its first bytes
         with path.open("rb") as file:
             head = file.read(32)
         try:
@@ -91,6 +92,7 @@ def read_pickled(path: Path, advice: str = "download it again") -> Any:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 value, _ = load_plain(data, 0, NUMPY_CALLS)
             return _with_arrays(value)
+        # what is not data is refused
         except ForbiddenName as name:
             raise _refusal(path, str(name)) from None
         except TorchScriptProblem as problem:
@@ -139,6 +141,7 @@ def read_header(path: Path) -> dict[str, Any]:
         CheckpointError: Missing or damaged.
     """
     problem = CheckpointError(f"{path}: damaged safetensors file (its header); download it again")
+    # the header, bounded by the size of the file
     with reading(path, CheckpointError), path.open("rb") as file:
         size, start = path.stat().st_size, file.read(8)
         if len(start) < 8 or not 2 <= struct.unpack("<Q", start)[0] <= min(_LARGEST_HEADER, size - 8):
@@ -148,6 +151,7 @@ def read_header(path: Path) -> dict[str, Any]:
             header = parse_json(file.read(length).decode("utf-8"), str(path), CheckpointError)
         except (UnicodeDecodeError, UniRefError):
             raise problem from None
+    # every entry: types, shape, and offsets inside of the file
     if not isinstance(header, dict):
         raise problem
     header.pop("__metadata__", None)
@@ -173,6 +177,7 @@ def _refusal(path: Path, name: str) -> CheckpointError:
 
 def _named_tensors(path: Path, content: Any) -> tuple[dict[str, Tensor], int | None]:
     """Find the name -> tensor table inside a checkpoint's nested dictionaries."""
+    # unwrap the dictionaries of training frameworks
     iteration = None
     for _ in range(3):
         if not isinstance(content, dict):
@@ -185,12 +190,14 @@ def _named_tensors(path: Path, content: Any) -> tuple[dict[str, Tensor], int | N
         content = inner
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"{path}: holds no table of named tensors; is it a model checkpoint?")
+    # every entry has to be a tensor with a name
     tensors = {}
     for name, value in content.items():
         tensor = _as_tensor(value)
         if tensor is None or not isinstance(name, str):
             raise CheckpointError(f"{path}: entry {name!r:.80} is a {type(value).__name__}, not a tensor")
         tensors[name] = tensor
+    # finite values, without the prefix of DistributedDataParallel
     check_finite(tensors, str(path))
     if all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name[len(_PREFIX) :]: tensor for name, tensor in tensors.items()}

@@ -34,6 +34,7 @@ def read_archive(path: Path) -> Any:
     Raises:
         PickleProblem: Damaged, or holding anything but data.
     """
+    # the entries of the archive
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename: info for info in archive.infolist()}
@@ -44,6 +45,7 @@ def read_archive(path: Path) -> Any:
         raise PickleProblem("it has no data.pkl")
     if any(name.startswith((f"{prefix}code/", f"{prefix}constants.pkl")) for name in entries):
         raise TorchScriptProblem("a TorchScript program")
+    # the pickle of names and shapes
     content = _map(path)
     order = entries.get(f"{prefix}byteorder")
     if order is not None and bytes(_entry(content, order)) != b"little":
@@ -53,6 +55,7 @@ def read_archive(path: Path) -> Any:
         raise PickleProblem(f"its data.pkl has {pickle_info.file_size:,} bytes")
     value, _ = load_plain(bytes(_entry(content, pickle_info)), 0, TORCH_CALLS, storage)
 
+    # the values, one entry per storage
     def values(stored: Storage) -> Tensor:
         info = entries.get(f"{prefix}data/{stored.key}")
         if info is None:
@@ -68,18 +71,21 @@ def read_stream(path: Path) -> Any:
     Raises:
         PickleProblem: Damaged, or holding anything but data.
     """
+    # the header
     content = _map(path)
     at = 0
     for _ in range(3):  # the magic number, the protocol, sizes of the machine's types
         system, at = load_plain(content, at)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise PickleProblem("its numbers are big-endian")
+    # the pickle of names and shapes, and the keys of its storages
     value, at = load_plain(content, at, TORCH_CALLS, storage)
     keys, at = load_plain(content, at)
     if not isinstance(keys, list) or not all(type(key) is str for key in keys):
         raise PickleProblem("it has no list of storages")
     storages: dict[str, Storage] = {}
     _resolved(value, lambda stored: _register(storages, stored))
+    # the values, storage by storage
     data_of: dict[str, memoryview] = {}
     whole = memoryview(content)
     for key in keys:

@@ -6,21 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from uniref.core.errors import UniRefError
 from uniref.core.json_files import read_json
 from uniref.core.tasks import Task
 from uniref.data.index.schema import FORMAT
+from uniref.recipe.base import Strict
 
 NAME = "manifest.json"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceFile(_Strict):
+class SourceFile(Strict):
     """A file that the index was made from."""
 
     name: str
@@ -30,7 +27,7 @@ class SourceFile(_Strict):
     sha256: str | None = None
 
 
-class TableFile(_Strict):
+class TableFile(Strict):
     """One Arrow file of the index."""
 
     rows: int = Field(ge=0, le=1 << 48)
@@ -39,7 +36,7 @@ class TableFile(_Strict):
     sha256: str
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """Everything about one split that is not a row."""
 
     format: int
