@@ -1,4 +1,4 @@
-"""Learning curves of a run as one SVG: a stage's loss by task, averaged over windows.
+"""Learning curves of a stage as one SVG: its loss by task, averaged over windows.
 
 python -m benchmarks.curves runs/debug/refer recipes/debug-curves.svg [--window 25]
 """
@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--window", type=int, default=25, help="steps that are averaged")
     options = parser.parse_args()
+    # losses by task and window
     windows: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in (options.stage / "metrics.jsonl").read_text("utf-8").splitlines():
         record = json.loads(line)
@@ -34,9 +35,10 @@ def main() -> None:
         for task, value in sums.items():
             windows[task][-(-record["step"] // options.window) * options.window].append(value)
     series = {
-        task: [(step, float(np.mean(values))) for step, values in sorted(found.items())]
-        for task, found in sorted(windows.items())
+        task: [(step, float(np.mean(values))) for step, values in sorted(steps.items())]
+        for task, steps in sorted(windows.items())
     }
+    # the chart of the training report, as a file of its own
     chart = html.Curves.of(f"{options.stage.name}: loss by task", series)
     assert chart is not None
     drawn = re.search(r"<svg.*?</svg>", html.render("curves.svg", chart=chart), re.DOTALL)

@@ -1,9 +1,9 @@
-"""Samples a second of the training loader, by task, and how many loading processes keep ahead of a training step.
+"""Samples per second of the training loader by task, in the training process and in a worker.
 
     python -m benchmarks.loader [--root DATA] [--cpu-time]
 
-Without a data root, drawn scenes are prepared in a temporary folder first. With --cpu-time, processor seconds are
-counted (for a busy machine), which only loading in the process itself can tell.
+Without a data root, synthetic scenes are prepared in a temporary folder first. With --cpu-time, CPU seconds are counted
+(for a busy machine), which measures loading in the training process only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TASKS = ("detection", "ris", "fss", "vos", "rvos")
 
 
 def main() -> None:
-    """Print a line a task."""
+    """Print a line per task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="data root with synthetic/train-*")
     parser.add_argument("--cpu-time", action="store_true")

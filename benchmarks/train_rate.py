@@ -1,8 +1,8 @@
-"""Steps a second and peak memory of training, with activation checkpointing and compilation on and off: for GPUs.
+"""Training steps per second and peak memory, with activation checkpointing and compilation on and off: for GPUs.
 
     python -m benchmarks.train_rate [--recipe recipes/swinl.yaml] [--stage image-a] [--side 800] [--steps 20]
 
-One device, one micro batch a step: the rate of N devices is N times this, less what they tell each other.
+One device, one micro batch per step: the rate of N devices is N times this, minus communication.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.train_step import drawn_batch
+from benchmarks.train_step import random_batch
 from uniref.core.device import resolve_device
 from uniref.core.tasks import Task
 from uniref.engine.distributed import World
@@ -28,12 +28,12 @@ from uniref.recipe.recipe import StageConfig
 
 
 def main() -> None:
-    """Print a line a combination."""
+    """Print a line per combination."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=Path("recipes/r50.yaml"))
     parser.add_argument("--stage", default="image-a")
     parser.add_argument("--task", default="ris", choices=[task.value for task in Task])
-    parser.add_argument("--side", type=int, default=800, help="height of the pictures; they are 4 : 3")
+    parser.add_argument("--side", type=int, default=800, help="height of the images, which are 4 : 3")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
@@ -44,6 +44,7 @@ def main() -> None:
         f"{options.recipe}, {options.stage}, {options.task}, {stage.micro_batch} x {options.side} x {width}, {device}"
     )
     print(f"{'checkpointing':14} {'compiled':9} {'precision':10} {'steps/s':>8} {'peak memory':>12}")
+    # a step with every combination
     for recompute, compiled in product((False, True), (False, True)):
         changes = {
             "activation_checkpointing": recompute,
@@ -55,13 +56,13 @@ def main() -> None:
 
 
 def _rate(stage: StageConfig, options: argparse.Namespace, width: int, device: torch.device) -> tuple[float, str]:
-    """Steps a second and the precision; afterwards the device's peak memory is that of these steps."""
+    """Steps per second and the precision; afterwards the device's peak memory is that of these steps."""
     torch.compiler.reset()
     torch.manual_seed(0)
     model = build_model(stage.model)
     freeze(model, stage)
     state = TrainState(stage, model, World(device), seed=0)
-    batch = drawn_batch(Task(options.task), stage.micro_batch, (options.side, width))
+    batch = random_batch(Task(options.task), stage.micro_batch, (options.side, width))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = 0.0

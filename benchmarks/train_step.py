@@ -1,9 +1,9 @@
-"""Time of one training step, part by part, and its peak memory (ResNet-50, 2 images of 480 x 640, CPU).
+"""Time of one training step by part, and its peak memory (ResNet-50, 2 images of 480 x 640, CPU).
 
     python -m benchmarks.train_step [--task ris] [--steps 3] [--cpu-time]
 
-With --cpu-time, processor seconds of all threads are counted: on a busy machine those of one thread
-(OMP_NUM_THREADS=1) still show the shares of the parts.
+With --cpu-time, CPU seconds of all threads are counted: on a busy machine, those of one thread (OMP_NUM_THREADS=1)
+still show the share of each part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIZE = (480, 640)
 
 
 def main() -> None:
-    """Print a line a part."""
+    """Print a line per part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="ris", choices=[task.value for task in Task])
     parser.add_argument("--steps", type=int, default=3)
@@ -43,6 +43,7 @@ def main() -> None:
     loss_module = LossModule(model, LossConfig(auxiliary_masks=task.is_video))
     train_mode(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
+    # measure every part
     spent: dict[str, list[float]] = defaultdict(list)
     current: dict[str, float] = {}
     for owner, name, part in (
@@ -52,18 +53,19 @@ def main() -> None:
         (model, "fuse", "fusion"),
         (model, "detect", "transformer"),
         (model, "mask_features", "mask features"),
-        (loss_module.criterion, "match", "matching"),
+        (loss_module.criterion, "match_queries", "matching"),
         (loss_module.criterion, "match_proposals", "matching"),
-        (model, "draw", "drawing matched masks"),
+        (model, "predict_masks", "masks of matched queries"),
     ):
         setattr(owner, name, _timed(getattr(owner, name), part, current, clock))
-    batch = drawn_batch(task, 2, _SIZE)
+    # train on one batch
+    batch = random_batch(task, 2, _SIZE)
     for step in range(options.steps + 1):
         current.clear()
         began = clock()
         loss = torch.stack(list(loss_module(batch, 1.0, step).values())).sum()
         forward = clock() - began
-        parts = dict(current)  # masks are drawn once more in the backward pass
+        parts = dict(current)  # masks are predicted once more in the backward pass
         loss.backward()
         backward = clock() - began - forward
         optimizer.step()
@@ -75,6 +77,7 @@ def main() -> None:
             parts["the whole step"] = whole
             for part, seconds in parts.items():
                 spent[part].append(seconds)
+    # medians over the steps
     total = statistics.median(spent["the whole step"])
     print(f"{task.value}, {len(batch)} x {_SIZE[0]} x {_SIZE[1]}, {torch.get_num_threads()} threads")
     for part, values in spent.items():
@@ -95,9 +98,10 @@ def _timed(
     return call
 
 
-def drawn_batch(task: Task, count: int, size: tuple[int, int]) -> Batch:
+def random_batch(task: Task, count: int, size: tuple[int, int]) -> Batch:
     """Noise with an object of 200 x 200 pixels (or a quarter of the sides where they are small), and a reference."""
     height, width = size
+    # the object
     top, left = min(100, height // 4), min(200, width // 4)
     bottom, right = top + min(200, height // 4), left + min(200, width // 4)
     masks = torch.zeros(1, height, width, dtype=torch.bool)
@@ -106,16 +110,17 @@ def drawn_batch(task: Task, count: int, size: tuple[int, int]) -> Batch:
         [[(left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height]]
     )
     target = Targets(box, torch.zeros(1, dtype=torch.int64), masks)
+    # images and references
     images, padding = torch.randn(count, 3, height, width), torch.zeros(count, height, width, dtype=torch.bool)
     text = TextTokens(torch.randint(1000, 2000, (count, 8)), torch.ones(count, 8, dtype=torch.bool))
-    shown = ReferenceImages(images[:, None].clone(), padding[:, None], masks[None].expand(count, 1, height, width))
+    references = ReferenceImages(images[:, None].clone(), padding[:, None], masks[None].expand(count, 1, height, width))
     return Batch(
         task,
         images,
         padding,
         (target,) * count,
         text if task.needs_text else None,
-        shown if task in (Task.FSS, Task.VOS, Task.RVOS) else None,
+        references if task in (Task.FSS, Task.VOS, Task.RVOS) else None,
     )
 
 

@@ -59,7 +59,7 @@ def test_preview_and_dry_run(
     assert run(["train", str(recipe), "--root", str(root), "--out", str(out), "--preview", "4"]) == 0
     assert (out / "preview-only.png").stat().st_size > 1000
     assert run(["train", str(recipe), "--root", str(root), "--device", "cpu", "--dry-run"]) == 0
-    assert "global batch 4 = 2 a device x 1 process (cpu) x 2 accumulated" in capsys.readouterr().out
+    assert "global batch 4 = 2 per device x 1 process (cpu) x 2 accumulated" in capsys.readouterr().out
     assert not (out / "only").exists()
 
 

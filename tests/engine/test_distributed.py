@@ -33,7 +33,7 @@ def assert_close(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
 
 @pytest.mark.slow
 def test_two_processes_equal_accumulation(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
-    """With dropout on: its random numbers belong to the batch, not to the process."""
+    """With dropout, whose random numbers belong to the micro batch, not to the process."""
     path = make_recipe(steps=2, global_batch=8, optim={"lr": 1e-4, "eps": 1e-3})
     go(path, root, tmp_path / "one")
     done = together(path, root, tmp_path / "two")
@@ -44,8 +44,8 @@ def test_two_processes_equal_accumulation(make_recipe: MakeRecipe, root: Path, t
     )
     assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
     assert first["terms"] == pytest.approx(second["terms"], rel=1e-3)
-    assert verify_checkpoint(tmp_path / "two/only/checkpoints/step-00000002").facts["processes"] == 2
-    # one process goes on where two stopped
+    assert verify_checkpoint(tmp_path / "two/only/checkpoints/step-00000002").metadata["processes"] == 2
+    # one process resumes where two stopped
     outcome, heard = go(path, root, tmp_path / "two", "stages.only.steps=3", resume="auto")
     assert outcome.signal == 0
     assert any(
@@ -96,7 +96,7 @@ def test_a_request_to_stop_reaches_all_processes(make_recipe: MakeRecipe, root: 
     assert process.returncode == 128 + signal.SIGTERM, told
     assert "Traceback" not in told
     (saved,) = checkpoint_folders(tmp_path / "run/only/checkpoints")
-    assert verify_checkpoint(saved).facts["processes"] == 2
+    assert verify_checkpoint(saved).metadata["processes"] == 2
     assert (tmp_path / "run/stopped").is_file()
 
 

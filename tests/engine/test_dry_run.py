@@ -19,7 +19,7 @@ def test_sizes_rates_data_and_batches(recipe: Recipe, root: Path) -> None:
     text = "\n".join(describe(recipe, (), root, "cpu", 2))
     count = sum(p.numel() for p in UniRef(recipe.stages["only"].model).parameters())
     assert f"/ {count:,}" in text
-    assert "global batch 4 = 2 a device x 2 processes (cpu) x 1 accumulated" in text
+    assert "global batch 4 = 2 per device x 2 processes (cpu) x 1 accumulated" in text
     assert "25.0%  vos/train: vos, 4 samples, seen 1.5 times" in text
     assert "warm-up over 2 steps" in text
     assert "memory about" in text

@@ -1,6 +1,6 @@
-"""One training batch: what the data package makes and the engine feeds to model and losses.
+"""One training batch: made by `uniref.data.train`, used by model and losses.
 
-Axes: B samples, S reference images a sample, N objects of an image, K text tokens, H x W the padded network input
+Axes: B samples, S reference images per sample, N objects of an image, K text tokens, H x W the padded network input
 (multiples of 32; query and reference images may differ in size). A "padding" is bool with True = padded.
 """
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Targets:
-    """What one image should give."""
+    """Ground truth of one image."""
 
     boxes: Tensor
     """Float32 [N, 4], cxcywh as fractions of the unpadded image."""
@@ -31,7 +31,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class TextTokens:
-    """Tokenised expressions, one a sample."""
+    """Tokenised expressions, one per sample."""
 
     ids: Tensor
     """Int64 [B, K]."""
@@ -41,7 +41,7 @@ class TextTokens:
 
 @dataclass(frozen=True)
 class ReferenceImages:
-    """Images with masks that show what to segment: supports (FSS), or earlier frames of the clip (VOS, RVOS)."""
+    """Images with masks that show the object to segment: supports (FSS), or earlier frames of the clip (VOS, RVOS)."""
 
     images: Tensor
     """Normalised, float [B, S, 3, H, W]."""
@@ -61,13 +61,13 @@ class Batch:
     padding: Tensor
     """Bool [B, H, W]."""
     targets: tuple[Targets, ...]
-    """One an image."""
+    """One per image."""
     text: TextTokens | None = None
     references: ReferenceImages | None = None
     extra: Any = None
     """What an extension adds: a dataclass of tensors."""
     ids: tuple[str, ...] = ()
-    """Which samples these are, for logs: `refcoco-mixed/train:1234`."""
+    """Names of the samples, for logs: `refcoco-mixed/train:1234`."""
 
     def __len__(self) -> int:
         return len(self.images)

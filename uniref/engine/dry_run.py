@@ -29,12 +29,12 @@ _MOMENTS = 2  # tensors that AdamW keeps for each parameter
 
 
 def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, processes: int) -> Iterator[str]:
-    """Lines that tell each stage.
+    """What a training would do: the resolved recipe, then sizes, rates, data, batches and memory of each stage.
 
     Args:
         recipe: The resolved recipe.
         names: Stages; empty = all.
-        root: Data root; data sets that are not prepared are told as such.
+        root: Data root; data sets that are not prepared are marked as such.
         device: As for `resolve_device`.
         processes: How many devices share a step.
 
@@ -42,7 +42,7 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
         UsageError: The batch cannot be shared, or recipe and model do not fit.
     """
     names = recipe.select(names)
-    place = resolve_device(device)
+    target = resolve_device(device)
     yield from yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip().splitlines()
     for name in names:
         stage = recipe.stages[name]
@@ -54,15 +54,15 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
         yield from _parts(model)
         yield from _rates(model, stage)
         yield from _data(stage, root)
-        yield from _batch(stage, place, processes)
-        yield _memory(model, stage, place)
+        yield from _batch(stage, target, processes)
+        yield _memory(model, stage, target)
 
 
 def _parts(model: ReferringModel) -> Iterator[str]:
     yield "  parameters (trained / all)"
     for name, part in model.named_children():
         yield f"    {name:14} {_count(part, True):>14,} / {_count(part):,}"
-    yield f"    {'together':14} {_count(model, True):>14,} / {_count(model):,}"
+    yield f"    {'all':14} {_count(model, True):>14,} / {_count(model):,}"
 
 
 def _count(module: nn.Module, trained: bool = False) -> int:
@@ -95,7 +95,7 @@ def _data(stage: StageConfig, root: Path) -> Iterator[str]:
         )
 
 
-def _batch(stage: StageConfig, place: torch.device, processes: int) -> Iterator[str]:
+def _batch(stage: StageConfig, device: torch.device, processes: int) -> Iterator[str]:
     if stage.micro_batches_per_step % processes:
         raise UsageError(
             f"global_batch {stage.global_batch} of micro_batch {stage.micro_batch} are "
@@ -103,8 +103,8 @@ def _batch(stage: StageConfig, place: torch.device, processes: int) -> Iterator[
         )
     accumulation = stage.micro_batches_per_step // processes
     yield (
-        f"  global batch {stage.global_batch} = {stage.micro_batch} a device x {processes} "
-        f"{'process' if processes == 1 else 'processes'} ({place.type}) x {accumulation} accumulated"
+        f"  global batch {stage.global_batch} = {stage.micro_batch} per device x {processes} "
+        f"{'process' if processes == 1 else 'processes'} ({device.type}) x {accumulation} accumulated"
     )
 
 
@@ -114,25 +114,27 @@ def fixed_memory(model: ReferringModel, stage: StageConfig) -> int:
     return weights + trained * (1 + _MOMENTS) + (trained if stage.ema else 0)
 
 
-def _memory(model: ReferringModel, stage: StageConfig, place: torch.device) -> str:
-    precision = best_precision(place) if stage.precision == "auto" else stage.precision
+def _memory(model: ReferringModel, stage: StageConfig, device: torch.device) -> str:
+    """An estimate: weights, gradients and optimiser, and activations of the largest images."""
+    precision = best_precision(device) if stage.precision == "auto" else stage.precision
     fixed = fixed_memory(model, stage)
+    # activations of the largest images, in the proportions of a film
     augment = [stage.data.augment_of(source) for source in stage.data.sources]
     largest = max(augment, key=lambda each: max(each.short_sides) * each.max_long_side)
     short, long = max(largest.short_sides), largest.max_long_side
-    long = min(long, short * 16 // 9)  # a film's proportions
+    long = min(long, short * 16 // 9)
     size = model.resize or (-(-short // 32) * 32, -(-long // 32) * 32)
     activations = _activations(model, stage, size) * stage.micro_batch * (1 if precision == "float32" else 0.5)
     return (
-        f"  memory about {(fixed + activations) / 1e9:.1f} GB a device: weights, gradients and optimiser "
+        f"  memory about {(fixed + activations) / 1e9:.1f} GB per device: weights, gradients and optimiser "
         f"{fixed / 1e9:.1f}, activations {activations / 1e9:.1f} ({stage.micro_batch} x {size[0]} x {size[1]} pixels, "
         f"{precision}{', recomputed' if stage.activation_checkpointing else ''})"
-        + ("; a process on a CPU takes 1 to 2 GB besides" if place.type == "cpu" else "")
+        + ("; a process on a CPU needs 1 to 2 GB more" if device.type == "cpu" else "")
     )
 
 
 def _activations(model: ReferringModel, stage: StageConfig, size: tuple[int, int]) -> float:
-    """Bytes that the backward pass of one image keeps (references' images count as further ones), float32."""
+    """Bytes that are kept for the backward pass of one image, in float32; reference images count as further ones."""
     kept: dict[int, int] = {}
     held: list[Tensor] = []
 
@@ -147,6 +149,7 @@ def _activations(model: ReferringModel, stage: StageConfig, size: tuple[int, int
             if isinstance(value, Tensor):
                 pack(value)
 
+    # a forward pass on the meta device
     model.train()
     if stage.activation_checkpointing and isinstance(model, UniRef):
         for layer in recompute_activations(model):
@@ -158,14 +161,15 @@ def _activations(model: ReferringModel, stage: StageConfig, size: tuple[int, int
         if isinstance(model, UniRef):
             model.detect(model.encode_image(images, padding), with_proposals=True)
         else:
-            _follow(model, images, padding)
+            _segment(model, images, padding)
+    # what autograd holds, without parameters
     total = float(sum(size for key, size in kept.items() if key not in parameters))
     references = max((source.shots if source.task != "ris" else 0 for source in stage.data.sources), default=0)
     return total * (1 + references * 0.5 * (stage.model.mask_encoder is not None))
 
 
-def _follow(model: ReferringModel, images: Tensor, padding: Tensor) -> None:
-    """What a SAM model does with an image and a mask of itself, or a text."""
+def _segment(model: ReferringModel, images: Tensor, padding: Tensor) -> None:
+    """Forward pass of a SAM model, with an image and its own mask, or a text, as reference."""
     features = model.encode_image(images, padding)
     if model.mask_encoder is not None:
         reference = model.encode_mask(features, images, torch.empty(1, *images.shape[-2:], device="meta"))
@@ -205,7 +209,7 @@ def preview_stage(recipe: Recipe, name: str, root: Path, out: Path, count: int) 
 
 
 def _tokenizer(recipe: Recipe, name: str, out: Path) -> TextTokenizer | None:
-    """As in training; where the stage before is not trained yet, the one that it will hand on."""
+    """As in training; where the stage before is not trained yet, the tokenizer that it will write."""
     stage = recipe.stages[name]
     before = stage.init.stage
     final = None if before is None else out / before / FINAL

@@ -22,7 +22,7 @@ _POINTS = 400  # of a curve
 
 
 def write_report(out: Path, recipe: Recipe) -> Path:
-    """Write `report.html` about what a run's folder holds; returns its path. Raises UniRefError."""
+    """Write `report.html` of a run's folder; returns its path. Raises UniRefError."""
     path = out / "report.html"
     stages = []
     for name in recipe.stages:
@@ -42,7 +42,7 @@ def write_report(out: Path, recipe: Recipe) -> Path:
 
 
 def _stage(folder: Path, name: str) -> dict[str, Any]:
-    """What the template shows of a stage."""
+    """The template's values for a stage."""
     records = [record for _, record in read_json_lines(folder / METRICS) if isinstance(record, dict)]
     training = _thinned([record for record in records if record.get("kind") == "train"])
     if not training:
@@ -60,7 +60,7 @@ def _stage(folder: Path, name: str) -> dict[str, Any]:
                 terms[key.removeprefix("loss_")].append((record["step"], value))
         for task, value in of_task.items():
             tasks[task].append((record["step"], value))
-    # curves, and what holds at the end
+    # curves, and the last values
     charts = [
         html.Curves.of("loss", {"loss": _points(training, "loss")}),
         html.Curves.of("loss by term", terms),
@@ -101,7 +101,7 @@ def _evaluations(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _pictures(folder: Path) -> dict[str, Any] | None:
-    """The pictures of the last evaluation: reference or truth beside the prediction."""
+    """The images of the last evaluation: reference, ground truth and prediction."""
     steps = sorted(folder.glob("step-*"))
     if not steps:
         return None
@@ -114,7 +114,7 @@ def _pictures(folder: Path) -> dict[str, Any] | None:
 
 
 def _shown(value: object) -> str:
-    """A cell of a table; numbers with a point have four digits after it."""
+    """A cell of a table; floats have four decimals."""
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Configuration of the training data: which samples, how often, and how they are changed.
+"""Configuration of the training data: which samples, how often, and how they are augmented.
 
 The defaults are the released image-level settings; a recipe states what a stage does differently.
 Unknown keys are errors.
@@ -14,7 +14,7 @@ from uniref.recipe.language import LanguageSourceConfig
 
 
 class AugmentConfig(Strict):
-    """Random flip, size and crop. Sides are in pixels."""
+    """Random flip, resize and crop. Sides are in pixels."""
 
     short_sides: tuple[int, ...] = tuple(range(480, 801, 32))
     """Short side of the network input, one of these at random."""
@@ -27,10 +27,10 @@ class AugmentConfig(Strict):
     crop_short_sides: tuple[int, ...] = (400, 500, 600)
     """Images: short side before the crop. Clips are cropped at their own size."""
     crop_sides: tuple[int, int] = (384, 600)
-    """Height and width of a crop are drawn from this range, each for itself; a smaller picture limits both ends."""
+    """Height and width of a crop are drawn from this range, independently; a smaller image limits both ends."""
     released_words: bool = False
     """Treat expressions as the released system does: `left` and `right` are swapped inside other words too
-    ("bright" becomes "bleft"), and ordinals are looked for inside words of all expressions of a sample."""
+    ("bright" becomes "bleft"), and ordinals are searched for inside words, in all expressions of a sample."""
 
     @model_validator(mode="after")
     def _check(self) -> AugmentConfig:
@@ -44,7 +44,7 @@ class AugmentConfig(Strict):
 
 
 class SourceConfig(Strict):
-    """One prepared data set, and what it is used for."""
+    """One prepared data set, and how it is used."""
 
     index: str = Field(pattern=r"^[^/\\\s]+/[^/\\\s]+$")
     """`dataset/split` of an index below the data root."""
@@ -57,7 +57,8 @@ class SourceConfig(Strict):
     """Targets carry the index's categories (0, 1, ... in the order of their ids) instead of the one class "object"."""
     class_aware: bool = False
     """Draw an image with a probability that is the sum over its categories of 1 / images with that category, with
-    replacement; otherwise every sample comes once an epoch. Meant, but not active, in the released pretraining."""
+    replacement; otherwise every sample comes once per epoch. Described in the paper, but not active in the released
+    pretraining."""
     shots: int = Field(1, ge=1)
     """Support images of a few-shot sample."""
     text_only: float | None = Field(None, ge=0, le=1)
@@ -84,11 +85,11 @@ class DataConfig(Strict):
     same_source_on_all_ranks: bool = False
     """All batches of an optimiser step come from one source, so that every process uses the same parts of the model."""
     workers: int = Field(4, ge=0)
-    """Loading processes beside each training process, at most one a core; 0 loads in the training process itself. What
-    is loaded does not depend on it."""
+    """Loading processes beside each training process, at most one per core; 0 loads in the training process itself.
+    What is loaded does not depend on it."""
     prefetch: int = Field(4, ge=1)
     """Batches that each worker keeps ready."""
 
     def augment_of(self, source: SourceConfig) -> AugmentConfig:
-        """The augmentation that a source is given."""
+        """The augmentation of a source."""
         return source.augment or self.augment

@@ -1,4 +1,4 @@
-"""Configuration of matching and losses; the defaults are the released ones."""
+"""Configuration of target assignment and losses; the defaults are the released ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uniref.recipe.base import Strict
 
 
 class WeightsConfig(Strict):
-    """What each loss term is multiplied by."""
+    """Weights of the loss terms."""
 
     cls: float = Field(2.0, ge=0)
     """Focal loss of classes."""
@@ -25,22 +25,22 @@ class WeightsConfig(Strict):
     mask_iou: float = Field(1.0, ge=0)
     """Auxiliary: 1 - soft IoU."""
     projection: float = Field(1.0, ge=0)
-    """BoxInst: extent of the mask against the box."""
+    """BoxInst: projection of the mask onto both axes, against that of the box."""
     pairwise: float = Field(1.0, ge=0)
-    """BoxInst: neighbours of like colour belong together."""
+    """BoxInst: neighbouring pixels of similar colour have the same label."""
 
 
 class FocalConfig(Strict):
-    """Focal loss, of classes (in the matching too) and of mask pixels."""
+    """Focal loss of classes (also in target assignment) and of mask pixels."""
 
     alpha: float = Field(0.25, ge=0, le=1)
     """Weight of positives in 0..1; negatives have 1 - alpha (Lin et al., 2017)."""
     gamma: float = Field(2.0, ge=0)
-    """Exponent that lowers the loss of what is classified well already; 0 = cross entropy."""
+    """Exponent that lowers the loss of easy decisions; 0 = cross entropy."""
 
 
 class SimOtaConfig(Strict):
-    """Which queries a decoder layer learns an object with: several for each object."""
+    """Target assignment of a decoder layer: several queries per object."""
 
     giou: float = Field(3.0, ge=0)
     """Weight of -GIoU beside the focal class cost."""
@@ -51,11 +51,11 @@ class SimOtaConfig(Strict):
     outside_all: float = Field(10000.0, ge=0)
     """Added to the cost of a query in no object's box and no object's square."""
     candidates: int = Field(10, ge=1)
-    """The sum of an object's this many best IoUs is the number of its queries."""
+    """An object's number of queries is the sum of its this many best IoUs."""
 
 
 class HungarianConfig(Strict):
-    """Which of the encoder's proposals learns an object: one for each. Weights of the costs."""
+    """Target assignment of the encoder's proposals: one per object. Weights of the costs."""
 
     cls: float = Field(2.0, ge=0)
     """Weight of the focal class cost."""
@@ -66,7 +66,7 @@ class HungarianConfig(Strict):
 
 
 class BoxInstConfig(Strict):
-    """Masks learnt from boxes and colours, where targets have no masks."""
+    """BoxInst: masks learnt from boxes and colours, where targets have no masks."""
 
     similarity: float = Field(0.3, ge=0, le=1)
     """Neighbours whose colours are at least this similar count in the pairwise loss."""
@@ -78,9 +78,9 @@ class BoxInstConfig(Strict):
     """The pairwise loss grows linearly over this many counts. As released, a step counts one for each decoder layer:
     six layers pass 10000 in 1667 steps."""
     bottom_rows: int = Field(10, ge=0)
-    """Input pixels at the bottom of an image that are ignored (they often hold a rim)."""
+    """Rows of input pixels at the bottom of an image that are ignored (they often show a border)."""
     max_masks: int = Field(64, ge=1)
-    """Masks that are drawn for a decoder layer; a random choice where more queries are matched."""
+    """Masks that are predicted per decoder layer; a random choice where more queries are matched."""
 
 
 class SamLossConfig(Strict):
@@ -102,7 +102,7 @@ class LossConfig(Strict):
     auxiliary_masks: bool = False
     """Also the losses `mask_class` and `mask_iou`: the released system uses them in its video stage."""
     proposals: bool = True
-    """Losses of the encoder's proposals, which otherwise learn nothing."""
+    """Losses of the encoder's proposals, which are not trained otherwise."""
     sim_ota: SimOtaConfig = Field(default_factory=SimOtaConfig)
     """Target assignment of the decoder layers (SimOTA; YOLOX, Ge et al., 2021)."""
     hungarian: HungarianConfig = Field(default_factory=HungarianConfig)
