@@ -216,12 +216,12 @@ def named_data(values: Sequence[str], recipe: Path | None) -> list[str]:
     if recipe is not None:
         names = list(_evaluated_stage(recipe)[1])
     if not names:
-        raise UsageError("nothing to evaluate; name prepared splits with --data dataset/split")
+        raise UsageError("no data given; name prepared splits with --data dataset/split")
     return list(dict.fromkeys(names))
 
 
 def trained_checkpoint(recipe: Path) -> Path:
-    """What `uniref train RECIPE` leaves at the end of the stage whose evaluation `named_data` names.
+    """The checkpoint that `uniref train RECIPE` writes at the end of the stage whose data `named_data` returns.
 
     Raises:
         UsageError: It is not there.

@@ -103,7 +103,7 @@ class PrepareArguments:
     list_all: Annotated[
         bool, typer.Option("--list", help="Show every data set: task, splits, size, licence, what is prepared.")
     ] = False
-    root: Annotated[Path, typer.Option(help="Folder of all indices and fetched media.", rich_help_panel=_FILES)] = Path(
+    root: Annotated[Path, typer.Option(help="Folder of all indexes and fetched media.", rich_help_panel=_FILES)] = Path(
         "data"
     )
     source: Annotated[
@@ -126,10 +126,10 @@ class PrepareArguments:
         int | None, typer.Option(help="Only the first N images or videos of a split.", rich_help_panel=_WHAT)
     ] = None
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make finished splits again.", rich_help_panel=_WHAT)
+        bool, typer.Option("--overwrite", help="Prepare finished splits again.", rich_help_panel=_WHAT)
     ] = False
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes (all cores by default).", rich_help_panel=_WHAT)
+        int | None, typer.Option(min=1, help="Processes. [default: all cores]", rich_help_panel=_WHAT)
     ] = None
     verify: Annotated[
         bool,

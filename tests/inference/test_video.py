@@ -1,5 +1,11 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
 
+from uniref import Predictor
+from uniref.inference import video
 from uniref.inference.video import merge_labels
 
 
@@ -22,3 +28,20 @@ def test_ties_go_to_the_lowest_id_as_a_number() -> None:
 def test_one_object_is_more_probable_than_not() -> None:
     p = torch.tensor([[[0.5, 0.50001, 0.49999]]])
     assert merge_labels(p, [1]).tolist() == [[0, 1, 0]]
+
+
+def test_objects_are_merged_in_the_order_of_their_ids_as_text(
+    checkpoint: Path, picture: np.ndarray, disk: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The product of the background is rounded in this order in the released system; results are by number."""
+    orders: list[list[int]] = []
+
+    def noting(probabilities: torch.Tensor, ids: list[int]) -> torch.Tensor:
+        orders.append(list(ids))
+        return merge_labels(probabilities, ids)
+
+    monkeypatch.setattr(video, "merge_labels", noting)
+    tracker = Predictor.from_pretrained(checkpoint, device="cpu").track(short_side=32)
+    result = tracker.step(picture, {9: disk, 20: disk, 100: disk})
+    assert orders == [[100, 20, 9]]
+    assert list(result.masks) == list(result.scores) == [9, 20, 100]
