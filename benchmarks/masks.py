@@ -1,7 +1,7 @@
 """Label maps to run lengths: `python -m benchmarks.masks [--videos 24] [--frames 60]`.
 
-Frames a second of the package's converter on all cores, against a plain loop over one process with pycocotools, on the
-same 480 x 854 palette PNGs, in one run; the masks of both are compared.
+Frames per second of the package's converter on all cores, against a plain loop over one process with pycocotools, on
+the same 480 x 854 palette PNGs, in one run; the masks of both are compared.
 """
 
 from __future__ import annotations
@@ -24,51 +24,51 @@ _HEIGHT, _WIDTH, _OBJECTS = 480, 854, 4
 
 
 def draw(folder: Path, videos: int, frames: int) -> list[VideoFiles]:
-    """Videos of moving ellipses; the pictures are small JPEGs of the right size."""
+    """Videos of moving ellipses; the images are small JPEGs of the right size."""
     rows, columns = np.mgrid[:_HEIGHT, :_WIDTH]
     files = []
-    for video in range(videos):
-        clip = VideoFiles(f"{video:03d}", folder / f"images/{video:03d}", folder / f"masks/{video:03d}")
-        clip.frames.mkdir(parents=True)
-        (clip.labels or folder).mkdir(parents=True)
+    for number in range(videos):
+        video = VideoFiles(f"{number:03d}", folder / f"images/{number:03d}", folder / f"masks/{number:03d}")
+        video.frames.mkdir(parents=True)
+        (video.labels or folder).mkdir(parents=True)
         for frame in range(frames):
             labels = np.zeros((_HEIGHT, _WIDTH), np.uint8)
-            for number in range(1, _OBJECTS + 1):
-                y, x = 60 + 90 * number + 10 * np.sin(frame / 5 + video), 100 * number + 4 * frame
+            for label in range(1, _OBJECTS + 1):
+                y, x = 60 + 90 * label + 10 * np.sin(frame / 5 + number), 100 * label + 4 * frame
                 wobble = 1 + 0.15 * np.sin(np.arctan2(rows - y, columns - x) * 9)
-                labels[np.hypot((rows - y) / 60, (columns - x) / 90) < wobble] = number
+                labels[np.hypot((rows - y) / 60, (columns - x) / 90) < wobble] = label
             image = Image.fromarray(labels)
             image.putpalette(PALETTE.tobytes())
-            image.save((clip.labels or folder) / f"{frame:05d}.png")
-            Image.new("RGB", (_WIDTH, _HEIGHT)).save(clip.frames / f"{frame:05d}.jpg")
-        files.append(clip)
+            image.save((video.labels or folder) / f"{frame:05d}.png")
+            Image.new("RGB", (_WIDTH, _HEIGHT)).save(video.frames / f"{frame:05d}.jpg")
+        files.append(video)
     return files
 
 
 def plain(files: list[VideoFiles]) -> dict[tuple[str, int, int], bytes]:
     """The obvious loop."""
-    found = {}
-    for clip in files:
-        for frame, path in enumerate(sorted((clip.labels or clip.frames).glob("*.png"))):
+    counts = {}
+    for video in files:
+        for frame, path in enumerate(sorted((video.labels or video.frames).glob("*.png"))):
             labels = np.array(Image.open(path))
             for number in np.unique(labels):
                 if number in (0, 255):
                     continue
                 record = coco.encode(np.asfortranarray((labels == number).astype(np.uint8)))
                 coco.area(record), coco.toBbox(record)
-                found[clip.name, int(number), frame] = record["counts"]
-    return found
+                counts[video.name, int(number), frame] = record["counts"]
+    return counts
 
 
 def packaged(files: list[VideoFiles], workers: int) -> dict[tuple[str, int, int], bytes]:
-    """What `uniref prepare-data` does, checks of the pictures included."""
-    found = {}
-    clips: list[LabelledVideo] = list(ordered_map(read_labelled_video, files, workers))
-    for clip in clips:
-        for number, track in clip.tracks.items():
+    """What `uniref prepare-data` does, checks of the images included."""
+    counts = {}
+    labelled: list[LabelledVideo] = list(ordered_map(read_labelled_video, files, workers))
+    for video in labelled:
+        for number, track in video.tracks.items():
             for frame, region in track.items():
-                found[clip.name, number, frame] = region.counts
-    return found
+                counts[video.name, number, frame] = region.counts
+    return counts
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from benchmarks.clips import moving_disks
+from benchmarks.videos import moving_disks
 from uniref.media.video_write import VideoWriter
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
@@ -61,18 +61,18 @@ def tiny_checkpoint(folder: Path) -> Path:
     return folder
 
 
-def write_clip(path: Path, frames: int, height: int, width: int) -> None:
+def write_video(path: Path, frames: int, height: int, width: int) -> None:
     """A video that repeats a few frames."""
-    pictures, _ = moving_disks(20, height, width)
+    images, _ = moving_disks(20, height, width)
     writer = VideoWriter(path, (height, width), 25)
     for index in range(frames):
-        writer.write(pictures[index % len(pictures)])
+        writer.write(images[index % len(images)])
     writer.close()
 
 
-def peak(clip: Path, checkpoint: Path, reference: list[str], side: int, out: Path) -> float:
+def peak(video: Path, checkpoint: Path, prompts: list[str], side: int, out: Path) -> float:
     """Peak resident megabytes of the command."""
-    arguments = ["predict", str(clip), *reference, "--checkpoint", str(checkpoint), "--out", str(out)]
+    arguments = ["predict", str(video), *prompts, "--checkpoint", str(checkpoint), "--out", str(out)]
     arguments += ["--short-side", str(side), "--score-threshold", "0", "--quiet", "--save", "overlay,masks,rle"]
     done = subprocess.run(  # noqa: S603 - ourselves
         [sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, check=True
@@ -102,12 +102,12 @@ def main() -> None:
             checkpoint = tiny_checkpoint(folder / "tiny")
         _, masks = moving_disks(1, options.height, options.width, objects=2)
         Image.fromarray(masks[1].astype("uint8") + 2 * (masks[2] & ~masks[1]).astype("uint8")).save(folder / "m.png")
-        reference = ["--text", "a disk"] if options.text else ["--mask", str(folder / "m.png")]
+        prompts = ["--text", "a disk"] if options.text else ["--mask", str(folder / "m.png")]
         peaks = []
         for frames in (options.short, options.long):
-            clip = folder / f"{frames}.mp4"
-            write_clip(clip, frames, options.height, options.width)
-            peaks.append(peak(clip, checkpoint, reference, options.height, folder / "out"))
+            video = folder / f"{frames}.mp4"
+            write_video(video, frames, options.height, options.width)
+            peaks.append(peak(video, checkpoint, prompts, options.height, folder / "out"))
             print(f"{frames:>6} frames: {peaks[-1]:.0f} MB resident at most", flush=True)
         print(f"difference: {peaks[1] - peaks[0]:.0f} MB")
 

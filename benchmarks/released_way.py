@@ -1,16 +1,14 @@
-"""The procedure of the released implementation, with this package's modules: the baseline of the speed benchmark.
+"""The procedure of the released implementation, with this package's plain modules: the baseline of the speed benchmark.
 
-Same weights, same results up to rounding; what differs is the work: every one of the 300 queries' masks is drawn by
-grouped convolutions (and, with masks as references, enlarged four times) and one is used, references are encoded and
-projected again for every frame with a backbone pass of their own, objects are predicted one by one, deformable
+Same weights, same results up to rounding; what differs is the work. The masks of all 300 queries are predicted by
+grouped convolutions (and, with mask references, upsampled four times) and one is used; references are encoded and
+projected again for every frame with a backbone pass of their own; objects are predicted one by one; deformable
 attention samples with `grid_sample`, and fusion attention is PyTorch's float32 kernel.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from unittest import mock
 
 import numpy as np
 import torch
@@ -18,36 +16,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uniref.inference.video import merge_labels
-from uniref.model import deformable_layers, unifusion
 from uniref.model.mask_head import STRIDE
 from uniref.model.structures import Features, ReferenceTokens
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.dynamic_conv import layer_widths
 from uniref.ops.images import aligned_bilinear, normalise, pad_batch, pad_mask
-from uniref.ops.ms_deform_attn import sample_grid
 from uniref.recipe.model import MaskHeadConfig
 
 
-@contextlib.contextmanager
-def plain_kernels() -> Iterator[None]:
-    """PyTorch's usual kernels everywhere."""
-    with (
-        mock.patch.object(deformable_layers, "ms_deform_attn", sample_grid),
-        mock.patch.object(deformable_layers, "_in_pixels_pays", lambda references: False),
-        mock.patch.object(deformable_layers, "_MANY_ROWS", 1 << 60),
-        mock.patch.object(unifusion, "_MANY_TOKENS", 1 << 60),
-    ):
-        yield
-
-
-def draw_grouped(features: Tensor, centres: Tensor, parameters: Tensor, config: MaskHeadConfig) -> Tensor:
-    """What `uniref.ops.dynamic_conv.predict_masks` computes, as convolutions with a group for each query: [N, h, w]."""
+def predict_masks_grouped(features: Tensor, centres: Tensor, parameters: Tensor, config: MaskHeadConfig) -> Tensor:
+    """What `uniref.ops.dynamic_conv.predict_masks` computes, as convolutions with one group per query: [N, h, w]."""
     count, (channels, h, w) = len(parameters), features.shape[1:]
     widths = layer_widths(channels, config.dynamic_width, config.dynamic_layers)
     parts = parameters.split([i * o for i, o in widths] + [o for _, o in widths], dim=1)
-    places = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy")) * STRIDE + STRIDE // 2
-    relative = centres[:, :, None, None] - places
+    pixels = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy")) * STRIDE + STRIDE // 2
+    relative = centres[:, :, None, None] - pixels
     x = torch.cat([relative, features.repeat(count, 1, 1, 1)], dim=1).view(1, -1, h, w)
     for index, (inputs, outputs) in enumerate(widths):
         weight, bias = parts[index].reshape(count * outputs, inputs, 1, 1), parts[len(widths) + index].flatten()
@@ -66,49 +50,47 @@ class ReleasedWay:
     @torch.inference_mode()
     def image(self, image: np.ndarray, text: str) -> np.ndarray:
         """Bool [H, W]."""
-        with plain_kernels():
-            features, _ = self._encode(image)
-            logits = self._predict(features, [self._text(text)])
-            return self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
+        features, _ = self._encode(image)
+        logits = self._predict(features, [self._text(text)])
+        return self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
 
     @torch.inference_mode()
     def video_by_text(
         self, frames: list[np.ndarray], text: str, seen: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
-        """Bool [H, W] a frame. `seen`: a mask of the object in the first frame, as if it had been found before."""
-        with plain_kernels():
-            words = self._text(text)
-            reference = None if seen is None else self._mask(frames[0], seen)
-            kept = None if reference is None else (reference, reference)
-            for image in frames:
-                features, _ = self._encode(image)
-                logits = self._predict(features, [words] if kept is None else [words, self._join(*kept)])
-                mask = self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
-                if mask.any():
-                    reference = self._mask(image, mask)
-                    kept = (kept[0] if kept else reference, reference)
-                yield mask
+        """Bool [H, W] per frame. `seen`: a mask of the object in the first frame, as if it had been segmented
+        before."""
+        expression = self._text(text)
+        reference = None if seen is None else self._mask(frames[0], seen)
+        kept = None if reference is None else (reference, reference)
+        for image in frames:
+            features, _ = self._encode(image)
+            logits = self._predict(features, [expression] if kept is None else [expression, self._join(*kept)])
+            mask = self._crop(F.interpolate(logits, scale_factor=4, mode="bilinear"), image) > 0.5
+            if mask.any():
+                reference = self._mask(image, mask)
+                kept = (kept[0] if kept else reference, reference)
+            yield mask
 
     @torch.inference_mode()
     def video_by_masks(self, frames: list[np.ndarray], masks: Mapping[int, np.ndarray]) -> Iterator[np.ndarray]:
-        """Labels uint8 [H, W] a frame; all masks belong to the first."""
-        with plain_kernels():
-            first = {number: self._mask(frames[0], mask) for number, mask in masks.items()}
-            previous = dict(first)
-            order = sorted(masks, key=str)
-            for index, image in enumerate(frames):
-                features, _ = self._encode(image)
-                p = []
-                for number in order:
-                    logits = self._predict(features, [self._join(first[number], previous[number])], enlarge=4)
-                    p.append(torch.from_numpy(self._crop(logits, image)))
-                if index == 0:
-                    p = [torch.from_numpy(masks[number]).float() for number in order]
-                labels = merge_labels(torch.stack(p), order).numpy()
-                for number in order:
-                    if index > 0 and (labels == number).any():
-                        previous[number] = self._mask(image, labels == number)
-                yield labels
+        """Labels uint8 [H, W] per frame; all masks belong to the first."""
+        first = {number: self._mask(frames[0], mask) for number, mask in masks.items()}
+        previous = dict(first)
+        order = sorted(masks, key=str)
+        for index, image in enumerate(frames):
+            features, _ = self._encode(image)
+            p = []
+            for number in order:
+                logits = self._predict(features, [self._join(first[number], previous[number])], enlarge=4)
+                p.append(torch.from_numpy(self._crop(logits, image)))
+            if index == 0:
+                p = [torch.from_numpy(masks[number]).float() for number in order]
+            labels = merge_labels(torch.stack(p), order).numpy()
+            for number in order:
+                if index > 0 and (labels == number).any():
+                    previous[number] = self._mask(image, labels == number)
+            yield labels
 
     def _encode(self, image: np.ndarray) -> tuple[Features, Tensor]:
         batch = pad_batch([normalise(image, image.shape[:2])])
@@ -138,12 +120,12 @@ class ReleasedWay:
         """The best query's logits [1, 1, h, w], out of all queries' masks."""
         model = self.model
         fused = model.fuse(features, [model.project(tuple(reference)) for reference in references])
-        found = model.detect(fused, with_proposals=True)
-        best = int(model.best_queries(found))
-        mask_features = model.mask_features(fused, found)
-        centres = found.reference_boxes[-1, 0, :, :2] * fused.sizes.flip(-1)
-        parameters = model.mask_head.controller(found.query_states[-1, 0])
-        logits = draw_grouped(mask_features, centres, parameters, model.config.mask_head)
+        detections = model.detect(fused, with_proposals=True)
+        best = int(model.best_queries(detections))
+        mask_features = model.mask_features(fused, detections)
+        centres = detections.reference_boxes[-1, 0, :, :2] * fused.sizes.flip(-1)
+        parameters = model.mask_head.controller(detections.query_states[-1, 0])
+        logits = predict_masks_grouped(mask_features, centres, parameters, model.config.mask_head)
         return aligned_bilinear(logits[:, None], enlarge)[best : best + 1]
 
     @staticmethod

@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed [--checkpoint DIR] [--height 480 --width 854] [--frames 4] [--tasks rvos,vos3]
 
-For each task: seconds a frame of both (the median without the first), their ratio, and the share of equal pixels.
+For each task: seconds per frame of both (the median without the first), their ratio, and the share of equal pixels.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from benchmarks.clips import moving_disks
 from benchmarks.released_way import ReleasedWay
+from benchmarks.videos import moving_disks
 from benchmarks.weights import make_checkpoint
 from uniref import Predictor
 from uniref.inference.video import VideoTracker
@@ -26,7 +26,7 @@ TEXT = "the red disk on the left"
 
 
 def timed(results: Iterable[np.ndarray], skip: int, clock: Callable[[], float]) -> tuple[float, list[np.ndarray]]:
-    """Median seconds a result after the first `skip`, and all results."""
+    """Median seconds per result after the first `skip`, and all results."""
     seconds, kept = [], []
     begun = clock()
     for result in results:
@@ -36,12 +36,12 @@ def timed(results: Iterable[np.ndarray], skip: int, clock: Callable[[], float]) 
     return float(np.median(seconds[skip:])), kept
 
 
-def found_before(predictor: Predictor, frame: np.ndarray, mask: np.ndarray) -> VideoTracker:
-    """A tracker of a text whose object has been found in a frame before, so that every step uses masks too."""
+def segmented_before(predictor: Predictor, frame: np.ndarray, mask: np.ndarray) -> VideoTracker:
+    """A tracker of a text whose object has been segmented in a frame before, so that every step uses masks too."""
     tracker = predictor.track({1: TEXT}, score_threshold=0.0, short_side=None)
-    known = tracker._objects[1]  # users cannot give a text and a mask of one object
-    (known.first,) = tracker.model.mask_references(tracker.encode(frame), torch.from_numpy(mask)[None])
-    known.previous = known.first
+    tracked = tracker._objects[1]  # users cannot give a text and a mask of one object
+    (tracked.first,) = tracker.model.mask_references(tracker.encode(frame), torch.from_numpy(mask)[None])
+    tracked.previous = tracked.first
     return tracker
 
 
@@ -53,7 +53,7 @@ def processor() -> str:
         "AMX": bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()),
     }
     rounding = "exact" if onednn_is_exact() else "rounded, so not used"
-    names = ", ".join(name for name, there in features.items() if there)
+    names = ", ".join(name for name, present in features.items() if present)
     return f"CPU with {names}; oneDNN's float32 products {rounding}; {torch.get_num_threads()} threads"
 
 
@@ -83,11 +83,11 @@ def main() -> None:
         return (new.segment_image(frame, TEXT, short_side=None).mask for frame in frames)
 
     def texts() -> Iterable[np.ndarray]:
-        tracker = found_before(new, frames[0], masks[1])
+        tracker = segmented_before(new, frames[0], masks[1])
         return (tracker.step(frame).masks[1] for frame in frames)
 
-    def objects(given: dict[int, np.ndarray]) -> Iterable[np.ndarray]:
-        stream = new.segment_video(frames, masks={0: given}, score_threshold=0.0, short_side=None)
+    def objects(masks: dict[int, np.ndarray]) -> Iterable[np.ndarray]:
+        stream = new.segment_video(frames, masks={0: masks}, score_threshold=0.0, short_side=None)
         return (result.labels for result in stream)
 
     tasks = {
@@ -97,15 +97,15 @@ def main() -> None:
         "vos3": ("VOS, 3 objects", old.video_by_masks(frames, masks), objects(masks)),
     }
     clock, unit = (time.process_time, "processor s") if options.cpu_time else (time.perf_counter, "s")
-    print(f"{options.height} x {options.width}, {torch.get_num_threads()} threads, {unit} a frame")
+    print(f"{options.height} x {options.width}, {torch.get_num_threads()} threads, {unit} per frame")
     print(processor())
     print(f"uniref in {new.precision}, its attention to masks in {new.attention_precision}")
     print(f"{'task':<22} {'released way':>12} {'uniref':>8} {'ratio':>7}  equal pixels, frame by frame")
-    for chosen in options.tasks.split(","):
-        name, slow, fast = tasks[chosen]
+    for task in options.tasks.split(","):
+        name, slow, fast = tasks[task]
         before, expected = timed(slow, 1, clock)
-        after, found = timed(fast, 1, clock)
-        equal = " ".join(f"{float((a == b).mean()):.4f}" for a, b in zip(expected, found, strict=True))
+        after, results = timed(fast, 1, clock)
+        equal = " ".join(f"{float((a == b).mean()):.4f}" for a, b in zip(expected, results, strict=True))
         print(f"{name:<22} {before:>12.2f} {after:>8.2f} {before / after:>6.1f}x  {equal}", flush=True)
 
 

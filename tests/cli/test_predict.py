@@ -308,7 +308,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ((clip, "--text", "1=dog", "--mask", mask_png), 2, "already given by a mask"),
         ((clip, "--mask", tmp_path / "small.png"), 1, "small.png: is 9 x 9 pixels"),
         ((clip, "--mask", tmp_path / "black.png"), 1, "marks no pixel"),
-        ((png, "--mask", mask_png), 2, "single picture"),
+        ((png, "--mask", mask_png), 2, "single image"),
         ((clip, "--text", "dog", "--device", "cuda:9"), 2, "cuda:9"),
         ((clip, "--text", "dog", "--start", "9"), 2, "after its end"),
     ]

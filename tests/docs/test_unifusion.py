@@ -24,7 +24,8 @@ def test_the_examples() -> None:
     torch.nn.init.normal_(names["fusion"].modulation.weight)
     names["fusion"].eval()
     exec(second, names)  # noqa: S102
-    alone = names["fusion"](names["tokens"][1:], names["words"][1:, :8], names["words"][1:, :8], names["sentence"][1:])
+    text = names["text"][1:, :8]
+    alone = names["fusion"](names["tokens"][1:], text, text, names["sentence"][1:])
     torch.testing.assert_close(names["fused"][1:], alone, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(alone, names["tokens"][1:], atol=1e-2)
 

@@ -1,5 +1,6 @@
-"""Large inputs take other kernels and share work between objects; the results must not care."""
+"""Kernels and work shared between objects: the results must not depend on them."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,16 @@ import torch
 
 from tests.tiny import tiny_config
 from uniref import Predictor
-from uniref.inference import inference_model
-from uniref.inference.inference_model import pool_tokens
+from uniref.inference.inference_model import InferenceModel, pool_tokens
+from uniref.inference.results import FrameResult
+from uniref.inference.video import VideoTracker
+from uniref.kernels import InferenceKernel
 from uniref.kernels.matmul import cpu_has_bfloat16
-from uniref.model import deformable_layers
 from uniref.model.structures import ReferenceTokens
 from uniref.recipe.model import FusionConfig
 from uniref.weights.checkpoint import Checkpoint, load_checkpoint
 
-SIZE = (128, 160)  # small enough for the plain kernels; the tests lower the limits
+SIZE = (160, 192)
 
 
 @pytest.fixture(scope="module")
@@ -43,42 +45,68 @@ def masks() -> dict[int, np.ndarray]:
     return {n: (ys - 60) ** 2 + (xs - 40 * n) ** 2 < 18**2 for n in (1, 2, 3)}
 
 
-def run(loaded: Checkpoint, frames, masks, fast: bool = False, dtype: str = "float32") -> list[list[float]]:
-    predictor = Predictor(loaded, device="cpu", dtype=dtype, fast=fast)
+def predictor(loaded: Checkpoint, **options: object) -> Predictor:
+    return Predictor(loaded, device="cpu", **options)
+
+
+def run(predictor: Predictor, frames, masks) -> list[list[float]]:
+    """Scores of a text and of objects given by masks."""
     stream = predictor.segment_video(frames, "dog", masks={0: masks}, score_threshold=0.0, short_side=None)
     return [list(result.scores.values()) for result in stream]
 
 
-def test_fast_kernels_and_shared_work_change_nothing(loaded, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = run(loaded, frames, masks)
-    monkeypatch.setattr(inference_model, "_LARGE", 1)
-    monkeypatch.setattr(deformable_layers, "_MANY_ROWS", 1)
-    monkeypatch.setattr("uniref.model.unifusion._MANY_TOKENS", 1)
-    fast = run(loaded, frames, masks)
-    np.testing.assert_allclose(fast, plain, atol=1e-4)
+def test_kernels_change_nothing(loaded, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = predictor(loaded)
+    assert any(isinstance(part, InferenceKernel) for part in prepared._model.network.modules())
+    monkeypatch.setattr("uniref.inference.predictor.prepare_for_inference", lambda *_, **__: None)
+    plain = predictor(loaded)
+    assert not any(isinstance(part, InferenceKernel) for part in plain._model.network.modules())
+    np.testing.assert_allclose(run(prepared, frames, masks), run(plain, frames, masks), atol=1e-4)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_objects_predicted_together_equal_objects_predicted_alone(loaded, frames, masks, plain: bool) -> None:
+    model = predictor(loaded)._model
+    if plain:
+        model = InferenceModel(loaded.model, loaded.tokenizer, torch.device("cpu"))
+
+    def track(objects: dict[int, np.ndarray], texts: dict[int, str]) -> FrameResult:
+        tracker = VideoTracker(model, texts, score_threshold=0.0, short_side=None)
+        return [tracker.step(frame, objects if index == 0 else None) for index, frame in enumerate(frames[:2])][1]
+
+    together = track(masks, {7: "dog", 8: "cat"})
+    for number, mask in masks.items():
+        assert track({number: mask}, {}).scores[number] == pytest.approx(together.scores[number], abs=1e-4)
+    assert track({}, {7: "dog"}).scores[7] == pytest.approx(together.scores[7], abs=1e-4)
 
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no bfloat16 products")
-def test_automatic_precision_rounds_the_attention_alone(loaded, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uniref.model.unifusion._MANY_TOKENS", 1)
-    exact, rounded = run(loaded, frames, masks), run(loaded, frames, masks, dtype="auto")
+def test_automatic_precision_rounds_the_attention_alone(loaded, frames, masks) -> None:
+    exact, rounded = (run(predictor(loaded, dtype=dtype), frames, masks) for dtype in ("float32", "auto"))
     np.testing.assert_allclose(rounded, exact, atol=1e-3)
     assert rounded != exact
 
 
-def test_precision_is_told(loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_is_reported(loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     for has in (True, False):
-        monkeypatch.setattr(inference_model, "cpu_has_bfloat16", lambda has=has: has)
-        told = {dtype: Predictor(loaded, "cpu", dtype) for dtype in ("auto", "float32", "bfloat16")}
-        assert [told[d].precision for d in told] == ["float32", "float32", "bfloat16"]
-        first = Predictor(loaded, "cpu", "auto").attention_precision
-        assert first == ("bfloat16" if has else "float32")
-        assert Predictor(loaded, "cpu", "float32").attention_precision == "float32"
+        monkeypatch.setattr("uniref.kernels.prepare.cpu_has_bfloat16", lambda has=has: has)
+        made = {dtype: predictor(loaded, dtype=dtype) for dtype in ("auto", "float32", "bfloat16")}
+        assert [each.precision for each in made.values()] == ["float32", "float32", "bfloat16"]
+        assert made["auto"].attention_precision == ("bfloat16" if has else "float32")
+        assert made["float32"].attention_precision == "float32"
+        assert made["bfloat16"].attention_precision == "bfloat16"
 
 
-def test_the_fast_option_stays_close(loaded, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uniref.model.unifusion._MANY_TOKENS", 1)
-    np.testing.assert_allclose(run(loaded, frames, masks, fast=True), run(loaded, frames, masks), atol=0.05)
+def test_the_fast_option_stays_close(loaded, frames, masks) -> None:
+    fast, exact = (run(predictor(loaded, fast=fast), frames, masks) for fast in (True, False))
+    np.testing.assert_allclose(fast, exact, atol=0.05)
+
+
+def test_an_own_model_is_prepared_itself(loaded) -> None:
+    shared = predictor(loaded)
+    assert shared._model.network is not loaded.model
+    checkpoint = Checkpoint(copy.deepcopy(loaded.model), loaded.tokenizer, loaded.config)
+    assert predictor(checkpoint, own=True)._model.network is checkpoint.model
 
 
 def test_pooling_averages_what_is_not_padded() -> None:
@@ -88,12 +116,3 @@ def test_pooling_averages_what_is_not_padded() -> None:
     pooled = pool_tokens(ReferenceTokens(keys, keys, padding, keys[:, 0]), (3, 4))
     assert pooled.padding.tolist() == [[False, False, False, True]]
     assert pooled.keys[0, :3, 0].tolist() == [2.5, 4.0, 8.5]
-
-
-def test_feed_forward_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, x = deformable_layers.FeedForward(8, 16, 0.0).eval(), torch.randn(2, 700, 8)
-    expected = net(x)
-    monkeypatch.setattr(deformable_layers, "_MANY_ROWS", 1)
-    monkeypatch.setattr(deformable_layers, "_ROWS", 100)
-    with torch.no_grad():
-        torch.testing.assert_close(net(x), expected)

@@ -88,7 +88,7 @@ def test_contradictory_and_unusable_masks(video: MediaSource, png: Path, mask_pn
         (Prompt(mask=(black,)), video, "marks no pixel"),
         (Prompt(mask=(f"99:{a}",)), video, "frame 99"),
         (Prompt(mask=("none.png",)), video, "none.png: no such file"),
-        (Prompt(mask=(a,)), MediaSource(png), "single picture"),
+        (Prompt(mask=(a,)), MediaSource(png), "single image"),
         (Prompt(text=("dog",), support=(f"{png}={mask_png}",)), MediaSource(png), "one of them"),
         (Prompt(support=("nothing",)), MediaSource(png), "IMAGE=MASK"),
         (Prompt(support=(f"{png}={tmp_path / 'small.png'}",)), MediaSource(png), "20 x 20 pixels"),

@@ -113,7 +113,7 @@ def test_an_image_larger_than_the_square(predictor: Predictor) -> None:
 def test_videos_compare_logits_with_a_half(predictor: Predictor, loaded: Checkpoint) -> None:
     frame = Frame(Features((), (), torch.zeros(1, 2)), torch.zeros(1, 3, SIDE, SIDE), (96, SIDE), (48, 64))
     logits = torch.randn(2, 32, 32)
-    p = predictor._model.probabilities(MaskPredictions(logits, [0.5, 0.5], None), 1, frame, by_mask=True)
+    p = predictor._model.video_probabilities(MaskPredictions(logits, [0.5, 0.5], None), 1, frame, by_mask=True)
     full = F.interpolate(logits[1:, None], scale_factor=4, mode="bilinear")[:, :, :96]
     expected = F.interpolate(full, size=(48, 64), mode="bilinear")[0, 0]
     assert torch.equal(p > 0.5, expected > 0.5)

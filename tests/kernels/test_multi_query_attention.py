@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniref.kernels import multi_query_attention
 from uniref.kernels.matmul import cpu_has_bfloat16
-from uniref.kernels.multi_query_attention import shared_key_attention
+from uniref.kernels.multi_query_attention import multi_query_attention
 
 SCALE = 0.25
 
@@ -23,28 +22,28 @@ def written_out(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return torch.einsum("qhk,nkc->nqhc", weights, values.double()).flatten(2)
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, rounded: bool) -> Tensor:
-    return shared_key_attention(query, keys, values, SCALE, lambda x: x.flatten(2), rounded)
+def attend(query: Tensor, keys: Tensor, values: Tensor, bfloat16: bool) -> Tensor:
+    return multi_query_attention(query, keys, values, SCALE, lambda x: x.flatten(2), bfloat16)
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks of queries and keys, the last ones incomplete."""
-    monkeypatch.setattr(multi_query_attention, "_ROWS", 24)
-    monkeypatch.setattr(multi_query_attention, "_KEYS", 100)
+    monkeypatch.setattr("uniref.kernels.multi_query_attention._ROWS", 24)
+    monkeypatch.setattr("uniref.kernels.multi_query_attention._KEYS", 100)
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 60.0], ids=["flat", "usual", "one key takes all"])
 @pytest.mark.parametrize("objects", [1, 3])
 def test_equals_the_softmax(objects: int, spread: float) -> None:
     query, keys, values = sample(objects, spread)
-    found = attend(query, keys, values, rounded=False)
+    found = attend(query, keys, values, bfloat16=False)
     torch.testing.assert_close(found.double(), written_out(query, keys, values), atol=2e-5, rtol=0)
 
 
 def test_large_logits_do_not_overflow() -> None:
     query, keys, values = sample(spread=1000.0)
-    found = attend(query, keys, values, rounded=False)
+    found = attend(query, keys, values, bfloat16=False)
     torch.testing.assert_close(found.double(), written_out(query, keys, values), atol=1e-3, rtol=0)
 
 
@@ -52,18 +51,12 @@ def test_large_logits_do_not_overflow() -> None:
 @pytest.mark.parametrize(("spread", "limit"), [(0.1, 1e-4), (1.0, 2e-3), (60.0, 5e-2), (1000.0, 0.5)])
 def test_bfloat16_errs_by_a_fraction_of_what_attention_adds(spread: float, limit: float) -> None:
     query, keys, values = sample(spread=spread)
-    found = attend(query, keys, values, rounded=True).double()
+    found = attend(query, keys, values, bfloat16=True).double()
     error = (found - written_out(query, keys, values)).abs().max()
     plain = (query.bfloat16() @ keys.bfloat16().T * SCALE).softmax(-1)
     plain_result = torch.einsum("qhk,nkc->nqhc", plain, values.bfloat16()).flatten(2).double()
     assert error < limit
     assert error < (plain_result - written_out(query, keys, values)).abs().max()
-
-
-@pytest.fixture
-def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a CPU that multiplies bfloat16 in hardware; others do the same, slowly."""
-    monkeypatch.setattr(multi_query_attention, "cpu_has_bfloat16", lambda: True)
 
 
 def layer(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, torch.nn.Linear]:
@@ -79,36 +72,34 @@ def layer(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, torch.nn.Linear]:
 
 
 @torch.no_grad()
-def relative_error(rounded: bool) -> float:
+def relative_error(bfloat16: bool) -> float:
     """Of the projected attention, against float64."""
     query, keys, values, out = layer()
-    found = shared_key_attention(query, keys, values, SCALE, lambda x: out(x.flatten(2)), rounded)
+    found = multi_query_attention(query, keys, values, SCALE, lambda x: out(x.flatten(2)), bfloat16)
     exact = written_out(query, keys, values) @ out.weight.double().T + out.bias.double()
     return float((found - exact).norm() / exact.norm())
 
 
 def test_the_error_of_a_whole_layer_in_float32() -> None:
-    assert relative_error(rounded=False) < 5e-6
+    assert relative_error(bfloat16=False) < 5e-6
 
 
-@pytest.mark.usefixtures("with_bfloat16")
 def test_the_error_of_a_whole_layer_with_bfloat16_products() -> None:
     """Ten times as much where the products that are meant to be float32 are rounded as well."""
-    assert relative_error(rounded=True) < 5e-4
+    assert relative_error(bfloat16=True) < 5e-4
 
 
-@pytest.mark.usefixtures("with_bfloat16")
-@pytest.mark.parametrize("rounded", [False, True])
-def test_float32_products_are_never_permitted_to_round(rounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On processors whose oneDNN would round them (matrix tiles), the switch stays off around `finish`."""
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_float32_products_are_never_permitted_to_round(bfloat16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On processors whose oneDNN would round them (matrix tiles), the switch stays off around `project_out`."""
     monkeypatch.setattr("uniref.kernels.matmul.onednn_is_exact", lambda: False)
     switch = getattr(torch.backends.mkldnn, "matmul", None)
     before, seen = getattr(switch, "fp32_precision", None), []
 
-    def finish(x: Tensor) -> Tensor:
+    def project_out(x: Tensor) -> Tensor:
         seen.append(getattr(switch, "fp32_precision", None))
         return x.flatten(2)
 
     query, keys, values = sample()
-    shared_key_attention(query, keys, values, SCALE, finish, rounded)
+    multi_query_attention(query, keys, values, SCALE, project_out, bfloat16)
     assert set(seen) == {before}

@@ -6,10 +6,13 @@ import pytest
 import timm
 import torch
 from torch import Tensor, nn
+from uniref.recipe.sam import AnyModelConfig
 
 from tests.tiny import tiny_config, tiny_sam_config
-from uniref.kernels import prepare
-from uniref.kernels.prepare import fold_norms, prepare_for_inference
+from uniref.core.errors import UsageError
+from uniref.kernels import InferenceKernel
+from uniref.kernels.norms import FoldedBackbone, fold_batch_norms, folded_body
+from uniref.kernels.prepare import prepare_for_inference, share_weights
 from uniref.model.backbone import Backbone
 from uniref.model.build import build_model
 from uniref.recipe.model import BackboneConfig
@@ -35,9 +38,10 @@ def test_backbones_keep_their_maps(name: str, frozen: bool) -> None:
     images = torch.randn(1, 3, 96, 64)
     with torch.no_grad():
         before = backbone(images)
-        backbone.body = prepare._folded_backbone(backbone.body)
-        after = backbone(images)
-    assert norms(backbone) == 0
+        folded = FoldedBackbone(backbone)
+        after = folded(images)
+    assert norms(folded) == 0
+    assert norms(backbone) > 0
     for x, y in zip(before, after, strict=True):
         torch.testing.assert_close(y, x, rtol=1e-3, atol=1e-4 * float(x.abs().max()))
 
@@ -77,6 +81,35 @@ def test_sam_has_a_mask_encoder_to_fold() -> None:
     assert norms(model) == 0
 
 
+@pytest.mark.parametrize(
+    "config", [tiny_config(), tiny_config(fusion=None, text=None, mask_encoder=None), tiny_sam_config()]
+)
+def test_a_prepared_model_cannot_be_trained(config: AnyModelConfig) -> None:
+    model = build_model(config).eval()
+    prepare_for_inference(model)
+    assert any(isinstance(part, InferenceKernel) for part in model.modules())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    model.eval()
+    with pytest.raises(UsageError, match="prepared for inference and cannot be trained"):
+        model.train()
+
+
+@pytest.mark.parametrize("config", [tiny_config(), tiny_sam_config()])
+def test_a_model_that_shares_weights_leaves_the_first_as_it_is(config: AnyModelConfig) -> None:
+    model = build_model(config).eval()
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    before = {name: (value.clone(), value.stride(), value.data_ptr()) for name, value in model.state_dict().items()}
+    other = share_weights(model)
+    assert all(before[name][2] == value.data_ptr() for name, value in other.state_dict().items())
+    prepare_for_inference(other)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name][0])
+        assert (value.stride(), value.data_ptr()) == before[name][1:]
+    assert {name for name, parameter in model.named_parameters() if parameter.requires_grad} == trained
+    assert not any(isinstance(part, InferenceKernel) for part in model.modules())
+    model.train()
+
+
 class Crossed(nn.Module):
     """Registered as convolution and norm, but run the other way round."""
 
@@ -91,11 +124,11 @@ class Crossed(nn.Module):
 def test_a_backbone_that_folding_would_change_stays() -> None:
     body = Crossed().eval()
     shuffle_norms(body)
-    assert prepare._folded_backbone(body) is body
+    assert folded_body(body) is body
     assert norms(body) == 1
 
 
 def test_standardised_convolutions_are_not_folded() -> None:
     """They change their weights in every forward, which would undo the folding."""
     block = nn.Sequential(timm.layers.StdConv2d(3, 4, 1), nn.BatchNorm2d(4))
-    assert fold_norms(block) == 0
+    assert fold_batch_norms(block) == 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniref.ops.ms_deform_attn import Sizes, sample_grid
+from uniref.ops.ms_deform_attn import Sizes, ms_deform_attn
 
 Sample = Callable[[Tensor, Sizes, Tensor, Tensor], Tensor]
 LEVELS = [(5, 7), (3, 4), (1, 1)]
@@ -52,7 +52,7 @@ def compare(
     value, locations, weights = inputs[0].to(dtype), inputs[1].float(), inputs[2].float()
     mine = [t.to(device).requires_grad_() for t in (value, locations, weights)]
     exact = [t.detach().double().requires_grad_() for t in (value, locations, weights)]
-    out, expected = sample(mine[0], sizes, mine[1], mine[2]), sample_grid(exact[0], sizes, exact[1], exact[2])
+    out, expected = sample(mine[0], sizes, mine[1], mine[2]), ms_deform_attn(exact[0], sizes, exact[1], exact[2])
     assert out.dtype == dtype
     assert out.shape == expected.shape
     grad = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
@@ -100,7 +100,7 @@ def test_positions_on_pixels_and_borders(sample: Sample, device: str) -> None:
     grid = [n / 8 for n in (0, 1, 4, 7, 8)]
     locations[0, :, 0, 0, 0] = torch.tensor(list(itertools.product(grid, grid)), dtype=torch.float64)
     out = sample(value.float().to(device), sizes, locations.float().to(device), weights.float().to(device))
-    expected = sample_grid(value, sizes, locations, weights)
+    expected = ms_deform_attn(value, sizes, locations, weights)
     assert float((out.cpu() - expected).abs().max()) < 2e-6
 
 
@@ -121,7 +121,7 @@ def test_a_level_without_pixels_adds_nothing(sample: Sample, device: str) -> Non
     value, locations, weights = make(sizes)
     out = sample(value.float().to(device), sizes, locations.float().to(device), weights.float().to(device))
     kept = [0, 2]
-    expected = sample_grid(value, [sizes[i] for i in kept], locations[:, :, :, kept], weights[:, :, :, kept])
+    expected = ms_deform_attn(value, [sizes[i] for i in kept], locations[:, :, :, kept], weights[:, :, :, kept])
     assert float((out.cpu() - expected).abs().max() / expected.abs().max()) < 2e-6
 
 
@@ -145,4 +145,4 @@ def test_inputs_need_not_be_contiguous(sample: Sample, device: str) -> None:
 def test_gradients_of_the_reference_are_right() -> None:
     value, locations, weights = make([(3, 4), (2, 2)], batch=1, queries=3, heads=2, dim=2)
     inputs = tuple(t.requires_grad_() for t in (value, locations, weights))
-    assert torch.autograd.gradcheck(lambda v, p, w: sample_grid(v, [(3, 4), (2, 2)], p, w), inputs)
+    assert torch.autograd.gradcheck(lambda v, p, w: ms_deform_attn(v, [(3, 4), (2, 2)], p, w), inputs)

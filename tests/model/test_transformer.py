@@ -1,7 +1,5 @@
-import pytest
 import torch
 
-from uniref.model import deformable_layers
 from uniref.model.deformable_transformer import DeformableTransformer, level_anchors, pixel_centres, valid_ratio
 from uniref.recipe.model import TransformerConfig
 
@@ -45,23 +43,6 @@ def test_padded_tokens_have_no_influence() -> None:
     after = net(xs, pads)
     torch.testing.assert_close(after.logits, before.logits)
     torch.testing.assert_close(after.boxes, before.boxes)
-
-
-def test_sampling_in_pixels_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, (xs, pads) = transformer(), levels()
-    for layer in net.encoder:
-        torch.nn.init.normal_(layer.self_attn.sampling_offsets.weight)
-        torch.nn.init.normal_(layer.self_attn.attention_weights.weight)
-    pads[0][1, 6:] = True
-    for autocast in (False, True):
-        memory = {}
-        for pays in (False, True):
-            monkeypatch.setattr(
-                deformable_layers, "_in_pixels_pays", lambda references, pays=pays: pays and references.shape[-1] == 2
-            )
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                memory[pays] = torch.cat([x.flatten(2) for x in net(xs, pads).memory], 2)
-        torch.testing.assert_close(memory[True], memory[False], atol=1e-5, rtol=1e-4)
 
 
 def test_a_batch_equals_its_images_one_by_one() -> None:

@@ -65,6 +65,11 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=getattr(torch, precision))
 
 
+def without_autocast(x: torch.Tensor) -> contextlib.AbstractContextManager[None]:
+    """Full precision for a block that works on tensors where `x` is; tensors without memory need none."""
+    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
 def total_memory() -> int:
     """Bytes of main memory, of the machine or of the container that this runs in."""
     total = _UNKNOWN

@@ -1,4 +1,5 @@
-"""One input from source to files: reading, predicting and writing side by side, one frame in flight at each stage."""
+"""Segments one source and writes its outputs: reading, predicting and writing in parallel, one frame in flight at each
+stage."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from uniref.core.environment import versions
 from uniref.core.errors import MediaError
 from uniref.core.parallel import BackgroundWorker, prefetch
 from uniref.core.progress import Progress
+from uniref.core.types import BoolMask
 from uniref.inference.predictor import Predictor, Side
 from uniref.inference.prompts import Objects
-from uniref.inference.results import FrameResult, ImageResult
+from uniref.inference.results import FrameResult
 from uniref.inference.sinks import SINKS, Context, Sink
 from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
@@ -63,12 +65,12 @@ def predict_source(
 
     Args:
         predictor: The model.
-        source: Picture, video or folder of frames.
-        objects: What to find in it.
+        source: Image, video or folder of frames.
+        objects: What to segment in it.
         options: How.
         folder: Existing folder for the outputs; incomplete if this raises or is stopped.
         progress: Called once with the iteration over frames.
-        warn: Called with a line about damage that was survived.
+        warn: Called with one line per kind of damage that was survived.
         stop: Asked after each frame; True ends the run early with closed files.
 
     Returns:
@@ -78,18 +80,21 @@ def predict_source(
         UniRefError: The source cannot be read, an object does not fit it, or a file cannot be written.
     """
     begun = time.monotonic()
-    context = Context(folder, source, objects, options.selection.stride, options.labels, warn)
-    make_step = _image_step if source.kind == "image" else _video_step
-    predict = make_step(predictor, source, objects, options)
-    expected = source.selected_count(options.selection)
-    recorder = _Recorder(context, options.save)
+    # stages: read in a thread, predict here, write in a thread
+    tracker = None if source.kind == "image" else _tracker(predictor, objects, options)
+    recorder = _Recorder(Context(folder, source, objects, options.selection.stride, options.labels, warn), options.save)
     reading = prefetch(source.frames(options.selection))
-    frames = progress(reading, source.path.name, expected)
+    frames = progress(reading, source.path.name, source.selected_count(options.selection))
     model_seconds, complete = 0.0, True
     try:
         for frame in frames:
             before = time.monotonic()
-            result = _absent(frame, source, objects) if frame.damaged else predict(frame)
+            if frame.damaged:
+                result = _empty_result(frame, source, objects)
+            elif tracker is None:
+                result = _segment_image(predictor, frame, objects, options)
+            else:
+                result = tracker.step(frame.image, _masks_of_frame(frame, source, objects))
             model_seconds += time.monotonic() - before
             recorder.add(frame, result)
             if stop():
@@ -99,6 +104,7 @@ def predict_source(
         frames.close()
         reading.close()
         recorder.finish()
+    # what went wrong while writing, then what was survived
     recorder.check()
     summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
     _warn_of_damage(source, recorder, warn)
@@ -111,6 +117,68 @@ def predict_source(
         "attention_precision": predictor.attention_precision,
         "options": _plain(options),
     }
+
+
+def _tracker(predictor: Predictor, objects: Objects, options: PredictOptions) -> VideoTracker:
+    """A tracker of everything that does not depend on the frame."""
+    support = {objects.support_id: objects.support} if objects.support_id is not None else None
+    return predictor.track(
+        objects.texts, support, options.propagate, options.score_threshold, options.short_side, options.long_side
+    )
+
+
+def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -> dict[int, BoolMask]:
+    """Masks given in a frame, by object id.
+
+    Raises:
+        MediaError: One has another size than the frame.
+    """
+    masks = objects.masks.get(frame.index, {})
+    height, width = frame.image.shape[:2]
+    for number, mask in masks.items():
+        if mask.shape != (height, width):
+            raise MediaError(
+                f"{objects.mask_file(frame.index, number)}: is {mask.shape[1]} x {mask.shape[0]} pixels, but frame "
+                f"{frame.name} of {source.path} is {width} x {height}"
+            )
+    return masks
+
+
+def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, options: PredictOptions) -> FrameResult:
+    """Objects of an image as a frame; where they overlap, the label map shows the most confident."""
+    if objects.support_id is not None:
+        support = objects.support
+        result = predictor.segment_image(frame.image, None, support, options.short_side, options.long_side)
+        results = {objects.support_id: result}
+    else:
+        texts = list(objects.texts.values())
+        of_texts = predictor.segment_image(
+            frame.image, texts, short_side=options.short_side, long_side=options.long_side
+        )
+        results = dict(zip(objects.texts, of_texts, strict=True))
+    labels = np.zeros(frame.image.shape[:2], np.uint8)
+    for number, result in sorted(results.items(), key=lambda item: item[1].score):
+        labels[result.mask] = number
+    return FrameResult(
+        index=frame.index,
+        labels=labels,
+        masks={n: r.mask for n, r in results.items()},
+        scores={n: r.score for n, r in results.items()},
+        boxes={n: r.box for n, r in results.items()},
+    )
+
+
+def _empty_result(frame: SourceFrame, source: MediaSource, objects: Objects) -> FrameResult:
+    """Of a damaged frame: no object is segmented in it, and it becomes no reference.
+
+    Raises:
+        MediaError: A mask is given for it.
+    """
+    if frame.index in objects.masks:
+        raise MediaError(f"{source.path}: frame {frame.name}, for which a mask is given, is damaged")
+    size = frame.image.shape[:2]
+    masks = {n: np.zeros(size, np.bool_) for n in objects.ids}
+    return FrameResult(frame.index, np.zeros(size, np.uint8), masks, {}, {})
 
 
 class _Recorder:
@@ -155,7 +223,7 @@ class _Recorder:
         return MediaError(f"{self.context.folder}: cannot be written ({error.strerror or error})")
 
     def finish(self) -> None:
-        """Close every file, whatever happened; `check` tells of trouble."""
+        """Close every file, whatever happened; `check` raises what went wrong."""
         steps: list[Callable[[], None]] = [self._thread.close, *(sink.close for sink in self.sinks)]
         for step in steps:
             try:
@@ -205,67 +273,6 @@ class _Recorder:
             "outputs": sorted(str(p.relative_to(self.context.folder)) for p in self.context.folder.iterdir()),
             "versions": versions(),
         }
-
-
-def _image_step(
-    predictor: Predictor, source: MediaSource, objects: Objects, options: PredictOptions
-) -> Callable[[SourceFrame], FrameResult]:
-    def step(frame: SourceFrame) -> FrameResult:
-        short, long = options.short_side, options.long_side
-        if objects.support_id is not None:
-            found = predictor.segment_image(frame.image, None, objects.support, short, long)
-            return _combine(frame, {objects.support_id: found})
-        texts = list(objects.texts.values())
-        found_all = predictor.segment_image(frame.image, texts, short_side=short, long_side=long)
-        return _combine(frame, dict(zip(objects.texts, found_all, strict=True)))
-
-    return step
-
-
-def _video_step(
-    predictor: Predictor, source: MediaSource, objects: Objects, options: PredictOptions
-) -> Callable[[SourceFrame], FrameResult]:
-    support = {objects.support_id: objects.support} if objects.support_id is not None else None
-    tracker: VideoTracker = predictor.track(
-        objects.texts, support, options.propagate, options.score_threshold, options.short_side, options.long_side
-    )
-
-    def step(frame: SourceFrame) -> FrameResult:
-        given = objects.masks.get(frame.index, {})
-        height, width = frame.image.shape[:2]
-        for number, mask in given.items():
-            if mask.shape != (height, width):
-                raise MediaError(
-                    f"{objects.mask_file(frame.index, number)}: is {mask.shape[1]} x {mask.shape[0]} pixels, but frame "
-                    f"{frame.name} of {source.path} is {width} x {height}"
-                )
-        return tracker.step(frame.image, given)
-
-    return step
-
-
-def _combine(frame: SourceFrame, found: dict[int, ImageResult]) -> FrameResult:
-    """Objects of a picture as a frame; where they overlap, the label map shows the most confident."""
-    labels = np.zeros(frame.image.shape[:2], np.uint8)
-    for number, result in sorted(found.items(), key=lambda item: item[1].score):
-        labels[result.mask] = number
-    return FrameResult(
-        frame.index,
-        labels,
-        {n: r.mask for n, r in found.items()},
-        {n: r.score for n, r in found.items()},
-        {n: r.box for n, r in found.items()},
-    )
-
-
-def _absent(frame: SourceFrame, source: MediaSource, objects: Objects) -> FrameResult:
-    """A damaged frame: nothing is found in it, and nothing is learnt from it."""
-    if frame.index in objects.masks:
-        raise MediaError(f"{source.path}: frame {frame.name}, for which a mask is given, is damaged")
-    size = frame.image.shape[:2]
-    return FrameResult(
-        frame.index, np.zeros(size, np.uint8), {n: np.zeros(size, np.bool_) for n in objects.ids}, {}, {}
-    )
 
 
 def _warn_of_damage(source: MediaSource, recorder: _Recorder, warn: Callable[[str], None]) -> None:

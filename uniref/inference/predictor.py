@@ -15,10 +15,10 @@ from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
 from uniref.core.progress import terminal_progress
 from uniref.core.types import UInt8Image
-from uniref.inference.inference_model import Frame, InferenceModel, hard_masks
+from uniref.inference.inference_model import InferenceModel
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.video import MAX_ID, VideoTracker
-from uniref.kernels.prepare import prepare_for_inference
+from uniref.kernels.prepare import prepare_for_inference, share_weights
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.ops.images import check_image, check_mask, normalise, resize_mask
 from uniref.weights.checkpoint import Checkpoint, load_checkpoint
@@ -42,11 +42,12 @@ class Predictor:
         checkpoint: A loaded checkpoint.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: Precision of the computation: "float32", "bfloat16" / "float16" for mixed precision, or "auto": mixed
-            precision on CUDA; float32 elsewhere, where on CPUs with bfloat16 products those are used in the attention
-            to masks of large inputs, whose result they change by 1e-5 to 3e-5.
+            precision on CUDA; float32 elsewhere, where CPUs with bfloat16 products use those in the attention to masks,
+            whose result they change by 1e-5 to 3e-5.
         fast: Accept small differences in videos for speed, see `InferenceModel`.
-        own: The model serves this predictor alone and may be rewritten for inference (on a CPU, see
-            `uniref.kernels.prepare`), after which it cannot be trained or stored.
+        own: The model serves this predictor alone and may itself be prepared for inference (on a CPU, see
+            `uniref.kernels.prepare`), after which it cannot be trained or stored. Else a model that shares its weights
+            is.
 
     Raises:
         UsageError: The device is not there, or the precision is unknown.
@@ -60,14 +61,14 @@ class Predictor:
         fast: bool = False,
         own: bool = False,
     ) -> None:
-        place = resolve_device(device)
-        rounded = dtype == "auto"
-        if dtype == "auto":
-            dtype = best_precision(place)
+        resolved = resolve_device(device)
+        precision = best_precision(resolved) if dtype == "auto" else dtype
         self.config = checkpoint.config
-        if own and place.type == "cpu":
-            prepare_for_inference(checkpoint.model)
-        self._model = InferenceModel(checkpoint.model.to(place), checkpoint.tokenizer, place, dtype, fast, rounded)
+        network = checkpoint.model.to(resolved)
+        if resolved.type == "cpu":
+            network = network if own else share_weights(network)
+            prepare_for_inference(network, bfloat16_attention=fast or dtype != "float32")
+        self._model = InferenceModel(network, checkpoint.tokenizer, resolved, precision, fast)
 
     @classmethod
     def from_pretrained(
@@ -105,7 +106,7 @@ class Predictor:
 
     @property
     def attention_precision(self) -> str:
-        """In which precision it multiplies in the attention to mask references of large inputs."""
+        """In which precision it multiplies in the attention to mask references."""
         return self._model.attention_precision
 
     @property
@@ -146,7 +147,7 @@ class Predictor:
         short_side: Side = "default",
         long_side: Side = "default",
     ) -> ImageResult | list[ImageResult]:
-        """Segment the object that a text, or example images with masks, refer to (SPEC sections 2 to 6).
+        """Segment the object that a text, or example images with masks, refer to.
 
         Args:
             image: uint8 RGB [H, W, 3].
@@ -166,16 +167,23 @@ class Predictor:
         if (text is None) == (support is None):
             raise UsageError("segment_image: give either a text or support images")
         if support is not None:
-            sides = self._resize(short_side, long_side, SUPPORT_SIDES)
-            frame = self._model.encode(image, *sides)
-            return self._image_results(frame, self._support(support, sides))[0]
-        texts = [text] if isinstance(text, str) else list(text or ())
-        if not texts:
-            return []
-        references = self._model.text_references(texts)
-        frame = self._model.encode(image, *self._resize(short_side, long_side, TEXT_SIDES))
-        results = self._image_results(frame, batch_references(references))
-        return results[0] if isinstance(text, str) else results
+            resize = self._resize(short_side, long_side, SUPPORT_SIDES)
+            frame = self._model.encode(image, *resize)
+            reference = self._support(support, resize)
+        else:
+            texts = [text] if isinstance(text, str) else list(text or ())
+            if not texts:
+                return []
+            reference = batch_references(self._model.text_references(texts))
+            frame = self._model.encode(image, *self._resize(short_side, long_side, TEXT_SIDES))
+        # predict, and resize the masks to the image
+        predictions = self._model.predict(frame, [[reference]])
+        masks = self._model.image_masks(predictions, frame).cpu()
+        results = [
+            ImageResult(mask.numpy(), predictions.scores[row], predictions.box(row, mask))
+            for row, mask in enumerate(masks)
+        ]
+        return results if isinstance(text, list | tuple) else results[0]
 
     def encode_support(
         self, support: Support, short_side: Side = "default", long_side: Side = "default"
@@ -215,35 +223,35 @@ class Predictor:
         long_side: Side = "default",
         exact_masks: bool = True,
     ) -> Iterator[FrameResult]:
-        """Segment objects through a video, frame by frame; memory does not grow with its length (SPEC section 7).
+        """Segment objects through a video, frame by frame; memory does not grow with its length.
 
         Args:
             frames: uint8 RGB [H, W, 3] arrays; any iterable, consumed lazily.
             text: One or several texts; they become objects 1, 2, ... (ids that `masks` uses are skipped).
             masks: Frame index -> object id (1..255) -> mask [H, W] of objects given by a mask. An object may be
                 given in any frame and is followed from there.
-            propagate: Texts: from the first frame where the object was found on, use its own masks too
+            propagate: Texts: from the first frame where the object was segmented on, use its own masks too
                 (Ref-YouTube-VOS); else every frame by the text alone, without a threshold (Ref-DAVIS17).
-            score_threshold: An object whose best score is at or under it is not in the frame. The published
+            score_threshold: An object whose best score is at or below it is not in the frame. The published
                 protocols use 0.3 (texts, DAVIS), 0.4 (YouTube-VOS, MOSE) and 0.5 (LVOS).
             short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps it. For
                 a SAM model as in `segment_image`.
-            exact_masks: In the frame where a mask is given, put out that mask itself. False: put out, as the released
-                system does and `uniref eval` with it, the mask after its way to the network's resolution and back.
+            exact_masks: In the frame where a mask is given, return that mask itself. False: return the mask resized to
+                the network's resolution and back, as the released system and `uniref eval` do.
 
         Yields:
-            One result a frame, as soon as it is ready.
+            One result per frame, as soon as it is ready.
 
         Raises:
             UsageError: Neither texts nor masks, a contradictory id, or an array of the wrong form.
         """
         texts = [] if text is None else [text] if isinstance(text, str) else list(text)
-        given = {index: dict(objects) for index, objects in (masks or {}).items() if objects}
-        if not texts and not given:
+        masks_of_frames = {index: dict(objects) for index, objects in (masks or {}).items() if objects}
+        if not texts and not masks_of_frames:
             raise UsageError("segment_video: give at least one text or mask")
-        numbered = number_texts(texts, {i for objects in given.values() for i in objects})
+        numbered = number_texts(texts, {i for objects in masks_of_frames.values() for i in objects})
         tracker = self.track(numbered, None, propagate, score_threshold, short_side, long_side, exact_masks)
-        return _track(tracker, frames, given)
+        return _track(tracker, frames, masks_of_frames)
 
     def track(
         self,
@@ -265,31 +273,33 @@ class Predictor:
         Raises:
             UsageError: An id is out of range, a text has no words, or an array has the wrong form.
         """
-        sides = self._resize(short_side, long_side, VIDEO_SIDES)
+        resize = self._resize(short_side, long_side, VIDEO_SIDES)
         return VideoTracker(
             self._model,
             texts=texts or {},
-            supports={number: self._support(pairs, sides) for number, pairs in (support or {}).items()},
+            supports={number: self._support(pairs, resize) for number, pairs in (support or {}).items()},
             propagate=propagate,
             score_threshold=score_threshold,
-            short_side=sides[0],
-            long_side=sides[1],
+            short_side=resize[0],
+            long_side=resize[1],
             exact_masks=exact_masks,
         )
 
     def _resize(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:
-        """Sides as asked for, else what the model is made for, else the protocol's; never longer than a square."""
+        """(short side, longest long side): as requested, else as the model is made for, else the protocol's; never
+        longer than the model's square."""
         square = self._model.network.input_size
         defaults = self.config.sides or self._model.network.resize or protocol
-        chosen = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
-        for name, value in zip(("short_side", "long_side"), chosen, strict=True):
+        resize = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
+        for name, value in zip(("short_side", "long_side"), resize, strict=True):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} {value!r}: must be a whole number of pixels, at least 1")
-        return chosen if square is None else (chosen[0], min(chosen[1] or square, square))
+        return resize if square is None else (resize[0], min(resize[1] or square, square))
 
     def _support(
-        self, support: Support | ProjectedReference, sides: tuple[int | None, int | None]
+        self, support: Support | ProjectedReference, resize: tuple[int | None, int | None]
     ) -> ProjectedReference:
+        """Support images as a reference, encoded unless they are already."""
         if not support:
             raise UsageError("segment_image: the list of support images is empty")
         if isinstance(support[0], ProjectedTokens):
@@ -298,25 +308,19 @@ class Predictor:
         for index, (image, mask) in enumerate(cast(Support, support)):
             check_image(image)
             original = (image.shape[0], image.shape[1])
-            chosen = check_mask(mask, original, f"mask of support image {index}")
-            size = self._model.fit(original, *sides)
+            marked = check_mask(mask, original, f"mask of support image {index}")
+            size = self._model.fit(original, *resize)
             images.append(normalise(image, size))
-            masks.append(torch.tensor(resize_mask(chosen, size)))
+            masks.append(torch.tensor(resize_mask(marked, size)))
         return self._model.support_reference(images, masks)
 
-    def _image_results(self, frame: Frame, reference: ProjectedReference) -> list[ImageResult]:
-        found = self._model.predict(frame, [[reference]])
-        masks = hard_masks(found, frame).cpu()
-        return [ImageResult(mask.numpy(), found.scores[row], found.box(row, mask)) for row, mask in enumerate(masks)]
 
-
-def number_texts(texts: Sequence[str], taken: Iterable[int]) -> dict[int, str]:
+def number_texts(texts: Sequence[str], used: set[int]) -> dict[int, str]:
     """Ids for texts: 1, 2, ... without those that masks use.
 
     Raises:
         UsageError: More objects than ids (255).
     """
-    used = set(taken)
     free = [number for number in range(1, MAX_ID + 1) if number not in used]
     if len(texts) > len(free):
         raise UsageError(f"{len(texts) + len(used)} objects: at most {MAX_ID} fit into one label map")
@@ -324,10 +328,10 @@ def number_texts(texts: Sequence[str], taken: Iterable[int]) -> dict[int, str]:
 
 
 def _track(
-    tracker: VideoTracker, frames: Iterable[UInt8Image], given: dict[int, dict[int, AnyMask]]
+    tracker: VideoTracker, frames: Iterable[UInt8Image], masks: dict[int, dict[int, AnyMask]]
 ) -> Iterator[FrameResult]:
     count = 0
     for count, image in enumerate(frames, start=1):
-        yield tracker.step(image, given.pop(count - 1, None))
-    if given:
-        warnings.warn(f"masks for frames {sorted(given)}: the video ended after {count} frames", stacklevel=2)
+        yield tracker.step(image, masks.pop(count - 1, None))
+    if masks:
+        warnings.warn(f"masks for frames {sorted(masks)}: the video ended after {count} frames", stacklevel=2)

@@ -1,7 +1,7 @@
-"""What the user points at: texts, masks and support images, checked and matched with a source.
+"""Prompts: texts, masks and support images, read, checked and matched with a source.
 
-A `Prompt` is what was written (on the command line, or as a record of a prompts file); `Objects` is what it means
-for one source, with everything read.
+A `Prompt` is as written on the command line or in a record of a prompts file; `Objects` is what it resolves to for one
+source, with every file read.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ class Prompt(Strict):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is referred to."""
+        """Whether there is no reference."""
         return not (self.text or self.mask or self.support)
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Everything that is to be found in one source."""
+    """The objects to segment in one source."""
 
     texts: dict[int, str] = field(default_factory=dict)
     """Object id -> text."""
     masks: dict[int, dict[int, npt.NDArray[np.bool_]]] = field(default_factory=dict)
     """Frame index in the source -> object id -> bool [H, W]."""
     mask_files: dict[tuple[int, int], Path] = field(default_factory=dict)
-    """(frame index, object id) -> the file that the mask came from."""
+    """(frame index, object id) -> the file that the mask was read from."""
     support: list[tuple[UInt8Image, npt.NDArray[np.bool_]]] = field(default_factory=list)
     """Support images with their masks."""
     support_id: int | None = None
     notes: tuple[str, ...] = ()
-    """What was guessed about masks, a line each."""
+    """What was guessed about masks, one line per guess."""
 
     @property
     def ids(self) -> list[int]:
         """All object ids, ascending."""
-        found = {*self.texts, *(number for given in self.masks.values() for number in given)}
-        return sorted(found | ({self.support_id} if self.support_id else set()))
+        numbers = {*self.texts, *(number for masks in self.masks.values() for number in masks)}
+        return sorted(numbers | ({self.support_id} if self.support_id else set()))
 
     def mask_file(self, frame: int, number: int) -> Path:
-        """The file that an object's mask in a frame came from."""
+        """The file that an object's mask in a frame was read from."""
         return self.mask_files[frame, number]
 
     def describe(self, number: int) -> dict[str, object]:
@@ -74,7 +74,7 @@ class Objects:
             return {"kind": "text", "text": self.texts[number]}
         if number == self.support_id:
             return {"kind": "support", "shots": len(self.support)}
-        return {"kind": "mask", "first_frame": min(i for i, given in self.masks.items() if number in given)}
+        return {"kind": "mask", "first_frame": min(i for i, masks in self.masks.items() if number in masks)}
 
 
 def resolve(prompt: Prompt, source: MediaSource, selection: Selection) -> Objects:
@@ -90,67 +90,74 @@ def resolve(prompt: Prompt, source: MediaSource, selection: Selection) -> Object
         raise UsageError(f"{source.path}: no prompt given; use --text, --mask or --support")
     if source.kind == "image" and prompt.mask:
         raise UsageError(
-            f"--mask {prompt.mask[0]}: {source.path.name} is a single picture, in which a mask has nothing to be "
-            "followed through; use --support IMAGE=MASK to find a similar object"
+            f"--mask {prompt.mask[0]}: {source.path.name} is a single image, but a mask is followed through a video; "
+            "use --support IMAGE=MASK to segment a similar object"
         )
     if source.kind == "image" and prompt.text and prompt.support:
-        raise UsageError("--text and --support: a picture is searched by one of them; run it twice for both")
+        raise UsageError("--text and --support: an image takes only one of them; run the command twice for both")
     table = _read_masks(prompt.mask, source, selection)
-    taken = {number for _, number in table.files}
-    texts = _number_texts(prompt.text, taken)
+    mask_ids = {number for _, number in table.files}
+    texts = _number_texts(prompt.text, mask_ids)
     support = [_read_support(pair, table) for pair in prompt.support]
-    support_id = _free_ids(taken | set(texts), 1)[0] if support else None
+    support_id = _free_ids(mask_ids | set(texts), 1)[0] if support else None
     return Objects(texts, table.masks, table.files, support, support_id, tuple(table.notes()))
 
 
-def _number_texts(texts: Sequence[str], taken: set[int]) -> dict[int, str]:
+def _number_texts(texts: Sequence[str], mask_ids: set[int]) -> dict[int, str]:
+    """Object id -> text: ids as written, the lowest free ones for the others."""
     parsed = [_parse_text(text) for text in texts]
     fixed: dict[int, str] = {}
     for number, text in parsed:
         if number is None:
             continue
-        if number in taken or number in fixed:
-            other = "a mask" if number in taken else "another text"
+        if number in mask_ids or number in fixed:
+            other = "a mask" if number in mask_ids else "another text"
             raise UsageError(f"--text '{number}={text}': object {number} is already given by {other}; use another id")
         fixed[number] = text
-    free = iter(_free_ids(taken | set(fixed), sum(number is None for number, _ in parsed)))
+    free = iter(_free_ids(mask_ids | set(fixed), sum(number is None for number, _ in parsed)))
     return {next(free) if number is None else number: text for number, text in parsed}
 
 
 def _parse_text(text: str) -> tuple[int | None, str]:
+    """`id=text` or `text` as (id or None, text). Raises UsageError."""
     match = re.fullmatch(r"\s*(\d{1,18})\s*=(.*)", text, re.DOTALL)
-    number, words = (int(match[1]), match[2]) if match else (None, text)
+    number, expression = (int(match[1]), match[2]) if match else (None, text)
     if number is not None and not 1 <= number <= MAX_ID:
         raise UsageError(f"--text {text!r}: object ids go from 1 to {MAX_ID}")
-    if not words.strip():
+    if not expression.strip():
         raise UsageError("--text: is empty; describe the object to segment")
-    if any(0xD800 <= ord(letter) < 0xE000 for letter in words):  # bytes of the command line that are no characters
-        raise UsageError(f"--text {words!r:.80}: is not text in UTF-8")
-    if len(words) > _LONGEST_TEXT:
-        raise UsageError(f"--text '{words[:40]}...': has {len(words):,} characters; at most {_LONGEST_TEXT:,} are read")
-    return number, words.strip()
+    # bytes of the command line that are not characters
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in expression):
+        raise UsageError(f"--text {expression!r:.80}: is not text in UTF-8")
+    if len(expression) > _LONGEST_TEXT:
+        raise UsageError(
+            f"--text '{expression[:40]}...': has {len(expression):,} characters; at most {_LONGEST_TEXT:,} are read"
+        )
+    return number, expression.strip()
 
 
-def _free_ids(taken: set[int], count: int) -> list[int]:
-    free = [number for number in range(1, MAX_ID + 1) if number not in taken]
+def _free_ids(used: set[int], count: int) -> list[int]:
+    """The lowest `count` ids that are not used. Raises UsageError."""
+    free = [number for number in range(1, MAX_ID + 1) if number not in used]
     if len(free) < count:
-        raise UsageError(f"{len(taken) + count} objects: at most {MAX_ID} fit into one label map")
+        raise UsageError(f"{len(used) + count} objects: at most {MAX_ID} fit into one label map")
     return free[:count]
 
 
 def _read_support(pair: str, table: _MaskTable) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
+    """Image and mask of an `IMAGE=MASK` pair. Raises UniRefError."""
     image_name, separator, mask_name = pair.partition("=")
     if not separator or not image_name or not mask_name:
         raise UsageError(f"--support {pair!r}: use IMAGE=MASK")
     image, mask = read_image(Path(image_name)), table.read(Path(mask_name)) > 0
     _check_size(Path(mask_name), mask, (image.shape[0], image.shape[1]), image_name)
     if not mask.any():
-        raise MediaError(f"{mask_name}: marks no pixel; a support mask shows the object")
+        raise MediaError(f"{mask_name}: marks no pixel; a support mask must mark the object")
     return image, mask
 
 
 class _MaskTable:
-    """Collects masks by frame and object, with the files they came from."""
+    """Masks by frame and object, with the files they were read from."""
 
     def __init__(self) -> None:
         self.masks: dict[int, dict[int, npt.NDArray[np.bool_]]] = {}
@@ -182,10 +189,11 @@ class _MaskTable:
         return lines
 
     def add_file(self, frame: int, file: Path) -> None:
+        """All objects of a mask file, as masks of one frame. Raises UniRefError."""
         labels = self.read(file)
         numbers = _ids(labels)
         if not numbers:
-            raise MediaError(f"{file}: marks no pixel; a mask shows the object to follow")
+            raise MediaError(f"{file}: marks no pixel; a mask must mark the object to follow")
         for number in numbers:
             if number in self.masks.get(frame, {}):
                 raise UsageError(
@@ -194,22 +202,26 @@ class _MaskTable:
             self._put(frame, number, labels == number, file)
 
     def add_folder(self, folder: Path, source: MediaSource) -> None:
-        """Masks named like the frames; each object counts from the first file that shows it (DAVIS, YouTube-VOS)."""
+        """Masks named like the frames; each object is given by the first file that marks it (DAVIS, YouTube-VOS).
+
+        Raises:
+            MediaError: A file is not named like a frame, or no mask marks a pixel.
+        """
         names = source.frame_names()
-        known: set[int] = set()
+        added: set[int] = set()
         for file in frame_files(folder):
             if names is not None and file.stem in names:
                 frame = names.index(file.stem)
             elif names is None and file.stem.isdecimal():
                 frame = int(file.stem)
             else:
-                raise MediaError(f"{file}: is named like no frame of {source.path}")
+                raise MediaError(f"{file}: is not named like a frame of {source.path}")
             labels = self.read(file)
             for number in _ids(labels):
-                if number not in known:
-                    known.add(number)
+                if number not in added:
+                    added.add(number)
                     self._put(frame, number, labels == number, file)
-        if not known:
+        if not added:
             raise MediaError(f"{folder}: none of its masks marks a pixel")
 
     def _put(self, frame: int, number: int, mask: npt.NDArray[np.bool_], file: Path) -> None:
@@ -238,17 +250,18 @@ def _read_masks(entries: Sequence[str], source: MediaSource, selection: Selectio
 
 
 def _check_frames(table: _MaskTable, source: MediaSource, selection: Selection) -> None:
+    """Raise UsageError unless every mask belongs to a frame that is read."""
     first, last = selection.bounds(source.index_at)
     if all(frame == first for frame in table.masks):
         return
     count = source.exact_frame_count()
     stop = min(last or count, count)
-    chosen = range(first, stop, selection.stride)
-    for frame, given in table.masks.items():
-        if frame not in chosen:
+    selected = range(first, stop, selection.stride)
+    for frame, masks in table.masks.items():
+        if frame not in selected:
             every = f", every {selection.stride}th" if selection.stride > 1 else ""
             raise UsageError(
-                f"--mask {table.files[frame, next(iter(given))]}: frame {frame} is not among the frames that are "
+                f"--mask {table.files[frame, next(iter(masks))]}: frame {frame} is not among the frames that are "
                 f"read of {source.path} ({first} to {stop - 1}{every})"
             )
 

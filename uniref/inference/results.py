@@ -1,4 +1,4 @@
-"""What prediction returns."""
+"""Results of prediction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uniref.core.types import BoolMask
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The object that was referred to, in one image."""
+    """The object that a reference means, in one image."""
 
     mask: BoolMask
     """Bool [H, W] at the image's own size."""
@@ -25,7 +25,7 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """All objects found in one image, best first."""
+    """All objects detected in one image, best first."""
 
     boxes: npt.NDArray[np.float32]
     """Float32 [N, 4]: x0, y0, x1, y1 in pixels of the image, clipped to it."""
@@ -44,8 +44,8 @@ class FrameResult:
     labels: npt.NDArray[np.uint8]
     """Object id of every pixel, [H, W]; 0 = background. Overlaps go to the most probable object."""
     masks: dict[int, BoolMask]
-    """Object id -> bool [H, W]; all False where the object is not seen. Objects given by a mask, and texts
-    without propagation, do not overlap (`labels == id`); propagated texts are independent and may."""
+    """Object id -> bool [H, W]; all False where the object is not visible. Objects given by a mask, and texts
+    without propagation, do not overlap (`labels == id`); propagated texts are independent and may overlap."""
     scores: dict[int, float]
     """Object id -> confidence of the chosen query, 0..1."""
     boxes: dict[int, npt.NDArray[np.float32]]

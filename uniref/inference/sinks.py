@@ -1,4 +1,4 @@
-"""What a prediction leaves on disk: one class a kind of output, all fed frame by frame."""
+"""Outputs of a prediction on disk: one class per kind, all written frame by frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from uniref.media.video_write import VideoStyle, VideoWriter, add_audio
 
 @dataclass
 class Context:
-    """What every kind of output needs to know."""
+    """What every kind of output has access to."""
 
     folder: Path
     """Where to write."""
@@ -38,7 +38,7 @@ class Context:
     """Write texts and scores into the overlay."""
     warn: Callable[[str], None]
     first: SourceFrame | None = field(default=None)
-    """The first frame that was handed out."""
+    """The first frame that was read."""
 
 
 class Sink(abc.ABC):
@@ -51,7 +51,7 @@ class Sink(abc.ABC):
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Add a frame."""
 
-    def close(self) -> None:  # noqa: B027 - pictures need no end
+    def close(self) -> None:  # noqa: B027 - images need no end
         """Finish the files."""
 
 
@@ -66,7 +66,7 @@ class _VideoSink(Sink):
         self._writer: VideoWriter | None = None
         self._start = self._end = 0.0
 
-    def _write_picture(self, frame: SourceFrame, picture: npt.NDArray[np.uint8]) -> None:
+    def _write_image(self, frame: SourceFrame, image: npt.NDArray[np.uint8]) -> None:
         video, stride = self.context.source.video, self.context.stride
         if self._writer is None:
             self._start = frame.seconds
@@ -74,10 +74,10 @@ class _VideoSink(Sink):
             look = VideoStyle(BT709) if video is None else VideoStyle(video.colors, video.pixel_aspect)
             base = None if video is None else video.time_base
             fps = self.context.source.fps / stride
-            self._writer = VideoWriter(path, picture.shape[:2], fps, time_base=base, look=look, **self.options)
+            self._writer = VideoWriter(path, image.shape[:2], fps, time_base=base, look=look, **self.options)
         duration = frame.duration * stride
         self._end = frame.seconds + duration
-        self._writer.write(picture, frame.seconds - self._start, duration)
+        self._writer.write(image, frame.seconds - self._start, duration)
 
     def close(self) -> None:
         if self._writer is not None:
@@ -85,17 +85,17 @@ class _VideoSink(Sink):
 
 
 class OverlaySink(_VideoSink):
-    """`overlay.mp4` (with the source's sound), or `overlay.png` for a picture."""
+    """`overlay.mp4` (with the source's sound), or `overlay.png` for an image."""
 
     file_name = "overlay.mp4"
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Write one frame with its objects drawn in."""
-        picture = self._draw(frame, result)
+        image = self._draw(frame, result)
         if self.context.source.kind == "image":
-            Image.fromarray(picture).save(self.context.folder / "overlay.png")
+            Image.fromarray(image).save(self.context.folder / "overlay.png")
         else:
-            self._write_picture(frame, picture)
+            self._write_image(frame, image)
 
     def close(self) -> None:
         """Finish the video, and put the sound of the source under it."""
@@ -132,49 +132,49 @@ class GifSink(OverlaySink):
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Write one frame with its objects drawn in."""
-        self._write_picture(frame, self._draw(frame, result))
+        self._write_image(frame, self._draw(frame, result))
 
     def _add_sound(self, overlay: Path) -> str | None:
         return None
 
 
 class MaskSink(Sink):
-    """`masks/<frame>.png`: label maps in the DAVIS palette; `mask.png` for a picture."""
+    """`masks/<frame>.png`: label maps in the DAVIS palette; `mask.png` for an image."""
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Write the label map of one frame."""
-        write_labels(_picture_path(self.context, "mask", "masks", frame), result.labels)
+        write_labels(_image_path(self.context, "mask", "masks", frame), result.labels)
 
 
 class CutoutSink(Sink):
-    """`cutout/<frame>.png`: the objects on a transparent ground (RGBA); `cutout.png` for a picture."""
+    """`cutout/<frame>.png`: the objects on a transparent background (RGBA); `cutout.png` for an image."""
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Write the cut-out objects of one frame."""
-        path = _picture_path(self.context, "cutout", "cutout", frame)
+        path = _image_path(self.context, "cutout", "cutout", frame)
         Image.fromarray(cut_out(frame, result)).save(path, compress_level=1)
 
 
 class WebmSink(_VideoSink):
-    """`cutout.webm`: the objects on a transparent ground, VP9."""
+    """`cutout.webm`: the objects on a transparent background, VP9."""
 
     file_name = "cutout.webm"
     options: ClassVar[dict[str, Any]] = {"codec": "libvpx-vp9", "alpha": True}
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Write the cut-out objects of one frame."""
-        self._write_picture(frame, cut_out(frame, result))
+        self._write_image(frame, cut_out(frame, result))
 
 
 class ProresSink(WebmSink):
-    """`cutout.mov`: the objects on a transparent ground, ProRes 4444."""
+    """`cutout.mov`: the objects on a transparent background, ProRes 4444."""
 
     file_name = "cutout.mov"
     options: ClassVar[dict[str, Any]] = {"codec": "prores_ks", "alpha": True}
 
 
 class RleSink(Sink):
-    """`masks.jsonl`: one COCO record an object and frame (run-length masks as pycocotools reads them)."""
+    """`masks.jsonl`: one COCO record per object and frame (run-length masks as pycocotools reads them)."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -206,7 +206,7 @@ class RleSink(Sink):
 
 
 class NpzSink(Sink):
-    """`masks.npz`: an array a frame (`<frame>`: labels uint8 [H, W]), and `ids`, `frames`, `scores` [T, N]."""
+    """`masks.npz`: one array per frame (`<frame>`: labels uint8 [H, W]), and `ids`, `frames`, `scores` [T, N]."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -252,7 +252,7 @@ def cut_out(frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:
     return np.dstack([frame.image, alpha])
 
 
-def _picture_path(context: Context, single: str, folder: str, frame: SourceFrame) -> Path:
+def _image_path(context: Context, single: str, folder: str, frame: SourceFrame) -> Path:
     if context.source.kind == "image":
         return context.folder / f"{single}.png"
     path = context.folder / folder / f"{frame.name}.png"

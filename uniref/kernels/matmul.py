@@ -1,8 +1,8 @@
 """Faster float32 matrix products on CPUs, without changing their results.
 
-PyTorch multiplies float32 matrices with MKL, which is slow on processors of other makers; its other library, oneDNN,
-is reached through a switch that also permits bfloat16 inside. Where oneDNN turns out to compute in full float32 all
-the same, the switch is free speed; where it does not (processors with matrix tiles), it is left alone.
+PyTorch multiplies float32 matrices with MKL, which is slow on processors of other makers. Its other library, oneDNN, is
+selected by a switch that also permits bfloat16 inside. Where oneDNN turns out to compute in full float32 all the same,
+the switch is free speed; where it does not (processors with matrix tiles), it is left alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import torch
 
+_LARGE = 1 << 17  # pixels of an image from which oneDNN pays
 _EXACT = 1e-4  # largest deviation from float64 of a sum of 256 products of standard normal numbers
 
 
@@ -49,18 +50,15 @@ def onednn_is_exact() -> bool:
     return float((product.double() - a.double() @ b.double()).abs().max()) < _EXACT
 
 
-@contextlib.contextmanager
-def fast_matmul(device: torch.device) -> Iterator[None]:
-    """Use oneDNN for float32 products on a CPU inside the block, where it does not round their factors.
+def fast_matmul(images: torch.Tensor | None = None) -> contextlib.AbstractContextManager[None]:
+    """Use oneDNN for float32 products on the CPU inside the block, where it does not round their factors.
 
     Args:
-        device: Elsewhere than on a CPU, nothing happens.
+        images: The images that the block works on, [B, 3, H, W]. Those of small ones gain nothing and keep MKL's
+            rounding: rounding alone can swap two queries of nearly equal score. None: whatever the size.
     """
-    if device.type == "cpu" and onednn_is_exact():
-        with _permitted():
-            yield
-    else:
-        yield
+    large = images is None or images.shape[-2:].numel() >= _LARGE
+    return _permitted() if large and onednn_is_exact() else contextlib.nullcontext()
 
 
 @functools.cache

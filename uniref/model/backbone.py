@@ -1,4 +1,7 @@
-"""Image backbones from timm (SPEC section 3) and the projection of their maps to the model's levels."""
+"""Image backbones from timm, and the projection of their maps to the model's feature levels.
+
+Axes: B images, C channels, H x W the padded network input, h x w a feature map.
+"""
 
 from __future__ import annotations
 
@@ -50,25 +53,31 @@ class Backbone(nn.Module):
             x = feature if self.channels_last else feature.permute(0, 2, 3, 1)
             if self.norms is not None:
                 x = self.norms[index](x)
-            x = x.permute(0, 3, 1, 2)
-            maps.append(x if x.device.type == "cpu" else x.contiguous())
+            maps.append(self.channels_first(x))
         return maps
+
+    def channels_first(self, x: Tensor) -> Tensor:
+        """Float [B, h, w, C] -> contiguous [B, C, h, w]."""
+        return x.permute(0, 3, 1, 2).contiguous()
 
     def freeze(self, stages: int) -> None:
         """Turn off the gradient of the first parts: 1 = stem, 2 = stem and stride-4 stage, ..., 5 = all."""
+        # the modules whose output is one of the four maps
         prefixes = [name.replace(".", "_") + "_" for name in self.body.feature_info.module_name()]
-        done = 0  # feature maps' modules that have begun
+        stage = 0  # of the four, the one that began last; 0 = the stem
         for name, parameter in self.body.named_parameters():
             flat = name.replace(".", "_")
-            found = next((index for index, prefix in enumerate(prefixes) if flat.startswith(prefix)), None)
-            done = done if found is None else found + 1
-            # what stands between two of them leads to the later one; before the first, it is the stem
-            part = 1 + done + (found is None and 0 < done < len(prefixes))
-            if part <= stages:
+            index = next((i for i, prefix in enumerate(prefixes) if flat.startswith(prefix)), None)
+            if index is not None:
+                stage = index + 1
+            # a module between two stages (a downsampling) belongs to the later one
+            between = index is None and 0 < stage < len(prefixes)
+            if 1 + stage + between <= stages:
                 parameter.requires_grad_(False)
 
 
 def _create(config: BackboneConfig) -> nn.Module:
+    """The timm network with feature maps at `STRIDES`. Raises UsageError as `Backbone`."""
     options = dict(config.options)
     if config.drop_path:
         options["drop_path_rate"] = config.drop_path
@@ -76,6 +85,7 @@ def _create(config: BackboneConfig) -> nn.Module:
         options["drop_path_rate"] = config.drop_path  # timm's own default is 0.1
         # images of any size, and windows that never shrink to a small map
         options |= {"strict_img_size": False, "always_partition": True}
+    # which of the network's maps have the strides: asked of one without memory
     try:
         with torch.device("meta"):
             pyramid = timm.create_model(config.name, features_only=True, **options)

@@ -1,4 +1,4 @@
-"""A configuration to the model that it describes."""
+"""Builds the model that a configuration describes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _BYTES = 4  # of a float32 value
 
 
 def build_model(config: AnyModelConfig, most: int | None = None) -> ReferringModel:
-    """A model of either family, with fresh weights.
+    """A model of either family, with new weights.
 
     Args:
         config: Its sizes.
-        most: Values that its tensors may have together; None: as many as fit into this machine's memory.
+        most: Elements that its tensors may have together; None: as many as fit into this machine's memory.
 
     Raises:
         UsageError: The backbone cannot be built, or the model is larger than `most`.
@@ -32,13 +32,14 @@ def build_model(config: AnyModelConfig, most: int | None = None) -> ReferringMod
     with _Limit(limit):
         if isinstance(config, ModelConfig):
             return UniRef(config)
-        from uniref.model.sam import UniRefSam  # transformers' SAM costs a moment that UniRef++ need not pay
+        from uniref.model.sam import UniRefSam  # transformers' SAM takes a while to import
 
         return UniRefSam(config)
 
 
 class _Limit(TorchFunctionMode):
-    """Counts the values of new tensors before they are made, so that a model that does not fit is never begun."""
+    """Counts the elements of new tensors before they are allocated, so that a model that does not fit is never
+    built."""
 
     _FACTORIES = frozenset(
         (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange, torch.linspace)
@@ -51,7 +52,7 @@ class _Limit(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in self._FACTORIES and not _is_meta(kwargs.get("device")):
-            self.left -= _asked(func, args, kwargs)
+            self.left -= _requested(func, args, kwargs)
             if self.left < 0:
                 raise UsageError(
                     f"the model needs more than {self.limit:,} values ({self.limit * _BYTES / 2**30:.1f} GiB), "
@@ -61,12 +62,12 @@ class _Limit(TorchFunctionMode):
 
 
 def _is_meta(device: Any) -> bool:
-    """Whether tensors are made on the device that gives them sizes and no memory."""
+    """Whether tensors are created on the meta device: shapes without memory."""
     return str(device) == "meta" or (device is None and torch.get_default_device().type == "meta")
 
 
-def _asked(func: Any, args: Any, kwargs: Any) -> int:
-    """How many values a call will make."""
+def _requested(func: Any, args: Any, kwargs: Any) -> int:
+    """How many elements a call will create."""
     if func in (torch.arange, torch.linspace):
         numbers = [float(value) for value in args if isinstance(value, int | float)]
         return int(max(map(abs, numbers), default=0.0))

@@ -1,4 +1,7 @@
-"""Multi-scale deformable attention with its projections."""
+"""Layers of the deformable transformer (Zhu et al., "Deformable DETR", ICLR 2021), post-norm.
+
+Axes: B batch, S tokens of all levels, Q queries, C width, H heads, L levels, P sampling points.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uniref.ops.ms_deform_attn import Sizes, ms_deform_attn, sample_bags
+from uniref.ops.ms_deform_attn import Sizes, ms_deform_attn
 from uniref.recipe.model import TransformerConfig
 
 
+class MLP(nn.Module):
+    """Linear layers with ReLU between them: [..., inputs] -> [..., outputs]; predicts boxes and mask parameters."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, layers: int) -> None:
+        super().__init__()
+        widths = [inputs] + [hidden] * (layers - 1) + [outputs]
+        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip(widths[:-1], widths[1:], strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [..., inputs] -> [..., outputs]."""
+        *inner, last = self.layers
+        for layer in inner:
+            x = F.relu(layer(x))
+        return last(x)
+
+
 class DeformableAttention(nn.Module):
-    """Each query reads `points` learned places around its reference in every level, for each head.
+    """Multi-scale deformable attention (Deformable DETR, Eq. 3) with its projections.
+
+    Every query samples P learned points around its reference point in every level, for each head.
 
     Args:
         dim: Width C of queries and tokens, a multiple of `heads`.
-        heads, levels, points: Sampling layout.
+        heads, levels, points: H, L and P.
     """
 
     def __init__(self, dim: int, heads: int, levels: int, points: int) -> None:
@@ -30,7 +51,7 @@ class DeformableAttention(nn.Module):
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
-        """Deformable DETR's start: the points of head h stand on a ray in direction h, one step apart."""
+        """Deformable DETR's initialisation: the points of head h lie on a ray in direction h, one pixel apart."""
         angle = torch.arange(self.heads, dtype=torch.float32) * (2 * math.pi / self.heads)
         ray = torch.stack([angle.cos(), angle.sin()], -1)
         ray = ray / ray.abs().amax(-1, keepdim=True)
@@ -48,7 +69,7 @@ class DeformableAttention(nn.Module):
     def forward(
         self, query: Tensor, references: Tensor, tokens: Tensor, sizes: Sizes, padding: Tensor | None
     ) -> Tensor:
-        """Sample `tokens` around the queries' references.
+        """Sample `tokens` around the queries' reference points.
 
         Args:
             query: Float [B, Q, C].
@@ -61,58 +82,28 @@ class DeformableAttention(nn.Module):
         Returns:
             Float [B, Q, C].
         """
-        batch, queries, _ = query.shape
+        value = self.project_values(tokens, padding)
+        locations, weights = self.sampling_points(query, references, sizes)
+        return self.output_proj(ms_deform_attn(value, sizes, locations, weights))
+
+    def project_values(self, tokens: Tensor, padding: Tensor | None) -> Tensor:
+        """Values of every head, padded ones 0: float32 [B, S, H, C / H]."""
         value = self.value_proj(tokens)
         if padding is not None:
             value = value.masked_fill_(padding[..., None], 0)
-        # under autocast too, places are computed and read in float32: half precision cannot tell neighbouring
-        # pixels apart
-        value = value.float().view(batch, -1, self.heads, value.shape[-1] // self.heads)
-        if _in_pixels_pays(references):
-            return self.output_proj(self._sample_in_pixels(query, references, value, sizes))
-        offsets = self.sampling_offsets(query).float()
-        offsets = offsets.view(batch, queries, self.heads, self.levels, self.points, 2)
-        weights = self.attention_weights(query).float()
-        weights = weights.view(batch, queries, self.heads, -1).softmax(-1)
-        weights = weights.view(batch, queries, self.heads, self.levels, self.points)
+        # float32 under autocast, too: half precision cannot tell neighbouring pixels' locations apart
+        return value.float().unflatten(2, (self.heads, -1))
+
+    def sampling_points(self, query: Tensor, references: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
+        """Sampling locations, float32 [B, Q, H, L, P, 2], as fractions of each level's padded size, and attention
+        weights, float32 [B, Q, H, L, P], which sum to 1 over L and P. Arguments as for `forward`."""
+        shape = (*query.shape[:2], self.heads, self.levels, self.points)
+        offsets = self.sampling_offsets(query).float().view(*shape, 2)
+        weights = self.attention_weights(query).float().unflatten(2, (self.heads, -1)).softmax(-1).view(shape)
         anchors = references[:, :, None, :, None]
-        if references.shape[-1] == 4:
-            locations = anchors[..., :2] + offsets / self.points * anchors[..., 2:] * 0.5
-        else:
-            locations = anchors + offsets / offsets.new_tensor([(w, h) for h, w in sizes])[:, None]
-        return self.output_proj(ms_deform_attn(value, sizes, locations, weights))
-
-    def _sample_in_pixels(self, query: Tensor, references: Tensor, value: Tensor, sizes: Sizes) -> Tensor:
-        """Sampling around points on a CPU: all x and all y stand together, so that every step runs over long rows.
-
-        Args:
-            query, references, sizes: As for `forward`, the references points.
-            value: Float32 [B, S, H, D].
-
-        Returns:
-            Float32 [B, Q, C].
-        """
-        count = self.heads * self.levels * self.points
-        offsets, weights = self.sampling_offsets, self.attention_weights
-        matrix = torch.cat([offsets.weight[0::2], offsets.weight[1::2], weights.weight])  # from x, y, x, y, ...
-        bias = torch.cat([offsets.bias[0::2], offsets.bias[1::2], weights.bias])
-        rows = F.linear(query, matrix, bias).float()
-        shares = rows[..., 2 * count :].unflatten(-1, (self.heads, -1)).softmax(-1).flatten(2)
-        anchors = references * references.new_tensor([(w, h) for h, w in sizes]) - 0.5
-        spread = torch.eye(self.levels, device=query.device).repeat_interleave(self.points, 1).repeat(1, self.heads)
-        with torch.autocast(query.device.type, enabled=False):  # this product copies: it must not round
-            x = rows[..., :count] + anchors[..., 0] @ spread
-            y = rows[..., count : 2 * count] + anchors[..., 1] @ spread
-        return sample_bags(value, sizes, x, y, shares, self.points)
-
-
-def _in_pixels_pays(references: Tensor) -> bool:
-    """Whether the references are points, of which there are many (boxes are few), on a CPU, for inference."""
-    return references.shape[-1] == 2 and references.device.type == "cpu" and not torch.is_grad_enabled()
-
-
-_ROWS = 512  # of a feed-forward network at a time, on a CPU
-_MANY_ROWS = 4096  # from which that pays
+        if references.shape[-1] == 4:  # offsets in units of half the box, divided by P
+            return anchors[..., :2] + offsets / self.points * anchors[..., 2:] * 0.5, weights
+        return anchors + offsets / offsets.new_tensor([(w, h) for h, w in sizes])[:, None], weights
 
 
 class FeedForward(nn.Module):
@@ -127,21 +118,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [B, N, C] -> [B, N, C]."""
-        if x.device.type == "cpu" and not torch.is_grad_enabled() and x.shape[:2].numel() >= _MANY_ROWS:
-            return self._in_pieces(x)
         hidden = self.dropout(F.relu(self.linear1(x)))
         return self.norm(x + self.dropout(self.linear2(hidden)))
 
-    def _in_pieces(self, x: Tensor) -> Tensor:
-        """The same for inference: the wide middle of a few rows at a time stays in the processor's cache."""
-        out = torch.empty_like(x)
-        for rows, result in zip(x.flatten(0, 1).split(_ROWS), out.flatten(0, 1).split(_ROWS), strict=True):
-            torch.add(rows, self.linear2(F.relu_(self.linear1(rows))), out=result)
-        return self.norm(out)
-
 
 class EncoderLayer(nn.Module):
-    """Deformable self-attention over all levels' tokens, then a feed-forward network."""
+    """Deformable self-attention over the tokens of all levels, then a feed-forward network."""
 
     def __init__(self, config: TransformerConfig, dim: int, levels: int) -> None:
         super().__init__()
@@ -153,13 +135,13 @@ class EncoderLayer(nn.Module):
     def forward(
         self, tokens: Tensor, positions: Tensor, references: Tensor, sizes: Sizes, padding: Tensor | None
     ) -> Tensor:
-        """Tokens and positions [B, S, C], references [B, S, L, 2] -> [B, S, C]."""
+        """Tokens and position encodings [B, S, C], reference points [B, S, L, 2] -> [B, S, C]."""
         attended = self.self_attn(tokens + positions, references, tokens, sizes, padding)
         return self.ffn(self.norm(tokens + self.dropout(attended)))
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention among queries, deformable cross-attention to the encoder's tokens, feed-forward."""
+    """Self-attention among queries, deformable cross-attention to the encoder's tokens, feed-forward network."""
 
     def __init__(self, config: TransformerConfig, dim: int, levels: int) -> None:
         super().__init__()
@@ -179,26 +161,10 @@ class DecoderLayer(nn.Module):
         sizes: Sizes,
         padding: Tensor | None,
     ) -> Tensor:
-        """States and positions [B, Q, C], references [B, Q, L, 4], tokens [B, S, C] -> [B, Q, C]."""
-        placed = states + positions
-        attended, _ = self.self_attn(placed, placed, states, need_weights=False)
+        """Query states and positions [B, Q, C], reference boxes [B, Q, L, 4], tokens [B, S, C] -> [B, Q, C]."""
+        queries = states + positions
+        attended, _ = self.self_attn(queries, queries, states, need_weights=False)
         states = self.self_norm(states + self.dropout(attended))
         attended = self.cross_attn(states + positions, references, tokens, sizes, padding)
         states = self.cross_norm(states + self.dropout(attended))
         return self.ffn(states)
-
-
-class MLP(nn.Module):
-    """Linear layers with ReLU between them: [..., inputs] -> [..., outputs]."""
-
-    def __init__(self, inputs: int, hidden: int, outputs: int, layers: int) -> None:
-        super().__init__()
-        widths = [inputs] + [hidden] * (layers - 1) + [outputs]
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip(widths[:-1], widths[1:], strict=True))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float [..., inputs] -> [..., outputs]."""
-        *inner, last = self.layers
-        for layer in inner:
-            x = F.relu(layer(x))
-        return last(x)

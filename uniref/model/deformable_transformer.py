@@ -1,11 +1,11 @@
-"""The whole transformer: encode, propose, decode with box refinement (SPEC section 5).
+"""The transformer that detects objects in (fused) features: Deformable DETR (Zhu et al., ICLR 2021) with two stages and
+iterative box refinement, and with mixed query selection and look forward twice of DINO (Zhang et al., ICLR 2023).
 
-Axes: B batch, S tokens of all levels, C width, Q queries, L levels.
+Axes: B batch, S tokens of all levels, C width, Q queries, L feature levels, D decoder layers, K classes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 
@@ -13,22 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from uniref.core.boxes import inverse_sigmoid
+from uniref.core.device import without_autocast
 from uniref.model.deformable_layers import MLP, DecoderLayer, EncoderLayer
 from uniref.model.structures import Detections, Proposals
 from uniref.ops.ms_deform_attn import Sizes
 from uniref.recipe.model import TransformerConfig
 
-_PRIOR = 0.01  # class probability that a fresh class head gives (focal loss)
+TEMPERATURE = 10000.0  # of the sine position encodings
+_PRIOR = 0.01  # class probability that a new class head predicts (focal loss)
+_ANCHOR = 0.05  # side of a proposal box at stride 8, as a fraction of the image; doubled per level
 
 
 class DeformableTransformer(nn.Module):
-    """Deformable DETR: two-stage, iterative box refinement, look forward twice, mixed selection.
+    """Encoder, proposals and decoder with box refinement.
 
     Args:
         config: Layers, heads, points, queries.
         dim: Width C.
         levels: Feature levels L.
-        classes: Outputs of the class heads.
+        classes: Outputs K of the class heads.
     """
 
     def __init__(self, config: TransformerConfig, dim: int, levels: int, classes: int) -> None:
@@ -41,7 +44,7 @@ class DeformableTransformer(nn.Module):
         self.proposal_norm = nn.LayerNorm(dim)
         self.query_position = nn.Linear(2 * dim, 2 * dim)
         self.query_position_norm = nn.LayerNorm(2 * dim)
-        # heads 0 .. layers - 1 belong to the decoder layers, the last one to the proposals
+        # heads 0 .. D - 1 belong to the decoder layers, the last one to the proposals
         heads = config.decoder_layers + 1
         self.class_heads = nn.ModuleList(nn.Linear(dim, classes) for _ in range(heads))
         self.box_heads = nn.ModuleList(MLP(dim, dim, 4, 3) for _ in range(heads))
@@ -62,48 +65,45 @@ class DeformableTransformer(nn.Module):
                 nn.init.constant_(last.bias[2:], -2.0)
 
     def forward(self, levels: Sequence[Tensor], paddings: Sequence[Tensor], with_proposals: bool = False) -> Detections:
-        """Detect in a batch of (fused) features.
+        """Detect objects in a batch of (fused) features.
 
         Args:
-            levels: Float [B, C, h, w] a level.
-            paddings: Bool [B, h, w] a level, or [1, h, w] shared by the batch.
+            levels: Float [B, C, h, w] per level.
+            paddings: Bool [B, h, w] per level, or [1, h, w] shared by the batch.
             with_proposals: Also return every token's class and box (training).
 
         Returns:
             Classes, boxes and states of every decoder layer, and the encoder's output.
         """
-        batch = len(levels[0])
+        # levels to one sequence of tokens with position and level encodings
+        batch, dim = levels[0].shape[:2]
         sizes = [(x.shape[-2], x.shape[-1]) for x in levels]
-        ratios = torch.stack([valid_ratio(padding) for padding in paddings], dim=1)  # [B, L, 2]
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in levels], dim=1)
-        positions = torch.cat(
-            [
-                pixel_positions(padding, tokens.shape[-1]).flatten(2).transpose(1, 2) + self.level_embed[index]
-                for index, padding in enumerate(paddings)
-            ],
-            dim=1,
-        )
+        encodings = [pixel_positions(padding, dim).flatten(2).transpose(1, 2) for padding in paddings]
+        positions = torch.cat([x + self.level_embed[index] for index, x in enumerate(encodings)], dim=1)
+        ratios = torch.stack([valid_ratio(padding) for padding in paddings], dim=1)  # [B, L, 2]
         padding = torch.cat([p.flatten(1) for p in paddings], dim=1)
         ratios, positions, padding = (x.expand(batch, *x.shape[1:]) for x in (ratios, positions, padding))
 
-        memory = self._encode(tokens, positions, sizes, ratios, padding)
-        with full_precision(memory):
+        # encoder: every pixel samples around its own centre
+        memory, centres = tokens, pixel_centres(sizes, ratios)
+        for layer in self.encoder:
+            memory = layer(memory, positions, centres, sizes, padding)
+
+        # first stage: the boxes of the best tokens; second stage: the decoder refines them
+        with without_autocast(memory):
             start, proposals = self._propose(memory.float(), sizes, paddings, padding, with_proposals)
-        logits, boxes, references, states = self._decode(memory, start, sizes, ratios, padding)
+        logits, boxes, reference_boxes, query_states = self._decode(memory, start, sizes, ratios, padding)
+
         split = memory.split([h * w for h, w in sizes], dim=1)
         maps = tuple(x.transpose(1, 2).unflatten(2, size).contiguous() for x, size in zip(split, sizes, strict=True))
-        return Detections(logits, boxes, references, states, maps, proposals)
-
-    def _encode(self, tokens: Tensor, positions: Tensor, sizes: Sizes, ratios: Tensor, padding: Tensor) -> Tensor:
-        references = pixel_centres(sizes, ratios)
-        for layer in self.encoder:
-            tokens = layer(tokens, positions, references, sizes, padding)
-        return tokens
+        return Detections(logits, boxes, reference_boxes, query_states, maps, proposals)
 
     def _propose(
         self, memory: Tensor, sizes: Sizes, paddings: Sequence[Tensor], padding: Tensor, with_proposals: bool
     ) -> tuple[Tensor, Proposals | None]:
         """The best tokens' boxes as logits [B, Q, 4], detached, and every token's class and box if asked for."""
+        # one anchor per token; padded tokens and those at the image's border propose nothing
         anchors = torch.cat(
             [level_anchors(p, size, level) for level, (p, size) in enumerate(zip(paddings, sizes, strict=True))], dim=1
         )
@@ -111,9 +111,11 @@ class DeformableTransformer(nn.Module):
         usable = ((anchors > 0.01) & (anchors < 0.99)).all(-1) & ~padding
         anchors = torch.log(anchors / (1 - anchors)).masked_fill(~usable[..., None], math.inf)
         features = self.proposal_norm(self.proposal(memory.masked_fill(~usable[..., None], 0)))
+        # the best by the first class
         class_head, box_head = self.class_heads[-1], self.box_heads[-1]
         logits = class_head(features)
         top = logits[..., 0].topk(min(self.query_embed.num_embeddings, logits.shape[1]), dim=1).indices[..., None]
+        # boxes: of all tokens for their loss, else of the best alone
         if with_proposals:
             boxes = box_head(features) + anchors
             best = boxes.gather(1, top.expand(-1, -1, 4))
@@ -124,33 +126,32 @@ class DeformableTransformer(nn.Module):
     def _decode(
         self, memory: Tensor, start: Tensor, sizes: Sizes, ratios: Tensor, padding: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Classes [D, B, Q, K], boxes and starting boxes [D, B, Q, 4], states [D, B, Q, C] of the D layers."""
+        """Class logits [D, B, Q, K], boxes and reference boxes [D, B, Q, 4], query states [D, B, Q, C] of every
+        layer."""
         batch, queries, _ = start.shape
+        dim = memory.shape[-1]
+        # mixed query selection: positions come from the proposals' boxes, contents are learned
         reference = start.sigmoid()
-        placed = self.query_position_norm(self.query_position(box_positions(reference, memory.shape[-1] // 2)))
-        positions = placed[..., : memory.shape[-1]]
+        encoded = self.query_position_norm(self.query_position(box_positions(reference, dim // 2)))
+        positions = encoded[..., :dim]
         states = self.query_embed.weight[:queries].expand(batch, -1, -1)
         scale = torch.cat([ratios, ratios], dim=-1)[:, None]  # [B, 1, L, 4]
-        # a layer's box counts from the box before it undetached (look forward twice), while the layer itself
-        # reads around the detached one
+        # look forward twice: a layer's box is an offset to the undetached box before it, while the layer itself samples
+        # around the detached one
         undetached = reference
-        logits, boxes, references, all_states = [], [], [], []
+        logits, boxes, reference_boxes, query_states = [], [], [], []
         for layer, class_head, box_head in zip(self.decoder, self.class_heads, self.box_heads, strict=False):
             states = layer(states, positions, reference[:, :, None] * scale, memory, sizes, padding)
-            with full_precision(states):
+            # in half precision, scores tie and boxes jump by pixels
+            with without_autocast(states):
                 delta = box_head(states.float())
                 logits.append(class_head(states.float()))
             boxes.append((delta + inverse_sigmoid(undetached)).sigmoid())
-            references.append(undetached)
-            all_states.append(states)
+            reference_boxes.append(undetached)
+            query_states.append(states)
             undetached = (delta + inverse_sigmoid(reference)).sigmoid()
             reference = undetached.detach()
-        return torch.stack(logits), torch.stack(boxes), torch.stack(references), torch.stack(all_states)
-
-
-def full_precision(x: Tensor) -> contextlib.AbstractContextManager[None]:
-    """No autocast on the device of `x`: in half precision, scores tie and boxes jump by pixels."""
-    return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+        return torch.stack(logits), torch.stack(boxes), torch.stack(reference_boxes), torch.stack(query_states)
 
 
 def valid_ratio(padding: Tensor) -> Tensor:
@@ -168,7 +169,7 @@ def _pixel_grid(size: tuple[int, int], device: torch.device) -> Tensor:
 
 
 def pixel_centres(sizes: Sizes, ratios: Tensor) -> Tensor:
-    """Each token's own place in every level, as a fraction of that level's padded size.
+    """Each token's own location in every level, as a fraction of that level's padded size.
 
     Args:
         sizes: (height, width) of each level.
@@ -197,22 +198,11 @@ def level_anchors(padding: Tensor, size: tuple[int, int], level: int) -> Tensor:
     """
     unpadded = torch.stack([(~padding[:, 0, :]).sum(1), (~padding[:, :, 0]).sum(1)], dim=-1)
     centres = _pixel_grid(size, padding.device) / unpadded[:, None]
-    return torch.cat([centres, torch.full_like(centres, 0.05 * 2.0**level)], dim=-1)
-
-
-TEMPERATURE = 10000.0
-
-
-def _interleaved_sine(x: Tensor, features: int) -> Tensor:
-    """[...] positions to [..., features]: sine and cosine in turn, geometric frequencies."""
-    steps = torch.arange(features, dtype=torch.float32, device=x.device)
-    frequencies = TEMPERATURE ** (2 * torch.div(steps, 2, rounding_mode="floor") / features)
-    phase = x[..., None] / frequencies
-    return torch.stack([phase[..., 0::2].sin(), phase[..., 1::2].cos()], dim=-1).flatten(-2)
+    return torch.cat([centres, torch.full_like(centres, _ANCHOR * 2.0**level)], dim=-1)
 
 
 def pixel_positions(padding: Tensor, width: int) -> Tensor:
-    """Position encoding of a feature map, normalised over its unpadded part.
+    """Sine position encoding of a feature map, normalised over its unpadded part.
 
     Args:
         padding: Bool [B, h, w], True = padded.
@@ -230,13 +220,21 @@ def pixel_positions(padding: Tensor, width: int) -> Tensor:
 
 
 def box_positions(boxes: Tensor, features: int) -> Tensor:
-    """Position encoding of boxes.
+    """Sine position encoding of boxes.
 
     Args:
         boxes: Float [B, Q, 4], cxcywh in 0..1.
-        features: Channels for each coordinate, even.
+        features: Channels per coordinate, even.
 
     Returns:
         Float32 [B, Q, 4 * features], in the order cx, cy, w, h.
     """
     return _interleaved_sine(boxes * (2 * math.pi), features).flatten(2)
+
+
+def _interleaved_sine(x: Tensor, features: int) -> Tensor:
+    """Positions [...] to [..., features]: sine and cosine in turn, geometric frequencies."""
+    steps = torch.arange(features, dtype=torch.float32, device=x.device)
+    frequencies = TEMPERATURE ** (2 * torch.div(steps, 2, rounding_mode="floor") / features)
+    phase = x[..., None] / frequencies
+    return torch.stack([phase[..., 0::2].sin(), phase[..., 1::2].cos()], dim=-1).flatten(-2)

@@ -1,4 +1,8 @@
-"""The mask reference (SPEC section 3): a residual network over image + mask, fused with the frame's features."""
+"""The mask encoder: a residual network over image and mask, fused with the frame's features, as in STCN (Cheng et al.,
+2021).
+
+Axes: B images, C channels, H x W the padded network input, h x w a feature map.
+"""
 
 from __future__ import annotations
 
@@ -91,6 +95,7 @@ class MaskEncoder(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(4, config.stem_width, 7, 2, 3)
         self.bn1 = nn.BatchNorm2d(config.stem_width)
+        # residual stages at strides 4, 8, 16, ... (ResNet-18 in the released models)
         stages, inputs = [], config.stem_width
         for index, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
             blocks = [BasicBlock(inputs, width, 1 if index == 0 else 2)]
@@ -98,6 +103,7 @@ class MaskEncoder(nn.Module):
             stages.append(nn.Sequential(*blocks))
             inputs = width
         self.stages = nn.ModuleList(stages)
+        # further levels by stride-2 convolutions
         self.level_indices = [stride.bit_length() - 3 for stride in strides]  # of the maps at strides 4, 8, 16, ...
         extra = []
         for _ in range(self.level_indices[-1] + 1 - len(stages)):
@@ -110,22 +116,24 @@ class MaskEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor, masks: Tensor, frame_features: Sequence[Tensor]) -> list[Tensor]:
-        """Encode one mask an image.
+        """Encode one mask per image.
 
         Args:
             images: Normalised and padded, float [B, 3, H, W].
             masks: Float [B, H, W], 0 or 1.
-            frame_features: The same images' projected features, [B, C, h, w] a level.
+            frame_features: The same images' projected features, [B, C, h, w] per level.
 
         Returns:
-            Values, float [B, C, h, w] a level.
+            Values, float [B, C, h, w] per level.
         """
+        # the mask is a fourth channel
         x = torch.cat([images, masks[:, None].to(images.dtype)], dim=1)
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         maps = []
         for stage in [*self.stages, *self.extra]:
             x = stage(x)
             maps.append(x)
+        # each level joins the frame's own features
         return [
             fuser(maps[index], frame_map)
             for fuser, index, frame_map in zip(self.fusers, self.level_indices, frame_features, strict=True)

@@ -1,9 +1,9 @@
-"""What every model that follows references can do, whatever it finds objects with.
+"""What every model that follows references can do, however it segments objects (UniRef++, Sec. 3 and Fig. 2a).
 
 features  = model.encode_image(images, padding)
 reference = model.project(model.encode_text(ids, valid))            # or encode_mask(...)
 fused     = model.fuse(features, [reference])
-found     = model.segment(fused)
+segments  = model.segment(fused)
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from uniref.core.errors import UsageError
@@ -29,25 +30,24 @@ from uniref.recipe.model import AnyModelConfig
 
 
 class ReferringModel(nn.Module, ABC):
-    """The encoders of references and UniFusion. Axes: B images, N objects, C width."""
+    """The encoders of references and UniFusion. Axes: B images, N objects, K tokens, C width."""
 
     config: AnyModelConfig
     classes: int
-    """Classes of objects that it tells apart; 1 = objects of any kind."""
+    """Classes of objects that it distinguishes; 1 = objects of any class."""
     levels: int
     """Feature levels."""
     input_size: int | None
     """Side of the square that inputs are padded to; None = multiples of 32."""
     mask_threshold_logit: float | None
-    """In videos, masks come to the frame's size as probabilities (None; SPEC section 6), or as logits of which this one
-    counts as 0.5."""
+    """In videos, masks are resized to the frame's size as probabilities (None), or as logits with this threshold."""
     text_encoder: TextEncoder | None
     mask_encoder: MaskEncoder | None
     fusion: UniFusion | None
 
     @property
     def resize(self) -> tuple[int, int] | None:
-        """Short and longest long side of the inputs that this model is made for, in pixels; None = any."""
+        """Short side and longest long side of the inputs that this model is made for, in pixels; None = any."""
         return self.config.resize
 
     @abstractmethod
@@ -65,10 +65,10 @@ class ReferringModel(nn.Module, ABC):
 
     @abstractmethod
     def freeze(self) -> None:
-        """Turn off the gradient of what the configuration leaves as it is in any training."""
+        """Turn off the gradient of what the configuration keeps frozen in any training."""
 
     def frozen_names(self) -> set[str]:
-        """Names of the parameters and buffers that no training changes; what is left is an adapter."""
+        """Names of the parameters and buffers that no training changes; the others are an adapter."""
         return set()
 
     def encode_text(self, ids: Tensor, valid: Tensor) -> Reference:
@@ -86,37 +86,41 @@ class ReferringModel(nn.Module, ABC):
         return (self.text_encoder(ids, valid),) * self.levels
 
     def encode_mask(self, features: Features, images: Tensor, masks: Tensor) -> Reference:
-        """Mask reference of frames whose features are at hand (SPEC section 3).
+        """Mask reference of frames whose features have been computed.
+
+        Its keys are the frame's own features, its values come from the mask encoder, its embedding is the mean key.
 
         Args:
             features: The frames' features before fusion, batch B or 1 (one frame, N objects).
             images: The frames as given to `encode_image`, float [B or 1, 3, H, W].
-            masks: One mask an object, float [N, H, W], 0 or 1.
+            masks: One mask per object, float [N, H, W], 0 or 1.
 
         Returns:
-            Reference of N objects; its tokens are the pixels of each level, its keys those of the frame.
+            Reference of N objects, whose tokens are the pixels of each level.
 
         Raises:
             UsageError: The model has no mask encoder.
         """
         if self.mask_encoder is None:
             raise UsageError("this checkpoint has no mask encoder: it cannot follow a mask or support images")
+        # values: one forward pass per object
         count = len(masks)
         frame = [x.expand(count, *x.shape[1:]) for x in features.levels]
         values = self.mask_encoder(images.expand(count, *images.shape[1:]), masks, frame)
+        # keys: objects of one frame share them
         reference = []
         for index, (level, value) in enumerate(zip(features.levels, values, strict=True)):
             keys = level.flatten(2).transpose(1, 2)
-            skip = features.paddings[index].flatten(1) if features.paddings else None
-            reference.append(ReferenceTokens(keys, value.flatten(2).transpose(1, 2), skip, _mean(keys, skip)))
+            padding = features.paddings[index].flatten(1) if features.paddings else None
+            reference.append(ReferenceTokens(keys, value.flatten(2).transpose(1, 2), padding, _mean(keys, padding)))
         return tuple(reference)
 
     def project(self, reference: Reference) -> ProjectedReference:
-        """UniFusion's side of a reference, computed once however often it is used."""
-        done: dict[int, int] = {}
+        """UniFusion's projections of a reference, computed once for all images that it is used with."""
+        first_level: dict[int, int] = {}
         projected: list[ProjectedTokens] = []
         for level, tokens in enumerate(reference):
-            first = done.setdefault(id(tokens), level)  # a text's tokens are shared by all levels
+            first = first_level.setdefault(id(tokens), level)  # the tokens of a text are shared by all levels
             projected.append(projected[first] if first < level else self._fusion().project(tokens))
         return tuple(projected)
 
@@ -125,7 +129,7 @@ class ReferringModel(nn.Module, ABC):
 
         Args:
             features: Batch N, or 1 for one image with N objects.
-            references: Of one batch size N; each adds its own term (text and masks of RVOS).
+            references: Of one batch size N; each adds its own term (text and masks in RVOS).
         """
         if not references:
             return features
@@ -142,9 +146,15 @@ class ReferringModel(nn.Module, ABC):
         return self.fusion
 
 
-def _mean(keys: Tensor, skip: Tensor | None) -> Tensor:
-    """Of [B, K, C] over the tokens that are not skipped (bool [B, K]): [B, C]."""
-    if skip is None:
+def unpadded_sizes(padding: Tensor) -> Tensor:
+    """(height, width) of each image without its padding, bool [B, H, W]: float [B, 2]."""
+    valid = ~padding
+    return torch.stack([valid[:, :, 0].sum(1), valid[:, 0, :].sum(1)], dim=-1).float()
+
+
+def _mean(keys: Tensor, padding: Tensor | None) -> Tensor:
+    """Of [B, K, C] over the tokens that are not padded (bool [B, K]): [B, C]."""
+    if padding is None:
         return keys.mean(1)
-    weight = (~skip)[..., None].to(keys.dtype)
+    weight = (~padding)[..., None].to(keys.dtype)
     return (keys * weight).sum(1) / weight.sum(1)

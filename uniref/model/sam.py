@@ -1,4 +1,8 @@
-"""UniFusion in SAM (SPEC section 10): references are fused into its image embedding and prompt its mask decoder."""
+"""UniFusion in SAM (Kirillov et al., "Segment Anything", 2023): references are fused into the image embedding and
+prompt the mask decoder.
+
+Axes: B images, N objects, C width, S the side of the square input.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from transformers import SamConfig, SamModel
 
 from uniref.core.errors import UsageError
 from uniref.model.mask_encoder import MaskEncoder
-from uniref.model.referring import ReferringModel
+from uniref.model.referring import ReferringModel, unpadded_sizes
 from uniref.model.structures import Features, ProjectedReference, Segments
 from uniref.model.text import TextEncoder
 from uniref.model.unifusion import UniFusion
@@ -33,7 +37,7 @@ class UniRefSam(ReferringModel):
 
     classes = 1
     levels = 1
-    mask_threshold_logit = 0.5  # the released system compares logits with it
+    mask_threshold_logit = 0.5  # as in the released system
 
     def __init__(self, config: SamModelConfig) -> None:
         super().__init__()
@@ -41,7 +45,7 @@ class UniRefSam(ReferringModel):
         self.input_size = config.image_encoder.image_size
         dim = config.hidden_dim
         self.sam = SamModel(sam_config(config))
-        # one module, as it is one tensor: loading weights would part them
+        # one module, so that loading weights does not separate its two uses
         self.sam.prompt_encoder.shared_embedding = self.sam.shared_image_embedding
         self.text_encoder = TextEncoder(config.text, dim) if config.text else None
         self.mask_encoder = MaskEncoder(config.mask_encoder, dim, [PATCH], 1) if config.mask_encoder else None
@@ -54,7 +58,7 @@ class UniRefSam(ReferringModel):
             module.requires_grad_(False)
 
     def frozen_parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """The modules that training leaves alone, with their names."""
+        """The frozen modules with their names."""
         yield from ((f"sam.{name}", part) for name, part in self.sam.named_children() if name != "mask_decoder")
         if self.text_encoder is not None:
             yield "text_encoder.body", self.text_encoder.body
@@ -75,10 +79,8 @@ class UniRefSam(ReferringModel):
         return self.features(embedding, padding)
 
     def features(self, embedding: Tensor, padding: Tensor) -> Features:
-        """Features of images whose embedding, float [B, C, S / 16, S / 16], is at hand; `padding` as above."""
-        valid = ~padding
-        sizes = torch.stack([valid[:, :, 0].sum(1), valid[:, 0, :].sum(1)], dim=-1).float()
-        return Features((embedding,), (), sizes)
+        """Features of images whose embedding, float [B, C, S / 16, S / 16], has been computed; `padding` as above."""
+        return Features((embedding,), (), unpadded_sizes(padding))
 
     def fuse(self, features: Features, references: Sequence[ProjectedReference]) -> Features:
         """As `ReferringModel.fuse`; the first reference's embedding prompts the mask decoder.
@@ -97,7 +99,7 @@ class UniRefSam(ReferringModel):
             features: As returned by `fuse`, with N rows.
 
         Raises:
-            UsageError: Nothing was fused: SAM finds nothing without a reference.
+            UsageError: No reference was fused: SAM needs one.
         """
         if features.prompt is None:
             raise UsageError("a SAM model finds objects by a reference only: give a text, a mask or support images")

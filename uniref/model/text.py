@@ -1,4 +1,7 @@
-"""The text reference (SPEC section 3): a BERT-like encoder and its projection."""
+"""Text references: tokenizer, and a BERT-like encoder with its projection.
+
+Axes: B texts, K tokens, C width.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,17 @@ from uniref.recipe.model import TextConfig
 
 
 class TextEncoder(nn.Module):
-    """Words to reference tokens: last hidden states -> Linear -> LayerNorm -> dropout."""
+    """Token ids to reference tokens: last hidden states -> Linear -> LayerNorm -> dropout.
+
+    Args:
+        config: The Hugging Face configuration of the encoder, and the dropout.
+        dim: Width C.
+    """
 
     def __init__(self, config: TextConfig, dim: int) -> None:
         super().__init__()
-        from transformers import AutoConfig, AutoModel  # seconds that whoever only tokenises need not wait
+        # takes seconds to import; data loaders that only tokenise do without it
+        from transformers import AutoConfig, AutoModel
 
         options: dict[str, Any] = dict(config.encoder)
         encoder = AutoConfig.for_model(options.pop("model_type"), **options)
@@ -41,14 +50,13 @@ class TextEncoder(nn.Module):
             valid: Bool [B, K], True = a real token (special tokens included).
 
         Returns:
-            Tokens whose keys and values are the word features [B, K, C] and whose embedding is their mean over
-            valid tokens.
+            Keys and values are the token features [B, K, C]; the embedding is their mean over valid tokens.
         """
         hidden = self.body(input_ids=ids, attention_mask=valid.long()).last_hidden_state
-        words = self.dropout(self.norm(self.projection(hidden)))
-        weight = valid[..., None].to(words.dtype)
-        sentence = (words * weight).sum(1) / weight.sum(1)
-        return ReferenceTokens(words, words, ~valid, sentence)
+        tokens = self.dropout(self.norm(self.projection(hidden)))
+        weight = valid[..., None].to(tokens.dtype)
+        sentence = (tokens * weight).sum(1) / weight.sum(1)
+        return ReferenceTokens(tokens, tokens, ~valid, sentence)
 
 
 _MOST_STEPS = 32
@@ -60,7 +68,7 @@ class TextTokenizer:
     Args:
         tokenizer: A `tokenizers.Tokenizer` that adds the special tokens itself.
         max_tokens: Longest sequence, special tokens included; longer texts are truncated.
-        path: Where it was read, for messages.
+        path: The file it was read from, for messages.
     """
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, path: Path | None = None) -> None:
@@ -111,14 +119,17 @@ class TextTokenizer:
             UsageError: A text is empty after cleaning.
             CheckpointError: The tokenizer gives a token that is not in its own vocabulary.
         """
+        # clean as the released system does
         cleaned = [clean_text(text) for text in texts]
         for text, original in zip(cleaned, texts, strict=True):
             if not text.strip():
                 raise UsageError(f"text {original!r}: no words in it; describe the object to segment")
+        # tokenise
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(cleaned)]
         largest = max((number for row in rows for number in row), default=0)
         if largest >= self.size:
             raise CheckpointError(f"{self._path}: gives token {largest:,}, but has {self.size:,} words")
+        # pad to the longest
         longest = max(map(len, rows))
         ids = torch.full((len(rows), longest), self._pad_id, dtype=torch.int64)
         valid = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -166,8 +177,5 @@ def wordpiece(vocabulary: Sequence[str]) -> Tokenizer:
 
 
 def _pad_id(tokenizer: Tokenizer) -> int:
-    for token in ("[PAD]", "<pad>"):
-        found = tokenizer.token_to_id(token)
-        if found is not None:
-            return found
-    return 0
+    ids = (tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>"))
+    return next((number for number in ids if number is not None), 0)

@@ -1,4 +1,4 @@
-"""Images to network input (SPEC section 2): resize, normalise, pad."""
+"""Images and masks to network input and back: checks, resizing, normalisation, padding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Input:
 
 
 def resize_image(image: UInt8Image, size: tuple[int, int]) -> UInt8Image:
-    """A picture at `size` (height, width) by Pillow's bilinear filter."""
+    """An image at `size` (height, width) by Pillow's bilinear filter."""
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
@@ -84,7 +84,7 @@ def fit_size(height: int, width: int, short_side: int | None, long_side: int | N
 
     Args:
         height, width: Pixels, at least 1.
-        short_side: Wanted short side in pixels; None keeps the size.
+        short_side: Requested short side in pixels; None keeps the size.
         long_side: Limit of the long side in pixels; None = no limit.
 
     Returns:
@@ -104,7 +104,7 @@ def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
     """CondInst's upsampling: source pixel i lands exactly on output pixel factor * i + factor / 2.
 
     Args:
-        x: float [N, C, h, w].
+        x: Float [N, C, h, w].
         factor: Whole number, at least 1.
 
     Returns:
@@ -128,23 +128,30 @@ def resize_nearest(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return out.to(masks.dtype).view(*masks.shape[:-2], *size)
 
 
+def resize_bilinear(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of float maps [N, h, w] to `size`; the input itself where sizes agree."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
 def check_image(image: npt.NDArray[np.generic]) -> None:
     """Raise UsageError unless `image` is uint8 [H, W, 3] with at least one pixel."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UsageError(f"image: expected a uint8 RGB array [H, W, 3], got {found}")
+        form = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UsageError(f"image: expected a uint8 RGB array [H, W, 3], got {form}")
     if 0 in image.shape:
         raise UsageError(f"image: is empty ({image.shape[0]} x {image.shape[1]} pixels)")
 
 
-def check_mask(mask: npt.NDArray[np.generic], size: tuple[int, int], what: str) -> BoolMask:
-    """`mask` as bool [H, W] of the image's size and not empty, or a UsageError that begins with `what`."""
+def check_mask(mask: npt.NDArray[np.generic], size: tuple[int, int], name: str) -> BoolMask:
+    """`mask` as bool [H, W] of the image's size and not empty, or a UsageError that begins with `name`."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
-        raise UsageError(f"{what}: expected a mask [H, W], got {list(mask.shape)}")
+        raise UsageError(f"{name}: expected a mask [H, W], got {list(mask.shape)}")
     if mask.shape != size:
-        raise UsageError(f"{what}: is {mask.shape[1]} x {mask.shape[0]} pixels, but its image is {size[1]} x {size[0]}")
-    chosen = mask.astype(np.bool_)
-    if not chosen.any():
-        raise UsageError(f"{what}: is empty; mark the object's pixels")
-    return chosen
+        raise UsageError(f"{name}: is {mask.shape[1]} x {mask.shape[0]} pixels, but its image is {size[1]} x {size[0]}")
+    marked = mask.astype(np.bool_)
+    if not marked.any():
+        raise UsageError(f"{name}: is empty; mark the object's pixels")
+    return marked

@@ -1,4 +1,4 @@
-"""Pictures to measure with: coloured disks that move over noise."""
+"""Videos to measure with: coloured disks that move over noise."""
 
 from __future__ import annotations
 
