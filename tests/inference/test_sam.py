@@ -65,7 +65,8 @@ def test_image(predictor: Predictor, picture: np.ndarray, disk: np.ndarray) -> N
 
 def test_the_encoder_runs_once_an_image(loaded: Checkpoint, picture: np.ndarray, disk: np.ndarray) -> None:
     assert isinstance(loaded.model, UniRefSam)
-    predictor, calls = Predictor(loaded, device="cpu"), encoder_calls(loaded.model)
+    predictor = Predictor(loaded, device="cpu")
+    calls = encoder_calls(predictor._model.network)
     predictor.segment_image(picture, text=["a car", "a dog", "the tree on the left"])
     assert calls == [1]
     predictor.segment_image(picture, support=[(picture, disk)] * 3)
@@ -74,7 +75,8 @@ def test_the_encoder_runs_once_an_image(loaded: Checkpoint, picture: np.ndarray,
 
 def test_the_encoder_runs_once_a_frame(loaded: Checkpoint, disk: np.ndarray) -> None:
     assert isinstance(loaded.model, UniRefSam)
-    predictor, calls = Predictor(loaded, device="cpu"), encoder_calls(loaded.model)
+    predictor = Predictor(loaded, device="cpu")
+    calls = encoder_calls(predictor._model.network)
     masks = {0: {3: disk, 4: ~disk}, 2: {5: disk}}
     results = list(predictor.segment_video(clip(), text=["a car", "a dog"], masks=masks, score_threshold=-1.0))
     assert calls == [1] * 4

@@ -6,7 +6,6 @@ import pytest
 import timm
 import torch
 from torch import Tensor, nn
-from uniref.recipe.sam import AnyModelConfig
 
 from tests.tiny import tiny_config, tiny_sam_config
 from uniref.core.errors import UsageError
@@ -15,7 +14,7 @@ from uniref.kernels.norms import FoldedBackbone, fold_batch_norms, folded_body
 from uniref.kernels.prepare import prepare_for_inference, share_weights
 from uniref.model.backbone import Backbone
 from uniref.model.build import build_model
-from uniref.recipe.model import BackboneConfig
+from uniref.recipe.model import AnyModelConfig, BackboneConfig
 
 
 def shuffle_norms(module: nn.Module) -> None:
