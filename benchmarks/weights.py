@@ -1,4 +1,4 @@
-"""Models to measure with."""
+"""Models for the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, load_check
 
 
 def make_checkpoint(checkpoint: str | None, seed: int = 0) -> Checkpoint:
-    """A checkpoint, or the released model's sizes (ResNet-50) with random weights that `seed` repeats."""
+    """Load a checkpoint, or build the released ResNet-50 model with random weights.
+
+    Args:
+        checkpoint: Folder or bundled name; None = random weights.
+        seed: Of the random weights.
+    """
     if checkpoint is not None:
         return load_checkpoint(checkpoint_folder(checkpoint))
     torch.manual_seed(seed)
