@@ -94,7 +94,7 @@ def test_whole_checkpoints_and_evaluation(make_recipe: MakeRecipe, root: Path, b
     stage = load_recipe(path).stages["only"]
     found = validate(stage, checkpoint.model.state_dict(), checkpoint.tokenizer, root, torch.device("cpu"), "float32")
     assert set(found.results) == {"ris/train", "fss/train"}
-    assert len(found.pictures) == 2
+    assert len(found.images) == 2
 
 
 def test_evaluation_fills_the_square(base: Path, root: Path) -> None:

@@ -44,11 +44,11 @@ def frames_in_order(media: Media, first: int = 0) -> Iterator[tuple[int, UInt8Im
     from uniref.media.video_read import VideoFile  # decord takes a while to import
 
     expected = first
-    for found in VideoFile(media.path).frames(first, media.length):
-        if found.damaged or found.index != expected:
+    for decoded in VideoFile(media.path).frames(first, media.length):
+        if decoded.damaged or decoded.index != expected:
             break
-        _check_size(media, found.index, found.image)
-        yield found.index, found.image
+        _check_size(media, decoded.index, decoded.image)
+        yield decoded.index, decoded.image
         expected += 1
     if expected < media.length:
         raise MediaError(f"{media.path}: frame {expected} cannot be decoded")
@@ -73,22 +73,21 @@ def _read_video(media: Media, frames: list[int]) -> dict[int, UInt8Image]:
     # reading can start anywhere in a file whose frames are known; others are decoded from their beginning, once
     near = not video.indexed or frames[-1] - frames[0] <= _NEAR
     spans = [(frames[0], frames[-1] + 1)] if near else [(frame, frame + 1) for frame in frames]
-    wanted = set(frames)
+    requested = set(frames)
     images: dict[int, UInt8Image] = {}
     for first, stop in spans:
-        found = {
-            each.index: each.image for each in video.frames(first, stop) if each.index in wanted and not each.damaged
-        }
-        images |= found
-    if missing := sorted(wanted - set(images)):
+        for frame in video.frames(first, stop):
+            if frame.index in requested and not frame.damaged:
+                images[frame.index] = frame.image
+    if missing := sorted(requested - set(images)):
         raise MediaError(f"{media.path}: frame {missing[0]} cannot be decoded")
     return images
 
 
 def union_mask(annotations: Sequence[Annotations], frame: int) -> BoolMask | None:
-    """What several objects cover in a frame, bool [H, W]; None where none of them has a mask there."""
-    found = [(each, each.at(frame)) for each in annotations]
-    counts = [each.counts[place] for each, place in found if place is not None]
+    """Union of several objects' masks in a frame, bool [H, W]; None where none of them has a mask there."""
+    positions = [(each, each.at(frame)) for each in annotations]
+    counts = [each.counts[position] for each, position in positions if position is not None]
     parts = [part for part in counts if part is not None]
     if not parts:
         return None

@@ -147,8 +147,8 @@ class Checkpointer:
         try:
             counters, processes = list(metadata["counters"]), int(metadata["processes"])
             own = dict(counters[rank]) if processes == size else _redistributed(counters, rank)
-            known = {each.name for each in fields(Counters)}
-            own = {key: value for key, value in own.items() if key in known}
+            names = {each.name for each in fields(Counters)}  # earlier versions had others too
+            own = {key: value for key, value in own.items() if key in names}
             # a checkpoint that does not say was written after its evaluation
             evaluated = int(metadata.get("evaluated", saved.step))
             progress = StageProgress(saved.step, evaluated, Counters(**own))

@@ -257,9 +257,9 @@ class StageTrainer:
                 )
                 if validation is not None:
                     self.metrics.log_evaluation(done, validation.results)
-                    for picture in validation.pictures:
-                        self.metrics.log_image(done, picture.name, picture.image)
-                    validation.write_pictures(self.folder / "pictures" / f"step-{done:08d}")
+                    for sample in validation.images:
+                        self.metrics.log_image(done, sample.name, sample.image)
+                    validation.write_images(self.folder / "pictures" / f"step-{done:08d}")
                     value = validation.best(evaluation.best)
         value = self.world.gather(value)[0]
         if value is None:

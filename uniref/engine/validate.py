@@ -48,7 +48,7 @@ class Validation:
 
     results: dict[str, dict[str, float]]
     """`dataset/split` -> metric -> value."""
-    pictures: tuple[SampleImage, ...]
+    images: tuple[SampleImage, ...]
 
     def best(self, name: str | None) -> float:
         """The number that decides which checkpoint is best: the metric of this name, averaged over the data sets that
@@ -67,14 +67,14 @@ class Validation:
             )
         return sum(values) / len(values)
 
-    def write_pictures(self, folder: Path) -> None:
+    def write_images(self, folder: Path) -> None:
         """Write the images into a folder as PNG, with their captions as `Description`."""
         folder.mkdir(parents=True, exist_ok=True)
-        for picture in self.pictures:
+        for sample in self.images:
             info = PngInfo()
-            info.add_text("Description", f"{picture.name}: {picture.caption}")
-            name = picture.name.replace("/", "-").replace(":", "-")
-            Image.fromarray(picture.image).save(folder / f"{name}.png", pnginfo=info)
+            info.add_text("Description", f"{sample.name}: {sample.caption}")
+            name = sample.name.replace("/", "-").replace(":", "-")
+            Image.fromarray(sample.image).save(folder / f"{name}.png", pnginfo=info)
 
 
 def check_data(stage: StageConfig, root: Path) -> None:
@@ -148,12 +148,12 @@ def validate(
     predictor = Predictor(
         Checkpoint(model, tokenizer, CheckpointMetadata(model=stage.model, sides=stage.sides)), str(device), precision
     )
-    pictures = tuple(
-        picture
+    images = tuple(
+        image
         for name in stage.evaluation.data
-        for picture in sample_images(predictor, Index.open(root / "index" / name), stage.evaluation.pictures)
+        for image in sample_images(predictor, Index.open(root / "index" / name), stage.evaluation.pictures)
     )
-    return Validation(results, pictures)
+    return Validation(results, images)
 
 
 def sample_images(predictor: Predictor, index: Index, count: int) -> Iterator[SampleImage]:
