@@ -1,4 +1,4 @@
-"""Getting published files and opening them safely."""
+"""Downloads of published files, and safe unpacking of archives."""
 
 from uniref.data.fetch.download import download
 from uniref.data.fetch.unpack import unpack

@@ -44,7 +44,7 @@ PageReader = Callable[[Address, str], str]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How patient and how generous a download is."""
+    """Retries, time-outs and the size limit of a download."""
 
     retries: int = _RETRIES
     """Attempts after the first that bring no new byte; any progress starts the count again."""
@@ -57,11 +57,11 @@ class RetryPolicy:
 
 
 class _Retry(Exception):
-    """The attempt failed in a way that another may not."""
+    """The attempt failed, and another one may succeed."""
 
 
 class _TooLong(Exception):
-    """More bytes arrived than there may be."""
+    """More bytes arrived than expected."""
 
 
 def download(
@@ -78,7 +78,7 @@ def download(
 ) -> Path:
     """Fetch a file, resuming what an earlier attempt left in `<target>.partial`.
 
-    A finished target is not fetched again, unless it has another size than it must have: one that was fetched is then
+    A finished target is not fetched again, unless it does not have the expected size: one that was fetched is then
     replaced, one that was fetched and changed since is kept as `<target>.old`. Two processes may ask for the same file:
     one fetches, the other waits. What is no such file as its name says (a web page, an archive that is cut) never gets
     the name.
@@ -125,7 +125,7 @@ def discard(target: Path) -> bool:
     """Delete a fetched file that turned out to be damaged, so that the next download fetches it again.
 
     Returns:
-        False, and nothing is deleted, where the file is not one that was fetched: it is the user's.
+        False where the file was not fetched and so is the user's; it is not deleted.
     """
     if not was_fetched(target):
         return False
@@ -135,10 +135,10 @@ def discard(target: Path) -> bool:
 
 
 def _make_way(target: Path, size: int, by_hand: str) -> bool:
-    """Whether a file that is there is to be fetched again, for its size; nothing of the user's is lost.
+    """Whether an existing file is to be fetched again because of its size; a user's own file is kept.
 
     Raises:
-        UniRefError: It has another size, and nobody knows where it is from.
+        UniRefError: It has another size and was not fetched by this package.
     """
     have = target.stat().st_size
     if have == size:
@@ -181,7 +181,7 @@ class _ExpectedContent:
     md5: str | None
 
     def problem(self, path: Path, name: str) -> str:
-        """What is wrong with complete content that is to get this name; nothing if it is as expected."""
+        """What is wrong with complete content that is to get this name; empty if it is as expected."""
         have = path.stat().st_size if path.exists() else 0
         if self.size is not None and have != self.size:
             return f"has {have:,} bytes, expected {self.size:,}"
@@ -246,7 +246,7 @@ class _Download:
         self._remember()
 
     def _remember(self) -> None:
-        """Note that the file is ours to replace; one that the note does not fit is somebody's own."""
+        """Note that this package fetched the file and may replace it; one that differs from the note is the user's."""
         state = _state(self.target)
         assert state is not None
         content = {"address": str(self.address), "size": state[0], "modified": state[1]}
@@ -283,7 +283,7 @@ class _Download:
             self._receive(response, have, progress)
 
     def _open(self, headers: dict[str, str]) -> Any:
-        """The answer with the file, past the pages that ask for a confirmation."""
+        """The response with the file, after any pages that ask for a confirmation."""
         browser, address = Browser(self.policy.timeout), self.address
         for _ in range(_MOST_PAGES):
             address, response = browser.open(address, headers)
@@ -373,7 +373,7 @@ class _Download:
         write_text_atomic(self.note, content)  # on a full disk the old note must survive
 
     def _noted(self) -> tuple[str, int | None]:
-        """What an earlier answer said: a validator for ranges (or nothing), and the size of the whole file."""
+        """From an earlier response: a validator for ranges (or an empty text), and the size of the whole file."""
         with contextlib.suppress(UniRefError, AttributeError):
             note = read_json(self.note, largest=_NOTE)
             if note.get("url") == str(self.address):
@@ -392,7 +392,7 @@ class _Download:
 
 
 def _length(response: Any, have: int) -> int | None:
-    """Bytes of the whole file, as an answer declares them."""
+    """Bytes of the whole file, as a response declares them."""
     length = response.headers.get("Content-Length") or ""
     if response.headers.get("Transfer-Encoding") or not (length.isdecimal() and length.isascii()) or len(length) > 18:
         return None
@@ -410,7 +410,7 @@ def _continues(response: Any, have: int, total: int | None) -> bool:
 
 
 def _copy(response: Any, file: IO[bytes], most: int) -> Iterator[None]:
-    """Write what arrives as it arrives, so that a broken connection loses nothing; yields at every megabyte."""
+    """Write blocks as they arrive, so that a broken connection loses nothing; yields once per megabyte."""
     waiting = written = 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""One request for a file: every address on the way, and every machine it leads to, is checked."""
+"""HTTP requests for files; every redirect, and every machine that it leads to, is checked."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _AGENT = "uniref (https data set preparation)"
 
 
 class UnreachableError(Exception):
-    """No answer.
+    """The server cannot be reached.
 
     Args:
         reason: Why, in words.
-        hopeless: Another attempt would not get one either: no network, no such host, nothing that
+        hopeless: Another attempt would fail too: no network, no such host, nothing that
             listens there, a certificate that is not trusted.
     """
 
@@ -51,18 +51,18 @@ class StatusError(Exception):
 
 
 class Browser:
-    """Asks for addresses and follows redirects; keeps the cookies that servers set on the way, for one download."""
+    """Sends requests and follows redirects; keeps the cookies that servers set, for one download."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self._cookies = http.cookiejar.CookieJar()
 
     def open(self, address: Address, headers: Mapping[str, str]) -> tuple[Address, Any]:
-        """The answer to a GET request, and the address that gave it after all redirects.
+        """The response to a GET request, and the address that gave it after all redirects.
 
         Refused are redirects to another scheme than http and https, from https to http, and from a public machine to a
-        private one: a server must not send us to what only we can reach. User and password go to the host that they
-        were given for, and to no other.
+        private one: a server must not lead to what only this machine can reach. User and password are sent only to
+        the host that they were given for.
 
         Raises:
             UniRefError: A redirect that is refused or leads in a circle.
@@ -85,7 +85,7 @@ class Browser:
             seen.add(address.request)
 
     def _ask(self, address: Address, headers: Mapping[str, str], public: bool) -> tuple[Any, bool]:
-        """One answer, and whether a public machine gave it.
+        """One response, and whether a public machine gave it.
 
         Args:
             address, headers: Of the request.
@@ -119,7 +119,7 @@ class Browser:
 
 
 class _Guard:
-    """Makes the connections of one request and looks at which machines they lead to."""
+    """Makes the connections of one request and checks which machines they lead to."""
 
     def __init__(self, address: Address, from_public: bool) -> None:
         self.address, self.from_public = address, from_public
@@ -127,7 +127,7 @@ class _Guard:
         """Whether the machine that answers is a public one."""
 
     def connect(self, proxied: bool, address: tuple[str, int], *rest: Any) -> socket.socket:
-        """As `socket.create_connection`. The machine is judged by the connection itself: a name may change its mind."""
+        """As `socket.create_connection`; judges the connected machine, as names may resolve differently each time."""
         if proxied:  # names are the proxy's to resolve, so that only numbers can be judged
             self._judge(self.address.host)
             return socket.create_connection(address, *rest)
@@ -179,7 +179,7 @@ def _guarded(kind: Any, guard: _Guard, proxied: bool, host: str, **options: Any)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leaves redirects to us; urllib's own go to ftp, and forget which host a password is for."""
+    """Leaves redirects to `Browser.open`; urllib's own go to ftp, and forget which host a password is for."""
 
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Whether a fetched file is what its name says, and whole, as far as a quick look can tell."""
+"""Quick checks that a fetched file is complete and of the kind that its name says."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def is_page(start: bytes) -> bool:
 
 
 def structure_problem(path: Path, name: str) -> str:
-    """What is wrong with a file, said of it ("is a web page, ..."); nothing where all seems well.
+    """What is wrong with a file ("is a web page, ..."); empty where it seems complete.
 
-    Only what is quick is looked at: where an archive keeps its table, where a tensor file ends. What is compressed as a
-    whole is checked when it is unpacked.
+    Only quick checks are made: the table of an archive, the end of a tensor file. What is compressed as a whole is
+    checked when it is unpacked.
 
     Args:
         path: Where the content is.
@@ -99,7 +99,7 @@ def _seven(path: Path, start: bytes) -> str:
 
 
 def _json(path: Path, start: bytes) -> str:
-    """The outermost bracket is at both ends."""
+    """The outermost brackets are at both ends."""
     head = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head and head[0] not in b"{[":
         return "is not a valid JSON file"

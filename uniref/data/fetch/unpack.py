@@ -1,4 +1,4 @@
-"""Unpacking archives that strangers made: nothing lands outside the target, and nothing but plain files and folders."""
+"""Unpacks untrusted archives: only plain files and folders, all of them below the target."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DamagedArchiveError(UniRefError):
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """What an archive may expand to."""
+    """Bounds on what an archive may expand to."""
 
     total: int = 4 << 40
     """Bytes of all files."""
@@ -136,18 +136,18 @@ def _stamp(archive: Path, target: Path) -> Path:
 
 
 def _files_of(archive: Path, target: Path) -> Path:
-    """Where the names of what an archive brought are listed."""
+    """The list of the files that an archive brought."""
     return target / _STAMPS / f"{archive.name}.files"
 
 
 def remove_unpacked(target: Path) -> list[str]:
-    """Delete what archives brought into a folder, so that nothing of it is mixed with what comes next.
+    """Delete what archives brought into a folder, so that they are not mixed with those of another one.
 
     Args:
         target: Where they were unpacked; it need not exist.
 
     Returns:
-        What stays, because no archive brought it; relative, with `/`.
+        Files that stay because no archive brought them; relative, with `/`.
     """
     written = {name for name in foreign_files(target, set()) if name.startswith(f"{_STAMPS}/")}
     for lists in (target / _STAMPS).glob("*.files"):

@@ -1,4 +1,4 @@
-"""The small JSON file beside the tables: what they are, where they came from, how to check them."""
+"""The manifest of an index: split-level metadata, sources and checksums, as JSON beside the tables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TableFile(Strict):
 
 
 class Manifest(Strict):
-    """Everything about one split that is not a row."""
+    """Split-level metadata."""
 
     format: int
     tool: str

@@ -20,7 +20,7 @@ _LARGEST_SIDE, _MOST_PIXELS = 1 << 17, 1 << 28
 
 
 class _TableReader:
-    """Random access to one Arrow file; its pages are the file's, shared by every process that maps it."""
+    """Random access to one Arrow file; memory-mapped, so that all processes share its pages."""
 
     def __init__(self, path: Path, rows: int) -> None:
         import pyarrow as pa

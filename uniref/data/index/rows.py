@@ -97,7 +97,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Where one object is, frame by frame; only frames in which it is annotated."""
+    """Boxes and masks of one object, for the n frames in which it is annotated."""
 
     frames: npt.NDArray[np.int32]
     """Ascending, [n]."""

@@ -66,7 +66,7 @@ class _TableWriter:
 
 
 class IndexWriter:
-    """Writes one split of one data set; nothing exists under its name before everything does.
+    """Writes one split of one data set; the folder gets its name when it is complete.
 
     Media come in order, each followed by its objects, each object by its annotations. Samples may refer to any object
     of the last media, or to those of earlier ones through `media=`.
@@ -325,7 +325,7 @@ class IndexWriter:
 def _relative(path: Path, folder: Path) -> str:
     """`path` as seen from `folder`, of which parts may be symbolic links.
 
-    The way by name survives moving both together; but `..` behind a link leads elsewhere than the name says.
+    The relative path by name stays valid when both are moved together; but `..` behind a link leads elsewhere.
     """
     by_name = os.path.relpath(path, folder)
     if os.path.realpath(os.path.join(folder, by_name)) != os.path.realpath(path):

@@ -1,1 +1,1 @@
-"""From the published files of a data set to its index: one module a data set, `run.prepare` for all of them."""
+"""Converts the published files of data sets to the index: `run.prepare`, with one module per data set in `datasets`."""

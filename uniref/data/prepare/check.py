@@ -1,4 +1,4 @@
-"""What can be said about an index once it is written."""
+"""Checks of a written index: published counts, media files, images shared by training and evaluation splits."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _NAMES = {"media": "images or videos", "listed": "images"}
 def count_problems(index: Index, expected: PublishedCounts) -> list[str]:
     """Differences from the published counts, one line each.
 
-    Records that are left out on purpose count as if they were there; counts that `--clean` changes by an unknown
-    number are not compared.
+    Records that are left out on purpose count as if they were there; counts that `--clean` changes by an
+    unknown number are not compared.
     """
     manifest, lengths = index.manifest, index.media_column("length")
     samples = _with(index, len(index), WITHHELD_REF, EMPTY_REF, OTHER_SIZE, EMPTY_MASK)

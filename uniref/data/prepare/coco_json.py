@@ -1,4 +1,4 @@
-"""COCO JSON read as a stream: files of many gigabytes never become Python objects as a whole."""
+"""COCO JSON read as a stream, so that files of many gigabytes fit into memory (format: Lin et al., ECCV 2014)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SINGULAR = {"segmentations": "segmentation", "bboxes": "bbox", "areas": "area"}
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """An entry of `images`."""
+    """An entry of `images`: id, file name, height and width in pixels."""
 
     id: int
     file_name: str
@@ -107,7 +107,7 @@ def usable_images(
 def _chunks(
     root: Path, images: Sequence[ImageRecord], files: Sequence[str]
 ) -> Iterator[tuple[Path, list[tuple[str, int, int]]]]:
-    """Work of the processes that check images, made when it is asked for: there may be millions."""
+    """Chunks of images for the processes that check them, generated lazily: there may be millions."""
     for first in range(0, len(images), _CHUNK):
         part = slice(first, first + _CHUNK)
         pairs = zip(files[part], images[part], strict=True)
@@ -128,7 +128,7 @@ def _problem(path: Path, height: int, width: int) -> str:
 
 
 def find_root(job: ConversionJob, file_name: str, folders: Sequence[str]) -> Path:
-    """The folder that a record's file name starts at, searched for below the sources."""
+    """The folder that a record's file name is relative to, searched for below the sources. Raises FilesMissing."""
     path = job.need(*(str(PurePosixPath(folder) / file_name) for folder in folders))
     return path.parents[len(PurePosixPath(file_name).parts) - 1]
 
@@ -156,7 +156,7 @@ def read_instances(
     Args:
         job: The split that is prepared.
         path: The file.
-        images: Images whose annotations are wanted, by id.
+        images: Images whose annotations are read, by id.
         exact: Boxes and areas are those of the masks (files whose boxes are a pixel short).
     """
     by_image: dict[int, list[Instance]] = {}
@@ -182,12 +182,12 @@ def read_instances(
 
 
 def record_id(record: Any) -> Any:
-    """What to call a record in a message."""
+    """The id of a record for messages; the record itself where it is not an object."""
     return record.get("id") if isinstance(record, dict) else record
 
 
 def make_instance(entry: Mapping[str, Any], image: ImageRecord, exact: bool = False) -> Instance | None:
-    """An annotation checked; None where its polygons are all degenerate. Raises BadRecord, ValueError, KeyError."""
+    """An annotation, checked; None where its polygons are all degenerate. Raises BadRecord, ValueError, KeyError."""
     segmentation = entry.get("segmentation")
     counts = None
     if segmentation:
@@ -213,7 +213,7 @@ def read_box(box: Any) -> tuple[float, float, float, float]:
 
 
 def whole(value: Any, bits: int = 32) -> int:
-    """A number that a column of the index can hold. Raises BadRecord, ValueError, TypeError."""
+    """A whole number that fits into a column of `bits` bits. Raises BadRecord, ValueError, TypeError."""
     number = int(value)
     if abs(number) >= 1 << (bits - 1):
         raise BadRecord(f"{number} is too large a number")
@@ -221,7 +221,7 @@ def whole(value: Any, bits: int = 32) -> int:
 
 
 def add_image(writer: IndexWriter, image: ImageRecord, root: str, path: str) -> int:
-    """Begin an image's media."""
+    """Add the media row of an image; returns it."""
     return writer.add_media(
         name=PurePosixPath(path).stem,
         kind="image",

@@ -1,4 +1,4 @@
-"""What a converter is given: where the published files are, what is wanted, and how to report what is wrong."""
+"""The job of a converter: where the published files are, what to convert, and how to report bad records."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _FEW = 16  # items for which starting processes does not pay
 
 
 class FilesMissing(UniRefError):
-    """None of the places that a file may lie in has it."""
+    """A published file is not in any of the folders that may have it."""
 
 
 class BadRecord(UniRefError):
-    """A record of the published files that cannot be used; `Job.bad` decides what happens."""
+    """A record of the published files that cannot be used; `ConversionJob.bad` decides what happens."""
 
 
 @dataclass
 class ConversionJob:
-    """One split of one data set, to be prepared. A converter is a function of it."""
+    """One split of one data set that is to be converted; the only argument of a converter."""
 
     dataset: DataSet
     split: str
@@ -71,11 +71,11 @@ class ConversionJob:
     sources: list[SourceFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sample_needs: str = ""
-    """What makes a sample, for the message that there is none."""
+    """What a sample needs, for the message that there is none."""
     unpacked: bool = False
     """Whether archives in the folders of the sources have been unpacked, or there are none."""
     form: str = ""
-    """What the user's files were recognised as."""
+    """Format that a user's own files were recognised as."""
     bad_records: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     """Records left out, by reason; the index's manifest gets it."""
@@ -85,8 +85,8 @@ class ConversionJob:
     def find(self, *candidates: str) -> Path | None:
         """The first of several relative paths that exists in one of the bases, or one folder below it.
 
-        Of the folders below, those that are called like this data set come first, and those that are called like
-        another are left out: many data sets have a `train/JPEGImages` or an `annotations/train.json`.
+        Of the folders below, those with a name of this data set come first, and those with a name of another
+        are left out: many data sets have a `train/JPEGImages` or an `annotations/train.json`.
         """
         for base in self.bases:
             for start in (base, *self._below(base)):
@@ -106,7 +106,7 @@ class ConversionJob:
         """As `find`.
 
         Raises:
-            FilesMissing: None of them exists; the message lists what was looked for.
+            FilesMissing: None of them exists; the message lists the candidates.
         """
         path = self.find(*candidates)
         if path is None:
@@ -140,12 +140,12 @@ class ConversionJob:
         self.sources.append(SourceFile(name=name, size=path.stat().st_size, sha256=sha256(path)))
 
     def video(self, name: str) -> str:
-        """What to call a video in messages: after the file that listed it, or the folder that it lies in."""
+        """The name of a video for messages, with the file that listed it or the folder that it lies in."""
         origin = self.last_used or (self.bases[0] if self.bases else self.dataset.name)
         return f"{origin}: video {name}"
 
     def bad(self, where: str | Path, problem: str) -> None:
-        """A record cannot be used: stop, or with --skip-bad leave it out and list it.
+        """Report a record that cannot be used: stop, or with --skip-bad leave it out and list it.
 
         Raises:
             UniRefError: Unless bad records are skipped.
@@ -158,9 +158,9 @@ class ConversionJob:
 
     @contextlib.contextmanager
     def record(self, where: str | Path) -> Iterator[None]:
-        """Around the use of one record: whatever is wrong with it goes to `bad`.
+        """Wrap the use of one record: any fault of it is reported to `bad`.
 
-        Published files are other people's: a missing key or a value of another type is a bad record, not our error.
+        A missing key or a value of another type is a fault of the published file, not of this package.
         """
         try:
             yield
@@ -179,7 +179,7 @@ class ConversionJob:
         yield from self.progress(results, description, len(items), unit)
 
     def map_chunks(self, work: Callable[[T], Sequence[R]], chunks: Iterable[T], total: int, unit: str) -> Generator[R]:
-        """As `map` for items so quick that they travel in chunks; gives the `total` results one by one."""
+        """As `map`, for items so quick that they are sent in chunks; yields the `total` results one by one."""
         workers = self.workers if total >= _FEW * 256 else 1
         results = chain.from_iterable(ordered_map(work, chunks, workers))
         yield from self.progress(results, f"{self.dataset.name}/{self.split}", total, unit)
@@ -210,7 +210,7 @@ class ConversionJob:
 
 
 def _some(candidates: Sequence[str]) -> str:
-    """What was looked for, on one line."""
+    """Candidates on one line, for a message."""
     return " or ".join(name[:_LONGEST_NAME] for name in dict.fromkeys(candidates))
 
 
@@ -218,7 +218,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image as it is shown (EXIF orientation applied), from its header.
 
     Raises:
-        BadRecord: Missing, or no image.
+        BadRecord: Missing, or not an image.
     """
     try:
         with open_image(path) as image:

@@ -1,4 +1,4 @@
-"""What `prepare-data` makes of an index: a contact sheet (--preview), and JSON that other tools read (--export)."""
+"""Outputs of `prepare-data` besides the index: a contact sheet (--preview), JSON for other tools (--export)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_preview(index: Index, path: Path, count: int, seed: int = 0) -> None:
 
 
 def draw_sample(index: Index, sample: Sample) -> tuple[UInt8Image, str]:
-    """A sample's image (of a video, the frame that shows most of them) and what to write under it."""
+    """A sample's image (of a video, the frame with the largest object area), uint8 RGB [H, W, 3], and its caption."""
     media = index.media(sample.media)
     tracks = {row: index.annotations(row) for row in sample.objects}
     frame = _best_frame(tracks.values())
@@ -56,7 +56,7 @@ def draw_sample(index: Index, sample: Sample) -> tuple[UInt8Image, str]:
 
 
 def _best_frame(tracks: Iterable[Annotations]) -> int:
-    """Where most of the objects is seen; the first frame if they are nowhere."""
+    """The frame in which the objects cover most pixels; 0 if they are nowhere."""
     areas: dict[int, float] = {}
     for track in tracks:
         for frame, area in zip(track.frames.tolist(), track.areas.tolist(), strict=True):
@@ -65,7 +65,7 @@ def _best_frame(tracks: Iterable[Annotations]) -> int:
 
 
 def _frame_of(box: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.bool_]:
-    """A box without a mask, as its outline."""
+    """The outline of a box (x0, y0, x1, y1) as a mask, bool [height, width]."""
     x0, y0, x1, y1 = (round(float(v)) for v in box)
     thick = max(1, round(min(height, width) / 200))
     outer = np.zeros((height, width), bool)
@@ -93,7 +93,7 @@ def export_json(index: Index, path: Path) -> str:
 
 
 def is_export(path: Path) -> bool:
-    """Whether a file begins as `export_json` begins its own: another run may replace it."""
+    """Whether a file begins like one of `export_json`, so that another run may replace it."""
     with reading(path), path.open("rb") as file:
         head = file.read(1 << 12).decode("utf-8", "replace")
     return re.match(r'\{"info": \{"description": .*, "version": ".*"\},\n"categories": \[', head) is not None

@@ -30,7 +30,7 @@ SKIPPED = "skipped.txt"
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for."""
+    """What to prepare, as `prepare-data` was called."""
 
     dataset: str
     root: Path = Path("data")
@@ -49,12 +49,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One split, done."""
+    """A prepared split."""
 
     folder: Path
     index: Index
     fresh: bool
-    """Made now, not found finished."""
+    """Made by this run, not by an earlier one."""
     bad: Sequence[str] = ()
     """Records that were left out."""
     terms: str = ""
@@ -123,7 +123,7 @@ def prepare(
 
 @contextlib.contextmanager
 def _remove_empty_folders(entry: DataSet, root: Path) -> Iterator[None]:
-    """Around a run: folders that it made and that are empty afterwards are removed."""
+    """Wrap a run: folders that it made and that are empty afterwards are removed."""
     index, media = root / "index", root / "media"
     group = media / entry.group if entry.group else media
     folders = [index / entry.name, index, group, *(x for x in group.parents if x.is_relative_to(media)), media, root]
@@ -142,7 +142,7 @@ def _prepare_or_unpack(
     """Prepare a split; where its files are missing, those of archives in the folders that were named.
 
     Raises:
-        FilesMissing: They are in none of them; says what was found.
+        FilesMissing: They are in none of them; the message lists what the folders hold.
     """
     while True:
         try:
@@ -153,7 +153,7 @@ def _prepare_or_unpack(
 
 
 class _SourceFinder:
-    """The published files, looked for when the first split needs them."""
+    """Finds the published files when the first split needs them."""
 
     def __init__(self, entry: DataSet, request: Request, progress: Progress) -> None:
         self._entry, self._request, self._progress = entry, request, progress
@@ -170,7 +170,7 @@ class _SourceFinder:
         return self._files
 
     def unpack_more(self) -> bool:
-        """Unpack the archives that lie in the folders that were named. Whether there were any, and only once.
+        """Unpack the archives that lie in the folders that were named. Returns whether there were any; does so once.
 
         Raises:
             UniRefError: One is damaged or hostile.
@@ -187,7 +187,7 @@ class _SourceFinder:
         return self._unpacked
 
     def contents(self) -> str:
-        """What lies in the folders that were named, for a message that something else was not found."""
+        """Entries of the source folders, for the message that a file is missing."""
         names = [name for source in self._request.sources for name in listing(Path(source))]
         if not names or self._entry.is_custom:
             return ""
@@ -229,7 +229,7 @@ def _check_name(name: str) -> None:
 
 
 def _recorded(request: Request) -> dict[str, Any]:
-    """Options that shape the content, as the manifest has them: no paths."""
+    """Options that change the content of the index, as the manifest records them (without paths)."""
     options = {name: value for name, value in option_values(request.options).items() if not isinstance(value, Path)}
     return options | ({} if request.subset is None else {"subset": request.subset})
 
@@ -303,7 +303,7 @@ def _prepare_split(
 
 
 def _convert(entry: DataSet, job: ConversionJob) -> None:
-    """Run the converter. Raises UniRefError, also where the published files are of another form than anybody checks."""
+    """Run the converter. Raises UniRefError, also where the files have a structure that no check expected."""
     try:
         entry.convert(job)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
@@ -312,7 +312,7 @@ def _convert(entry: DataSet, job: ConversionJob) -> None:
 
 
 def _no_samples_message(job: ConversionJob, index: Index) -> str:
-    """What to say where every step went well and no sample came out."""
+    """The message for a conversion that went well and produced no sample."""
     where = f" in {', '.join(map(str, job.bases))}" if job.bases else ""
     dropped = ", ".join(f"{count:,} x {reason}" for reason, count in index.manifest.dropped.items())
     needed = job.sample_needs or f"{index.manifest.task.value} samples"
@@ -324,7 +324,7 @@ def _no_samples_message(job: ConversionJob, index: Index) -> str:
 
 
 def _judge_counts(index: Index, entry: DataSet, split: str, request: Request) -> list[str]:
-    """Lines about published counts. Raises UniRefError where they differ and nothing explains it."""
+    """Differences from the published counts. Raises UniRefError where there are some and no option allows them."""
     problems = _differences(index, entry, split)
     allowed = request.subset is not None or request.skip_bad or request.accept_counts
     if problems and not allowed:
@@ -335,7 +335,7 @@ def _judge_counts(index: Index, entry: DataSet, split: str, request: Request) ->
 
 
 def _differences(index: Index, entry: DataSet, split: str) -> list[str]:
-    """Lines about how an index differs from what is published."""
+    """Differences of an index from the published counts, one line each."""
     subset = index.manifest.options.get("subset")
     if subset is not None:
         return [f"only the first {subset} images or videos (--subset): published counts are not checked"]

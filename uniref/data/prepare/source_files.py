@@ -1,4 +1,4 @@
-"""Where the published files of a data set are: folders, archives and addresses that the user names, downloads."""
+"""Finds the published files of a data set: folders, archives and addresses that the user names, and downloads."""
 
 from __future__ import annotations
 
@@ -30,16 +30,14 @@ from uniref.data.prepare.split_names import split_of
 
 _ANNOTATIONS = (".json", ".p", ".txt", ".csv", ".xml", ".yaml", ".yml")
 _DEEPEST = 4  # folders inside folders where archives are looked for
-_HASHED = (
-    1 << 30
-)  # archives up to this size are hashed for the manifest; larger ones only where a checksum is published
+_HASHED = 1 << 30  # bytes; larger archives are hashed for the manifest only where a checksum is published
 _DRIVES = ("drive.google.com", "docs.google.com", "1drv.ms", "onedrive.live.com", "pan.baidu.com", "kaggle.com")
 """Hosts that answer a plain request with a page for people."""
 
 
 @dataclass
 class SourceFiles:
-    """What a converter may read."""
+    """The files that a converter may read."""
 
     bases: list[Path] = field(default_factory=list)
     """Folders to search, in this order."""
@@ -59,12 +57,12 @@ def locate(
         entry: The data set.
         root: Folder of all indices and media.
         sources: Folders, archives, annotation files or addresses.
-        splits: What is wanted of it.
+        splits: Splits to prepare.
         fetch: Download what has a public address and is not there yet.
         progress: Shows how far it is.
 
     Raises:
-        UniRefError: Nothing is there; a source is missing, no archive, or damaged.
+        UniRefError: There are no files; a source is missing, of no known kind, or damaged.
     """
     media = root / "media" / entry.group
     files = SourceFiles()
@@ -90,14 +88,14 @@ def locate(
 def unpack_archives(files: SourceFiles, entry: DataSet, root: Path, splits: Sequence[str], progress: Progress) -> bool:
     """Unpack the archives that lie in the folders that were named, or some folders below.
 
-    Those that the data set is known to need come alone where there are any: a folder of downloads holds others too. Of
-    archives that are called after splits, only those of `splits` are unpacked where there are such.
+    Where some are archives of this data set by name, only these are unpacked: a folder of downloads has others too. Of
+    archives that are named after splits, only those of `splits` are unpacked.
 
     Args:
-        found: Where its files are; gets what is unpacked.
+        files: Its files so far; the unpacked ones are added.
         entry: The data set.
         root: Folder of all indices and media.
-        splits: What is wanted; empty: everything.
+        splits: Splits to prepare; empty: all.
         progress: Shows how far it is.
 
     Returns:
@@ -120,7 +118,7 @@ def unpack_archives(files: SourceFiles, entry: DataSet, root: Path, splits: Sequ
 
 
 def packed(base: Path) -> list[Path]:
-    """Archives in a folder and below, without those that lie beside a folder of their name: they were unpacked."""
+    """Archives in a folder and below, without those beside a folder of the same name, which were unpacked."""
     archives = []
     for folder, inside, names in os.walk(base):
         if len(Path(folder).relative_to(base).parts) >= _DEEPEST:
@@ -134,7 +132,7 @@ def packed(base: Path) -> list[Path]:
 
 
 def _of_splits(archives: Sequence[tuple[Path, Path]], splits: Sequence[str]) -> list[tuple[Path, Path]]:
-    """Archives without those of other splits, where every wanted split has one."""
+    """Archives without those of other splits, where every requested split has one."""
     split_by_name = {path: split_of(Path(path.name)) for _, path in archives}
     if not splits or not set(splits) <= set(split_by_name.values()):
         return list(archives)
@@ -142,7 +140,7 @@ def _of_splits(archives: Sequence[tuple[Path, Path]], splits: Sequence[str]) -> 
 
 
 def listing(folder: Path) -> list[str]:
-    """Names of what lies in a folder, folders with a slash; nothing where it is none."""
+    """Names of the entries of a folder, folders with a slash; empty where it is not a folder."""
     if not folder.is_dir():
         return []
     entries = sorted(x for x in folder.iterdir() if not x.name.startswith("."))
@@ -150,7 +148,7 @@ def listing(folder: Path) -> list[str]:
 
 
 def _open(files: SourceFiles, entry: DataSet, source: Path, media: Path, progress: Progress) -> None:
-    """Add the folder that a source gives: itself, what is in the archive, where the file lies."""
+    """Add the folder of a source: the folder itself, that of the unpacked archive, or that of the file."""
     if source.is_dir():
         files.bases.append(source)
     elif is_archive(source):
@@ -192,7 +190,7 @@ def _unpack(files: SourceFiles, archive: Path, target: Path, remote: RemoteFile 
 
 
 def _fetch_address(url: str, downloads: Path, progress: Progress) -> Path:
-    """Fetch what the user names; each address has a place of its own.
+    """Download an address that the user named; each address has a folder of its own.
 
     Raises:
         UniRefError: Not fetched, or a page for people instead of a file.
@@ -240,7 +238,7 @@ def _fetch(
 
 
 def _is_there(remote: RemoteFile, folders: Sequence[Path]) -> bool:
-    """Whether one of the paths that make a remote needless exists, in a folder or one below it."""
+    """Whether a path that makes a download unnecessary exists, in a folder or one below it."""
     below = [x for folder in folders if folder.is_dir() for x in (folder, *folder.iterdir()) if x.is_dir()]
     return any((folder / path).exists() for folder in below for path in remote.instead)
 

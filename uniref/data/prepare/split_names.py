@@ -1,4 +1,4 @@
-"""The split that a path speaks of."""
+"""Recognises the split from the name of a file or folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORDS = {word: split for split, words in _SPLITS.items() for word in words}
 
 
 def split_of(path: Path | str, base: Path | None = None) -> str | None:
-    """The split that a path speaks of: `train2017/a.json`, `instances_val.json`, `valid/x`; None where it does not.
+    """The split that a path is named after: `train2017/a.json`, `instances_val.json`, `valid/x`; None where it is not.
 
     Args:
         path: A file or folder.

@@ -1,4 +1,4 @@
-"""Videos given as folders of frames with label maps: DAVIS, YouTube-VOS, LVOS, MOSE and what is built on them."""
+"""Videos as folders of frames with label maps (DAVIS, YouTube-VOS, LVOS, MOSE and data sets built on them)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VIDEO_EXTENSIONS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", "
 
 @dataclass(frozen=True)
 class VideoFiles:
-    """A video on disk."""
+    """Where the frames and label maps of a video are."""
 
     name: str
     frames: Path
@@ -28,13 +28,13 @@ class VideoFiles:
     labels: Path | None
     """Folder of label maps named like the frames (or by their number); only some frames may have one."""
     users_own: bool = False
-    """A user's: masks of any shape that people have (`read_labels`); where all of a video are black and white, white is
+    """A user's own: masks in any common form (`read_labels`); where all of a video are black and white, white is
     object 1 and not void. Otherwise label maps as they are published."""
 
 
 @dataclass(frozen=True)
 class LabelledVideo:
-    """A video as read."""
+    """A video with its label maps, read."""
 
     name: str
     frames: tuple[str, ...]
@@ -47,7 +47,7 @@ class LabelledVideo:
     labelled: tuple[int, ...]
     """Frames that have a label map."""
     void: Mapping[int, Region] = field(default_factory=dict)
-    """Regions that belong to nothing (label 255), by frame index."""
+    """Void regions (label 255), which do not count, by frame index."""
     problem: str = ""
     """Why it cannot be used."""
     notes: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ def _own_labels(path: Path) -> Labels:
 
 
 def _read_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
-    """Names of the frames, their places by name without extension, and (height, width)."""
+    """Names of the frames, their indices by name without extension, and (height, width) in pixels."""
     if not folder.is_dir():
         raise BadRecord(f"{folder}: no such folder")
     names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in EXTENSIONS)
@@ -119,7 +119,7 @@ def _read_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[i
 
 
 def _read_file(path: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
-    """As `_read_folder` for a video file; its frames are called by their number, however many zeros it has."""
+    """As `_read_folder` for a video file; its frames are named by their number, with any number of leading zeros."""
     length, height, width = video_file_size(path)
     return (), {str(frame): frame for frame in range(length)}, (height, width)
 
@@ -170,7 +170,7 @@ def read_labelled_videos(
 
 
 def add_labelled_video(writer: IndexWriter, video: LabelledVideo, root: str, path: str, complete: bool) -> int:
-    """Begin a video's media."""
+    """Add the media row of a video; returns it."""
     return writer.add_media(
         name=video.name,
         kind="frames" if video.frames else "video",
@@ -196,7 +196,7 @@ def add_track(
     score_range: tuple[int, int] | None = None,
     seen: bool | None = None,
 ) -> int:
-    """An object with its regions. With `prompt_only` the others stay hidden: what an evaluation gives to a model."""
+    """An object with its regions. With `prompt_only`, only the region that a model gets as its prompt."""
     row = writer.add_object(
         source_id=number, category=category, crowd=crowd, given_frame=given_frame, score_range=score_range, seen=seen
     )
@@ -217,7 +217,7 @@ def video_file_size(path: Path) -> tuple[int, int, int]:
     """(frames, height, width) of a video file as it is shown; one frame is decoded.
 
     Raises:
-        BadRecord: Missing, no video, or damaged.
+        BadRecord: Missing, not a video, or damaged.
     """
     from uniref.media.video_read import VideoFile  # decord takes a while to import
 
@@ -230,7 +230,9 @@ def video_file_size(path: Path) -> tuple[int, int, int]:
 
 
 def read_video_json(job: ConversionJob, path: Path, *fields: str) -> dict[str, dict[str, Any]]:
-    """Videos of such a file by name, with these fields; a video that lacks one or has another kind is a bad record.
+    """Videos by name of `{"videos": {name: {...}}}` (YouTube-VOS, LVOS, MeViS), with some of their fields.
+
+    A video that lacks a field, or has one of another type, is a bad record.
 
     Args:
         job: The split that is prepared.

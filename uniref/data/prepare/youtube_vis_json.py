@@ -41,8 +41,8 @@ def find_released(job: ConversionJob, published: Sequence[str] = (), prefix: str
 
     Args:
         job: The split that is prepared.
-        published: Places of the publishers' own annotations, which say more: the preprocessed file is taken where
-            there are none, or where the user named it itself.
+        published: Candidates for the publishers' own annotations, which have more information: the preprocessed file is
+            used where they are missing, or where the user named it.
         prefix: Of its name.
     """
     names = [f"{prefix}{name}.json" for name in _NAMES.get(job.split, (job.split,))]
@@ -79,7 +79,7 @@ class Video:
 
 
 class YoutubeVis:
-    """A JSON file of this kind and the folder that its frames lie in.
+    """A YouTube-VIS JSON file and the folder of its frames.
 
     Args:
         job: The split that is prepared.
@@ -110,7 +110,7 @@ class YoutubeVis:
         self.root = root or self._find_root()
 
     def _records(self, data: Mapping[str, Any], kind: str, field: str) -> Sequence[Mapping[str, Any]]:
-        """The usable entries of a list (OVIS has null for splits without truth), with unique ids."""
+        """The usable entries of a list (OVIS has null for splits without ground truth), with unique ids."""
         by_id: dict[int, Mapping[str, Any]] = {}
         entries = data.get(f"{kind}s") or []
         if not isinstance(entries, list):
@@ -177,7 +177,7 @@ class YoutubeVis:
 
 
 def add_video(writer: IndexWriter, video: Video, root: str, complete: bool) -> int:
-    """Begin a video's media."""
+    """Add the media row of a video; returns it."""
     return writer.add_media(
         name=video.name,
         kind="frames" if video.frames else "video",

@@ -1,4 +1,7 @@
-"""COCO 2017: `{train,val}2017/%012d.jpg`, `annotations/instances_{train,val}2017[_video].json`."""
+"""COCO 2017 (Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014).
+
+`{train,val}2017/%012d.jpg`, `annotations/instances_{train,val}2017[_video].json`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from uniref.data.protocol import DETECTION
 
 
 def convert(job: ConversionJob) -> None:
-    """Every image is kept; one sample for each that has an object that is not a crowd."""
+    """Every image is kept; one sample per image that has an object which is not a crowd."""
     name = f"instances_{job.split}2017.json"
     video = f"instances_{job.split}2017_video.json"  # the released system's: every image a video of one frame
     # annotations, and where the images lie

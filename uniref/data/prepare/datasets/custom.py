@@ -1,4 +1,4 @@
-"""A user's own data (docs/custom-data.md), in whatever format their tool writes it (`formats`)."""
+"""A user's own data (docs/custom-data.md), in the format of any common labelling tool (`formats`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_NAMES = 8  # names of what was found, for a message
 
 
 def find_splits(files: SourceFiles, root: Path) -> list[str]:
-    """The splits that a user's files have; none where no format is recognised.
+    """The splits that a user's files have; empty where no format is recognised.
 
     Raises:
         UniRefError: A file cannot be read.
@@ -75,7 +75,7 @@ def _recognise(
 
 
 def _contents(trees: Sequence[FileTree]) -> str:
-    """What lies at the top of the folders, for a message."""
+    """Entries of the folders, for a message."""
     names = [name for tree in trees for name in (*(f"{x}/" for x in tree.below("")), *tree.folders.get("", ()))]
     if not names:
         return "nothing is in it"

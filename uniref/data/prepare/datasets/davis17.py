@@ -1,4 +1,7 @@
-"""DAVIS 2017: `DAVIS/{JPEGImages,Annotations}/480p/<sequence>/%05d.{jpg,png}`, `DAVIS/ImageSets/2017/<split>.txt`."""
+"""DAVIS 2017 (Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation", arXiv 1704.00675).
+
+`DAVIS/{JPEGImages,Annotations}/480p/<sequence>/%05d.{jpg,png}`, `DAVIS/ImageSets/2017/<split>.txt`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ DAVIS_SITE = "https://data.vision.ee.ethz.ch/csergi/share/davis"
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample per sequence. Objects are given in the first frame; test-dev has masks only there."""
+    """One sample per sequence. Masks of the first frame are the prompts; test-dev has no others."""
     lists = [f"{folder}ImageSets/2017/{job.split}.txt" for folder in ("", "DAVIS/")]
     if convert_released(job, lists, complete=job.split == "train", prefix="davis2017_"):
         return

@@ -1,7 +1,8 @@
-"""FSS-1000: `<root>/<class>/{1..10}.jpg` with masks `{1..10}.png` beside them.
+"""FSS-1000 (Li et al., "FSS-1000: A 1000-Class Dataset for Few-Shot Segmentation", CVPR 2020).
 
-Its classes are divided by lists that this package does not contain: `--splits DIR` names the folder with `trn.txt`,
-`val.txt` and `test.txt` (those of HSNet and VAT), which are checked by their content.
+`<root>/<class>/{1..10}.jpg` with masks `{1..10}.png` beside them. The lists of classes per split are not part of this
+package: `--splits DIR` names the folder with `trn.txt`, `val.txt` and `test.txt` of HSNet (Min et al., ICCV 2021) and
+VAT (Hong et al., ECCV 2022), which are checked by their content.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""LVOS v1: `<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}` and `<split>_meta.json`.
+"""LVOS v1 (Hong et al., "LVOS: A Benchmark for Long-term Video Object Segmentation", ICCV 2023).
 
-Frame names start at 00000001 and step by 5. Validation has masks of every frame; an object is given in the first frame
-of its `frame_range` and scored in `frame_nums` frames from there: the published evaluator stops before `end`, and
-divides by that number.
+`<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}` and `<split>_meta.json`. Frame names start at 00000001 and
+step by 5. Validation has masks of every frame; an object is given in the first frame of its `frame_range` and scored
+in `frame_nums` frames from there: the published evaluator stops before `end`, and divides by that number.
 """
 
 from __future__ import annotations

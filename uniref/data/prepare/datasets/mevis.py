@@ -1,6 +1,7 @@
-"""MeViS v1: `{train,valid_u,valid}/JPEGImages/<video>/%05d.jpg`, `meta_expressions.json`, `mask_dict.json`.
+"""MeViS v1 (Ding et al., "MeViS: A Large-scale Benchmark for Video Segmentation with Motion Expressions", ICCV 2023).
 
-An expression may refer to several objects: its sample then has them all, and their union is asked for.
+`{train,valid_u,valid}/JPEGImages/<video>/%05d.jpg`, `meta_expressions.json`, `mask_dict.json`. An expression may refer
+to several objects: its sample then has all of them, and the target is their union.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""MOSE v1: `{train,valid}/{JPEGImages,Annotations}/<video>/%05d.{jpg,png}`; `valid` has the first frame's masks."""
+"""MOSE v1 (Ding et al., "MOSE: A New Dataset for Video Object Segmentation in Complex Scenes", ICCV 2023).
+
+`{train,valid}/{JPEGImages,Annotations}/<video>/%05d.{jpg,png}`; `valid` has the first frame's masks.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Objects365 v2: boxes of 365 classes in COCO JSON of several gigabytes, images in `patchN` folders or one flat one.
+"""Objects365 v2 (Shao et al., "Objects365: A Large-scale, High-quality Dataset for Object Detection", ICCV 2019).
 
-The re-split that the released system trains on (the first 5,000 validation images stay, the others join training) is
-read from its own files `zhiyuan_objv2_{train,val}_new.json` where they are given; the original split otherwise.
+Boxes of 365 classes in COCO JSON of several gigabytes, images in `patchN` folders or in one. The re-split that the
+released system trains on (the first 5,000 validation images stay, the others join training) is read from its own files
+`zhiyuan_objv2_{train,val}_new.json` where they are given; the original split otherwise.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class BoxTable:
     """(x, y, width, height), [n, 4]."""
 
     def of(self, image: int) -> slice:
-        """Where an image's annotations are."""
+        """The rows of an image's annotations."""
         return slice(*np.searchsorted(self.images, (image, image + 1)))
 
 
@@ -87,7 +88,7 @@ def convert(job: ConversionJob) -> None:
 def clean_boxes(
     boxes: npt.NDArray[np.float32], categories: npt.NDArray[np.int32], height: int, width: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32], dict[str, int]]:
-    """Which boxes of an image are usable.
+    """Select the usable boxes of an image: clipped, wider and higher than a pixel, not repeated.
 
     Args:
         boxes: (x, y, width, height) in pixels, [n, 4].
@@ -113,7 +114,7 @@ def clean_boxes(
 
 
 def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord]) -> BoxTable:
-    """Every annotation; the file has them in any order."""
+    """All annotations of the file, which are in any order."""
     # all annotations into columns
     numbers = _Column(np.int64, 3)  # image, id, category
     corners = _Column(np.float32, 4)
@@ -147,7 +148,7 @@ def _read_boxes(job: ConversionJob, path: Path, images: Mapping[int, ImageRecord
 
 
 class _Column:
-    """Rows of numbers in blocks: a tenth of what Python lists take."""
+    """Rows of numbers in blocks, which need a tenth of the memory of Python lists."""
 
     def __init__(self, dtype: npt.DTypeLike, width: int) -> None:
         self._dtype, self._width = dtype, width

@@ -1,4 +1,7 @@
-"""OVIS: `train/<video>/img_%07d.jpg` and `annotations_train.json` in YouTube-VIS form."""
+"""OVIS (Qi et al., "Occluded Video Instance Segmentation: A Benchmark", IJCV 2022).
+
+`train/<video>/img_%07d.jpg` and `annotations_train.json` in YouTube-VIS form.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Ref-DAVIS17: DAVIS 2017 with its unsupervised masks and four descriptions of every object.
+"""Ref-DAVIS17 (Khoreva et al., "Video Object Segmentation with Language Referring Expressions", ACCV 2018).
 
+DAVIS 2017 with its unsupervised masks and four descriptions of every object:
 `DAVIS/Annotations_unsupervised/480p/<sequence>`, and `davis_text_annotations/Davis17_annot{1,2}[_full_video].txt` with
 lines `<sequence> <object> "<expression>"`. Pixels of value 255 are void: they do not count.
 """

@@ -1,4 +1,7 @@
-"""Ref-YouTube-VOS: YouTube-VOS 2019's frames and masks, and `meta_expressions/<split>/meta_expressions.json`."""
+"""Ref-YouTube-VOS (Seo et al., "URVOS: Unified Referring Video Object Segmentation Network", ECCV 2020).
+
+Frames and masks of YouTube-VOS 2019, and `meta_expressions/<split>/meta_expressions.json`.
+"""
 
 from __future__ import annotations
 

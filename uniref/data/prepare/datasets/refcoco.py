@@ -1,9 +1,9 @@
-"""RefCOCO, RefCOCO+ (unc) and RefCOCOg (umd), and their training union.
+"""RefCOCO, RefCOCO+ (unc split; Yu et al., ECCV 2016) and RefCOCOg (Mao et al., CVPR 2016; umd split), and their union.
 
 Three kinds of files are read: the publishers' `refs(*).p` with `instances.json`, SeqTR's `instances.json` (split ->
 records), and the released system's `instances_<split>.json`. Images are COCO's train2014; the same ones under
-train2017 names serve as well. Training has one sample per referred object, with all its sentences; evaluation has one a
-sentence.
+train2017 names serve as well. Training has one sample per referred object, with all its sentences; evaluation has one
+per sentence.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ def _one(image: ImageRecord, number: int, record: Mapping[str, Any], texts: Sequ
 
 
 def _numbered(record: int, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Sentences with ids of our own: these files have none."""
+    """Sentences with generated ids, which these files lack."""
     return tuple((f"{record}-{position}", text) for position, text in enumerate(texts))
 
 
@@ -248,7 +248,7 @@ def read_refs(path: Path) -> list[dict[str, Any]]:
     """The list of referred objects of `refs(unc).p` or `refs(umd).p` (any protocol; Python 2 strings as Latin-1).
 
     Raises:
-        UniRefError: Missing, damaged, not such a list, or asking for code.
+        UniRefError: Missing, damaged, not such a list, or with references to code.
     """
     with reading(path, advice="fetch it again"):
         if (size := path.stat().st_size) > _LARGEST:

@@ -1,7 +1,8 @@
-"""YouTube-VOS 2018 and 2019: `{train,valid}/{JPEGImages,Annotations}/<video>/<frame>`, `{train,valid}/meta.json`.
+"""YouTube-VOS 2018 and 2019 (Xu et al., "YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark", 2018).
 
-Frames are named by their number in the original video (`00000`, `00005`, ...). Not every label map shows every object
-that is visible, so a missing mask does not mean that an object is absent.
+`{train,valid}/{JPEGImages,Annotations}/<video>/<frame>`, `{train,valid}/meta.json`. Frames are named by their number
+in the original video (`00000`, `00005`, ...). Not every label map shows every object that is visible, so a missing
+mask does not mean that an object is absent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _FOLDERS = {"train": ("train",), "val": ("valid", "val")}
 
 
 def convert(job: ConversionJob) -> None:
-    """One sample per video with all its objects; in val each is given in the one label map that shows it."""
+    """One sample per video with all its objects; in val the one label map that shows an object is its prompt."""
     if convert_released(job, [f"{name}/Annotations" for name in _FOLDERS[job.split]], complete=False):
         return
     base = split_folder(job)

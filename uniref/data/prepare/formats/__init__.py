@@ -1,1 +1,1 @@
-"""Formats of the tools that people label with: each in a file of its own, recognised by its content."""
+"""Readers of the formats of labelling tools: one file per format, which is recognised by its content."""

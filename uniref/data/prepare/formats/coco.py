@@ -1,7 +1,7 @@
-"""COCO JSON under any name and in any layout: CVAT, Roboflow, COCO's own, or one file named by itself.
+"""COCO JSON as labelling tools write it, with any name and layout (CVAT, Roboflow, Label Studio, COCO's own).
 
-Ids may be texts, missing or repeated; sizes may be missing; file names may be of another machine; polygons may be flat
-lists or lists of points; crowd flags may be those that CVAT gives to brush masks.
+Ids may be texts, missing or repeated; sizes may be missing; file names may be paths of another machine; polygons may
+be flat lists or lists of points; crowd flags may be those that CVAT gives to brush masks.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def read_file(
     Args:
         job: The split that is prepared.
         path: The file.
-        finder: Where images are looked for.
+        finder: Finds the image files.
         numbers: Gets the file's classes with their numbers.
-        image_ids: Ids of the images that count; all by default.
+        image_ids: Ids of the images to read; all by default.
         many: Whether several files share `numbers`.
 
     Raises:
@@ -125,7 +125,7 @@ def _annotated_image(image: _Image, no_crowds: bool) -> AnnotatedImage:
 
 
 def _add_notes(job: ConversionJob, path: Path, oddities: _Oddities) -> None:
-    """What was guessed or is odd."""
+    """Add notes about what was repaired or guessed."""
     name = path.name
     # crowd flags, which labelling tools misuse
     if oddities.crowds and (oddities.cvat or oddities.crowds == oddities.annotations):
@@ -177,7 +177,7 @@ def _read_categories(job: ConversionJob, path: Path, numbers: dict[str, int], ma
 def _read_images(
     job: ConversionJob, path: Path, finder: MediaFinder, oddities: _Oddities, image_ids: set[int] | None
 ) -> dict[str, _Image | None]:
-    """Images by id as text, those whose file can be used; None for those that are passed over."""
+    """Images by id as text, those whose file can be used; None for those that are skipped."""
     images: dict[str, _Image | None] = {}
     used = 0
     entries: Iterator[Any] = read_section(path, "images")
@@ -223,7 +223,7 @@ def _size(value: Any) -> int | None:
 def _annotated_object(
     job: ConversionJob, entry: dict[str, Any], number: int, image: _Image, names: Mapping[str, str], oddities: _Oddities
 ) -> AnnotatedObject | None:
-    """One annotation checked; None where nothing is left of its polygons."""
+    """One annotation, checked; None where its polygons are all degenerate."""
     # its mask, or else its box
     segmentation = _plain(entry.get("segmentation"), oddities)
     region: Region | None = None
@@ -252,7 +252,7 @@ def _annotated_object(
 
 
 def _plain(segmentation: Any, oddities: _Oddities) -> Any:
-    """A segmentation as COCO has it: polygons are lists of numbers in a list."""
+    """A segmentation in COCO's form: a list of polygons, which are lists of numbers."""
     if not isinstance(segmentation, list) or not segmentation:
         return segmentation
     if all(isinstance(x, int | float) for x in segmentation):
@@ -284,7 +284,7 @@ def _texts(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _number(value: Any, instead: int) -> int:
-    """An id as a whole number; another one where it is none."""
+    """An id as a whole number, or `instead` where it is not a number."""
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
@@ -306,7 +306,7 @@ def choose_files(paths: Sequence[Path], split: str) -> list[Path]:
     """Of the COCO files of a split, those to read: instances rather than captions and key points, one per folder.
 
     Raises:
-        UniRefError: Several in one folder, and none of them says which one is meant.
+        UniRefError: Several in one folder, and their names do not tell which one to read.
     """
     chosen = list(paths)
     for rule in (

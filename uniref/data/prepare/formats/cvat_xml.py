@@ -1,6 +1,6 @@
 """CVAT's own XML: "CVAT for images" (`<image>`) and "CVAT for video" (`<track>`).
 
-Polygons, masks and ellipses have masks; boxes have none; what carries one group number and label is one object.
+Polygons, masks and ellipses have masks; boxes have none; shapes with one group number and label are one object.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def find(tree: FileTree) -> list[Path]:
 
 
 def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
-    """The splits that images are marked with (projects of CVAT), else those that the files are called after."""
+    """The splits that images are marked with (projects of CVAT), else those that the files are named after."""
     by_split: dict[str, list[Path]] = {}
     for path in paths:
         with reading(path):
@@ -131,7 +131,7 @@ def _image(job: ConversionJob, element: Element, path: Path, finder: MediaFinder
 
 
 def _texts(shape: Element) -> list[str]:
-    """What attributes say in words."""
+    """Phrases in the attributes of a shape."""
     attributes = [(x.get("name", "").strip().lower(), (x.text or "").strip()) for x in shape.iterfind("attribute")]
     return [text for name, text in attributes if name in _TEXTS and text]
 
@@ -207,7 +207,7 @@ def _frames(path: Path, root: Element, trees: Sequence[FileTree]) -> Path:
 def _video(
     job: ConversionJob, root: Element, frames: Path, other_names: set[str]
 ) -> tuple[LabelledVideo, dict[int, str]]:
-    """The video with its tracks, and what they are called. Raises BadRecord."""
+    """The video with its tracks, and their class names. Raises BadRecord."""
     # length and size of the video
     names: tuple[str, ...] = ()
     if frames.is_dir():

@@ -1,4 +1,4 @@
-"""What lies in the folders of people: files by folder, images by name, the split that a path speaks of."""
+"""The content of a user's folders, and the image files that annotations name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MOST_FILES = 5_000_000
 
 @dataclass(frozen=True)
 class FileTree:
-    """A folder with everything below it, hidden files and folders left out."""
+    """A folder and everything below it, without hidden files and folders."""
 
     base: Path
     folders: Mapping[str, Sequence[str]]
     """Names of the files, sorted, by folder (relative to `base`, with `/`; `""` is `base`)."""
     packed: bool = False
-    """Whether archives lie in it that nobody has unpacked yet."""
+    """Whether it holds archives that are not unpacked yet."""
 
     def files(self, *suffixes: str) -> Iterator[Path]:
         """Files with these endings (lower case), folder by folder."""
@@ -52,7 +52,7 @@ class FileTree:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is called like an image."""
+    """Whether a file has the extension of an image."""
     return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
@@ -61,7 +61,7 @@ def scan(base: Path, leave_out: Path | None = None) -> FileTree:
 
     Args:
         base: The folder.
-        leave_out: A folder whose content is passed over (that of all indices).
+        leave_out: A folder whose content is skipped (that of all indices).
 
     Raises:
         UniRefError: More than five million files, or a folder cannot be read.
@@ -92,7 +92,7 @@ def scan(base: Path, leave_out: Path | None = None) -> FileTree:
 
 
 class MediaFinder:
-    """Finds the files that annotations speak of, whatever folder they were in on the machine of who wrote them."""
+    """Finds the files that annotations name, whatever folder they were in when the annotations were written."""
 
     def __init__(self, trees: Sequence[FileTree], videos: bool = False) -> None:
         self._paths: dict[str, list[Path]] = {}
@@ -110,11 +110,11 @@ class MediaFinder:
         return {path.stem for paths in self._paths.values() for path in paths}
 
     def with_stem(self, stem: str) -> list[Path]:
-        """All that have a name, without its extension."""
+        """All files with this name without extension."""
         return [path for paths in self._paths.values() for path in paths if path.stem == stem]
 
     def find(self, name: object, near: Path) -> Path:
-        """The file that a record's name means: the one that shares most of its path, then the one nearest to `near`.
+        """The file that a record names: the one with the most of its path, then the one nearest to `near`.
 
         Raises:
             BadRecord: None, or several that fit as well.
@@ -139,7 +139,7 @@ class MediaFinder:
 
 
 def _shared(path: Path, parts: Sequence[str]) -> int:
-    """How many parts two paths share, from their ends."""
+    """Number of parts that two paths have in common, from their ends."""
     path_parts = [part.lower() for part in path.parts]
     count = 0
     for one, other in zip(reversed(path_parts[:-1]), reversed(parts[:-1]), strict=False):
@@ -150,7 +150,7 @@ def _shared(path: Path, parts: Sequence[str]) -> int:
 
 
 def _nearness(path: Path, near: Path) -> tuple[int, bool, int]:
-    """Shared beginning of the two paths, the same split, fewer further folders."""
+    """Rank of a path: length of the common beginning, whether the split is the same, fewer further folders."""
     common = os.path.commonpath([path.absolute(), near.absolute()])
     alike = split_of(path.absolute(), Path(common)) == split_of(near.absolute(), Path(common))
     return len(common), alike, -len(path.parts)
@@ -162,7 +162,7 @@ def tree_base(path: Path, trees: Sequence[FileTree]) -> Path:
 
 
 def common_folder(paths: Sequence[Path], base: Path) -> Path:
-    """The folder that all of these are in: `base` where they are below it."""
+    """The folder that all of these files are in: `base` where they are below it."""
     parents = {path.parent for path in paths}
     if all(parent.is_relative_to(base) for parent in parents):
         return base

@@ -59,7 +59,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
 
 
 def _read(job: ConversionJob, task: dict[str, Any], path: Path, finder: MediaFinder) -> tuple[AnnotatedImage, bool]:
-    """A task's image with its regions, and whether several people annotated it. Raises BadRecord."""
+    """A task's image with its objects, and whether several people annotated it. Raises BadRecord."""
     data = task["data"] if isinstance(task.get("data"), dict) else task
     file = _image_file(data, path, finder)
     height, width = image_size(file)
@@ -101,7 +101,7 @@ def _results(task: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
 
 
 def _image_file(data: Mapping[str, Any], path: Path, finder: MediaFinder) -> Path:
-    """The file of a task: its address ends in the name, perhaps behind eight digits that were put before it."""
+    """The file of a task: its address ends in the name, which may have a prefix of eight digits."""
     addresses = [x for x in data.values() if isinstance(x, str)]
     named = [name for name in map(_file_name, addresses) if is_image_name(name)]
     if not named:
@@ -197,7 +197,7 @@ def _runs(bits: _Bits, count: int, size: int, lengths: Sequence[int]) -> Iterato
 
 
 class _Bits:
-    """Numbers of any count of bits, the highest bit first."""
+    """Reads numbers of any number of bits, the highest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._position = data, 0

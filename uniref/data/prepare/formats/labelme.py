@@ -114,7 +114,7 @@ def _region(kind: str, shape: dict[str, Any], height: int, width: int) -> Region
 
 
 def _pasted(encoded: object, points: Sequence[tuple[float, float]], height: int, width: int) -> Region | None:
-    """A mask given as a PNG in base64, with the corners of where it lies."""
+    """A mask as a PNG in base64, with the corners of its position."""
     if not isinstance(encoded, str):
         raise BadRecord("its mask is not a valid PNG in base64")
     try:

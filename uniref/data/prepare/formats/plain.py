@@ -1,4 +1,4 @@
-"""A plain folder, once or for each split (`train/`, `val/`, `test/`).
+"""A plain folder of images or videos with masks, once or per split (`train/`, `val/`, `test/`).
 
 images/cat.jpg      masks/cat.png           an image and its mask (label map, or black and white)
 videos/run/0001.jpg masks/run/0001.png      a video and its masks, for all frames or some
@@ -36,7 +36,7 @@ from uniref.media.image import EXTENSIONS
 from uniref.media.mask import Labels, read_labels
 
 _MASK_ENDS = ("_mask", "-mask", "_label", "_labels", "_seg", "_gt", "_segmentation", ".mask", ".png", ".jpg", ".jpeg")
-"""What tools put behind an image's name to call its mask."""
+"""What tools append to an image's name for its mask."""
 _BEFORE = ("mask_", "label_")
 _PART = re.compile(r"(.+?)[_-]+(?:mask|obj|object|inst|instance|label)?[_-]*(\d+)")
 """The mask of one object of several: `cat_mask_1`."""
@@ -88,7 +88,7 @@ def _name(folder: str) -> str:
 
 
 def base_of(folder: Path) -> Path:
-    """Where the tables of a folder of images lie: `my-data` of `my-data/images` and `my-data/images/train`."""
+    """The folder of the tables of a folder of images: `my-data` of `my-data/images` and `my-data/images/train`."""
     return folder.parent if folder.name.lower() in (*_IMAGES, _VIDEOS) else folder.parent.parent
 
 
@@ -136,7 +136,7 @@ def _prepare_videos(job: ConversionJob, base: Path, folder: Path) -> None:
 
 
 def prepare_images(job: ConversionJob, base: Path, folder: Path, masks_at: Path) -> None:
-    """One split from a folder of images and one of masks that are called alike.
+    """One split from a folder of images and one of masks with the same names.
 
     Args:
         job: The split that is prepared.
@@ -162,7 +162,7 @@ def prepare_images(job: ConversionJob, base: Path, folder: Path, masks_at: Path)
 
 
 def _images_below(folder: Path) -> list[Path]:
-    """Files that are called like images, hidden ones (of macOS) left out, sorted."""
+    """Files with the extension of an image, without hidden ones (of macOS), sorted."""
     return [path for path in sorted(folder.rglob("*")) if is_image_name(path.name) and path.name[0] != "."]
 
 
@@ -187,8 +187,8 @@ def _write(job: ConversionJob, base: Path, masks: Mapping[Path, tuple[Path, ...]
 def find_masks(
     folder: Path, masks: Path, images: Sequence[Path], files: Sequence[Path]
 ) -> dict[Path, tuple[Path, ...]]:
-    """The masks of every image: one that is called like it, whatever the extension and its case, or with `_mask`
-    behind it; else one for every object, `a_1.png` or `a/1.png`.
+    """The masks of every image: one with its name, whatever the extension and its case, or with `_mask` behind
+    it; else one per object, `a_1.png` or `a/1.png`.
 
     Args:
         folder: Of the images.
@@ -197,7 +197,7 @@ def find_masks(
         files: Every mask below `masks`.
 
     Returns:
-        Where an image has no mask, the PNG that it would be.
+        The masks of each image; where it has none, the PNG that it would have.
     """
     # masks by name, and masks of single objects by the image's name
     by_name: dict[tuple[str, str], list[Path]] = {}
@@ -269,7 +269,7 @@ def find_beside(tree: FileTree) -> list[Path]:
 
 
 def _beside(names: Sequence[str]) -> list[str]:
-    """Of names of images, those that have a mask among the others."""
+    """The names of images that have a mask among the other names."""
     stems: dict[str, list[str]] = {}
     for name in names:
         stems.setdefault(PurePath(name).stem.lower(), []).append(name)

@@ -1,4 +1,4 @@
-"""Which format a user's files are in, told by what they hold and not by what they are called."""
+"""Recognises the format of a user's files by their content, not by their names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from uniref.data.prepare.split_names import in_split_order, split_of
 _DOCUMENTED = ("train", "val", "test", "annotations")
 ANNOTATIONS = (".json", ".p", ".xml", ".yaml", ".yml")
 """Endings of files that say what a data set is, where they are named by themselves."""
-_SAMPLE = 3  # files of a folder that are looked into before all of them are taken for the same
+_SAMPLE = 3  # files of a folder that are looked into before all of them are taken to have the same format
 _JSON = ("coco", "youtube_vis", "label_studio", "labelme")
 
 Prepare = Callable[[ConversionJob, Sequence[Path], Sequence[FileTree]], None]
@@ -36,7 +36,7 @@ Prepare = Callable[[ConversionJob, Sequence[Path], Sequence[FileTree]], None]
 
 @dataclass(frozen=True)
 class RecognisedFormat:
-    """A user's data set as recognised."""
+    """The format of a user's files, with its reader."""
 
     title: str
     """Of the format."""
@@ -71,11 +71,11 @@ _OWN_SPLITS = {
 
 
 def recognise(trees: Sequence[FileTree], named: Sequence[Path]) -> RecognisedFormat | None:
-    """The format of some files; None where there is none that is known.
+    """The format of a user's files; None where it is not known.
 
     Args:
-        trees: What lies in the folders that were named.
-        named: Files that were named one by one; where they are annotations, nothing else counts.
+        trees: The folders that the user named.
+        named: Annotation files that the user named; where there are some, nothing else is looked at.
 
     Raises:
         UniRefError: A file cannot be read.
@@ -93,7 +93,7 @@ def recognise(trees: Sequence[FileTree], named: Sequence[Path]) -> RecognisedFor
 
 
 def _candidates(trees: Sequence[FileTree]) -> Iterator[RecognisedFormat | None]:
-    """What the folders may be, the surest first."""
+    """Formats that the folders may have, the most certain first."""
     yield _in_trees("references", trees, references.find)
     files = {path.resolve(): path for tree in trees for path in tree.files(".json")}  # one tree may lie in another
     kinds = _json_kinds(list(files.values()))
@@ -136,9 +136,9 @@ def _recognised(kind: str, paths: Sequence[Path], base: Path | None) -> Recognis
 
 
 def _by_split(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
-    """Files by the split that their paths speak of; those that speak of none are for training.
+    """Files by the split that their paths are named after; those without a split are for training.
 
-    A file that speaks of several (`annotations_trainval.json`) is for training too.
+    A file that names several splits (`annotations_trainval.json`) is for training too.
     """
     by_split: dict[str, list[Path]] = {}
     for path in paths:
@@ -148,7 +148,7 @@ def _by_split(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]
 
 
 def _json_kinds(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """JSON files by what they are; those of another kind are in none."""
+    """JSON files by format, without those of other formats."""
     kinds: dict[str, list[Path]] = {}
     looked: dict[Path, list[str]] = {}
     for path in paths:

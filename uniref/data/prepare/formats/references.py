@@ -1,4 +1,4 @@
-"""Sets in RefCOCO's own form: `refs(...).p` beside `instances.json`, with anybody's images (RRSIS-D and its like)."""
+"""Data sets in RefCOCO's form (RRSIS-D and others): `refs(...).p` beside `instances.json`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def prepare(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]
     instances = path.with_name(_INSTANCES)
     if not instances.is_file():
         raise UniRefError(f"{instances}: no such file; {path.name} needs it beside itself")
-    # what the references say, by annotation
+    # sentences by annotation
     phrases: dict[int, list[str]] = {}
     image_of: dict[int, int] = {}
     for ref in refs:

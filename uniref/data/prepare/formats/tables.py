@@ -1,4 +1,4 @@
-"""`phrases.csv` and `classes.csv`: reading them as spreadsheets write them, and templates to fill in."""
+"""Reads `phrases.csv` and `classes.csv` as spreadsheets write them, and writes templates to fill in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = "custom"
 PHRASES, CLASSES = "phrases.csv", "classes.csv"
 _COLUMNS = ("file", "object", "phrase", "class")
 ONLY = -1
-"""What a table without a column of objects speaks of: the only object of its file."""
+"""Object number in tables without a column of objects: the only object of the file."""
 _LARGEST_NUMBER = 1 << 53
 _NAMES = {
     "file": ("file", "filename", "file_name", "image", "image_name", "picture", "video", "name"),
@@ -43,7 +43,7 @@ class TextTable:
     """Where they come from; None: there is no such file."""
 
     def of(self, *names: str) -> dict[int, list[str]]:
-        """What is said of a file, by object; the first of its names that is known counts."""
+        """Texts of a file by object, under the first of its names that is in the table."""
         return next((self.texts[name] for name in names if name in self.texts), {})
 
     def __bool__(self) -> bool:
@@ -93,7 +93,7 @@ def read_table(job: ConversionJob, path: Path, column: str) -> TextTable:
 
 
 def file_key(name: str) -> str:
-    """What a file is called in a table: with `/`, without the extension of an image or video."""
+    """The name of a file in a table: with `/`, without the extension of an image or video."""
     name = name.replace("\\", "/").removeprefix("./")
     stem, dot, suffix = name.rpartition(".")
     is_media = dot and (f".{suffix.lower()}" in EXTENSIONS or is_video_file(name))
@@ -121,7 +121,7 @@ def _separator(line: str) -> str:
 
 
 def _columns(path: Path, header: list[str], column: str) -> tuple[int, int | None, int]:
-    """Places of file, object (None where there is no such column) and `column`. Raises UniRefError."""
+    """Columns of file, object (None where there is no such column) and `column`. Raises UniRefError."""
     names = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
     columns: list[int | None] = []
     for name_of in ("file", "object", column):
@@ -144,11 +144,11 @@ def _whole(text: str) -> int | None:
 
 
 def write_templates(indices: Sequence[Index], sources: Sequence[str]) -> list[Path]:
-    """Write `phrases.csv` where `prepare-data custom` reads it; phrases that are known are in it already.
+    """Write `phrases.csv` where `prepare-data custom` reads it; known phrases are filled in.
 
     Args:
         indices: Prepared splits of a user's own data.
-        sources: What they were made from; the file goes there, or where the images are.
+        sources: What they were made from; the file goes there, or to the folder of the images.
 
     Returns:
         The files: one, or one for each split that lies in a folder of its own.
@@ -178,14 +178,14 @@ def write_templates(indices: Sequence[Index], sources: Sequence[str]) -> list[Pa
 
 
 def _rows(index: Index) -> list[tuple[str, int, str, str]]:
-    """Lines of every object that can be referred to: file, object, phrase, class."""
+    """One line (file, object, phrase, class) per phrase of each object that is not a crowd."""
     phrases = _phrases(index)
     media = [index.media(row) for row in range(len(index.media_column("length")))]
     often = Counter(each.path.name for each in media)
     root = index.roots[0].resolve()
     rows = []
     for each in media:
-        # a name that occurs twice is told with its folders
+        # a name that occurs twice is written with its folders
         long = each.path.resolve().relative_to(root).as_posix()
         file = each.name if each.kind != "image" else each.path.name if often[each.path.name] == 1 else long
         for row in each.objects:
@@ -198,7 +198,7 @@ def _rows(index: Index) -> list[tuple[str, int, str, str]]:
 
 
 def _phrases(index: Index) -> Mapping[int, list[str]]:
-    """What is said of single objects, by their rows."""
+    """Phrases of single objects, by their rows."""
     phrases: dict[int, list[str]] = {}
     for sample in index:
         if len(sample.objects) == 1 and sample.expressions:

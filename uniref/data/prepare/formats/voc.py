@@ -29,7 +29,7 @@ _VOC = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 _RIM = (224, 224, 192)
-"""The colour of what belongs to nothing."""
+"""The colour of void pixels."""
 
 Colour = tuple[int, int, int]
 
@@ -166,7 +166,7 @@ def _read(
 
 
 def _image_file(finder: MediaFinder, item: _MaskFiles) -> Path:
-    """The image of a mask: of all that are called alike, the one that is not a mask. Raises BadRecord."""
+    """The image of a mask: of all files with its name, the one that is not a mask. Raises BadRecord."""
     folder = item.path / "JPEGImages"
     for mask in (item.classes, item.objects):
         if mask is not None:

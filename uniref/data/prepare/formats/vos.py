@@ -1,4 +1,4 @@
-"""Folders as DAVIS, YouTube-VOS, MOSE and SA-V have them, with anybody's videos in them.
+"""Users' videos in the layouts of DAVIS, YouTube-VOS, MOSE and SA-V.
 
 JPEGImages/run/00000.jpg   Annotations/run/00000.png        a video and its label maps, for all frames or some
 JPEGImages/480p/run/...    Annotations/480p/run/...         the same with a folder for the resolution (DAVIS)
@@ -93,7 +93,7 @@ def _with_resolution(base: Path) -> tuple[Path, Path]:
 
 
 def _read(files: VideoFiles) -> LabelledVideo:
-    """A video; where its masks lie in a folder for every object, these are joined."""
+    """A video; where its masks lie in one folder per object, these are merged."""
     assert files.labels is not None
     folder = files.labels
     objects = sorted(x for x in folder.iterdir() if x.is_dir()) if folder.is_dir() else []
@@ -119,7 +119,7 @@ def _read(files: VideoFiles) -> LabelledVideo:
 
 
 def _numbers(names: Sequence[str]) -> list[int]:
-    """Numbers of the objects by their folders' names; counted from 1 where one is called 0 or by a word."""
+    """Numbers of the objects by their folders' names; counted from 1 where a name is 0 or not a number."""
     if all(name.isdecimal() and int(name) > 0 for name in names) and len({int(name) for name in names}) == len(names):
         return [int(name) for name in names]
     return list(range(1, len(names) + 1))

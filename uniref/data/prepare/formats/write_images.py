@@ -1,4 +1,4 @@
-"""The one way in which images of every format become media, objects, phrases and samples."""
+"""Writes the index of users' images, for every format: media, objects, phrases and samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SAMPLE_NEEDS = {
     Task.VOS: "videos that show an object",
     Task.RVOS: "phrases for videos (phrases.csv, or `expressions` in the JSON)",
 }
-"""What a sample needs."""
+"""What a sample of each task needs."""
 _IMAGE_TASKS = (Task.DETECTION, Task.RIS, Task.FSS)
 
 
@@ -68,7 +68,7 @@ class AnnotatedImage:
 
 @dataclass
 class SplitInfo:
-    """What a converter knows about a split besides its images."""
+    """Folders and class numbers of a split."""
 
     base: Path
     """Where `phrases.csv` and `classes.csv` are looked for, and what paths in the index start at if they can."""
@@ -80,7 +80,7 @@ class SplitInfo:
 
 
 def phrase_of(name: str) -> str:
-    """What a class name says: `the traffic light` for `traffic_light`; nothing for names without letters."""
+    """The phrase of a class name: `the traffic light` for `traffic_light`; empty for names without letters."""
     text = " ".join(re.sub(r"[_\s-]+", " ", name).split())
     if not _LETTER.search(text):
         return ""
@@ -104,12 +104,12 @@ class ColourNumbers:
         return {names.get(number, number): region for number, region in regions.items()}
 
     def note(self, text: str, file: str) -> None:
-        """Remember what was guessed about a file."""
+        """Record a guess about a file."""
         if text:
             self._notes.setdefault(text, []).append(file)
 
     def add_notes(self, job: ConversionJob) -> None:
-        """Put into the notes what was guessed, each guess once, and the numbers of the colours."""
+        """Add each guess to the notes once, and the numbers of the colours."""
         for text, files in self._notes.items():
             more = f" and {len(files) - 1} more" if len(files) > 1 else ""
             job.notes.append(f"masks ({files[0]}{more}): {text}")
@@ -130,8 +130,8 @@ def read_tables(job: ConversionJob, folders: Sequence[Path]) -> tuple[TextTable,
 def write_images(job: ConversionJob, images: Sequence[AnnotatedImage], info: SplitInfo) -> None:
     """Write the index of a split of images.
 
-    Phrases are those of `phrases.csv`, of the annotations, or of the class names, the first that there are. Objects of
-    an image that are not meant stay in the index.
+    Phrases are those of `phrases.csv`, of the annotations, or of the class names, in this order. Objects
+    without a sample stay in the index as distractors.
 
     Raises:
         UniRefError: A bad record that is not skipped.
@@ -157,7 +157,7 @@ def write_images(job: ConversionJob, images: Sequence[AnnotatedImage], info: Spl
 
 
 def _is_whole(job: ConversionJob, image: AnnotatedImage) -> bool:
-    """Whether an image's file has an end: copies that broke off begin like whole ones."""
+    """Whether an image's file is complete: the header of a truncated copy is intact."""
     with reading(image.path), image.path.open("rb") as file:
         head = file.read(2)
         file.seek(0, os.SEEK_END)
@@ -175,7 +175,7 @@ def _is_whole(job: ConversionJob, image: AnnotatedImage) -> bool:
 
 
 def number_classes(fixed: Mapping[str, int], names: set[str]) -> dict[str, int]:
-    """Numbers for class names: those given, then the next free ones in alphabetical order."""
+    """Numbers of class names: the fixed ones, then the next free ones in alphabetical order."""
     numbers = dict(fixed)
     free = max(numbers.values(), default=0)
     for name in sorted(names - {""} - set(numbers)):
@@ -194,7 +194,7 @@ def _default_task(images: Sequence[AnnotatedImage], phrased: bool, classes: Text
 
 
 def _names(path: Path, base: Path) -> tuple[str, ...]:
-    """What tables may call a file: its path from the base, or its name."""
+    """Names of a file in tables: its path from the base, or its name."""
     relative = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
     # `images/a` is `a`, so that tables of a plain folder need not repeat its only folder of images
     return file_key(relative), file_key(relative.partition("/")[2] or relative), file_key(path.name)
@@ -203,7 +203,7 @@ def _names(path: Path, base: Path) -> tuple[str, ...]:
 def _with_texts(
     job: ConversionJob, image: AnnotatedImage, base: Path, phrases: TextTable, classes: TextTable
 ) -> AnnotatedImage:
-    """An image with what the tables say of its objects."""
+    """An image with the phrases and classes that the tables have for its objects."""
     names = _names(image.path, base)
     own_phrases, own_classes = phrases.of(*names), classes.of(*names)
     numbers = {x.number for x in image.objects}
@@ -238,7 +238,7 @@ def _with_texts(
 def _check_files(
     job: ConversionJob, images: Sequence[AnnotatedImage], info: SplitInfo, phrases: TextTable, classes: TextTable
 ) -> None:
-    """Report files that the tables name and that are nowhere; those of other splits are somewhere."""
+    """Report files that the tables name and that do not exist (those of other splits do)."""
     if not phrases and not classes:
         return
     names = {name for image in images for name in _names(image.path, info.base)}
@@ -321,7 +321,7 @@ def add_class_samples(writer: IndexWriter, groups: Mapping[str, Sequence[int]]) 
 
     Args:
         writer: The index.
-        groups: Object rows by class name: of one, `the cat`; of several, `every cat`, and all of them are meant.
+        groups: Object rows by class name: of one, `the cat`; of several, `every cat`, which refers to all of them.
     """
     for name, rows in groups.items():
         phrase = phrase_of(name)
@@ -334,7 +334,7 @@ def _add_phrases(writer: IndexWriter, rows: Sequence[int], texts: Sequence[str])
 
 
 def read_all(job: ConversionJob, files: Sequence[Any], read: Callable[[Any], Any], unit: str) -> list[Any]:
-    """What `read` gives for every file that can be used; one that cannot be read as a whole is a bad record.
+    """The results of `read` for every file that can be used; one that cannot be read is a bad record.
 
     Raises:
         UniRefError: Unless bad records are skipped.

@@ -1,4 +1,4 @@
-"""The one way in which videos of every format become media, tracks, phrases and samples."""
+"""Writes the index of users' videos, for every format: media, tracks, phrases and samples."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def write_videos(
     Args:
         job: The split that is prepared.
         base: Where tables lie, and what paths in the index start at.
-        files: Every video, by which it is found below `base`.
-        classes: What objects are, where the format says it.
+        files: Where the frames of every video are, below `base`.
+        classes: Class names of objects, where the format has them.
         videos: The videos as read, in the order of `files`; by default their label maps are read.
 
     Raises:
@@ -110,7 +110,7 @@ def _unknown_files(job: ConversionJob, names: set[str], *tables: TextTable) -> N
 
 
 def prepare_youtube_vis(job: ConversionJob, paths: Sequence[Path], trees: Sequence[FileTree]) -> None:
-    """One split from one file. Raises UniRefError."""
+    """One split from one YouTube-VIS JSON, with phrases if its videos have `expressions`. Raises UniRefError."""
     if len(paths) > 1:
         raise UniRefError(f"{paths[0]}: and {paths[1]} are both of split {job.split}; name one with --source")
     source = youtube_vis_json.YoutubeVis(job, paths[0])

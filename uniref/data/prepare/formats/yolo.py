@@ -1,4 +1,4 @@
-"""YOLO segmentation: a text file of polygons for every image, `data.yaml` with class names and splits.
+"""YOLO segmentation: one text file of polygons per image, `data.yaml` with class names and splits.
 
 images/train/a.jpg   labels/train/a.txt   data.yaml          (Ultralytics, CVAT)
 train/images/a.jpg   train/labels/a.txt   data.yaml          (Roboflow)
@@ -50,7 +50,7 @@ def find(tree: FileTree) -> list[Path]:
 
 
 def _beside_images(tree: FileTree, folder: str) -> bool:
-    """Whether a folder holds images with text files of their names that begin with the numbers of such a line."""
+    """Whether a folder holds images with text files of their names that begin like a YOLO line."""
     stems = {PurePosixPath(name).stem for name in tree.images(folder)}
     label = next((x for x in tree.folders[folder] if _is_label(x) and x[: -len(".txt")] in stems), None)
     if label is None:
@@ -61,7 +61,7 @@ def _beside_images(tree: FileTree, folder: str) -> bool:
 
 
 def splits(paths: Sequence[Path], base: Path | None) -> dict[str, list[Path]]:
-    """The splits that `data.yaml` lists, or that the folders are called after. Raises UniRefError."""
+    """The splits that `data.yaml` lists, or that the folders are named after. Raises UniRefError."""
     if paths and paths[0].suffix.lower() in (".yaml", ".yml"):
         config = _read_config(paths[0])
         listed = {split: [paths[0]] for split, keys in _KEYS.items() if any(config.get(key) for key in keys)}
@@ -153,7 +153,10 @@ def _is_config(path: Path) -> bool:
     try:
         return "names" in _read_config(path)
     except UniRefError:
-        return path.stem.lower() in ("data", "dataset")  # it is meant, and what is wrong with it will be told
+        return path.stem.lower() in (
+            "data",
+            "dataset",
+        )  # meant to be one: reading it reports what is wrong
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -208,7 +211,7 @@ def _images_of(tree: FileTree) -> list[Path]:
 
 
 def _named_folder(path: Path, root: object, entry: str, trees: Sequence[FileTree]) -> Path:
-    """A folder or list that `data.yaml` names: as it says, or the one below that ends alike. Raises UniRefError."""
+    """A folder or list that `data.yaml` names: as written, or the one whose path ends alike. Raises UniRefError."""
     # as written, relative to `path:` or to the file
     start = path.parent / root if isinstance(root, str) else path.parent
     bases = [tree.base.resolve() for tree in trees]
@@ -244,7 +247,7 @@ def _from_list(job: ConversionJob, path: Path, finder: MediaFinder) -> list[Path
 
 
 def _beside(paths: Sequence[Path], trees: Sequence[FileTree]) -> list[_LabelledImage]:
-    """The images of folders of text files: those in `images` in place of `labels`, else those called alike."""
+    """The images of folders of text files: those in `images` in place of `labels`, else those with the same names."""
     items: list[_LabelledImage] = []
     for folder in paths:
         image_folder = _swapped(folder, "labels", "images")
@@ -268,7 +271,7 @@ def _label_of(image: Path) -> Path | None:
 
 
 def _swapped(folder: Path, old: str, new: str) -> Path:
-    """The folder whose last part `old` is called `new`."""
+    """The folder with its last part `old` replaced by `new`."""
     parts = list(folder.parts)
     for index in reversed(range(len(parts))):
         if parts[index].lower() == old:
