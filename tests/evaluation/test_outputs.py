@@ -94,6 +94,26 @@ def test_report_of_expressions(evaluated: Eval, root: Path, tmp_path: Path) -> N
     assert re.search(r"the line is their mean, [\d.]+ %", page.text)
 
 
+def test_numbers_are_shown_in_percent_with_two_digits(evaluated: Eval, root: Path, tmp_path: Path) -> None:
+    def worse(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        return {1: np.roll(masks[1], item.sample.row, 1)}
+
+    _, out, told, _ = evaluated(DATA[Task.RIS], write_masks(open_dataset(root, DATA[Task.RIS]), tmp_path / "p", worse))
+    numbers = {metric: f"{100 * value:.2f}" for metric, value in entry(out)["numbers"].items()}
+    assert not numbers["oIoU"].endswith("0")  # or fewer digits would look the same
+    # on the terminal: data, metric, number
+    rows = [line.split() for line in told.splitlines()]
+    assert ["data", "metric", "%", "published"] in rows
+    assert [DATA[Task.RIS], "oIoU", numbers["oIoU"]] in rows
+    assert ["mIoU", numbers["mIoU"]] in rows
+    # in the report: the headline among all data sets, then every metric of this one
+    page = (out / "report.html").read_text("utf-8")
+    cells = re.findall(r'<tr><td>(?:[^<]*)</td>(?:<td>[^<]*</td>)?<td class="n">[^<]*</td>', page)
+    shown = [re.findall(r">([^<>]+)<", cell) for cell in cells]
+    assert shown[0] == [DATA[Task.RIS], "oIoU", numbers["oIoU"]]
+    assert shown[1:] == [list(pair) for pair in numbers.items()]
+
+
 def decoded(source: str) -> np.ndarray:
     import base64
     import io
