@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from uniref.core.errors import CheckpointError
 from uniref_cli.arguments import HARDWARE, OUTPUT, Device, Quiet, takes_arguments
 from uniref_cli.checkpoints import access
 from uniref_cli.console import Console
@@ -124,13 +123,17 @@ def train(arguments: TrainArguments) -> None:
         from uniref.engine.dry_run import describe
 
         processes = arguments.gpus or int(os.environ.get("WORLD_SIZE", "1"))
-        for line in describe(recipe, stages, root, device, processes):
+        for line in describe(recipe, stages, root, device, processes, folder):
             console.say(line)
         for weights in missing_weights(recipe, stages):
             console.say(f"not there, --download fetches it: {weights}")
         return
-    if arguments.download:
-        fetch_missing(missing_weights(recipe, stages), access(console, True))
+    if arguments.download and (missing := missing_weights(recipe, stages)):
+        # gigabytes are not fetched for a training that lacks its data
+        from uniref.engine.requirements import check_requirements
+
+        check_requirements(recipe, recipe.select(stages), root)
+        fetch_missing(missing, access(console, True))
     # show training samples, and stop
     if arguments.preview:
         from uniref.engine.dry_run import preview_stage
@@ -146,12 +149,6 @@ def train(arguments: TrainArguments) -> None:
         raise typer.Exit(launch(arguments.gpus, device, recipe, stages))
     from uniref.engine.trainer import TrainRequest, train
 
-    try:
-        result = train(TrainRequest(recipe, root, folder, stages, arguments.resume, device), console)
-    except CheckpointError as problem:
-        missing = [each.entry.name for each in missing_weights(recipe, stages) if str(each.path) in str(problem)]
-        if not missing:
-            raise
-        raise CheckpointError(f"{problem}; or add --download, which fetches {missing[0]}") from None
+    result = train(TrainRequest(recipe, root, folder, stages, arguments.resume, device), console)
     if result.signal:
         raise typer.Exit(128 + result.signal)

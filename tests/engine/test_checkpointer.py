@@ -76,3 +76,14 @@ def test_a_crafted_state_is_refused(folder: Path) -> None:
     (saved.folder / "training.pt").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(CheckpointError, match="delete its folder to resume from the checkpoint before it"):
         checkpointer.read_training_state(saved)
+
+
+def test_damaged_checkpoints_alone_are_an_error(folder: Path) -> None:
+    """A run whose checkpoints are all damaged does not begin again at step 1, which would prune them."""
+    for saved in checkpointer.checkpoint_folders(folder):
+        (saved / "training.pt").write_bytes(b"")
+    warned: list[str] = []
+    with pytest.raises(CheckpointError, match=r"step-00000003: damaged: .* no other checkpoint in .* is intact"):
+        checkpointer.latest_checkpoint(folder, warned.append)
+    assert len(warned) == 1
+    assert len(checkpointer.checkpoint_folders(folder)) == 2

@@ -325,11 +325,21 @@ def _is_plausible(metadata: Mapping[str, Any]) -> bool:
 
 
 def latest_checkpoint(folder: Path, warn: Callable[[str], None]) -> SavedCheckpoint | None:
-    """The newest checkpoint that is intact; damaged ones are reported and skipped."""
-    for path in reversed(checkpoint_folders(folder)):
+    """The newest checkpoint that is intact; damaged ones are reported and skipped. None where there are none.
+
+    Raises:
+        CheckpointError: There are checkpoints, and all of them are damaged. They are left as they are.
+    """
+    folders = checkpoint_folders(folder)
+    for path in reversed(folders):
         try:
             return verify_checkpoint(path)
         except CheckpointError as error:
+            if path == folders[0]:
+                raise CheckpointError(
+                    f"{error}; no other checkpoint in {folder} is intact, and all are kept: restore one from a backup, "
+                    "or train anew with another --out"
+                ) from None
             warn(f"{error}; using the one before")
     return None
 

@@ -17,6 +17,7 @@ from uniref.data.train.sources import open_sources
 from uniref.engine.checkpointer import FINAL
 from uniref.engine.distributed import recompute_activations
 from uniref.engine.optim import parameter_groups
+from uniref.engine.requirements import find_problems
 from uniref.engine.stage_model import freeze, make_tokenizer
 from uniref.extensions.language import source_hooks
 from uniref.model.build import build_model
@@ -28,7 +29,9 @@ from uniref.recipe.recipe import Recipe, StageConfig
 _MOMENTS = 2  # tensors that AdamW keeps for each parameter
 
 
-def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, processes: int) -> Iterator[str]:
+def describe(
+    recipe: Recipe, names: tuple[str, ...], root: Path, device: str, processes: int, out: Path | None = None
+) -> Iterator[str]:
     """What a training would do: the resolved recipe, then sizes, rates, data, batches and memory of each stage.
 
     Args:
@@ -37,6 +40,7 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
         root: Data root; data sets that are not prepared are marked as such.
         device: As for `resolve_device`.
         processes: How many devices share a step.
+        out: Folder of the run, where earlier stages have left their weights.
 
     Raises:
         UsageError: The batch cannot be shared, or recipe and model do not fit.
@@ -56,6 +60,11 @@ def describe(recipe: Recipe, names: tuple[str, ...], root: Path, device: str, pr
         yield from _data(stage, root)
         yield from _batch(stage, target, processes)
         yield _memory(model, stage, target)
+    # what the training would stop at
+    if problems := find_problems(recipe, names, root, out if out is not None else Path("runs")):
+        yield ""
+        yield f"not ready to train: {len(problems)} of what the stages need are missing or do not fit"
+        yield from (f"  {problem}" for problem in problems)
 
 
 def _parts(model: ReferringModel) -> Iterator[str]:

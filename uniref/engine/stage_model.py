@@ -53,29 +53,59 @@ def build_stage_model(
     """
     # random weights, some of which an extension changes
     torch.manual_seed(seed)
-    try:
-        model = build_model(stage.model)
-    except UsageError as error:
-        raise UsageError(f"stages.{name}.model: {error}") from None
+    model = _build_model(stage, name)
     loss_hooks(stage.language).initialise(model)
     # whole models first, then parts
-    where = f"stages.{name}.init"
-    notes = []
-    folder = start if stage.init.stage is not None else stage.init.model
-    init = stage.init
-    if load:
-        if folder is not None:
-            notes.append(_load_model(model, folder, where))
-        if init.backbone is not None:
-            notes.append(_load_part(model.get_submodule("backbone"), "backbone.", init.backbone, f"{where}.backbone"))
-        if init.text is not None and model.text_encoder is not None:
-            notes.append(_load_text(model.text_encoder.body, init.text, f"{where}.text"))
-        if init.mask_encoder is not None and model.mask_encoder is not None:
-            notes.append(_load_mask_encoder(model.mask_encoder, init.mask_encoder, f"{where}.mask_encoder"))
+    notes = _load_initial_weights(model, stage, name, start) if load else []
     # the tokenizer of the text encoder; what is not trained
     tokenizer = make_tokenizer(stage, name, start)
     freeze(model, stage, f"stages.{name}")
     return BuiltModel(model, tokenizer, tuple(notes) or ("all weights start random",))
+
+
+def build_without_memory(stage: StageConfig, name: str, start: Path | None = None, load: bool = True) -> ReferringModel:
+    """The model of a stage on the meta device, after the checks of `build_stage_model`: the initial weights are read
+    and compared with it, and nothing else is computed.
+
+    Args:
+        stage, name, load: As for `build_stage_model`.
+        start: As for `build_stage_model`; None where the stage before is not trained yet, so that its weights cannot be
+            checked.
+
+    Raises:
+        CheckpointError, UsageError: As `build_stage_model` does.
+    """
+    with torch.device("meta"):
+        model = _build_model(stage, name)
+    if load:
+        _load_initial_weights(model, stage, name, start)
+    if start is not None or stage.init.stage is None or stage.init.text is not None:
+        make_tokenizer(stage, name, start)
+    freeze(model, stage, f"stages.{name}")
+    return model
+
+
+def _build_model(stage: StageConfig, name: str) -> ReferringModel:
+    try:
+        return build_model(stage.model)
+    except UsageError as error:
+        raise UsageError(f"stages.{name}.model: {error}") from None
+
+
+def _load_initial_weights(model: ReferringModel, stage: StageConfig, name: str, start: Path | None) -> list[str]:
+    """Lay what `init` names over a model's weights; returns a line on each. On the meta device it is compared alone."""
+    init, where = stage.init, f"stages.{name}.init"
+    notes = []
+    folder = start if init.stage is not None else init.model
+    if folder is not None:
+        notes.append(_load_model(model, folder, where))
+    if init.backbone is not None:
+        notes.append(_load_part(model.get_submodule("backbone"), "backbone.", init.backbone, f"{where}.backbone"))
+    if init.text is not None and model.text_encoder is not None:
+        notes.append(_load_text(model.text_encoder.body, init.text, f"{where}.text"))
+    if init.mask_encoder is not None and model.mask_encoder is not None:
+        notes.append(_load_mask_encoder(model.mask_encoder, init.mask_encoder, f"{where}.mask_encoder"))
+    return notes
 
 
 def freeze(model: ReferringModel, stage: StageConfig, where: str = "recipe") -> None:
@@ -162,7 +192,7 @@ def _load_model(model: ReferringModel, folder: Path, where: str) -> str:
     if missing or misshapen:
         problem = f"lacks {listing(missing)}" if missing else f"has other sizes in {listing(misshapen)}"
         raise CheckpointError(f"{where}: {folder}: does not fit the stage's model: it {problem}; adapt `model`")
-    model.load_state_dict(kept, strict=False)
+    _load(model, kept)
     new = sorted({name.split(".")[0] for name in fresh} | ({"class heads"} if heads else set()))
     return f"weights from {folder}" + (f"; new: {', '.join(new)}" if new else "")
 
@@ -193,7 +223,9 @@ def _load_mask_encoder(module: nn.Module, path: Path, where: str) -> str:
     for name, tensor in stored.items():
         short = re.sub(r"^layer(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.", name)
         if short == "conv1.weight" and short in expected and tensor.shape[1] == 3:
-            tensors[short] = torch.cat([tensor, expected[short][:, 3:]], dim=1)
+            mask_channel = expected[short][:, 3:]
+            mask_channel = torch.zeros(mask_channel.shape) if mask_channel.is_meta else mask_channel
+            tensors[short] = torch.cat([tensor, mask_channel], dim=1)
         elif short in expected and tensor.shape == expected[short].shape:
             tensors[short] = tensor
     needed = [name for name in expected if name.startswith(("conv1.weight", "bn1.", "stages."))]
@@ -203,7 +235,7 @@ def _load_mask_encoder(module: nn.Module, path: Path, where: str) -> str:
             tensors[name] = torch.zeros_like(expected[name])
     if lacking := [name for name in needed if name not in tensors]:
         raise CheckpointError(f"{where}: {path}: is not a ResNet-18 of these sizes: lacks {listing(lacking)}")
-    module.load_state_dict(tensors, strict=False)
+    _load(module, tensors)
     return f"mask encoder's residual network from {path}"
 
 
@@ -213,7 +245,13 @@ def _fit(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
         raise CheckpointError(f"{source}: does not fit the model: lacks {listing(missing)}")
     if other := [name for name in expected if tensors[name].shape != expected[name].shape]:
         raise CheckpointError(f"{source}: does not fit the model: other sizes in {listing(other)}")
-    module.load_state_dict({name: tensors[name] for name in expected})
+    _load(module, {name: tensors[name] for name in expected})
+
+
+def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load some of a module's tensors, which were compared with it; a module on the meta device holds none."""
+    if not any(parameter.is_meta for parameter in module.parameters()):
+        module.load_state_dict(dict(tensors), strict=False)
 
 
 def make_tokenizer(stage: StageConfig, name: str, start: Path | None = None) -> TextTokenizer | None:

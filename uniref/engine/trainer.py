@@ -44,8 +44,9 @@ from uniref.engine.loss_module import ground_truth_boxes
 from uniref.engine.optim import StepResult, TrainState, global_norm, set_rates
 from uniref.engine.report import write_report
 from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter, non_finite_samples
-from uniref.engine.stage_model import build_stage_model, check_sources, train_mode
-from uniref.engine.validate import check_data, validate
+from uniref.engine.requirements import check_requirements
+from uniref.engine.stage_model import build_stage_model, train_mode
+from uniref.engine.validate import validate
 from uniref.extensions.language import source_hooks
 from uniref.recipe.recipe import Recipe
 
@@ -91,11 +92,13 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
     """
     names = _requested_stages(request)
     with join(request.device, request.recipe.run.timeout_minutes) as world, contextlib.ExitStack() as stack:
-        # claim the folder and write the resolved recipe
+        # claim the folder, check what all stages need, and write the resolved recipe
         with world.on_main_process():
             if world.main:
                 stack.enter_context(exclusive(request.out, "trained"))
                 _check_out(request, names)
+                left = [name for name in names if not (request.resume == "auto" and _is_finished(request, name))]
+                check_requirements(request.recipe, left, request.root, request.out)
                 request.out.mkdir(parents=True, exist_ok=True)
                 content = yaml.safe_dump(request.recipe.model_dump(mode="json"), sort_keys=False)
                 (request.out / "recipe.yaml").write_text(content, "utf-8")
@@ -178,8 +181,6 @@ class StageTrainer:
             on_skip=reporter.warn,
             open_hooks=source_hooks,
         )
-        check_sources(self.loader.sources, self.stage)
-        check_data(self.stage, request.root)
         # log files
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics = MetricLogger(self.folder, name, self.stage, recipe.run, world, self.reporter, self.progress.done)
@@ -384,20 +385,13 @@ def _requested_stages(request: TrainRequest) -> tuple[str, ...]:
 
 
 def _check_out(request: TrainRequest, names: tuple[str, ...]) -> None:
-    """A new run needs a folder without one, and the final weights of the stage that its first stage starts from."""
+    """A new run needs a folder without one."""
     if request.resume is not None:
         return
     for name in names:
         folder = request.out / name
         if folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"{folder}: holds a training; resume it with --resume auto, or choose another --out")
-    start = _initial_weights(request, names[0])
-    if start is not None and not start.is_dir():
-        first = request.recipe.stages[names[0]].init.stage
-        raise UniRefError(
-            f"{start}: stage {names[0]} starts from stage {first}, which is not done; train it first, or set "
-            f"stages.{names[0]}.init.stage=null and init.model to a checkpoint"
-        )
 
 
 def _initial_weights(request: TrainRequest, name: str) -> Path | None:
@@ -423,7 +417,10 @@ def _resume_point(request: TrainRequest, name: str, world: World, reporter: Repo
         if stage_of_checkpoint(Path(request.resume)) not in request.recipe.stages:
             return None
     # the newest intact checkpoint, as the main process sees it
-    latest = latest_checkpoint(request.out / name / CHECKPOINTS, reporter.warn) if world.main else None
+    latest = None
+    with world.on_main_process():
+        if world.main:
+            latest = latest_checkpoint(request.out / name / CHECKPOINTS, reporter.warn)
     return world.gather(latest)[0]
 
 

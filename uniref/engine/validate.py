@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from uniref.core.errors import UsageError
-from uniref.core.tasks import Task
+from uniref.core.tasks import Task, missing_part
 from uniref.data.frames import read_frame, read_frames, union_mask
 from uniref.data.index import Index, Media, Sample
 from uniref.evaluation import evaluate
@@ -78,15 +78,20 @@ class Validation:
 
 
 def check_data(stage: StageConfig, root: Path) -> None:
-    """Check before a training that the data it is evaluated on exist.
+    """Check what a stage is evaluated on, before it trains.
 
     Raises:
-        UsageError: A name is not `dataset/split`.
+        UsageError: A name is not `dataset/split`, or the model lacks a part that the data need.
         UniRefError: Not prepared, damaged, or nothing to evaluate.
     """
-    if stage.evaluation is not None:
-        for name in stage.evaluation.data:
-            open_dataset(root, name, limit=stage.evaluation.limit)
+    for name in stage.evaluation.data if stage.evaluation is not None else ():
+        assert stage.evaluation is not None
+        task = open_dataset(root, name, limit=stage.evaluation.limit).protocol.task
+        part = missing_part(task, stage.model, text_only=True)
+        if part is not None:
+            raise UsageError(
+                f"evaluation.data: {name} is evaluated as {task.value}, but model.{part} is null; leave it out"
+            )
 
 
 class _StopRequested(Exception):

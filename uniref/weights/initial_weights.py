@@ -46,7 +46,7 @@ def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[MissingW
     for name, stage in recipe.stages.items():
         if stages and name not in stages:
             continue
-        for path, kinds in _named(stage):
+        for _, path, kinds in named_weights(stage):
             entry = CATALOG.get(path.name.removesuffix(".pth")) or CATALOG.get(_MODELS.get(path, ""))
             if entry is not None and entry.kind in kinds and not path.exists():
                 text = _text_of(stage) if entry.kind == "sam" else None
@@ -54,17 +54,19 @@ def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[MissingW
     return list(missing.values())
 
 
-def _named(stage: StageConfig) -> Iterator[tuple[Path, tuple[Kind, ...]]]:
+def named_weights(stage: StageConfig) -> Iterator[tuple[str, Path, tuple[Kind, ...]]]:
+    """Initial weights that a stage names: the key, the path, and the kinds of weights that may be there."""
     init = stage.init
-    for path, kinds in (
-        (init.model, ("model", "sam")),
-        (init.backbone, ("backbone", "model")),
-        (init.text, ("text",)),
-        (init.mask_encoder, ("file",)),
-        (stage.checkpoint.adapter_of, ("sam",)),
-    ):
+    named: tuple[tuple[str, Path | None, tuple[Kind, ...]], ...] = (
+        ("init.model", init.model, ("model", "sam")),
+        ("init.backbone", init.backbone, ("backbone", "model")),
+        ("init.text", init.text, ("text",)),
+        ("init.mask_encoder", init.mask_encoder, ("file",)),
+        ("checkpoint.adapter_of", stage.checkpoint.adapter_of, ("sam",)),
+    )
+    for key, path, kinds in named:
         if path is not None:
-            yield path, kinds  # type: ignore[misc]
+            yield key, path, kinds
 
 
 def _text_of(stage: StageConfig) -> Weights | None:
