@@ -143,7 +143,7 @@ def test_target_is_not_overwritten_unasked(official: dict[str, Tensor], tmp_path
     modes = {path.stat().st_mode for path in (tmp_path / "out").iterdir()}
     assert len(modes) == 1  # whoever may read one file may read all
     within = write(tmp_path / "out" / "a.pth", official)
-    with pytest.raises(UsageError, match="would delete what is converted"):
+    with pytest.raises(UsageError, match="would delete the input"):
         convert(within, tmp_path / "out", overwrite=True)
     assert within.exists()
     within.unlink()

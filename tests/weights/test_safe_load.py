@@ -101,7 +101,7 @@ def _archive(path: Path, data: bytes, **files: bytes) -> Path:
         (_object_array() + b".", "arrays of type 'O8' are not read"),
         (_global("numpy", "ndarray") + _object_array() + b"\x85R.", "O8"),
         (_global("numpy", "dtype") + _text("f4") + b"\x85R(K\x03" + _text("|") + b"K\x3ftb.", "holds no table"),
-        (_global("numpy", "ndarray") + b"K\x01\x85R.", "calls what is not a function"),
+        (_global("numpy", "ndarray") + b"K\x01\x85R.", "calls an object that is not a function"),
         (b")q\0" + (b"(" + b"h\0" * 10 + b"tq\0") * 12 + b"}h\0Ns.", "a key of a dictionary is a tuple"),
         (_global("builtins", "eval") + _text("1") + b"\x85R.", r"refused: it asks to run builtins\.eval"),
         (_global("torch.serialization", "load") + b".", r"refused: it asks to run torch\.serialization\.load"),

@@ -198,7 +198,9 @@ def remove_written(folder: Path, written: Set[str]) -> list[str]:
     if not left:
         shutil.rmtree(folder, ignore_errors=True)
         return []
-    for name in set(foreign_files(folder, set())) & written:  # never what a list says to lie elsewhere
+    for name in (
+        set(foreign_files(folder, set())) & written
+    ):  # never files outside of the folder, whatever the list says
         path = folder / name
         with contextlib.suppress(OSError):
             path.rmdir() if name.endswith("/") else path.unlink()

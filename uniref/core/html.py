@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from uniref.core.atomic import write_text_atomic
 from uniref.core.files import writing
+from uniref.core.types import UInt8Image
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 _BINS = 20
@@ -54,7 +54,7 @@ def write(path: Path, content: str) -> None:
         write_text_atomic(path, content, errors="backslashreplace")
 
 
-def image_data_url(image: npt.NDArray[np.uint8], kind: str = "PNG") -> str:
+def image_data_url(image: UInt8Image, kind: str = "PNG") -> str:
     """An image, uint8 RGB [H, W, 3], as a `data:` URL, so that the page needs no other file.
 
     Args:

@@ -35,7 +35,7 @@ class GlobalName(str):
 
 
 class Record:
-    """Base of what a function of `calls` may return: an object whose state comes later in the pickle."""
+    """Base of objects that functions of `calls` return and whose state comes later in the pickle."""
 
     def set_state(self, state: Any) -> None:
         """Take the state that the pickle has for it. Raises PickleProblem."""
@@ -43,7 +43,7 @@ class Record:
 
 
 Calls = Mapping[str, Callable[..., Any] | None]
-"""`module.name` -> what stands in for it: a function of the recorded arguments, or None where it is only mentioned."""
+"""`module.name` -> its stand-in, a function of the recorded arguments; None for names that are only mentioned."""
 
 
 def load_plain(
@@ -52,14 +52,14 @@ def load_plain(
     """Read one pickle of protocol 0 to 5; byte strings of Python 2 become texts as Latin-1.
 
     Args:
-        data: Bytes, or what can be sliced like them (a memory map).
+        data: Bytes, or an object that is sliced like them (a memory map).
         start: Where the pickle begins.
         calls: The names that it may mention.
         persistent: Called with the key of each object that is kept outside of the pickle; None: there are none.
 
     Returns:
         The value, made of dict (keys are str, or int of 64 bits), list, tuple, str, bytes, int, float, bool, None,
-        `GlobalName` and what `calls` and `persistent` returned; and where the pickle ends.
+        `GlobalName` and results of `calls` and `persistent`; and the offset at which the pickle ends.
 
     Raises:
         ForbiddenName: It mentions another name.
@@ -108,7 +108,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """Run to the stop instruction and return what is on top then."""
+        """Run to the stop instruction and return the top of the stack."""
         stop, instructions = ord("."), _INSTRUCTIONS
         while True:
             if self.at >= self.size:
@@ -162,7 +162,7 @@ class _Machine:
         """Set items of the dictionary on top of the stack."""
         target = self.stack[-1]
         if type(target) is not dict or len(pairs) % 2:
-            raise PickleProblem("it sets items of what is not a dictionary")
+            raise PickleProblem("it sets items of an object that is not a dictionary")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             # others may take for ever to hash: a tuple of tuples of tuples
             if type(key) is not str and (type(key) is not int or not -_LARGEST_KEY <= key < _LARGEST_KEY):
@@ -172,7 +172,7 @@ class _Machine:
     def extend(self, values: list[Any]) -> None:
         """Extend the list on top of the stack."""
         if type(self.stack[-1]) is not list:
-            raise PickleProblem("it appends to what is not a list")
+            raise PickleProblem("it appends to an object that is not a list")
         self.stack[-1].extend(values)
 
     def name(self, module: str, name: str) -> None:
@@ -189,7 +189,7 @@ class _Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         stand_in = self.calls.get(function) if type(function) is GlobalName else None
         if stand_in is None or type(arguments) is not tuple:
-            raise PickleProblem("it calls what is not a function")
+            raise PickleProblem("it calls an object that is not a function")
         self.stack.append(stand_in(*arguments))
 
     def build(self) -> None:
@@ -198,7 +198,7 @@ class _Machine:
         if isinstance(target, Record):
             target.set_state(state)
         elif type(target) is not dict:
-            raise PickleProblem("it gives a state to what has none")
+            raise PickleProblem("it sets the state of an object that has none")
 
     def outside(self, key: Any) -> None:
         """An object that is kept outside of the pickle."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import numpy.typing as npt
 
 from uniref.core.errors import MediaError
 from uniref.core.files import reading
+from uniref.core.types import UInt8Image
 from uniref.media.frame import MAX_FRAME_PIXELS, SourceFrame
 from uniref.media.image import ImageProblem, open_image
 from uniref.media.video_colors import BT709, ColorTags
@@ -76,7 +76,7 @@ class AnimatedImage:
                 starts.append(starts[-1] + (duration if duration > _TOO_SHORT else _USUAL))
         if len(starts) == 1:
             raise MediaError(f"{path}: damaged image (no frame of its animation can be decoded)")
-        # what is known of the whole animation
+        # frame count and rate of the whole animation
         self._starts = np.array(starts)
         self.frame_count = len(starts) - 1
         self.fps = self.frame_count / starts[-1]
@@ -97,7 +97,7 @@ class AnimatedImage:
         stop = self.frame_count if last is None else min(last, self.frame_count)
         with reading(self.path, MediaError), iio.imopen(self.path, "r", plugin="pillow") as file:
             for index in range(first, stop, stride):
-                image: npt.NDArray[np.uint8] = file.read(index=index, mode="RGB")
+                image: UInt8Image = file.read(index=index, mode="RGB")
                 start, end = self._starts[index], self._starts[index + 1]
                 yield SourceFrame(index, f"{index:05d}", image, float(start), float(end - start))
         if stop == self.frame_count:

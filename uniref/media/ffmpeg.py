@@ -16,7 +16,8 @@ from typing import IO, Any
 
 import imageio_ffmpeg
 import numpy as np
-import numpy.typing as npt
+
+from uniref.core.types import UInt8Image
 
 _TIMEOUT = 600  # seconds for a task that only copies packets
 _PIPE = 1 << 20  # bytes
@@ -131,7 +132,7 @@ class DecodedFrame:
     """(height, width) in the file; `image` has the size of the first frame."""
     errors: int
     """Faults that ffmpeg has reported so far."""
-    image: npt.NDArray[np.uint8]
+    image: UInt8Image
     """RGB, [H, W, 3], turned upright; [0, 0, 3] where only times were asked for."""
 
 
@@ -207,7 +208,7 @@ def _number(text: bytes | None) -> float | None:
         return None
 
 
-def _read_ppm(stream: IO[bytes]) -> npt.NDArray[np.uint8] | None:
+def _read_ppm(stream: IO[bytes]) -> UInt8Image | None:
     """The next binary PPM of a stream, or None at its end."""
     if stream.readline().strip() != b"P6":
         return None

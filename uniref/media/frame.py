@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import numpy as np
-import numpy.typing as npt
+from uniref.core.types import UInt8Image
 
 MAX_FRAME_PIXELS = 40_000_000
 """Width times height of a video's frame, of which several are in memory at a time; 8K has 35 million at most."""
@@ -20,7 +19,7 @@ class SourceFrame:
     """Index in the source, from 0, also if only a part of it is read."""
     name: str
     """Stem of the frame's file, or the index with five digits in a video file."""
-    image: npt.NDArray[np.uint8]
+    image: UInt8Image
     """RGB, [H, W, 3]."""
     seconds: float
     """Time in seconds at which the frame is shown."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.files import first_line
+from uniref.core.types import UInt8Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF")
@@ -77,7 +77,7 @@ def _supported(formats: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in formats if name in Image.OPEN)
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
+def read_image(path: Path) -> UInt8Image:
     """Read an image as it is meant to be seen: uint8 RGB [H, W, 3].
 
     Rotates it by its EXIF orientation, scales 16-bit values to 8 bits, repeats grey, drops transparency; of

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from uniref.core.errors import MediaError
+from uniref.core.types import BoolMask, LabelMap, UInt8Image
 from uniref.media.image import ImageProblem, open_image, upright
 
 _BINARY = 255
@@ -37,7 +38,7 @@ def davis_palette() -> npt.NDArray[np.uint8]:
 PALETTE = davis_palette()
 
 
-def write_labels(path: Path, labels: npt.NDArray[np.uint8]) -> None:
+def write_labels(path: Path, labels: LabelMap) -> None:
     """Write object ids, uint8 [H, W], as an indexed PNG."""
     image = Image.fromarray(labels, mode="P") if labels.dtype == np.uint8 else None
     assert image is not None
@@ -49,7 +50,7 @@ def write_labels(path: Path, labels: npt.NDArray[np.uint8]) -> None:
 class Labels:
     """Content of a mask file."""
 
-    ids: npt.NDArray[np.uint8]
+    ids: LabelMap
     """[H, W]; 0 is background, `VOID` beside other ids means void."""
     white: bool = False
     """Whether the file is black and white (or opaque on transparent): one object, 1."""
@@ -59,7 +60,7 @@ class Labels:
     """What was assumed, as a message for the user."""
 
     @property
-    def objects(self) -> npt.NDArray[np.uint8]:
+    def objects(self) -> LabelMap:
         """The ids, [H, W], with void read as background."""
         values = np.unique(self.ids)
         if len(values) > 2 and values[-1] == VOID:
@@ -67,7 +68,7 @@ class Labels:
         return self.ids
 
 
-def read_mask(path: Path) -> npt.NDArray[np.uint8]:
+def read_mask(path: Path) -> LabelMap:
     """A mask file as object ids: uint8 [H, W], 0 = background; 255 beside other ids is void and read as background.
 
     As `read_labels` otherwise.
@@ -128,20 +129,20 @@ def _of_palette(image: Image.Image) -> Labels:
 
 
 def _of_transparency(path: Path, rgba: npt.NDArray[np.uint8], image: Image.Image) -> Labels:
-    """What is transparent is background; what is opaque and of one colour is one object."""
+    """Transparent pixels are background; opaque pixels of one colour are one object."""
     opaque = rgba[..., 3] >= _HALF
     if opaque.all():
         return _labels(path, False, image.convert("P" if image.mode in ("P", "PA") else "RGB"))
     rgb = np.where(opaque[..., None], rgba[..., :3], 0).astype(np.uint8)
     shown = rgb[opaque]
     if not len(shown) or (shown == shown[0]).all():
-        return Labels(opaque.astype(np.uint8), white=True, note="what is opaque in it was read as the object")
+        return Labels(opaque.astype(np.uint8), white=True, note="its opaque part was read as the object")
     if (rgb == rgb[..., :1]).all():
         return _of_grey(path, rgb[..., 0], False)
     return _of_colours(path, rgb, opaque)
 
 
-def _of_colours(path: Path, rgb: npt.NDArray[np.uint8], opaque: npt.NDArray[np.bool_]) -> Labels:
+def _of_colours(path: Path, rgb: UInt8Image, opaque: BoolMask) -> Labels:
     """Ids from colours. `opaque` marks the pixels that may show an object; the rest is background."""
     # the distinct colours, as numbers
     codes = (rgb.astype(np.int32) * (65536, 256, 1)).sum(axis=2)
@@ -235,6 +236,6 @@ def _is_soft(values: npt.NDArray[Any], levels: npt.NDArray[Any], jpeg: bool) -> 
     if not middle or white * 5 < middle:
         return False
 
-    # what is left of the middle without its rim, three pixels wide
+    # the levels in between without their rim of three pixels
     core = ndimage.binary_erosion(between, np.ones((3, 3), np.bool_), iterations=3)
     return bool(core.sum() <= middle // 10)

@@ -226,7 +226,7 @@ def read_packets(path: Path, codec: str) -> Packets:
         packets = _read_packets(path, codec, _PARAMETERS[codec])
         if packets.error is None:
             return packets
-    return _read_packets(path, codec, None)  # such a filter drops what is damaged
+    return _read_packets(path, codec, None)  # such a filter drops damaged packets
 
 
 def sound_ends(path: Path) -> float:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import exists, is_file, is_folder, reading
+from uniref.core.types import UInt8Image
 from uniref.media import image as images
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
@@ -42,7 +40,7 @@ class Selection:
                 parse_position(option, value)
 
     def bounds(self, index_at: Callable[[float], int]) -> tuple[int, int | None]:
-        """First frame index and the index to stop before (None = the end), given what turns seconds into an index."""
+        """First frame index and the index to stop before (None = the end). `index_at` turns seconds into an index."""
         first = 0 if self.start is None else _to_index("--start", self.start, index_at)
         last = None if self.end is None else _to_index("--end", self.end, index_at)
         if last is not None and last <= first:
@@ -173,7 +171,7 @@ class MediaSource:
 
     def _images(self, indices: range) -> Iterator[SourceFrame]:
         """Frames of a folder; one that cannot be read comes marked as damaged, except the first."""
-        previous: npt.NDArray[np.uint8] | None = None
+        previous: UInt8Image | None = None
         for index in indices:
             file, seconds = self._files[index], index / _FOLDER_FPS
             try:

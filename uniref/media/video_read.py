@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError
+from uniref.core.types import UInt8Image
 from uniref.media.ffmpeg import DecodedFrame, decode
 from uniref.media.frame import LONGEST, MAX_FRAME_PIXELS, FrameClock, SourceFrame, writing_base
 from uniref.media.probe import VideoInfo, probe, sound_ends
@@ -31,7 +32,7 @@ EXTENSIONS = (
 )
 
 _DEFAULT_FPS = 25.0
-_SEEK_MARGIN = 1.0  # seconds of decoding ahead of the first frame wanted
+_SEEK_MARGIN = 1.0  # seconds of decoding ahead of the first frame
 _DECODE_ERRORS = (decord.DECORDError, RuntimeError, StopIteration, IndexError)
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _DECORD_CODECS = ("h264", "hevc", "av1")
@@ -71,7 +72,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         f"codec {info.codec}": info.codec not in _DECORD_CODECS,
         "size or format changes inside the stream": not info.packets.steady,
         "damaged": info.packets.error is not None,
-        # decord makes room for what is announced, and ends the process where there is not enough
+        # decord allocates memory for the announced length, and aborts the process where there is not enough
         "announces hours more than it holds": info.seconds > info.packets.span + LONGEST,
         "several video streams": info.video_streams > 1,
         "display matrix": info.rotation is not None,  # decord turns frames, but does not mirror them
@@ -123,7 +124,7 @@ class VideoFile:
         self.tone_mapped = self.info.hdr and can_tone_map()
         """Whether frames come converted from high dynamic range."""
         self._filters = tone_mapping(self.info.colors) if self.tone_mapped else readable_colors(self.info.colors)
-        # what is learnt while reading
+        # known while or after reading
         self._scanned: list[float] | None = None
         self._end = 0.0  # of the last frame that was streamed
         self.tail_lost = 0
@@ -208,7 +209,7 @@ class VideoFile:
         self, times: npt.NDArray[np.float64], first: int, last: int | None, stride: int
     ) -> Iterator[SourceFrame]:
         stop = len(times) if last is None else min(last, len(times))
-        image: npt.NDArray[np.uint8] | None = None
+        image: UInt8Image | None = None
         expected = first
         for index, decoded, faults in self._decoded(range(first, stop, stride), times):
             # frames in between could not be decoded, or, if nothing was wrong, are not meant to be shown
@@ -225,7 +226,7 @@ class VideoFile:
             self.tail_lost = len(range(expected, len(times) + self._lost_at_end(end), stride))
 
     def _frame(
-        self, index: int, image: npt.NDArray[np.uint8], times: npt.NDArray[np.float64], damaged: bool = False
+        self, index: int, image: UInt8Image, times: npt.NDArray[np.float64], damaged: bool = False
     ) -> SourceFrame:
         duration = times[index + 1] - times[index] if index + 1 < len(times) else self._last_duration
         return SourceFrame(index, f"{index:05d}", image, float(times[index]), float(duration), damaged)
@@ -236,9 +237,7 @@ class VideoFile:
         said = float(self.info.packets.last_duration * self.info.packets.time_base)
         return said if 0 < said < LONGEST else 1 / self.fps
 
-    def _decoded(
-        self, indices: range, times: npt.NDArray[np.float64]
-    ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int]]:
+    def _decoded(self, indices: range, times: npt.NDArray[np.float64]) -> Iterator[tuple[int, UInt8Image, int]]:
         """Index, image and number of faults so far, of the frames `indices` that can be decoded."""
         if not self._within_reach(indices.start):
             yield from self._decoded_by_ffmpeg(indices, times)
@@ -264,7 +263,7 @@ class VideoFile:
         far = index - self._position > _FAR and self.info.packets.closed
         return self._reader is not None and not far
 
-    def _next_of_decord(self, index: int) -> npt.NDArray[np.uint8]:
+    def _next_of_decord(self, index: int) -> UInt8Image:
         assert self._reader is not None
         position, self._position = self._position, -1
         for _ in range(index - position):
@@ -275,7 +274,7 @@ class VideoFile:
 
     def _decoded_by_ffmpeg(
         self, indices: range, times: npt.NDArray[np.float64], seek: bool = True
-    ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int]]:
+    ) -> Iterator[tuple[int, UInt8Image, int]]:
         if not indices:
             return
         start = float(times[indices.start]) - _SEEK_MARGIN
@@ -298,7 +297,9 @@ class VideoFile:
             return 0  # every frame of the index is there
         tolerated = max(_TOLERATED, 2 / self.fps)
         missing = self.info.seconds - until
-        if missing > tolerated and self.has_sound:  # it may go on, and is what the file announces then
+        if (
+            missing > tolerated and self.has_sound
+        ):  # it may be longer than the video, and the file announces the longer of the two
             missing = min(missing, self.info.seconds - sound_ends(self.path))
         return round(missing * self.fps) if missing > tolerated and not self.info.other_streams else 0
 
@@ -319,11 +320,11 @@ class VideoFile:
             yield held
         self.tail_lost = self._lost_at_end(self._end) // stride
 
-    def _stream(self, times_only: bool = False) -> Iterator[tuple[int, float, npt.NDArray[np.uint8], bool]]:
+    def _stream(self, times_only: bool = False) -> Iterator[tuple[int, float, UInt8Image, bool]]:
         """Index, time, image (empty if `times_only`) and damage of all frames."""
         clock, index = FrameClock(1 / self.fps), 0
         gaps = _Gaps(self.info, 1 / self.fps)
-        before: npt.NDArray[np.uint8] | None = None
+        before: UInt8Image | None = None
         for frame in decode(self.path, None, None if times_only else self._filters, times_only):
             for lost in gaps.lost_before(frame):
                 assert before is not None  # there is no gap before the first frame
@@ -412,7 +413,7 @@ def lacks_end(path: Path) -> bool:
     return head[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in tail
 
 
-def _rgb(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _rgb(frame: UInt8Image) -> UInt8Image:
     """The image without the bytes that pad its rows.
 
     decord takes the padding of narrow, turned frames for further channels: [H, W, 4] whose rows hold W * 3 values.

@@ -290,4 +290,4 @@ def add_audio(video: Path, source: Path, info: VideoInfo, start: float, length: 
             return None
         joined.unlink(missing_ok=True)
     named = info.audio_codec != "none"
-    return f"ffmpeg cannot decode its {info.audio_codec} stream" if named else "its format is not known"
+    return f"ffmpeg cannot decode its {info.audio_codec} stream" if named else "its format is unknown"

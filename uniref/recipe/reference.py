@@ -44,7 +44,7 @@ def _parts(part: Schema, defs: Schema, path: str, seen: set[str]) -> Iterator[tu
 
 
 def _references(field: Any, below: str = "") -> Iterator[tuple[str, str]]:
-    """Names of the parts that a field may hold, and what stands for their place: `[]` in lists, `.NAME` in mappings."""
+    """Names of the parts that a field may hold, and the suffix of their path: `[]` in lists, `.NAME` in mappings."""
     if "$ref" in field:
         yield field["$ref"].rpartition("/")[2], below
     for choice in (*field.get("anyOf", ()), *field.get("oneOf", ())):

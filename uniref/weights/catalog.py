@@ -54,7 +54,7 @@ class Weights:
     about: int = 0
     """Bytes of its tensors, where the size is not published; training state makes a file larger."""
     sha256: str | None = None
-    """Of the file (of a text encoder: of model.safetensors), where known."""
+    """Digest of the file (of a text encoder: of model.safetensors); None = not published."""
     sha256_from: str = ""
     """Where the digest is published."""
     zoo: str = ""
@@ -77,7 +77,7 @@ class Weights:
         return scores_of(self.zoo) if self.zoo else {}
 
     def describe(self) -> str:
-        """One line: what it is, its size and its terms."""
+        """One line: title, size and terms."""
         return f"{self.title}, {self.megabytes}, {self.licence} ({self.terms})"
 
 

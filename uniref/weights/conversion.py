@@ -94,7 +94,7 @@ def save(work: Path, tensors: dict[str, Tensor], config: CheckpointMetadata, tok
 def conversion_report(
     kind: str, source: Mapping[str, Tensor], written: Mapping[str, Tensor], notes: Sequence[str]
 ) -> ConversionReport:
-    """Count what was read and written."""
+    """Count the tensors that were read and written."""
     return ConversionReport(
         kind=kind,
         tensors=len(written),

@@ -78,7 +78,7 @@ def convert(
     if overwrite and target.is_dir() and any(target.iterdir()):
         inputs = [path.resolve() for path in (source, tokenizer, text, base, words) if path is not None]
         if any(target.resolve() in path.parents for path in inputs):
-            raise UsageError(f"{target}: --overwrite would delete what is converted from there; choose another folder")
+            raise UsageError(f"{target}: --overwrite would delete the input inside of it; choose another folder")
         if not is_checkpoint(target):
             raise UsageError(f"{target}: is not a checkpoint of uniref, so it is not replaced; choose another folder")
         if more := sorted({path.name for path in target.iterdir()} - {WEIGHTS, ADAPTER, CONFIG, TOKENIZER}):

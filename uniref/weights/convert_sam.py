@@ -46,7 +46,7 @@ _COMPUTED = {
     "use_rel_pos",
     "window_size",
 }
-"""Settings of transformers that change what is computed."""
+"""Settings of transformers that change the computation."""
 
 
 def convert_sam(
@@ -93,7 +93,7 @@ def convert_sam(
         mask_decoder=inferred.mask_decoder if settings is None else _decoder_of(settings, inferred.mask_decoder),
         text=text.config if text else None,
     )
-    # add initial weights of what a SAM does not have
+    # add initial weights of the parts that a SAM does not have
     complete = _fit(_fresh(config) | renamed | (text.tensors if text else {}), config, source)
     if settings is not None:
         _check_settings(config, settings, source)
@@ -160,7 +160,7 @@ def _check_settings(config: SamModelConfig, settings: Mapping[str, Any], source:
 
 
 def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A part of transformers' settings, with its defaults for what is left out."""
+    """A part of transformers' settings, with its defaults for missing settings."""
     written = settings.get(name)
     return dict(SamConfig().to_dict()[name]) | (written if isinstance(written, dict) else {})
 

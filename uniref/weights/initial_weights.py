@@ -97,7 +97,7 @@ def install(entry: Weights, target: Path, access: Access, text: Weights | None =
         overwrite: Replace an existing target.
 
     Returns:
-        A message about what was made.
+        A message about the result.
 
     Raises:
         UsageError: The target exists, or the weights are not on this machine and downloads are not allowed.

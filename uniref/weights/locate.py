@@ -131,7 +131,7 @@ class CheckpointInfo:
     """Argument of `Predictor.from_pretrained` and `--checkpoint`."""
     title: str
     kind: Kind
-    """"model": predicts; the others are what training starts from."""
+    """"model": predicts; the others are initial weights for training."""
     tasks: tuple[str, ...]
     """Any of "text", "mask", "support" and "detection"."""
     size: int

@@ -119,5 +119,5 @@ def _scores(record: Record) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    """A value inside a table or code: on one line, without what ends them."""
+    """A value for a table cell or code: on one line, with `|` and backticks escaped."""
     return " ".join(str(value).replace("|", "\\|").replace("`", "'").split())

@@ -72,7 +72,7 @@ def read_text_source(folder: Path) -> TextSource:
 def read_text_tensors(folder: Path) -> dict[str, Tensor]:
     """The tensors of the encoder in such a folder, floating-point ones as float32.
 
-    Heads and poolers of other tasks, and what can be computed, are left out.
+    Heads and poolers of other tasks, and position ids, are left out.
 
     Raises:
         CheckpointError: The file is missing or damaged.

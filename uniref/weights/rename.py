@@ -55,7 +55,7 @@ def rename(tensors: Mapping[str, Tensor], rules: Iterable[Rule], source: str) ->
 
 
 def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
-    """Compare names and shapes with what the model needs.
+    """Compare names and shapes with those that the model needs.
 
     Raises:
         CheckpointError: Lists missing, unknown and misshapen names.

@@ -263,7 +263,7 @@ IMAGENET_LITE0 = [
 def adapt_input(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same network for images normalised by ImageNet's mean and deviation.
 
-    Scale goes into the first convolution and offset into the mean of its norm. Results are equal but at the picture's
+    Scale goes into the first convolution and offset into the mean of its norm. Results are equal except at the image's
     border, where the convolution pads with zeros, which are another colour now.
 
     Args:

@@ -92,7 +92,7 @@ def read_pickled(path: Path, advice: str = "download it again") -> Any:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 value, _ = load_plain(data, 0, NUMPY_CALLS)
             return _with_arrays(value)
-        # what is not data is refused
+        # anything but data is refused
         except ForbiddenName as name:
             raise _refusal(path, str(name)) from None
         except TorchScriptProblem as problem:

@@ -38,7 +38,7 @@ def sizes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) > _MOST_DIMENSIONS:
         raise PickleProblem(f"a shape is not a list of up to {_MOST_DIMENSIONS} sizes")
     if not all(type(size) is int and 0 <= size < 1 << 48 for size in value):
-        raise PickleProblem("a shape holds what is not a size")
+        raise PickleProblem("a shape holds a value that is not a size")
     return tuple(value)
 
 
