@@ -64,17 +64,15 @@ class EvalRunner:
     ) -> None:
         self.arguments, self.checkpoint, self.console = arguments, checkpoint, console
         self._metadata = None if checkpoint is None else _read_metadata(checkpoint)
-        if arguments.truth is not None and len(data) != 1:
-            raise UsageError("--truth: belongs to one split of videos; name only that one with --data")
         shots = _numbers(arguments.shots)
-        self.datasets = [dataset for name in data for dataset in self._open(name, shots)]
+        self.datasets = [dataset for name in data for dataset in self._open(name, shots, len(data) == 1)]
 
-    def _open(self, name: str, shots: Sequence[int]) -> list[EvalDataset]:
+    def _open(self, name: str, shots: Sequence[int], single: bool) -> list[EvalDataset]:
         """A split as it is evaluated; few-shot data once per number of support images."""
         arguments = self.arguments
         dataset = open_dataset(arguments.root, name, shots[0], arguments.limit)
         if arguments.truth is not None:
-            if not dataset.protocol.is_video:
+            if not single or not dataset.protocol.is_video:
                 raise UsageError("--truth: belongs to one split of videos; name only that one with --data")
             check_video_root(dataset, arguments.truth)
         # input size: the command line's, else the checkpoint's, else the protocol's

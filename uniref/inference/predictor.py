@@ -289,7 +289,7 @@ class Predictor:
         """(short side, longest long side): as requested, else as the model is made for, else the protocol's; never
         longer than the model's square."""
         square = self._model.network.input_size
-        defaults = self.config.sides or self._model.network.resize or protocol
+        defaults = self.config.resize or protocol
         resize = (defaults[0] if short == "default" else short, defaults[1] if long == "default" else long)
         for name, value in zip(("short_side", "long_side"), resize, strict=True):
             if value is not None and (not isinstance(value, int) or value < 1):
