@@ -127,3 +127,14 @@ def test_pooling_averages_what_is_not_padded() -> None:
     pooled = pool_tokens(ReferenceTokens(keys, keys, padding, keys[:, 0]), (3, 4))
     assert pooled.padding.tolist() == [[False, False, False, True]]
     assert pooled.keys[0, :3, 0].tolist() == [2.5, 4.0, 8.5]
+
+
+def test_frames_may_change_their_size_across_the_limits_of_kernels(
+    loaded, frames, masks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first frame's reference is longer than the limit, the previous one's shorter: they are joined all the
+    same."""
+    monkeypatch.setattr("uniref.kernels.unifusion._MANY_TOKENS", 300)
+    sizes = [frames[0], *(np.ascontiguousarray(frame[:64, :96]) for frame in frames[1:])]
+    results = list(predictor(loaded).segment_video(sizes, masks={0: masks}, score_threshold=0.0, short_side=None))
+    assert [result.labels.shape for result in results] == [SIZE, (64, 96), (64, 96)]

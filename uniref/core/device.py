@@ -66,7 +66,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 
 def without_autocast(x: torch.Tensor) -> contextlib.AbstractContextManager[None]:
-    """Full precision for a block that works on tensors where `x` is; tensors without memory need none."""
+    """Full precision for a block of work on the device of `x`, also under autocast. On the meta device, nothing."""
     return contextlib.nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 

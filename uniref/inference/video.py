@@ -118,28 +118,28 @@ class VideoTracker:
             UsageError: The frame or a mask has the wrong form, or an id belongs to a text.
         """
         check_image(image)
-        given = self._check_masks(masks or {}, (image.shape[0], image.shape[1]))
+        given_masks = self._check_masks(masks or {}, (image.shape[0], image.shape[1]))
         index, self._index = self._index, self._index + 1
-        for number in given:
+        for number in given_masks:
             self._objects.setdefault(number, _TrackedObject())
         if not self._objects:
             return FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
         frame = frame or self.encode(image)
         # masks given in this frame are first and previous reference of their objects
-        if given:
-            at_input = {n: resize_mask(mask, frame.size) for n, mask in given.items()}
+        if given_masks:
+            at_input = {n: resize_mask(mask, frame.size) for n, mask in given_masks.items()}
             stacked = torch.from_numpy(np.stack(list(at_input.values())))
-            for number, reference in zip(given, self.model.mask_references(frame, stacked), strict=True):
+            for number, reference in zip(given_masks, self.model.mask_references(frame, stacked), strict=True):
                 self._objects[number].first = self._objects[number].previous = reference
             if not self.exact_masks:
-                given = {n: _resize_as_released(mask, frame.original) for n, mask in at_input.items()}
+                given_masks = {n: _resize_as_released(mask, frame.original) for n, mask in at_input.items()}
         # predict every object; those of one group share their attention
         groups: dict[tuple[int, ...], list[int]] = {}
         for number in self._order():
             groups.setdefault(self._objects[number].group, []).append(number)
         predictions = self.model.predict(frame, [self._references(group) for group in groups.values()])
         objects = self._object_predictions(frame, predictions, [n for group in groups.values() for n in group])
-        return self._merge_and_update_memory(index, frame, objects, given)
+        return self._merge_and_update_memory(index, frame, objects, given_masks)
 
     def encode(self, image: UInt8Image) -> Frame:
         """A frame after the backbone, at this tracker's resolution. Raises UsageError as `step` does."""
@@ -185,7 +185,7 @@ class VideoTracker:
         return objects
 
     def _merge_and_update_memory(
-        self, index: int, frame: Frame, objects: Mapping[int, ObjectPrediction], given: Mapping[int, BoolMask]
+        self, index: int, frame: Frame, objects: Mapping[int, ObjectPrediction], given_masks: Mapping[int, BoolMask]
     ) -> FrameResult:
         """Merge the objects into one label map, and renew their previous references.
 
@@ -193,13 +193,16 @@ class VideoTracker:
             index: Of the frame.
             frame: The frame.
             objects: Every object's prediction.
-            given: Masks given in this frame, which replace predictions.
+            given_masks: Masks given in this frame, which replace predictions.
         """
         # one probability map per object, then labels
         order = self._order()
         device = self.model.device
         probabilities = torch.stack(
-            [torch.from_numpy(given[n]).to(device).float() if n in given else objects[n].probability for n in order]
+            [
+                torch.from_numpy(given_masks[n]).to(device).float() if n in given_masks else objects[n].probability
+                for n in order
+            ]
         )
         labels = merge_labels(probabilities, order)
         # texts that are propagated are independent of other objects
@@ -208,7 +211,7 @@ class VideoTracker:
             independent = number in self.texts and self.propagate
             masks[number] = probabilities[row] > 0.5 if independent else labels == number
         # visible objects that are followed, unless their mask was given here, get a new previous reference
-        renewed = [n for n in order if n not in given and self._objects[n].follow and bool(masks[n].any())]
+        renewed = [n for n in order if n not in given_masks and self._objects[n].follow and bool(masks[n].any())]
         if renewed:
             references = self.model.mask_references(frame, torch.stack([masks[n] for n in renewed]))
             for number, reference in zip(renewed, references, strict=True):

@@ -23,14 +23,15 @@ from uniref.model.unifusion import UniFusion
 def prepare_for_inference(model: ReferringModel, bfloat16_attention: bool = False) -> None:
     """Replace a model's modules by kernels for CPUs, fold its batch norms, and lay out its weights channels-last.
 
-    The model cannot be trained or stored afterwards: its kernels refuse training mode, and no parameter has a gradient.
+    The model is in evaluation mode afterwards and cannot be trained or stored: its kernels refuse training mode, and no
+    parameter has a gradient.
 
     Args:
-        model: In evaluation mode, float32, on the CPU; changed in place.
+        model: Float32, on the CPU; changed in place.
         bfloat16_attention: Multiply in bfloat16 in the attention to mask references, on CPUs that have such products
             (see `uniref.kernels.multi_query_attention`).
     """
-    assert not model.training
+    model.eval()
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, MaskEncoder):

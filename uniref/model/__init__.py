@@ -1,1 +1,1 @@
-"""The UniRef++ network, part by part as in SPEC sections 3 to 6; `uniref.model.uniref.UniRef` joins them."""
+"""The networks of UniRef++ and UniFusion in SAM, part by part: the equations and nothing else."""

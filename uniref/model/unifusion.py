@@ -33,13 +33,7 @@ class UniFusion(nn.Module):
         dropout: Dropout of attention weights in training.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        heads: int = 8,
-        head_dim: int = 256,
-        dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, dim: int, heads: int = 8, head_dim: int = 256, dropout: float = 0.1) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = heads, head_dim, dropout
         self.query_norm = nn.LayerNorm(dim)

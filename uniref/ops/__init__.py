@@ -1,1 +1,1 @@
-"""Kernels without parameters: a short reference and, where it pays, a fast path with the same result."""
+"""Functions without parameters: attention, deformable sampling, dynamic convolutions, images."""
