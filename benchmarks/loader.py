@@ -46,6 +46,7 @@ def main() -> None:
 def _rate(root: Path, task: str, workers: int, clock: Callable[[], float]) -> float:
     augment = AugmentConfig(short_sides=(480,), max_long_side=854)
     config = DataConfig(sources=(SourceConfig(index=f"synthetic/train-{task}"),), augment=augment, workers=workers)
+    # a loader of one source
     tokenizer = TextTokenizer.bert_base_uncased()
     loader = TrainLoader(
         config,
@@ -56,8 +57,9 @@ def _rate(root: Path, task: str, workers: int, clock: Callable[[], float]) -> fl
         end_step=_BATCHES + 4,
         tokenizer=tokenizer,
     )
+    # the rate once its process has started
     steps = iter(loader)
-    for _ in range(4):  # the first ones wait for the process to start
+    for _ in range(4):
         next(steps)
     began = clock()
     for _ in range(_BATCHES):

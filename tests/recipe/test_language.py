@@ -43,6 +43,23 @@ def test_a_key_of_an_earlier_version_is_answered_with_the_new_one(tmp_path: Path
     assert message in str(told.value) and "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("key", ["align=1", "dense_proposals=true"])
+def test_a_sam_model_refuses_losses_of_a_detector(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    sam = ["stages.only.model={family: sam}", "stages.only.data.sources.0.task=ris"]
+    assert load_recipe(path, [*sam, "stages.only.language.fusion_gate=1"]).stages["only"].language is not None
+    with pytest.raises(UsageError, match="need a detector, which a SAM model does not have"):
+        load_recipe(path, [*sam, f"stages.only.language.{key}"])
+
+
+def test_the_alignment_loss_alone_needs_a_weight(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    with pytest.raises(UsageError, match="align_only: true leaves nothing to learn; set align"):
+        load_recipe(path, ["stages.only.language.align_only=true"])
+
+
 def earlier(**changes: object) -> dict[str, object]:
     """A stage as the version before wrote it into the manifest of a checkpoint."""
     return {

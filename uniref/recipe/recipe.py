@@ -214,6 +214,10 @@ class StageConfig(Strict):
                     f"data.sources.{index} ({source.index}) has no reference to follow, which a SAM model needs; "
                     "leave the source out"
                 )
+        if self.language is not None and (self.language.align or self.language.dense_proposals):
+            raise ValueError(
+                "language: align and dense_proposals need a detector, which a SAM model does not have; leave them out"
+            )
         if self.init.backbone is not None:
             raise ValueError("init.backbone: a SAM model has none; init.model names a SAM made by 'uniref convert'")
         if self.embedding_cache is not None and self.parallel == "fsdp":

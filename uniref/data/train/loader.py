@@ -1,4 +1,4 @@
-"""Optimiser steps as lists of batches: what the engine trains on."""
+"""The training loader: optimiser steps as lists of batches, drawn, augmented and collated in worker processes."""
 
 from __future__ import annotations
 
@@ -83,11 +83,13 @@ class TrainLoader:
         on_skip: Callable[[str], None] | None = None,
         open_hooks: OpenHooks = no_hooks,
     ) -> None:
+        # sources and sampler
         self.sources: tuple[TrainSource, ...] = open_sources(config, root, open_hooks)
-        """What the recipe names, opened, in its order."""
+        """The recipe's sources, opened, in its order."""
         _check_tokenizer(self.sources, tokenizer)
         self.sampler = make_sampler(config, self.sources, seed, micro_batches_per_step, micro_batch_size)
         """Which samples any step consists of."""
+        # position, and counts of unusable samples
         self.step = start_step
         """The step that comes next."""
         self.skipped = 0
@@ -99,6 +101,7 @@ class TrainLoader:
         self._on_skip = on_skip
         self._per_step = len(self.sampler.step(start_step, rank, world_size))
         self._running: Iterator[LoadedBatch] | None = None
+        # PyTorch's loader: sampler -> dataset -> collate, in workers
         workers = min(config.workers, usable_cores())
         _share_in_few_files()
         options: dict[str, Any] = {"prefetch_factor": config.prefetch} if workers else {}
@@ -172,16 +175,16 @@ def _check_tokenizer(sources: tuple[TrainSource, ...], tokenizer: Tokenise | Non
 
 
 def _share_in_few_files() -> None:
-    """Where few files may be open, let workers hand over tensors by name: by default each is an open file for a time,
+    """Where few files may be open, let workers hand over tensors by name: by default each is an open file for a while,
     and a worker that cannot open one more would leave the training waiting."""
     if resource is not None and resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _FILES_TO_SHARE:
         torch.multiprocessing.set_sharing_strategy("file_system")
 
 
 def _begin_worker(worker: int) -> None:
-    """A worker uses one core, and leaves signals to the process that trains: clusters and terminals send them to all.
+    """A worker uses one core, and ignores signals, which clusters and terminals send to every process.
 
-    When that process ends, PyTorch tells its workers by other means, or `_end_workers` does.
+    When the training process ends, PyTorch stops its workers by other means, or `_end_workers` does.
     """
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
