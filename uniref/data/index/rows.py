@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core import rle
+from uniref.core.types import BoolMask
 
 Kind = Literal["image", "frames", "video"]
 
@@ -125,7 +126,7 @@ class Annotations:
         counts = self.counts[position]
         return None if counts is None else {"size": [self.height, self.width], "counts": counts}
 
-    def mask(self, position: int) -> npt.NDArray[np.bool_] | None:
+    def mask(self, position: int) -> BoolMask | None:
         """Bool [H, W], or None where there is no mask."""
         counts = self.counts[position]
         return None if counts is None else rle.decode(counts, self.height, self.width)

@@ -196,7 +196,7 @@ def make_instance(entry: Mapping[str, Any], image: ImageRecord, exact: bool = Fa
             return None
     number, category, crowd = int(entry["id"]), whole(entry.get("category_id", -1)), bool(entry.get("iscrowd", 0))
     x, y, w, h = read_box(entry["bbox"])
-    # files made with width = xmax - xmin: at least one-pixel-thin objects are told by their box
+    # some files have width = xmax - xmin, which is 0 for objects one pixel thin: take the mask's box
     if counts is not None and (exact or w * h == 0):
         region = region_of_counts(counts, image.height, image.width)
         return Instance(number, category, crowd, region.box, counts, region.area)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uniref.data.prepare.source_files import SourceFiles
 
 COCO_IMAGES = "COCO images"
-"""`DataSet.media_family` of data sets on COCO's images, which are told apart by COCO's image ids."""
+"""`DataSet.media_family` of data sets on COCO's images, which are identified by COCO's image ids."""
 OVIS_VIDEOS = "OVIS videos"
 """`DataSet.media_family` of data sets that took videos from OVIS."""
 COCO_TERMS = "COCO terms of use; Flickr terms for the images"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from uniref.core.atomic import atomic_file
 from uniref.core.files import reading
 from uniref.core.tasks import Task
-from uniref.core.types import UInt8Image
+from uniref.core.types import BoolMask, UInt8Image
 from uniref.data.frames import read_frame
 from uniref.data.index import Annotations, Index, Media, Object, Sample
 from uniref.media.draw import draw_overlay, write_contact_sheet
@@ -43,7 +43,7 @@ def draw_sample(index: Index, sample: Sample) -> tuple[UInt8Image, str]:
     media = index.media(sample.media)
     tracks = {row: index.annotations(row) for row in sample.objects}
     frame = _best_frame(tracks.values())
-    masks: dict[int, npt.NDArray[np.bool_]] = {}
+    masks: dict[int, BoolMask] = {}
     for number, track in enumerate(tracks.values(), start=1):
         position = track.at(frame)
         if position is not None:
@@ -64,7 +64,7 @@ def _best_frame(tracks: Iterable[Annotations]) -> int:
     return max(sorted(areas), key=lambda frame: areas[frame], default=0)
 
 
-def _frame_of(box: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.bool_]:
+def _frame_of(box: npt.NDArray[np.float32], height: int, width: int) -> BoolMask:
     """The outline of a box (x0, y0, x1, y1) as a mask, bool [height, width]."""
     x0, y0, x1, y1 = (round(float(v)) for v in box)
     thick = max(1, round(min(height, width) / 200))

@@ -67,7 +67,7 @@ def _convert_train(job: ConversionJob) -> None:
                 if number not in texts:
                     writer.drop("object without an expression")
                     continue
-                row = add_object(writer, video, number, info, categories, given=False)
+                row = add_object(writer, video, number, info, categories, prompted=False)
                 added = [writer.add_expression(text, source_id=exp) for exp, text in texts[number]]
                 writer.add_sample(objects=[row], expressions=added)
 

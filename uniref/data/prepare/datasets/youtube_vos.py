@@ -43,12 +43,12 @@ def convert(job: ConversionJob) -> None:
         if meta is None:
             writer.notes.append("meta.json was missing: objects are those of the label maps")
         for video in read_labelled_videos(job, files):
-            objects = video_objects(job, video, meta, given=job.split == "val")
+            objects = video_objects(job, video, meta, prompted=job.split == "val")
             if objects is None:
                 continue
             add_labelled_video(writer, video, "youtube-vos", f"JPEGImages/{video.name}", complete=False)
             rows = [
-                add_object(writer, video, number, info, categories, given=job.split == "val")
+                add_object(writer, video, number, info, categories, prompted=job.split == "val")
                 for number, info in objects.items()
             ]
             writer.add_sample(objects=rows)
@@ -75,7 +75,7 @@ def category_ids(meta: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def video_objects(
-    job: ConversionJob, video: LabelledVideo, meta: Mapping[str, Any] | None, given: bool = False
+    job: ConversionJob, video: LabelledVideo, meta: Mapping[str, Any] | None, prompted: bool = False
 ) -> dict[int, Mapping[str, Any]] | None:
     """Objects of a video by number; None where label maps and meta.json disagree.
 
@@ -83,7 +83,7 @@ def video_objects(
         job: The split that is prepared.
         video: With its label maps.
         meta: Objects of every video.
-        given: Every object must be shown by a label map.
+        prompted: Every object must be shown by a label map.
     """
     if meta is None:
         return {number: {} for number in video.tracks}
@@ -95,7 +95,7 @@ def video_objects(
                 raise BadRecord(f"the frames of object {number} are not a list of frame names")
         if extra := sorted(set(video.tracks) - set(listed)):
             raise BadRecord(f"its label maps show object {extra[0]}, which meta.json does not have")
-        if given and (lost := sorted(set(listed) - set(video.tracks))):
+        if prompted and (lost := sorted(set(listed) - set(video.tracks))):
             raise BadRecord(f"object {lost[0]} of meta.json is in none of its label maps")
         objects = dict(sorted(listed.items()))
     return objects
@@ -107,7 +107,7 @@ def add_object(
     number: int,
     info: Mapping[str, Any],
     categories: Mapping[str, int],
-    given: bool,
+    prompted: bool,
 ) -> int:
     """An object's track; meta.json names the frames it is scored in."""
     track = video.tracks.get(number, {})
@@ -117,9 +117,9 @@ def add_object(
         writer,
         number,
         track,
-        given_frame=min(track, default=-1) if given else -1,
+        given_frame=min(track, default=-1) if prompted else -1,
         category=categories.get(str(info.get("category", "")), -1),
-        score_range=(listed[0], listed[-1]) if listed and given else None,
+        score_range=(listed[0], listed[-1]) if listed and prompted else None,
     )
 
 

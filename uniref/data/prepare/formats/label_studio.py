@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import UniRefError
+from uniref.core.types import BoolMask
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
@@ -159,7 +160,7 @@ def _annotated_object(
     return None if region is None else AnnotatedObject(number, region, name=name, phrases=phrases)
 
 
-def decode_brush(codes: object, height: int, width: int) -> npt.NDArray[np.bool_]:
+def decode_brush(codes: object, height: int, width: int) -> BoolMask:
     """The mask of a brush region: bool [height, width], true where at least half opaque.
 
     Args:

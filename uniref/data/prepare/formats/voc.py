@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.files import read_text
+from uniref.core.types import LabelMap
 from uniref.data.prepare.formats.file_tree import FileTree, MediaFinder, is_image_name, tree_base
 from uniref.data.prepare.formats.write_images import AnnotatedImage, AnnotatedObject, SplitInfo, read_all, write_images
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
@@ -194,7 +194,7 @@ def _mask(path: Path | None, size: tuple[int, int]) -> Labels | None:
     return labels
 
 
-def _without_rim(labels: Labels) -> npt.NDArray[np.uint8]:
+def _without_rim(labels: Labels) -> LabelMap:
     if _RIM in labels.colours:
         return np.where(labels.ids == labels.colours.index(_RIM) + 1, VOID, labels.ids).astype(np.uint8)
     return labels.ids
