@@ -8,7 +8,7 @@ import signal
 import sys
 import uuid
 
-from uniref.core.errors import UniRefError, UsageError
+from uniref.core.errors import UniRefError
 from uniref.core.signals import convert_to_sigterm
 from uniref.recipe.recipe import Recipe
 from uniref_cli.process_rank import gpu_names
@@ -75,10 +75,7 @@ def _check(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...])
 
         resolve_device(device)
         gpu_names(processes)
-    for name, stage in recipe.stages.items():
-        if (not stages or name in stages) and stage.micro_batches_per_step % processes:
-            raise UsageError(
-                f"--gpus {processes}: the {stage.micro_batches_per_step} batches in a step of stages.{name} "
-                f"(global_batch {stage.global_batch} / micro_batch {stage.micro_batch}) cannot be shared by "
-                f"{processes} processes; use a number of processes that divides it"
-            )
+    from uniref.engine.distributed import processes_of_stage
+
+    for name in recipe.select(stages):
+        processes_of_stage(recipe.stages[name], processes, name)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from uniref.core.slurm import torch_variables
 from uniref_cli.arguments import HARDWARE, OUTPUT, Device, Quiet, takes_arguments
 from uniref_cli.checkpoints import access
 from uniref_cli.console import Console
@@ -27,6 +28,8 @@ EPILOG = """
     uniref train recipes/r50.yaml --stage video --set stages.video.optim.lr=5e-5 --out runs/video
 
     uniref train recipes/r50.yaml --gpus 8 --resume auto
+
+    srun --ntasks 32 --gpus-per-task 1 uniref train recipes/r50.yaml --root data --out RUN --resume auto
 
     torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m uniref_cli.app train recipes/r50.yaml
 """
@@ -114,6 +117,7 @@ def train(arguments: TrainArguments) -> None:
     from uniref.recipe.load import load_recipe
     from uniref.weights.initial_weights import fetch_missing, missing_weights
 
+    os.environ.update(torch_variables(os.environ))  # srun's tasks as torchrun's processes
     root, device = arguments.root, arguments.device
     recipe = load_recipe(arguments.recipe, arguments.overrides or ())
     folder = arguments.out if arguments.out is not None else Path("runs") / arguments.recipe.stem

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go, weights
 from uniref.engine.checkpointer import checkpoint_folders, read_training_state, verify_checkpoint
+from uniref.recipe.load import load_recipe
 
 
 def together(recipe: Path, root: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -107,7 +110,90 @@ def test_one_line_says_what_is_wrong(make_recipe: MakeRecipe, root: Path, tmp_pa
     (line,) = {line for line in done.stderr.splitlines() if "error" in line.lower()}  # twice on a very busy machine
     assert "nowhere/index/ris/train: is not an index" in line
     assert "Traceback" not in done.stderr
-    done = together(make_recipe(global_batch=2, micro_batch=2), root, tmp_path / "two")
+    done = together(make_recipe(global_batch=6, micro_batch=2), root, tmp_path / "two")
     assert done.returncode == 2
     assert "use a number of processes that divides it" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def under_slurm(path: Path, root: Path, out: Path, tasks: int, *options: str) -> list[subprocess.Popen[str]]:
+    """The command as srun starts it: one process per task, without a launcher."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    slurm = {"SLURM_NTASKS": str(tasks), "SLURM_STEP_ID": "0", "SLURM_JOB_NODELIST": "localhost"}
+    command = [sys.executable, "-m", "uniref_cli.app", "train", str(path), "--root", str(root), "--out", str(out)]
+    return [
+        subprocess.Popen(
+            [*command, "--device", "cpu", *options],
+            env=os.environ | slurm | {"SLURM_PROCID": str(r), "SLURM_LOCALID": str(r), "MASTER_PORT": str(port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for r in range(tasks)
+    ]
+
+
+def ended(processes: list[subprocess.Popen[str]], timeout: float = 300) -> list[tuple[int, str, str]]:
+    """Exit code and output of each process."""
+    try:
+        outputs = [process.communicate(timeout=timeout) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+@pytest.mark.slow
+def test_slurm_tasks_share_stages_of_different_sizes_and_their_evaluation(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path
+) -> None:
+    """Two of srun's tasks: one waits while the first stage trains, whose batch feeds one; both evaluate the second."""
+    content = load_recipe(make_recipe(optim={"lr": 1e-4, "eps": 1e-3}, steps=1)).model_dump(mode="json")
+    evaluation = {"every": 1, "data": ["ris/train", "vos/train"], "pictures": 1}
+    first = content["stages"]["only"] | {"global_batch": 2, "sides": [64, 128], "evaluation": evaluation}
+    second = first | {"global_batch": 4, "init": {"stage": "first"}}
+    path = tmp_path / "two.yaml"
+    path.write_text(json.dumps({"run": content["run"], "stages": {"first": first, "second": second}}))
+    go(path, root, tmp_path / "one")
+    results = ended(under_slurm(path, root, tmp_path / "two", 2))
+    assert [code for code, _, _ in results] == [0, 0], results
+    assert "first: uses 1 of 2 processes, one per micro batch of a step; the others wait" in results[0][1]
+    assert results[1][1] == ""
+    assert_close(weights(tmp_path / "one", "second"), weights(tmp_path / "two", "second"))
+    assert verify_checkpoint(tmp_path / "two/second/checkpoints/step-00000001").metadata["processes"] == 2
+    # the merged numbers do not depend on the number of processes
+    for stage in ("first", "second"):
+        numbers = []
+        for name in ("one", "two"):
+            lines = (tmp_path / name / stage / "metrics.jsonl").read_text().splitlines()
+            numbers += [record["results"] for record in map(json.loads, lines) if record["kind"] == "evaluation"]
+        assert len(numbers) == 2
+        for data, values in numbers[0].items():
+            assert values == pytest.approx(numbers[1][data], rel=1e-3), stage
+        assert not (tmp_path / "two" / stage / ".evaluation").exists()
+
+
+@pytest.mark.slow
+def test_slurm_stops_and_requeues_and_a_lost_task_is_named(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe(steps=100_000, checkpoint={"every": 100_000, "keep": 1})
+    out = tmp_path / "run"
+    # preempted: every task gets SIGTERM; the state is saved, and the file that a requeue is decided by is there
+    tasks = under_slurm(path, root, out, 2, "--json", "--resume", "auto")
+    assert tasks[0].stdout is not None
+    assert json.loads(tasks[0].stdout.readline())["step"] == 2
+    for task in tasks:
+        task.send_signal(signal.SIGTERM)
+    assert [code for code, _, _ in ended(tasks)] == [128 + signal.SIGTERM] * 2
+    assert (out / "stopped").is_file()
+    # requeued, it resumes; then a task dies without a word
+    (saved,) = checkpoint_folders(out / "only/checkpoints")
+    tasks = under_slurm(path, root, out, 2, "--json", "--resume", "auto")
+    assert tasks[0].stdout is not None
+    assert json.loads(tasks[0].stdout.readline())["step"] > verify_checkpoint(saved).step
+    tasks[1].kill()
+    results = ended(tasks)
+    assert results[0][0] == 1
+    assert "process 0 lost contact with another process of the training" in results[0][2]
+    assert "Traceback" not in results[0][2]

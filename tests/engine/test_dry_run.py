@@ -55,8 +55,13 @@ def test_data_that_is_not_there_is_told(recipe: Recipe, tmp_path: Path) -> None:
     assert "ris/train: not prepared (uniref prepare-data ris)" in text
 
 
-def test_a_batch_that_cannot_be_shared(recipe: Recipe, root: Path) -> None:
-    with pytest.raises(UsageError, match="2 batches, which 3 processes cannot share"):
-        list(describe(recipe, (), root, "cpu", 3))
+def test_a_batch_that_cannot_be_shared(recipe: Recipe, make_recipe: MakeRecipe, root: Path) -> None:
+    with pytest.raises(UsageError, match=r"stages\.only: the 3 batches in a step .* cannot be shared by 2 processes"):
+        list(describe(load_recipe(make_recipe(global_batch=6)), (), root, "cpu", 2))
     with pytest.raises(UsageError, match="no such stage"):
         list(describe(recipe, ("other",), root, "cpu", 1))
+
+
+def test_more_processes_than_batches(recipe: Recipe, root: Path) -> None:
+    text = "\n".join(describe(recipe, (), root, "cpu", 32))
+    assert "global batch 4 = 2 per device x 2 processes (cpu) x 1 accumulated; the other 30 wait" in text

@@ -20,13 +20,17 @@ from torch.utils.checkpoint import checkpoint
 
 from uniref.core.device import resolve_device
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.files import first_line
 from uniref.core.signals import StopRequest, stop_on_signals
+from uniref.core.slurm import torch_variables
 from uniref.model.uniref import UniRef
 from uniref.recipe.recipe import StageConfig
 
 T = TypeVar("T")
 _LINGER = 30.0  # seconds; ending takes a moment on a busy machine
 _REPEAT = 1.0  # seconds; a launcher passes on what its processes received anyway, so that one Ctrl-C arrives twice
+_POLL = 0.2  # seconds
+_FOREVER = datetime.timedelta(days=1000)
 _LAYERS = {
     "transformer.encoder",
     "transformer.decoder",
@@ -45,6 +49,12 @@ class World:
     device: torch.device
     rank: int = 0
     size: int = 1
+    timeout: datetime.timedelta = datetime.timedelta(minutes=30)
+    """How long an operation waits for the other processes."""
+    group: dist.ProcessGroup | None = None
+    """The processes of a stage that does not use all; None: all of them."""
+    patient: dist.ProcessGroup | None = None
+    """The same processes, in a group whose operations do not time out."""
 
     @property
     def main(self) -> bool:
@@ -54,7 +64,7 @@ class World:
     def sum(self, values: Tensor) -> Tensor:
         """Sum over all processes, in place."""
         if self.size > 1:
-            dist.all_reduce(values)
+            dist.all_reduce(values, group=self.group)
         return values
 
     def gather(self, value: T) -> list[T]:
@@ -62,8 +72,55 @@ class World:
         if self.size == 1:
             return [value]
         values: list[T | None] = [None] * self.size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.group)
         return values  # type: ignore[return-value]  # all are filled
+
+    def broadcast(self, values: Tensor) -> None:
+        """Replace a tensor by that of the main process, in place."""
+        if self.size > 1:
+            dist.broadcast(values, 0, group=self.group)
+
+    def wait(self) -> None:
+        """Wait until all processes are here, however long that takes; signals are handled meanwhile.
+
+        Raises:
+            RuntimeError: A process has died.
+        """
+        if self.size == 1:
+            return
+        barrier = dist.barrier(group=self.patient, async_op=True)
+        while not barrier.is_completed():
+            time.sleep(_POLL)
+        barrier.wait()
+
+    def first(self, count: int) -> World | None:
+        """The first `count` processes as a world of their own; None on the others. Every process has to call it."""
+        if count >= self.size:
+            return self
+        group = _new_group(self.timeout, count)
+        patient = _new_group(_FOREVER, count, "gloo")
+        if self.rank >= count:
+            return None
+        return World(self.device, self.rank, count, self.timeout, group, patient)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """A block in which all processes work, and at whose end they wait for each other, however long.
+
+        Raises:
+            UniRefError: On every process, where one of them failed, with its message.
+        """
+        problem: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            problem = error
+            raise
+        finally:
+            self.wait()
+            messages = self.gather(None if problem is None else str(problem))
+            if problem is None and any(message is not None for message in messages):
+                raise UniRefError(next(message for message in messages if message is not None))
 
     @contextlib.contextmanager
     def on_main_process(self) -> Iterator[None]:
@@ -86,15 +143,17 @@ class World:
 
 @contextlib.contextmanager
 def join(device: str, timeout_minutes: int) -> Iterator[World]:
-    """Join the processes that torchrun started, or be alone.
+    """Join the processes that torchrun or srun started, or be alone.
 
     Args:
         device: As for `resolve_device`; "cuda" becomes the process's own GPU.
         timeout_minutes: How long to wait for the others before giving up.
 
     Raises:
-        UsageError: The device does not exist, or torchrun's variables are incomplete.
+        UsageError: The device does not exist, or the launcher's variables are incomplete.
+        UniRefError: Another process has died.
     """
+    os.environ.update(torch_variables(os.environ))
     if "RANK" not in os.environ:
         yield World(resolve_device(device))
         return
@@ -108,19 +167,45 @@ def join(device: str, timeout_minutes: int) -> Iterator[World]:
         ) from None
     own_device = resolve_device(device)
     if own_device.type == "cuda" and own_device.index is None:
-        own_device = resolve_device(f"cuda:{local_rank}")
+        # srun may show each task its own GPU alone
+        own_device = resolve_device(f"cuda:{0 if torch.cuda.device_count() == 1 else local_rank}")
         torch.cuda.set_device(own_device)
     # the process group
     backend = "nccl" if own_device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=datetime.timedelta(minutes=timeout_minutes))
+    timeout = datetime.timedelta(minutes=timeout_minutes)
     try:
-        yield World(own_device, rank, size)
+        dist.init_process_group(backend, timeout=timeout)
+    except (RuntimeError, ValueError) as error:
+        raise UniRefError(
+            f"the {size} processes of the training did not find each other at {os.environ.get('MASTER_ADDR')}:"
+            f"{os.environ.get('MASTER_PORT')} ({first_line(error)})"
+        ) from None
+    try:
+        patient = _new_group(_FOREVER, size, "gloo") if size > 1 else None
+        yield World(own_device, rank, size, timeout, None, patient)
     except UniRefError:
         if rank:
             _let_the_main_process_report()
         raise
+    except RuntimeError as error:
+        if not _is_lost_contact(error):
+            raise
+        raise UniRefError(
+            f"process {rank} lost contact with another process of the training, which died or hangs "
+            f"({first_line(error)}); resume with --resume auto"
+        ) from None
     finally:
         dist.destroy_process_group()
+
+
+def _new_group(timeout: datetime.timedelta, count: int, backend: str | None = None) -> Any:
+    """A group of the first `count` processes; every process has to call it, and only members may use it."""
+    return dist.new_group(range(count), timeout=timeout, backend=backend)
+
+
+def _is_lost_contact(error: RuntimeError) -> bool:
+    """Whether an error says that another process cannot be reached; gloo's are plain RuntimeErrors."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "onnection closed by peer" in str(error)
 
 
 def _let_the_main_process_report() -> None:
@@ -129,6 +214,22 @@ def _let_the_main_process_report() -> None:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(_LINGER)
+
+
+def processes_of_stage(stage: StageConfig, available: int, name: str) -> int:
+    """How many of the processes a stage uses: all, or one per micro batch of a step, whatever is less.
+
+    Raises:
+        UsageError: They cannot share the micro batches of a step equally.
+    """
+    used = min(available, stage.micro_batches_per_step)
+    if stage.micro_batches_per_step % used:
+        raise UsageError(
+            f"stages.{name}: the {stage.micro_batches_per_step} batches in a step (global_batch {stage.global_batch} / "
+            f"micro_batch {stage.micro_batch}) cannot be shared by {available} processes; use a number of processes "
+            "that divides it"
+        )
+    return used
 
 
 # --- stop signals ----------------------------------------------------------------------------------------------------
@@ -165,10 +266,12 @@ def distribute(loss_module: nn.Module, stage: StageConfig, world: World) -> nn.M
     if world.size == 1:
         return loss_module
     if stage.parallel == "fsdp":
-        return _fully_sharded(loss_module)
+        return _fully_sharded(loss_module, world)
     # a batch uses the parts that its task needs, so some parameters get no gradient
     devices = [world.device.index] if world.device.type == "cuda" else None
-    return DistributedDataParallel(loss_module, device_ids=devices, find_unused_parameters=True)
+    return DistributedDataParallel(
+        loss_module, device_ids=devices, process_group=world.group, find_unused_parameters=True
+    )
 
 
 @contextlib.contextmanager
@@ -197,13 +300,16 @@ def shard_like(target: Tensor, source: Tensor) -> Tensor:
     return moved.clone()
 
 
-def _fully_sharded(loss_module: nn.Module) -> nn.Module:
+def _fully_sharded(loss_module: nn.Module, world: World) -> nn.Module:
+    from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.fsdp import fully_shard
+
+    mesh = None if world.group is None else DeviceMesh.from_group(world.group, world.device.type)
 
     for module in _layers(loss_module):
         if any(p.requires_grad for p in module.parameters()):
-            fully_shard(module)
-    fully_shard(loss_module)
+            fully_shard(module, mesh=mesh)
+    fully_shard(loss_module, mesh=mesh)
     return loss_module
 
 

@@ -11,11 +11,10 @@ import yaml
 from torch import Tensor, nn
 
 from uniref.core.device import best_precision, resolve_device
-from uniref.core.errors import UsageError
 from uniref.data.train.preview import write_preview
 from uniref.data.train.sources import open_sources
 from uniref.engine.checkpointer import FINAL
-from uniref.engine.distributed import recompute_activations
+from uniref.engine.distributed import processes_of_stage, recompute_activations
 from uniref.engine.optim import parameter_groups
 from uniref.engine.requirements import find_problems
 from uniref.engine.stage_model import freeze, make_tokenizer
@@ -58,7 +57,7 @@ def describe(
         yield from _parts(model)
         yield from _rates(model, stage)
         yield from _data(stage, root)
-        yield from _batch(stage, target, processes)
+        yield from _batch(stage, name, target, processes)
         yield _memory(model, stage, target)
     # what the training would stop at
     if problems := find_problems(recipe, names, root, out if out is not None else Path("runs")):
@@ -104,16 +103,13 @@ def _data(stage: StageConfig, root: Path) -> Iterator[str]:
         )
 
 
-def _batch(stage: StageConfig, device: torch.device, processes: int) -> Iterator[str]:
-    if stage.micro_batches_per_step % processes:
-        raise UsageError(
-            f"global_batch {stage.global_batch} of micro_batch {stage.micro_batch} are "
-            f"{stage.micro_batches_per_step} batches, which {processes} processes cannot share; change one of the three"
-        )
-    accumulation = stage.micro_batches_per_step // processes
+def _batch(stage: StageConfig, name: str, device: torch.device, processes: int) -> Iterator[str]:
+    used = processes_of_stage(stage, processes, name)
+    idle = f"; the other {processes - used} wait" if used < processes else ""
     yield (
-        f"  global batch {stage.global_batch} = {stage.micro_batch} per device x {processes} "
-        f"{'process' if processes == 1 else 'processes'} ({device.type}) x {accumulation} accumulated"
+        f"  global batch {stage.global_batch} = {stage.micro_batch} per device x {used} "
+        f"{'process' if used == 1 else 'processes'} ({device.type}) x {stage.micro_batches_per_step // used} "
+        f"accumulated{idle}"
     )
 
 

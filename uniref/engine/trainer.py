@@ -39,7 +39,14 @@ from uniref.engine.checkpointer import (
     steps_of_export,
     verify_checkpoint,
 )
-from uniref.engine.distributed import World, full_tensor, gradient_sync, join, stop_training_on_signals
+from uniref.engine.distributed import (
+    World,
+    full_tensor,
+    gradient_sync,
+    join,
+    processes_of_stage,
+    stop_training_on_signals,
+)
 from uniref.engine.loss_module import ground_truth_boxes
 from uniref.engine.optim import StepResult, TrainState, global_norm, set_rates
 from uniref.engine.report import write_report
@@ -109,7 +116,7 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
             if request.resume == "auto" and _is_finished(request, name):
                 if world.main:
                     reporter.say(f"{name}: is done ({request.out / name / FINAL})")
-            elif not StageTrainer(request, name, world, reporter, stop).run():
+            elif not _train_stage(request, name, world, reporter, stop):
                 number = max(world.gather(stop.signal))  # perhaps another process was asked
                 if world.main:
                     (request.out / STOPPED).write_text(f"signal {number}\n", "utf-8")
@@ -120,6 +127,21 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
             if world.main:
                 reporter.say(f"report: {write_report(request.out, request.recipe)}")
     return RunResult(request.out, 0)
+
+
+def _train_stage(request: TrainRequest, name: str, world: World, reporter: Reporter, stop: StopRequest) -> bool:
+    """Train a stage on as many processes as its batch can feed; the others wait, without a time limit.
+
+    Returns:
+        On every process: False where it was asked to stop before the end; the state is saved.
+    """
+    used = processes_of_stage(request.recipe.stages[name], world.size, name)
+    if used < world.size and world.main:
+        reporter.say(f"{name}: uses {used} of {world.size} processes, one per micro batch of a step; the others wait")
+    members = world.first(used)
+    finished = members is None or StageTrainer(request, name, members, reporter, stop).run()
+    world.wait()
+    return all(world.gather(finished))
 
 
 class StageTrainer:
@@ -242,26 +264,29 @@ class StageTrainer:
             return True
         evaluation, done = self.stage.evaluation, self.progress.done
         assert evaluation is not None
+        # running statistics of batch norms differ between processes; the main one's are evaluated
+        for buffer in self.state.model.buffers():
+            self.world.broadcast(full_tensor(buffer))
         tensors = self.state.averaged()
+        # all processes share the evaluation
+        validation = validate(
+            self.stage,
+            tensors,
+            self.tokenizer,
+            self.root,
+            self.state.precision,
+            self.folder,
+            self.world,
+            stop_requested=lambda: self.stop.requested,
+        )
         value: float | None = None
-        # one process evaluates while the others wait
         with self.world.on_main_process():
-            if self.world.main:
-                validation = validate(
-                    self.stage,
-                    tensors,
-                    self.tokenizer,
-                    self.root,
-                    self.world.device,
-                    self.state.precision,
-                    stop_requested=lambda: self.stop.requested,
-                )
-                if validation is not None:
-                    self.metrics.log_evaluation(done, validation.results)
-                    for sample in validation.images:
-                        self.metrics.log_image(done, sample.name, sample.image)
-                    validation.write_images(self.folder / "pictures" / f"step-{done:08d}")
-                    value = validation.best(evaluation.best)
+            if self.world.main and validation is not None:
+                self.metrics.log_evaluation(done, validation.results)
+                for sample in validation.images:
+                    self.metrics.log_image(done, sample.name, sample.image)
+                validation.write_images(self.folder / "pictures" / f"step-{done:08d}")
+                value = validation.best(evaluation.best)
         value = self.world.gather(value)[0]
         if value is None:
             return False

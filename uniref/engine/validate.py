@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from uniref.core.errors import UsageError
+from uniref.core.files import writing
 from uniref.core.tasks import Task, missing_part
 from uniref.data.frames import read_frame, read_frames, union_mask
 from uniref.data.index import Index, Media, Sample
+from uniref.engine.distributed import World
 from uniref.evaluation import evaluate
 from uniref.evaluation.dataset import open_dataset
 from uniref.inference.predictor import Predictor
@@ -28,6 +32,7 @@ from uniref.recipe.recipe import StageConfig
 from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, without_initialisation
 
 T = TypeVar("T")
+_SHARDS = ".evaluation"  # folder of the stage's processes
 _GAP = 4  # white pixels between two images
 _FRAMES = 5  # of a clip, until the one that is shown
 
@@ -103,22 +108,29 @@ def validate(
     tensors: Mapping[str, Tensor],
     tokenizer: TextTokenizer | None,
     root: Path,
-    device: torch.device,
     precision: str,
+    folder: Path,
+    world: World,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
-    """Evaluate weights as the stage's recipe says, and draw a few predictions.
+    """Evaluate weights as the stage's recipe says, and draw a few predictions; every process has to call it.
+
+    The processes share the shards of each data set, and the main one merges their scores, to the same numbers as one
+    process alone.
 
     Args:
         stage: With `evaluation`.
-        tensors: The weights, on the CPU; they are loaded into a separate model, so that training is not disturbed.
+        tensors: The weights, on the CPU, equal on all processes; they are loaded into a separate model, so that
+            training is not disturbed.
         tokenizer: Of the text encoder.
         root: Data root.
-        device, precision: As in training.
+        precision: As in training.
+        folder: Of the stage, which all processes see; it holds the scores meanwhile, where there are several.
+        world: The processes.
         stop_requested: Checked between blocks of images and between videos.
 
     Returns:
-        The results; None where it was asked to stop before the end.
+        The results, on the main process; None on the others, and where any process was asked to stop before the end.
 
     Raises:
         UniRefError: The data cannot be used.
@@ -127,7 +139,7 @@ def validate(
     # a model with these weights
     model = without_initialisation(lambda: build_model(stage.model))
     model.load_state_dict(dict(tensors))
-    model.to(device).eval()
+    model.to(world.device).eval()
 
     def until_stopped(items: Iterable[T], description: str, total: int | None, unit: str = "") -> Generator[T]:
         for item in items:
@@ -135,30 +147,61 @@ def validate(
             if stop_requested():
                 raise _StopRequested
 
-    # the published metrics
-    try:
-        results = evaluate(
-            model,
-            tokenizer,
-            root,
-            stage.evaluation.data,
-            limit=stage.evaluation.limit,
-            sides=stage.sides,
-            precision=precision,
-            progress=until_stopped,
-        )
-    except _StopRequested:
-        return None
-    # a few predictions as images
-    predictor = Predictor(
-        Checkpoint(model, tokenizer, CheckpointMetadata(model=stage.model, sides=stage.sides)), str(device), precision
+    run = partial(
+        evaluate,
+        model,
+        tokenizer,
+        root,
+        stage.evaluation.data,
+        limit=stage.evaluation.limit,
+        sides=stage.sides,
+        precision=precision,
+        progress=until_stopped,
     )
+    with _shared_folder(folder, world) as shards:
+        # each process its part of the shards
+        stopped = False
+        with world.together():
+            if world.size > 1:
+                try:
+                    run(out=shards, part=(world.rank, world.size))
+                except _StopRequested:
+                    stopped = True
+        if any(world.gather(stopped)) or not world.main:
+            return None
+        # the published metrics of all of them
+        try:
+            results = run(out=shards)
+        except _StopRequested:
+            return None
+    # a few predictions as images
+    metadata = CheckpointMetadata(model=stage.model, sides=stage.sides)
+    predictor = Predictor(Checkpoint(model, tokenizer, metadata), str(world.device), precision)
     images = tuple(
         image
         for name in stage.evaluation.data
         for image in sample_images(predictor, Index.open(root / "index" / name), stage.evaluation.pictures)
     )
     return Validation(results, images)
+
+
+@contextlib.contextmanager
+def _shared_folder(folder: Path, world: World) -> Iterator[Path | None]:
+    """An empty folder that all processes share for a block, made and removed by the main one; None for one process."""
+    if world.size == 1:
+        yield None
+        return
+    path = folder / _SHARDS
+    with world.on_main_process():
+        if world.main:
+            with writing(path):
+                shutil.rmtree(path, ignore_errors=True)  # of a run that was killed
+                path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        if world.main:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def sample_images(predictor: Predictor, index: Index, count: int) -> Iterator[SampleImage]:

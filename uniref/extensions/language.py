@@ -154,7 +154,11 @@ class LanguageSource(SourceHooks):
         return Phrases(
             text=TextTokens(*tokenizer([text for phrases in extras for text, _ in phrases])),
             masks=torch.cat(
-                [pad_mask(torch.from_numpy(mask)[None], size) for phrases in extras for _, mask in phrases]
+                [
+                    pad_mask(torch.from_numpy(np.ascontiguousarray(mask))[None], size)
+                    for phrases in extras
+                    for _, mask in phrases
+                ]
             ),
             images=torch.tensor([image for image, phrases in enumerate(extras) for _ in phrases]),
         )

@@ -114,8 +114,7 @@ class EvaluationConfig(Strict):
     data: tuple[str, ...] = ()
     """`dataset/split` of prepared indexes."""
     limit: int | None = Field(None, ge=1)
-    """Only the first samples of each; null = all. One process evaluates while the others wait, at most
-    `run.timeout_minutes`."""
+    """Only the first samples of each; null = all. All processes share the work, in blocks of 64 images or by video."""
     best: str | None = None
     """The metric by which the best checkpoint is chosen, as the evaluation names it; larger is better. Null: the first
     one."""
@@ -242,7 +241,8 @@ class RunConfig(Strict):
     threads: int | None = Field(None, ge=1)
     """Threads of a process on a CPU; null = PyTorch's choice."""
     timeout_minutes: int = Field(30, ge=1)
-    """How long processes wait for each other before they give up."""
+    """How long processes that share a step wait for each other before they give up. Processes that a stage does not use
+    wait without a limit."""
 
 
 class Recipe(Strict):
