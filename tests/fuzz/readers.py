@@ -38,8 +38,8 @@ from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.load import load_recipe
 from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from uniref.weights.conversion import read_settings
 from uniref.weights.convert import convert
-from uniref.weights.model_folders import read_settings
 from uniref.weights.safe_load import read_pickled, read_weights
 from uniref_cli.app import run
 from uniref_cli.predict_inputs import expand, read_prompts

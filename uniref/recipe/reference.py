@@ -1,6 +1,6 @@
-"""The reference of all recipe keys, `docs/config-reference.md`, generated from the docstrings of the recipe's fields.
+"""The reference of all recipe keys, generated from the docstrings of the recipe's fields.
 
-python -m uniref.recipe.reference docs/config-reference.md
+`python -m uniref.recipe.reference docs/config-reference.md` writes it.
 """
 
 from __future__ import annotations

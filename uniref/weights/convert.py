@@ -32,10 +32,12 @@ from uniref.weights.conversion import (
     conversion_report,
     fit_to_model,
     infer_checked,
+    read_settings,
+    read_text_source,
     save,
     tokenizer_for,
+    weights_file,
 )
-from uniref.weights.model_folders import read_settings, read_text_source, weights_file
 from uniref.weights.rename import Rule, check_fit, listing, rename
 from uniref.weights.rename_rules import IMAGENET_LITE0, LITE0, adapt_input, is_sam
 from uniref.weights.rewrite import rewrite

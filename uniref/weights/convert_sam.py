@@ -21,13 +21,13 @@ from uniref.weights.config_from_shapes import infer_sam_config
 from uniref.weights.conversion import (
     ConversionReport,
     DType,
+    TextSource,
     conversion_report,
     fit_to_model,
     infer_checked,
     save,
     tokenizer_for,
 )
-from uniref.weights.model_folders import TextSource
 from uniref.weights.rename import rename
 
 _POSITION = "sam.shared_image_embedding.positional_embedding"
