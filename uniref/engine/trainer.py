@@ -110,7 +110,7 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
                 content = yaml.safe_dump(request.recipe.model_dump(mode="json"), sort_keys=False)
                 (request.out / "recipe.yaml").write_text(content, "utf-8")
                 (request.out / STOPPED).unlink(missing_ok=True)
-        stop = stack.enter_context(stop_training_on_signals(reporter.warn if world.main else _silent))
+        stop = stack.enter_context(stop_training_on_signals(reporter.warn if world.main else SilentReporter().warn))
         # stage after stage; a stop request ends the run with its state saved
         for name in names:
             if request.resume == "auto" and _is_finished(request, name):
@@ -447,7 +447,3 @@ def _resume_point(request: TrainRequest, name: str, world: World, reporter: Repo
         if world.main:
             latest = latest_checkpoint(request.out / name / CHECKPOINTS, reporter.warn)
     return world.gather(latest)[0]
-
-
-def _silent(line: str) -> None:
-    del line
