@@ -276,6 +276,51 @@ def test_a_signal_to_the_whole_group_saves_too(make_recipe: MakeRecipe, root: Pa
     assert checkpointer.verify_checkpoint(saved).step >= 2
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for the worker in /proc")
+def test_a_killed_or_stuck_worker_ends_with_one_line_and_a_saved_state(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path
+) -> None:
+    """The worker is killed outright; then, resumed, it waits for a file that nobody writes, and a stop is asked for."""
+    shutil.copytree(root, tmp_path / "data")
+    root = tmp_path / "data"
+    data = {
+        "workers": 1,
+        "prefetch": 1,
+        "augment": {"short_sides": [64], "max_long_side": 128},
+        "sources": [{"index": "ris/train"}],
+    }
+    path = make_recipe(steps=100_000, data=data, checkpoint={"every": 100_000, "keep": 1})
+    command = [sys.executable, "-m", "uniref_cli.app", "train", str(path), "--root", str(root), "--device", "cpu"]
+    for how, code in (("killed", 1), ("stuck", 128 + signal.SIGTERM)):
+        process = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "run"), "--json", "--resume", "auto"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["kind"] == "train"
+        if how == "killed":
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            for worker in children.split():
+                os.kill(int(worker), signal.SIGKILL)
+        else:
+            for image in [*root.rglob("*.jpg"), *root.rglob("*.png")]:
+                image.unlink()
+                os.mkfifo(image)
+            time.sleep(3)
+            process.send_signal(signal.SIGTERM)
+        _, messages = process.communicate(timeout=120)
+        assert process.returncode == code, messages
+        assert "Traceback" not in messages
+        if how == "killed":
+            assert "a data loader worker died" in messages
+            assert "the state is saved, resume with --resume auto" in messages
+        (saved,) = checkpointer.checkpoint_folders(tmp_path / "run/only/checkpoints")
+        assert checkpointer.verify_checkpoint(saved).step >= 2
+
+
 KILLED = """
     import os, signal, sys
     from uniref.engine import checkpointer, trainer

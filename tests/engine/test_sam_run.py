@@ -14,6 +14,7 @@ from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go
 from tests.tiny import tiny_sam_config
 from uniref.core.errors import CheckpointError, UsageError
+from uniref.engine.distributed import World
 from uniref.engine.dry_run import describe
 from uniref.engine.validate import validate
 from uniref.evaluation import evaluate
@@ -92,7 +93,10 @@ def test_whole_checkpoints_and_evaluation(make_recipe: MakeRecipe, root: Path, b
     checkpoint = load_checkpoint(tmp_path / "run/only/best")
     assert isinstance(checkpoint.model, UniRefSam)
     stage = load_recipe(path).stages["only"]
-    found = validate(stage, checkpoint.model.state_dict(), checkpoint.tokenizer, root, torch.device("cpu"), "float32")
+    world = World(torch.device("cpu"))
+    weights = checkpoint.model.state_dict()
+    found = validate(stage, weights, checkpoint.tokenizer, root, "float32", tmp_path, world)
+    assert found is not None
     assert set(found.results) == {"ris/train", "fss/train"}
     assert len(found.images) == 2
 

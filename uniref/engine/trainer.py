@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from uniref.core.batch import Batch
 from uniref.core.device import autocast, keep_freed_memory
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.signals import StopRequest
-from uniref.data.train.loader import TrainLoader
+from uniref.data.train.loader import LoadingStoppedError, TrainLoader
 from uniref.engine.checkpointer import (
     BEST,
     CHECKPOINTS,
@@ -202,6 +202,8 @@ class StageTrainer:
             pin_memory=world.device.type == "cuda",
             on_skip=reporter.warn,
             open_hooks=source_hooks,
+            stop_requested=lambda: stop.requested,
+            patience=30.0 * recipe.run.timeout_minutes,  # half of what other processes wait for this one
         )
         # log files
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +225,9 @@ class StageTrainer:
             while self.progress.done < self.stage.steps:
                 # wait for the data, then one optimiser step
                 began = time.perf_counter()
-                batches = next(steps)
+                batches = self._next_batches(steps)
+                if batches is None:
+                    return False
                 waited = time.perf_counter() - began
                 result = train_step(self.state, batches, self.progress.done, self.stop.requested)
                 self.progress.done += 1
@@ -245,6 +249,32 @@ class StageTrainer:
             self.metrics.close()
         self.checkpointer.export(FINAL, {"step": self.progress.done})
         return True
+
+    def _next_batches(self, steps: Iterator[list[Batch]]) -> list[Batch] | None:
+        """The batches of the next step; None where a process was asked to stop while it waited: the state is saved.
+
+        Raises:
+            UniRefError: A process cannot load its data; the state is saved.
+        """
+        batches, problem = None, None
+        try:
+            batches = next(steps)
+        except LoadingStoppedError:
+            pass
+        except UniRefError as error:
+            problem = error
+        # all processes agree on what happens
+        failed, left = self.world.sum(
+            torch.tensor([float(problem is not None), float(batches is None)], device=self.world.device)
+        ).tolist()
+        if left and self.progress.done:
+            self.checkpointer.save(self.progress)
+        if failed:
+            messages = self.world.gather(None if problem is None else str(problem))
+            saved = f"; the state is saved, resume with --resume auto ({self.name}, step {self.progress.done})"
+            reason = next(message for message in messages if message is not None)
+            raise UniRefError(reason + (saved if self.progress.done else "")) from problem
+        return None if left else batches
 
     # --- evaluation --------------------------------------------------------------------------------------------------
 

@@ -241,8 +241,8 @@ class RunConfig(Strict):
     threads: int | None = Field(None, ge=1)
     """Threads of a process on a CPU; null = PyTorch's choice."""
     timeout_minutes: int = Field(30, ge=1)
-    """How long processes that share a step wait for each other before they give up. Processes that a stage does not use
-    wait without a limit."""
+    """How long processes that share a step wait for each other before they give up, and twice as long as they wait for
+    a worker that loads data. Processes that a stage does not use wait without a limit."""
 
 
 class Recipe(Strict):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from itertools import chain, combinations
@@ -22,7 +26,7 @@ from uniref.core.boxes import cxcywh_to_xyxy
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.data.index import IndexWriter
-from uniref.data.train.loader import TrainLoader
+from uniref.data.train.loader import LoadingStoppedError, TrainLoader
 from uniref.model.text import TextTokenizer
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
@@ -320,8 +324,9 @@ def test_nothing_readable_is_an_error(tmp_path: Path, make: Make, workers: int) 
 
 FORGOTTEN = """
 import sys
+import time
 from pathlib import Path
-from uniref.data.train.loader import TrainLoader
+from uniref.data.train.loader import LoadingStoppedError, TrainLoader
 from uniref.recipe.data import DataConfig, SourceConfig
 
 config = DataConfig(sources=(SourceConfig(index="det/train"),), workers=1)
@@ -359,7 +364,7 @@ if __name__ == "__main__":
     child.start()
     while not told.with_suffix(".ready").exists():
         time.sleep(0.05)
-    from uniref.data.train.loader import TrainLoader
+    from uniref.data.train.loader import LoadingStoppedError, TrainLoader
     from uniref.recipe.data import DataConfig, SourceConfig
 
     config = DataConfig(sources=(SourceConfig(index="det/train"),), workers=1)
@@ -506,3 +511,41 @@ def test_shared_memory_that_is_full_ends_the_training(make: Make, monkeypatch: p
 
 def test_batches_of_workers_are_in_shared_memory(make: Make) -> None:
     assert all(tensor.is_shared() for batch in flat(make(data={"workers": 1})) for tensor in tensors(batch))
+
+
+def _workers() -> list[int]:
+    return [process.pid for process in multiprocessing.active_children() if process.pid is not None]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that is waited for")
+def test_a_stuck_worker_ends_the_wait_or_a_request_to_stop_does(make: Make, root: Path, tmp_path: Path) -> None:
+    """Every image is a pipe that nobody writes to: the worker waits in the middle of opening a file."""
+    shutil.copytree(root, tmp_path / "data")
+    for image in [*(tmp_path / "data").rglob("*.jpg"), *(tmp_path / "data").rglob("*.png")]:
+        image.unlink()
+        os.mkfifo(image)
+    for options, error in (
+        ({"patience": 3.0}, pytest.raises(UniRefError, match="no data loader worker delivered a batch for 3 seconds")),
+        ({"stop_requested": lambda: True}, pytest.raises(LoadingStoppedError)),
+    ):
+        loader = make({"index": "det/train"}, data={"workers": 1}, root=tmp_path / "data", **options)
+        with error:
+            next(iter(loader))
+        for worker in _workers():
+            os.kill(worker, signal.SIGKILL)
+        loader.close()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_noticed_at_the_next_wait(make: Make) -> None:
+    """Not by an exception in whatever the program does at that moment."""
+    loader = make({"index": "det/train"}, data={"workers": 1, "prefetch": 1})
+    steps = iter(loader)
+    next(steps)
+    for worker in _workers():
+        os.kill(worker, signal.SIGKILL)
+    time.sleep(1)
+    with pytest.raises(UniRefError, match="a data loader worker died"):
+        for _ in range(10):
+            next(steps)

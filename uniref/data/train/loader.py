@@ -8,6 +8,7 @@ import itertools
 import multiprocessing.util  # with its own function for the end of the process
 import os
 import signal
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +34,7 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 _FILES_TO_SHARE = 512
+_POLL = 1  # seconds between two looks at a stop request and at the workers
 _workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 """Processes of this module's loaders, for the end of the program."""
 
@@ -58,10 +60,13 @@ class TrainLoader:
         pin_memory: Put batches into page-locked memory (for CUDA).
         on_skip: Called with one line for each sample that could not be read.
         open_hooks: Of an extension.
+        stop_requested: Checked every second while a batch is waited for.
+        patience: Seconds after which a worker that delivers nothing counts as stuck.
 
     Raises:
         UniRefError: An index is missing, damaged or empty, or lacks what its task needs. While iterating: many draws in
-            a row were unusable, or a worker died.
+            a row were unusable, or a worker died or is stuck.
+        LoadingStoppedError: While iterating: a stop was requested while a batch was waited for.
         UsageError: An index does not serve the task it is used for; micro_batches_per_step is not a multiple
             of world_size.
     """
@@ -82,6 +87,8 @@ class TrainLoader:
         pin_memory: bool = False,
         on_skip: Callable[[str], None] | None = None,
         open_hooks: OpenHooks = no_hooks,
+        stop_requested: Callable[[], bool] = lambda: False,
+        patience: float = 900.0,
     ) -> None:
         # sources and sampler
         self.sources: tuple[TrainSource, ...] = open_sources(config, root, open_hooks)
@@ -99,12 +106,13 @@ class TrainLoader:
         self._end = end_step
         self._rank, self._world_size = rank, world_size
         self._on_skip = on_skip
+        self._stop_requested, self._patience = stop_requested, patience
         self._per_step = len(self.sampler.step(start_step, rank, world_size))
         self._running: Iterator[LoadedBatch] | None = None
         # PyTorch's loader: sampler -> dataset -> collate, in workers
         workers = min(config.workers, usable_cores())
         _share_in_few_files()
-        options: dict[str, Any] = {"prefetch_factor": config.prefetch} if workers else {}
+        options: dict[str, Any] = {"prefetch_factor": config.prefetch, "timeout": _POLL} if workers else {}
         self._loader: DataLoader[LoadedBatch] = DataLoader(
             MicroBatchDataset(self.sources, seed),  # type: ignore[arg-type]  # its keys are micro batches
             batch_size=None,
@@ -120,7 +128,8 @@ class TrainLoader:
     def __iter__(self) -> Iterator[list[Batch]]:
         """From `step` on; iterating again continues there."""
         self.close()
-        self._running = iter(self._loader)
+        with _signal_kept("SIGCHLD"):
+            self._running = iter(self._loader)
         _workers.update(getattr(self._running, "_workers", ()))
         while self._end is None or self.step < self._end:
             batches = [self._next() for _ in range(self._per_step)]
@@ -138,16 +147,7 @@ class TrainLoader:
             yield from self.sampler.step(step, self._rank, self._world_size)
 
     def _next(self) -> Batch:
-        assert self._running is not None
-        try:
-            loaded = next(self._running)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise UniRefError(
-                "a data loader worker died (out of memory, or of shared memory in /dev/shm?); "
-                "set fewer `data.workers` or a smaller `data.prefetch`"
-            ) from error
+        loaded = self._wait()
         for line in loaded.skipped:
             if self._on_skip:
                 self._on_skip(line)
@@ -156,6 +156,48 @@ class TrainLoader:
         if loaded.batch is None:
             raise UniRefError(loaded.error)
         return loaded.batch
+
+    def _wait(self) -> LoadedBatch:
+        """The next batch of the workers; no wait is without an end."""
+        assert self._running is not None
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return next(self._running)
+            except (RuntimeError, ConnectionError, FileNotFoundError, EOFError) as error:
+                if "DataLoader timed out" in str(error):
+                    if self._stop_requested():
+                        raise LoadingStoppedError from None
+                    if time.monotonic() < deadline:
+                        continue
+                    raise UniRefError(
+                        f"no data loader worker delivered a batch for {self._patience:.0f} seconds (a disk that hangs, "
+                        "or no room in /dev/shm?); look at the disk of the data, or set fewer `data.workers`"
+                    ) from None
+                # a worker that dies while it hands over a batch breaks the connection
+                if ("DataLoader worker" in str(error)) != isinstance(error, RuntimeError):
+                    raise
+                raise UniRefError(
+                    "a data loader worker died (out of memory, or of shared memory in /dev/shm?); "
+                    "set fewer `data.workers` or a smaller `data.prefetch`"
+                ) from error
+
+
+class LoadingStoppedError(Exception):
+    """A stop was requested while a batch was waited for."""
+
+
+@contextlib.contextmanager
+def _signal_kept(name: str) -> Iterator[None]:
+    """A block after which a signal is handled as before: PyTorch's handler of SIGCHLD raises wherever the program is
+    when a worker dies, in the middle of an optimiser step too. Without it, the next wait for a batch notices."""
+    before = signal.getsignal(getattr(signal, name)) if hasattr(signal, name) else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(getattr(signal, name), before)
 
 
 class _LoaderSampler:
