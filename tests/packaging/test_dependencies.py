@@ -27,6 +27,8 @@ OWN = {*SHIPPED, "benchmarks", "examples", "tests"}
 # import names of packages that need not be installed where the tests run
 OPTIONAL_IMPORTS = {"flash_attn": "flash-attn"}
 
+STANDARD = sys.stdlib_module_names | {"tomllib"}  # since Python 3.11
+
 # PyTorch's builds for CUDA bring it, in the one version that they work with
 BROUGHT_BY_TORCH = {"triton"}
 
@@ -55,7 +57,7 @@ def imports(folder: str) -> list[Import]:
                 modules = [node.module]
             else:
                 continue
-            for name in {module.split(".")[0] for module in modules} - OWN - BROUGHT_BY_TORCH - sys.stdlib_module_names:
+            for name in {module.split(".")[0] for module in modules} - OWN - BROUGHT_BY_TORCH - STANDARD:
                 result.append(Import(path.relative_to(ROOT), node.lineno, name, not in_function))
     return result
 

@@ -145,7 +145,7 @@ def _fields(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:
             kind = FAMILIES[str(part)]
             continue
         kind = _model_of(kind)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if _is_model(kind):
             field = kind.model_fields.get(str(part))
             kind = field.annotation if field else None
         elif typing.get_origin(kind) is dict:
@@ -155,7 +155,12 @@ def _fields(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:
         else:
             return ()
     kind = _model_of(kind)
-    return tuple(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else ()
+    return tuple(kind.model_fields) if _is_model(kind) else ()
+
+
+def _is_model(kind: Any) -> bool:
+    # in Python 3.10, `dict[str, X]` is an instance of type
+    return typing.get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _model_of(kind: Any) -> Any:
