@@ -92,6 +92,7 @@ def test_the_model_stays_as_it_was(config, tokenizer: TextTokenizer, root: Path)
     sum(level.values.sum() for level in model.encode_text(ids, valid)).backward()  # nothing of inference mode is left
 
 
+@pytest.mark.slow
 def test_parts_merge_to_the_same_bits(model: UniRef, tokenizer: TextTokenizer, root: Path, tmp_path: Path) -> None:
     names = [DATA[task] for task in (Task.VOS, Task.RVOS, Task.RIS)]
     alone = evaluate(model, tokenizer, root, names, sides=SIDES)

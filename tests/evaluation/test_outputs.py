@@ -248,6 +248,7 @@ def test_bad_boxes_are_named(results: Any, message: str, evaluated: Eval, tmp_pa
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_published_numbers_stand_beside_a_released_checkpoint(
     tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_launchers(
     assert files(tmp_path) == alone
 
 
+@pytest.mark.slow
 def test_folders_of_machines_are_copied_together(
     checkpoint: Path, root: Path, tmp_path: Path, alone: dict[str, bytes]
 ) -> None:

@@ -230,6 +230,7 @@ def test_what_killed_writers_left_is_not_submitted(
     assert not left.exists()
 
 
+@pytest.mark.slow
 def test_masks_of_other_tools_need_no_network(youtube: Path, tmp_path: Path) -> None:
     """Checking and scoring them starts without PyTorch and what it brings."""
     common = ["eval", "--root", tmp_path / "data", "--data", DATA, "--workers", "1"]

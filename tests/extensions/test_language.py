@@ -215,6 +215,7 @@ def test_with_shared_projections_tokens_attend_to_their_like() -> None:
     assert own[1] == 1 > own[0]
 
 
+@pytest.mark.slow
 def test_only_expressions_of_the_kinds_asked_for(
     tmp_path: Path, make: test_loader.Make, tokenizer: TextTokenizer
 ) -> None:
@@ -235,6 +236,7 @@ def test_only_expressions_of_the_kinds_asked_for(
         make({"index": "kinds/train", "language": {"kinds": ["motion"]}}, root=tmp_path, **HOOKS)
 
 
+@pytest.mark.slow
 def test_further_phrases_of_a_picture_mean_what_they_say(
     tmp_path: Path, make: test_loader.Make, tokenizer: TextTokenizer
 ) -> None:

@@ -47,6 +47,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded & (HEAVY | DATA_ONLY | {"pydantic"}) == set()
 
 
+@pytest.mark.slow
 def test_the_predictor_loads_nothing_of_data_sets_and_training() -> None:
     loaded = modules_after("from uniref import Predictor")
     assert "torch" in loaded

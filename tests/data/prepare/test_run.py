@@ -53,6 +53,7 @@ def test_a_second_run_keeps_what_is_finished(
     assert len(Index.open(first.folder)) == 2
 
 
+@pytest.mark.slow
 def test_the_same_bytes_with_any_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build.davis(tmp_path / "d")
     monkeypatch.setattr("uniref.data.prepare.job._FEW", 1)

@@ -375,6 +375,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_program_that_uses_the_loader_keeps_its_own_processes(root: Path, tmp_path: Path) -> None:
     """At exit the loader ends its own workers alone: another daemonic child gets Python's SIGTERM, not a kill."""
     script, told = tmp_path / "program.py", tmp_path / "told"
