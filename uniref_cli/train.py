@@ -115,13 +115,22 @@ def train(arguments: TrainArguments) -> None:
     """
     console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.recipe.load import load_recipe
-    from uniref.weights.initial_weights import fetch_missing, missing_weights
+    from uniref.weights.initial_weights import adopt_models, fetch_missing, missing_weights
 
     os.environ.update(torch_variables(os.environ))  # srun's tasks as torchrun's processes
     root, device = arguments.root, arguments.device
     recipe = load_recipe(arguments.recipe, arguments.overrides or ())
     folder = arguments.out if arguments.out is not None else Path("runs") / arguments.recipe.stem
     stages = tuple(arguments.stage or ())
+    # initial weights, whose sizes a recipe without `model` takes
+    missing = missing_weights(recipe, stages)
+    if arguments.download and not arguments.dry_run:
+        # gigabytes are not fetched for a training that lacks its data
+        from uniref.engine.requirements import check_requirements
+
+        check_requirements(recipe, recipe.select(stages), root)
+        fetch_missing(missing, access(console, True))
+    recipe = adopt_models(recipe, access(console, arguments.download and not arguments.dry_run))
     # show what would be trained, and stop
     if arguments.dry_run:
         from uniref.engine.dry_run import describe
@@ -129,15 +138,9 @@ def train(arguments: TrainArguments) -> None:
         processes = arguments.gpus or int(os.environ.get("WORLD_SIZE", "1"))
         for line in describe(recipe, stages, root, device, processes, folder):
             console.say(line)
-        for weights in missing_weights(recipe, stages):
+        for weights in missing:
             console.say(f"not there, --download fetches it: {weights}")
         return
-    if arguments.download and (missing := missing_weights(recipe, stages)):
-        # gigabytes are not fetched for a training that lacks its data
-        from uniref.engine.requirements import check_requirements
-
-        check_requirements(recipe, recipe.select(stages), root)
-        fetch_missing(missing, access(console, True))
     # show training samples, and stop
     if arguments.preview:
         from uniref.engine.dry_run import preview_stage

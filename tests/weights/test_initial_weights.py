@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,15 +22,16 @@ from tests.tiny import tiny_sam_config
 from tests.weights.hub_server import Hub, serve_hub
 from tests.weights.official_sam import original_sam
 from tests.weights.test_convert_sam import TEXT, bert_folder
-from uniref.core.errors import UniRefError, UsageError
+from uniref.core.errors import CheckpointError, UniRefError, UsageError
+from uniref.engine.stage_model import build_without_memory
 from uniref.model.build import build_model
 from uniref.model.sam import UniRefSam
 from uniref.recipe.load import load_recipe
 from uniref.weights import catalog
-from uniref.weights.catalog import CATALOG
+from uniref.weights.catalog import CATALOG, checkpoint_folder
 from uniref.weights.checkpoint import load_checkpoint, read_config
 from uniref.weights.fetch import Access
-from uniref.weights.initial_weights import fetch_missing, install, missing_weights
+from uniref.weights.initial_weights import adopt_models, fetch_missing, install, missing_weights
 from uniref_cli.app import run
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -209,3 +211,27 @@ def test_a_training_from_an_empty_machine(
         assert run([*command, "--download", "--resume", "auto"]) == 0
     assert Path("weights/resnet18.pth").read_bytes() == content
     assert (tmp_path / "run/only/final/config.json").exists()
+
+
+def test_the_model_of_a_recipe_is_that_of_its_checkpoint(tmp_path: Path) -> None:
+    """`init.model: small`, a folder or a name; a `model` that is given stays, and is checked."""
+    small = read_config(checkpoint_folder("small"))
+    recipe = load_recipe(RECIPES / "finetune-small.yaml")
+    stage = adopt_models(recipe).stages["finetune"]
+    assert stage.model == small.model
+    assert stage.sides == small.sides
+    assert stage.init.model == checkpoint_folder("small")
+    # once is enough, and a folder does as well
+    assert adopt_models(adopt_models(recipe)) == adopt_models(recipe)
+    shutil.copytree(checkpoint_folder("small"), tmp_path / "copy")
+    named = load_recipe(RECIPES / "finetune-custom.yaml", [f"stages.finetune.init.model={tmp_path / 'copy'}"])
+    assert adopt_models(named).stages["finetune"].model == small.model
+    # a name that is not here, a folder that is not there, and a model that is given
+    with pytest.raises(UsageError, match="video-joint-r50: is not on this machine yet"):
+        adopt_models(load_recipe(RECIPES / "finetune-custom.yaml", ["stages.finetune.init.model=video-joint-r50"]))
+    absent = load_recipe(RECIPES / "finetune-custom.yaml")
+    assert adopt_models(absent).stages == absent.stages
+    given = load_recipe(RECIPES / "finetune-small.yaml", ["stages.finetune.model.hidden_dim=64"])
+    assert adopt_models(given).stages["finetune"].model.hidden_dim == 64
+    with pytest.raises(CheckpointError, match=r"does not fit the stage's model: .*leave `model` out of the recipe"):
+        build_without_memory(adopt_models(given).stages["finetune"], "finetune")

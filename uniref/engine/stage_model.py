@@ -191,7 +191,10 @@ def _load_model(model: ReferringModel, folder: Path, where: str) -> str:
     misshapen = [name for name, tensor in kept.items() if tensor.shape != expected[name].shape]
     if missing or misshapen:
         problem = f"lacks {listing(missing)}" if missing else f"has other sizes in {listing(misshapen)}"
-        raise CheckpointError(f"{where}: {folder}: does not fit the stage's model: it {problem}; adapt `model`")
+        raise CheckpointError(
+            f"{where}: {folder}: does not fit the stage's model: it {problem}; leave `model` out of the recipe to take "
+            "the checkpoint's, or adapt it"
+        )
     _load(model, kept)
     new = sorted({name.split(".")[0] for name in fresh} | ({"class heads"} if heads else set()))
     return f"weights from {folder}" + (f"; new: {', '.join(new)}" if new else "")

@@ -14,7 +14,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -56,6 +56,7 @@ from uniref.engine.stage_model import build_stage_model, train_mode
 from uniref.engine.validate import validate
 from uniref.extensions.language import source_hooks
 from uniref.recipe.recipe import Recipe
+from uniref.weights.initial_weights import adopt_models
 
 STOPPED = "stopped"
 _STREAM = 1_000_003  # keeps the random streams of different seeds apart
@@ -97,6 +98,7 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
         UsageError: The folder holds a run and `resume` is not given; a stage or device does not exist.
         UniRefError: Data, weights or checkpoints cannot be used; another process is training in the folder.
     """
+    request = replace(request, recipe=adopt_models(request.recipe))
     names = _requested_stages(request)
     with join(request.device, request.recipe.run.timeout_minutes) as world, contextlib.ExitStack() as stack:
         # claim the folder, check what all stages need, and write the resolved recipe

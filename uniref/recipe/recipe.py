@@ -79,7 +79,8 @@ class InitConfig(Strict):
     stage: str | None = None
     """An earlier stage of this recipe; its final weights, nothing else of its state."""
     model: Path | None = None
-    """A checkpoint folder (of a run, or made by `uniref convert`) instead of a stage."""
+    """A checkpoint instead of a stage: a folder (of a run, or made by `uniref convert`), `small`, or a name of the
+    model zoo."""
     backbone: Path | None = None
     """An ImageNet backbone, made by `uniref convert`."""
     text: Path | None = None
@@ -126,7 +127,8 @@ class StageConfig(Strict):
     """One stage of a training."""
 
     model: AnyModelConfig = Field(default_factory=ModelConfig)
-    """Architecture."""
+    """Architecture. Left out, it is that of the checkpoint that `init.model` names; with no checkpoint, the released
+    UniRef++ with a ResNet-50."""
     init: InitConfig = Field(default_factory=InitConfig)
     """Initial weights."""
     data: DataConfig
@@ -175,6 +177,11 @@ class StageConfig(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> StageConfig:
+        self.check_parts()
+        return self
+
+    def check_parts(self) -> None:
+        """Check what the parts of a stage need of each other. Raises ValueError."""
         # settings that contradict each other
         if self.global_batch % self.micro_batch:
             raise ValueError(
@@ -204,7 +211,6 @@ class StageConfig(Strict):
                     f"data.sources.{index} ({source.index}) has categories, but model.classes is 1; "
                     "set model.classes to their number or categories to false"
                 )
-        return self
 
     def _check_sam(self) -> None:
         for index, source in enumerate(self.data.sources):

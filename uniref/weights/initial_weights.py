@@ -6,15 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
 from uniref.core.atomic import atomic_file, atomic_folder
-from uniref.core.errors import UniRefError, UsageError
+from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.recipe.recipe import Recipe, StageConfig
-from uniref.weights.catalog import CATALOG, Kind, Weights
+from uniref.weights.catalog import CATALOG, Kind, Weights, is_bundled
+from uniref.weights.checkpoint import read_config
 from uniref.weights.fetch import Access, fetch
+from uniref.weights.locate import find_checkpoint
 
 _MODELS = {Path("checkpoints/r50"): "video-joint-r50", Path("checkpoints/swinl"): "video-joint-swinl"}
 """Paths of converted models in the README and the recipes."""
@@ -48,7 +50,8 @@ def missing_weights(recipe: Recipe, stages: Sequence[str] = ()) -> list[MissingW
             continue
         for _, path, kinds in named_weights(stage):
             entry = CATALOG.get(path.name.removesuffix(".pth")) or CATALOG.get(_MODELS.get(path, ""))
-            if entry is not None and entry.kind in kinds and not path.exists():
+            by_name = str(path) in CATALOG  # fetched into the cache by `adopt_models`
+            if entry is not None and entry.kind in kinds and not by_name and not path.exists():
                 text = _text_of(stage) if entry.kind == "sam" else None
                 missing.setdefault(path, MissingWeights(path, entry, text))
     return list(missing.values())
@@ -73,6 +76,48 @@ def _text_of(stage: StageConfig) -> Weights | None:
     if stage.model.text is None:
         return None
     return CATALOG["roberta-base" if stage.model.text.encoder.get("model_type") == "roberta" else "bert-base-uncased"]
+
+
+def adopt_models(recipe: Recipe, access: Access | None = None) -> Recipe:
+    """The recipe in which `init.model` is a folder, and stages that give no `model` have that of their checkpoint.
+
+    `init.model` may be `small` or a name of the model zoo instead of a folder. The checkpoint's sizes, and `sides`
+    where the recipe gives none, are those that it was trained with; so are those of later stages that start from such a
+    stage. A folder that does not exist is left to the checks before a training.
+
+    Args:
+        recipe: As loaded.
+        access: What may be done to get a checkpoint; None: nothing is fetched.
+
+    Raises:
+        UsageError: A name is in the catalogue, but not on this machine; or the checkpoint does not fit the data.
+        CheckpointError: The checkpoint is damaged, or holds a backbone alone.
+    """
+    stages, adopted = dict(recipe.stages), set()
+    for name, stage in recipe.stages.items():
+        before, start = stage.init.stage, stage.init.model
+        changes: dict[str, Any] = {}
+        if start is not None:
+            named = is_bundled(str(start)) or str(start) in CATALOG
+            folder = find_checkpoint(start, access) if named else start
+            changes["init"] = stage.init.model_copy(update={"model": folder})
+            if folder.is_dir() and "model" not in stage.model_fields_set:
+                config = read_config(folder)
+                if config.model is None:
+                    raise CheckpointError(
+                        f"stages.{name}.init.model: {folder}: holds a backbone; name it as init.backbone"
+                    )
+                changes |= {"model": config.model, "sides": stage.sides or config.sides}
+                adopted.add(name)
+        elif before in adopted and "model" not in stage.model_fields_set:
+            changes |= {"model": stages[before].model, "sides": stage.sides or stages[before].sides}
+            adopted.add(name)
+        stages[name] = stage.model_copy(update=changes)
+        try:
+            stages[name].check_parts()
+        except ValueError as error:
+            raise UsageError(f"stages.{name}: {error}") from None
+    return recipe.model_copy(update={"stages": stages})
 
 
 def fetch_missing(missing: Sequence[MissingWeights], access: Access) -> None:
