@@ -23,6 +23,8 @@ EPILOG = """
 
     uniref train recipes/r50.yaml --dry-run
 
+    uniref train recipes/r50.yaml --dry-run --device cuda --gpus 16 --memory 80
+
     uniref train recipes/r50.yaml --root data --download
 
     uniref train recipes/r50.yaml --stage video --set stages.video.optim.lr=5e-5 --out runs/video
@@ -94,6 +96,16 @@ class TrainArguments:
             rich_help_panel=OUTPUT,
         ),
     ] = False
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="GB",
+            help="With --dry-run: memory of a GPU, compared with the estimate. --device cuda and --gpus may describe "
+            "another machine than this one.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
     preview: Annotated[
         int,
         typer.Option(
@@ -136,7 +148,7 @@ def train(arguments: TrainArguments) -> None:
         from uniref.engine.dry_run import describe
 
         processes = arguments.gpus or int(os.environ.get("WORLD_SIZE", "1"))
-        for line in describe(recipe, stages, root, device, processes, folder):
+        for line in describe(recipe, stages, root, device, processes, folder, arguments.memory):
             console.say(line)
         for weights in missing:
             console.say(f"not there, --download fetches it: {weights}")

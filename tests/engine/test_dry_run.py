@@ -65,3 +65,14 @@ def test_a_batch_that_cannot_be_shared(recipe: Recipe, make_recipe: MakeRecipe, 
 def test_more_processes_than_batches(recipe: Recipe, root: Path) -> None:
     text = "\n".join(describe(recipe, (), root, "cpu", 32))
     assert "global batch 4 = 2 per device x 2 processes (cpu) x 1 accumulated; the other 30 wait" in text
+
+
+def test_a_machine_that_is_not_this_one(recipe: Recipe, root: Path) -> None:
+    """GPUs of a cluster, asked for on a machine without any: bfloat16, and the estimate beside their memory."""
+    text = "\n".join(describe(recipe, (), root, "cuda", 2, memory=80))
+    assert "x 2 processes (cuda) x 1 accumulated" in text
+    assert "of the 80 GB of a device" in text
+    if not torch.cuda.is_available():
+        assert "bfloat16" in text
+    tight = "\n".join(describe(recipe, (), root, "cuda", 2, memory=0.001))
+    assert "more than the 0.001 GB of a device: set activation_checkpointing: true, a smaller micro_batch" in tight

@@ -29,7 +29,13 @@ _MOMENTS = 2  # tensors that AdamW keeps for each parameter
 
 
 def describe(
-    recipe: Recipe, names: tuple[str, ...], root: Path, device: str, processes: int, out: Path | None = None
+    recipe: Recipe,
+    names: tuple[str, ...],
+    root: Path,
+    device: str,
+    processes: int,
+    out: Path | None = None,
+    memory: float | None = None,
 ) -> Iterator[str]:
     """What a training would do: the resolved recipe, then sizes, rates, data, batches and memory of each stage.
 
@@ -37,15 +43,16 @@ def describe(
         recipe: The resolved recipe.
         names: Stages; empty = all.
         root: Data root; data sets that are not prepared are marked as such.
-        device: As for `resolve_device`.
+        device: As for `resolve_device`; `cuda` need not be on this machine, and then multiplies in bfloat16.
         processes: How many devices share a step.
         out: Folder of the run, where earlier stages have left their weights.
+        memory: Of a device, in GB (10^9 bytes); None = not compared.
 
     Raises:
         UsageError: The batch cannot be shared, or recipe and model do not fit.
     """
     names = recipe.select(names)
-    target = resolve_device(device)
+    target = _planned_device(device)
     yield from yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip().splitlines()
     for name in names:
         stage = recipe.stages[name]
@@ -58,12 +65,24 @@ def describe(
         yield from _rates(model, stage)
         yield from _data(stage, root)
         yield from _batch(stage, name, target, processes)
-        yield _memory(model, stage, target)
+        yield _memory(model, stage, target, memory)
     # what the training would stop at
     if problems := find_problems(recipe, names, root, out if out is not None else Path("runs")):
         yield ""
-        yield f"not ready to train: {len(problems)} of what the stages need are missing or do not fit"
-        yield from (f"  {problem}" for problem in problems)
+        yield "not ready to train; missing, or of another kind than the stages need:"
+        yield from dict.fromkeys(f"  {problem}" for problem in problems)
+
+
+def _planned_device(name: str) -> torch.device:
+    """The device that is named; one with CUDA may be on another machine."""
+    return torch.device("cuda") if name.partition(":")[0] == "cuda" else resolve_device(name)
+
+
+def _planned_precision(device: torch.device, stage: StageConfig) -> str:
+    if stage.precision != "auto":
+        return stage.precision
+    elsewhere = device.type == "cuda" and not torch.cuda.is_available()
+    return "bfloat16" if elsewhere else best_precision(device)
 
 
 def _parts(model: ReferringModel) -> Iterator[str]:
@@ -119,9 +138,9 @@ def fixed_memory(model: ReferringModel, stage: StageConfig) -> int:
     return weights + trained * (1 + _MOMENTS) + (trained if stage.ema else 0)
 
 
-def _memory(model: ReferringModel, stage: StageConfig, device: torch.device) -> str:
+def _memory(model: ReferringModel, stage: StageConfig, device: torch.device, available: float | None) -> str:
     """An estimate: weights, gradients and optimiser, and activations of the largest images."""
-    precision = best_precision(device) if stage.precision == "auto" else stage.precision
+    precision = _planned_precision(device, stage)
     fixed = fixed_memory(model, stage)
     # activations of the largest images, in the proportions of a film
     augment = [stage.data.augment_of(source) for source in stage.data.sources]
@@ -130,10 +149,17 @@ def _memory(model: ReferringModel, stage: StageConfig, device: torch.device) -> 
     long = min(long, short * 16 // 9)
     size = model.resize or (-(-short // 32) * 32, -(-long // 32) * 32)
     activations = _activations(model, stage, size) * stage.micro_batch * (1 if precision == "float32" else 0.5)
+    total = (fixed + activations) / 1e9
+    verdict = ""
+    if available is not None and total > available:
+        remedy = "parallel: fsdp or " if stage.activation_checkpointing else "activation_checkpointing: true, "
+        verdict = f"; more than the {available:g} GB of a device: set {remedy}a smaller micro_batch"
+    elif available is not None:
+        verdict = f"; {total / available:.0%} of the {available:g} GB of a device"
     return (
-        f"  memory about {(fixed + activations) / 1e9:.1f} GB per device: weights, gradients and optimiser "
+        f"  memory about {total:.1f} GB per device: weights, gradients and optimiser "
         f"{fixed / 1e9:.1f}, activations {activations / 1e9:.1f} ({stage.micro_batch} x {size[0]} x {size[1]} pixels, "
-        f"{precision}{', recomputed' if stage.activation_checkpointing else ''})"
+        f"{precision}{', recomputed' if stage.activation_checkpointing else ''}){verdict}"
         + ("; a process on a CPU needs 1 to 2 GB more" if device.type == "cpu" else "")
     )
 
