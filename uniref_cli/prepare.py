@@ -135,7 +135,7 @@ class PrepareArguments:
         bool,
         typer.Option(
             "--verify",
-            help="Check what is prepared: checksums, counts, and that every image is there.",
+            help="Check what is prepared: checksums, counts, and that every image can be decoded.",
             rich_help_panel=_CHECK,
         ),
     ] = False

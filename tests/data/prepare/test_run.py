@@ -173,6 +173,11 @@ def test_verify(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[
     assert app.run(arguments) == 1
     assert "00002.jpg: no such file" in capsys.readouterr().err
     frame.with_suffix(".away").rename(frame)
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[: len(whole) // 2])  # its header is intact
+    assert app.run(arguments) == 1
+    assert "00002.jpg" in capsys.readouterr().err
+    frame.write_bytes(whole)
     table = index.folder / "annotations.arrow"
     damaged = bytearray(table.read_bytes())
     damaged[600] ^= 1

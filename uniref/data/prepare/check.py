@@ -12,6 +12,7 @@ import numpy as np
 from uniref.core.errors import UniRefError
 from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress
+from uniref.data.frames import frames_in_order
 from uniref.data.index import Index, Media
 from uniref.data.prepare.catalog import data_sets
 from uniref.data.prepare.dataset import COCO_IMAGES, PublishedCounts
@@ -63,7 +64,7 @@ def _with(index: Index, count: int, *reasons: str) -> int:
 
 
 def check_media(index: Index, progress: Progress, workers: int = 1) -> None:
-    """Every image exists and has the size that the index says (the first frame of a video; all must exist).
+    """Every image and every frame of a video exists, can be decoded, and has the size that the index says.
 
     Raises:
         UniRefError: Names the first that does not.
@@ -77,7 +78,18 @@ def check_media(index: Index, progress: Progress, workers: int = 1) -> None:
 
 
 def _check_rows(index: Index, rows: range) -> list[str]:
-    return [_check_one(index.media(row)) for row in rows]
+    media = [index.media(row) for row in rows]
+    return [_check_one(each) or _decode(each) for each in media]  # headers first: their messages say more
+
+
+def _decode(media: Media) -> str:
+    """What is wrong with the pixels of an image or of any frame of a video; nothing if all can be decoded."""
+    try:
+        for _ in frames_in_order(media):
+            pass
+    except UniRefError as error:
+        return str(error)
+    return ""
 
 
 def _check_one(media: Media) -> str:

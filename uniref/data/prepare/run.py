@@ -343,7 +343,7 @@ def _differences(index: Index, entry: DataSet, split: str) -> list[str]:
 
 
 def verify(root: Path, dataset: str, splits: Sequence[str], progress: Progress, workers: int = 1) -> list[Prepared]:
-    """Check prepared splits again: checksums, published counts, and that every image is still there.
+    """Check prepared splits again: checksums, published counts, and that every image can be decoded.
 
     Raises:
         UsageError: Unknown names.
