@@ -48,7 +48,7 @@ def make_recipe(tmp_path: Path) -> MakeRecipe:
         }
         content = {
             "description": "six steps",
-            "run": {"log_every": 2, "tensorboard": False, "threads": 1},
+            "run": {"log_every": 2, "loggers": [], "threads": 1},
             "stages": {"only": stage | changes},
         }
         path = tmp_path / f"{name}.yaml"

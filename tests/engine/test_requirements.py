@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -117,3 +118,9 @@ def test_all_checkpoints_damaged_stops_and_keeps_them(make_recipe: MakeRecipe, r
     with pytest.raises(CheckpointError, match=r"damaged: .*training\.pt.*no other checkpoint in .* is intact, and all"):
         go(path, root, tmp_path / "run", resume="auto")
     assert [each.name for each in sorted(folder.iterdir())] == ["step-00000002", "step-00000004"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed")
+def test_a_logger_that_is_not_installed_is_named_first(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"run\.loggers: wandb is not installed; pip install wandb"):
+        go(make_recipe(), root, tmp_path / "run", "run.loggers=[tensorboard, wandb]")

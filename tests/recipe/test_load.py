@@ -52,11 +52,11 @@ def test_extends_of_several_files_and_null_takes_a_part_away(tmp_path: Path) -> 
 def test_overrides(tmp_path: Path) -> None:
     path = write(tmp_path, BASE)
     recipe = load_recipe(
-        path, ["stages.*.steps=7", "stages.a.data.sources.0.ratio=2", "defaults.optim.lr=3e-5", "run.tensorboard=false"]
+        path, ["stages.*.steps=7", "stages.a.data.sources.0.ratio=2", "defaults.optim.lr=3e-5", "run.loggers=[]"]
     )
     stage = recipe.stages["a"]
     assert (stage.steps, stage.data.sources[0].ratio, stage.optim.lr) == (7, 2, 3e-5)
-    assert not recipe.run.tensorboard
+    assert recipe.run.loggers == ()
 
 
 @pytest.mark.parametrize(

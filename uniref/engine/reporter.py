@@ -19,9 +19,10 @@ from torch import Tensor
 
 from uniref.core.atomic import write_text_atomic
 from uniref.core.batch import Batch
-from uniref.core.errors import UniRefError, UsageError
+from uniref.core.errors import UniRefError
 from uniref.core.json_files import parse_json
 from uniref.engine.distributed import World
+from uniref.engine.loggers import MetricSink, open_loggers
 from uniref.engine.optim import StepResult, schedule_factor
 from uniref.recipe.recipe import RunConfig, StageConfig
 
@@ -98,16 +99,10 @@ class MetricLogger:
         self._path = folder / METRICS
         self._pending: list[tuple[StepResult, float]] = []
         self._began, self._start = time.monotonic(), start
-        self._board: Any = None
-        self._wandb: Any = None
+        self._sinks: list[MetricSink] = []
         if world.main:
             _forget_after(self._path, start)
-            if run.tensorboard:
-                from torch.utils.tensorboard import SummaryWriter
-
-                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
-            if run.wandb is not None:
-                self._wandb = _wandb(run.wandb, name, folder, stage)
+            self._sinks = open_loggers(run, name, folder, stage, start)
         self._meter = reporter.meter(name, stage.steps, start)
 
     def log_step(self, result: StepResult, data_seconds: float) -> None:
@@ -167,9 +162,9 @@ class MetricLogger:
             self._reporter.say(f"{self._name} step {done}: {data}: {shown}")
 
     def log_image(self, done: int, name: str, image: npt.NDArray[np.uint8]) -> None:
-        """Add an image, uint8 [H, W, 3], to TensorBoard (main process)."""
-        if self._board is not None:
-            self._board.add_image(name, image, done, dataformats="HWC")
+        """Add an image, uint8 [H, W, 3], to the loggers (main process)."""
+        for sink in self._sinks:
+            sink.image(name, image, done)
 
     def log_event(self, done: int, **fields: Any) -> None:
         """Log something besides numbers (main process)."""
@@ -179,10 +174,8 @@ class MetricLogger:
     def close(self) -> None:
         """Finish all files."""
         self._meter.close()
-        if self._board is not None:
-            self._board.close()
-        if self._wandb is not None:
-            self._wandb.finish()
+        for sink in self._sinks:
+            sink.close()
 
     def _write(self, record: dict[str, Any]) -> None:
         try:
@@ -192,11 +185,8 @@ class MetricLogger:
             raise UniRefError(f"{self._path}: cannot be written ({error.strerror})") from None
         self._reporter.result(record)
         flat = dict(_flat(record))
-        if self._board is not None:
-            for key, value in flat.items():
-                self._board.add_scalar(key, value, record["step"])
-        if self._wandb is not None:
-            self._wandb.log(flat, step=record["step"])
+        for sink in self._sinks:
+            sink.log(flat, record["step"])
 
     def _show(self, record: dict[str, Any]) -> None:
         done, total = record["step"], self._stage.steps
@@ -271,16 +261,6 @@ def _forget_after(path: Path, step: int) -> None:
         except (UniRefError, KeyError, TypeError):  # cut off by a kill
             continue
     write_text_atomic(path, "".join(f"{line}\n" for line in kept))
-
-
-def _wandb(project: str, name: str, folder: Path, stage: StageConfig) -> Any:
-    try:
-        import wandb  # type: ignore[import-not-found]
-    except ImportError:
-        raise UsageError(
-            "run.wandb: the package is not installed; pip install wandb, or set run.wandb to null"
-        ) from None
-    return wandb.init(project=project, name=name, dir=str(folder), config=stage.model_dump(mode="json"), resume="allow")
 
 
 def _clock(seconds: float) -> str:

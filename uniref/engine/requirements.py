@@ -12,6 +12,7 @@ from pathlib import Path
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.data.train.sources import open_sources
 from uniref.engine.checkpointer import CHECKPOINTS, FINAL, checkpoint_folders
+from uniref.engine.loggers import check_loggers
 from uniref.engine.optim import parameter_groups
 from uniref.engine.stage_model import build_without_memory, check_sources
 from uniref.engine.validate import check_data
@@ -47,6 +48,8 @@ def check_requirements(recipe: Recipe, names: Sequence[str], root: Path, out: Pa
 def find_problems(recipe: Recipe, names: Sequence[str], root: Path, out: Path | None) -> list[UniRefError]:
     """What `check_requirements` raises, one error each. Data of all stages come first: they are checked in a moment."""
     problems: list[UniRefError] = []
+    with _collected(problems):
+        check_loggers(recipe.run.loggers)
     # data of training and evaluation; a source that is missing does not hide the others
     for name in names:
         stage = recipe.stages[name]

@@ -238,10 +238,11 @@ class RunConfig(Strict):
 
     log_every: int = Field(20, ge=1)
     """Steps between two log lines; each reports the mean over its steps."""
-    tensorboard: bool = True
-    """Write TensorBoard event files into the run folder."""
-    wandb: str | None = None
-    """Project name; needs the wandb package and its account. Null: not used."""
+    loggers: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+    """Where metrics go besides `metrics.jsonl`: TensorBoard event files in the run folder; Weights & Biases, which
+    needs the package wandb and its account, or WANDB_MODE=offline. `[]` = nowhere."""
+    wandb_project: str = "uniref"
+    """Project of Weights & Biases."""
     max_bad_steps: int = Field(20, ge=1)
     """The training stops, with its state saved, after so many steps in a row without a finite loss and gradient."""
     threads: int | None = Field(None, ge=1)
