@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from uniref.core.errors import UniRefError
 
 _LONGEST = 200  # characters of another library's message
+_FULL = 1 << 16  # bytes that are free on a disk that is full
 
 
 @contextlib.contextmanager
@@ -102,7 +104,15 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as problem:
         raise UniRefError(f"{path}: cannot be written ({problem.strerror or first_line(problem)})") from None
     except Exception as problem:
-        raise UniRefError(f"{path}: cannot be written ({first_line(problem)})") from problem
+        reason = "no space left on device" if _is_full(path) else first_line(problem)
+        raise UniRefError(f"{path}: cannot be written ({reason})") from problem
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk of a file that is being written is full; PyTorch's error does not say so."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _FULL
+    return False
 
 
 def sha256(path: Path) -> str:
