@@ -132,8 +132,7 @@ def test_pooling_averages_what_is_not_padded() -> None:
 def test_frames_may_change_their_size_across_the_limits_of_kernels(
     loaded, frames, masks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first frame's reference is longer than the limit, the previous one's shorter: they are joined all the
-    same."""
+    """First and previous reference differ in length, and the frames lie on both sides of the limit."""
     monkeypatch.setattr("uniref.kernels.unifusion._MANY_TOKENS", 300)
     sizes = [frames[0], *(np.ascontiguousarray(frame[:64, :96]) for frame in frames[1:])]
     results = list(predictor(loaded).segment_video(sizes, masks={0: masks}, score_threshold=0.0, short_side=None))

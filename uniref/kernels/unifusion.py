@@ -28,7 +28,7 @@ from uniref.kernels.multi_query_attention import multi_query_attention
 from uniref.model.structures import ProjectedTokens, ReferenceTokens
 from uniref.model.unifusion import UniFusion
 
-_MANY_TOKENS = 1024  # of a reference, or of features that attend to a text, from which another order pays
+_MANY_TOKENS = 1024  # of features (and of a mask reference), from which another order pays
 
 
 class NarrowUniFusion(InferenceKernel, UniFusion):
@@ -103,7 +103,7 @@ class FoldedUniFusion(NarrowUniFusion):
 
     def attend(self, normed: Tensor, reference: ProjectedTokens) -> Tensor:
         """As `UniFusion.attend`."""
-        if reference.values.shape[1] >= _MANY_TOKENS:
+        if min(normed.shape[1], reference.values.shape[1]) >= _MANY_TOKENS:
             return self._attend_to_many(normed, reference)
         split = (self.heads, self.head_dim)
         keys = self.key(reference.keys.flatten(2)).unflatten(2, split)
