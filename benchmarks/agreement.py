@@ -7,7 +7,8 @@ Without a video: moving disks, followed by masks. Prints for each option the sec
 pixels, and the mean IoU of its masks with those of float32 (1 where both are empty), over objects and frames after the
 first. Attention is rounded only by the kernel for heads at least as wide as the model (`FoldedUniFusion`). The bundled
 model's heads are narrower; --fold gives it that kernel all the same, so that trained weights show what rounding costs
-(times are then meaningless).
+(times are then meaningless). It folds from 1024 feature pixels on at stride 8, about 240 x 320: pass --short-side 240
+or more with --video.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from uniref.media.mask import read_mask
 from uniref.media.source import MediaSource, Selection
 from uniref.weights.checkpoint import Checkpoint
 
+_FOLDS_FROM = 240  # pixels on the short side, for the proportions of usual videos
 OPTIONS: dict[str, dict[str, Any]] = {
     "--precision float32": {},
     "--precision auto": {"dtype": "auto"},
@@ -80,6 +82,11 @@ def main() -> None:
             prompts["masks"] = {0: {int(n): labels == n for n in np.unique(labels) if n}}
         if options.short_side:
             prompts |= {"short_side": options.short_side, "long_side": None}
+    short = options.short_side or (min(frames[0].shape[:2]) if options.video is None else 0)
+    if options.fold and short < _FOLDS_FROM:
+        parser.error(
+            f"--fold needs inputs of at least {_FOLDS_FROM} pixels on the short side: use --short-side or --height"
+        )
     print(f"{frames[0].shape[0]} x {frames[0].shape[1]}, {len(frames)} frames, {torch.get_num_threads()} threads")
     print(f"{'':<22} {'s / frame':>10} {'equal pixels':>13} {'IoU':>7}")
     exact: list[FrameResult] = []
