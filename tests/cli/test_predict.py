@@ -56,6 +56,7 @@ def test_video_gives_overlay_masks_and_summary(predict, make_video: MakeVideo, t
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip"]
 
 
+@pytest.mark.slow
 def test_files_hold_what_the_interface_returns(
     predict, make_video: MakeVideo, mask_png: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_pictures_by_text_and_by_support(predict, png: Path, mask_png: Path, pic
     assert read_summary(out)["objects"]["1"]["kind"] == "support"
 
 
+@pytest.mark.slow
 def test_transparent_videos(predict, make_video: MakeVideo, tmp_path: Path, mask_png: Path) -> None:
     assert predict(make_video(frames=3), "--mask", mask_png, "--save", "webm,prores,cutout") == 0
     out = tmp_path / "out" / "clip"
@@ -129,6 +131,7 @@ def test_sound_is_kept(predict, make_video: MakeVideo, tmp_path: Path) -> None:
     assert VideoFile(overlay).frame_count == 8
 
 
+@pytest.mark.slow
 def test_variable_rate_keeps_its_timing(predict, make_video: MakeVideo, tmp_path: Path) -> None:
     vfr = tmp_path / "vfr.mp4"
     drop = "select='lt(n,10)+not(mod(n,5))'"
@@ -199,6 +202,7 @@ def test_a_truncated_picture_is_no_video(predict, picture, tmp_path: Path, capsy
     assert "cut.jpg: damaged image" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_gif_without_its_end_is_told(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     pages = [Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)) for _ in range(8)]
@@ -293,6 +297,7 @@ def test_a_signal_finishes_the_frame_and_closes_the_files(
     assert sorted(p.name for p in out.iterdir()) == ["clip"] + ([] if alone else ["next"])
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_leaves_nothing(
     predict, make_video: MakeVideo, png: Path, mask_png: Path, tmp_path: Path, capsys, checkpoint: Path
 ) -> None:
@@ -371,6 +376,7 @@ def test_no_more_room_for_files_is_one_line(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_overwriting_keeps_what_somebody_put_there(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
     clip = make_video(frames=3)
     assert predict(clip, "--text", "dog", "--save", "masks,rle") == 0
@@ -391,6 +397,7 @@ def test_overwriting_keeps_what_somebody_put_there(predict, make_video: MakeVide
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip"]
 
 
+@pytest.mark.slow
 def test_a_result_never_takes_the_place_of_a_file(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
     clip = make_video(frames=3)
     assert predict(clip, "--text", "dog", "--save", "masks") == 0
@@ -402,6 +409,7 @@ def test_a_result_never_takes_the_place_of_a_file(predict, make_video: MakeVideo
     assert len(list((out / "masks").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_notes_in_its_folder(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
     clip = make_video(frames=3)
     assert predict(clip, "--text", "dog", "--save", "masks") == 0

@@ -49,6 +49,7 @@ def test_train_then_eval(
     assert {k: v for k, v in again.items() if k != "date"} == {k: v for k, v in results.items() if k != "date"}
 
 
+@pytest.mark.slow
 def test_preview_and_dry_run(
     make_recipe: Make,  # noqa: F811
     root: Path,  # noqa: F811

@@ -126,6 +126,7 @@ def test_words() -> None:
 @given(
     st.text(max_size=60), st.sampled_from(["", "http://", "https://", "https://a:b@", "http://h:", "http://h/", "//"])
 )
+@pytest.mark.slow
 def test_any_text_is_an_address_or_told_in_one_line(text: str, start: str) -> None:
     try:
         address = parse_address(start + text)

@@ -29,6 +29,7 @@ print(mapped_for_a_large_block(), keep_freed_memory(), mapped_for_a_large_block(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the switch is glibc's")
+@pytest.mark.slow
 def test_large_blocks_come_from_the_heap() -> None:
     if not hasattr(ctypes.CDLL(None), "mallinfo"):
         pytest.skip("this C library has no mallopt")

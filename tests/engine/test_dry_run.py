@@ -15,6 +15,7 @@ from uniref.recipe.load import load_recipe
 from uniref.recipe.recipe import Recipe
 
 
+@pytest.mark.slow
 def test_sizes_rates_data_and_batches(recipe: Recipe, root: Path) -> None:
     text = "\n".join(describe(recipe, (), root, "cpu", 2))
     count = sum(p.numel() for p in UniRef(recipe.stages["only"].model).parameters())
@@ -39,6 +40,7 @@ def test_memory_of_weights_gradients_and_optimiser(make_recipe: MakeRecipe) -> N
         assert fixed_memory(model, stage) == 4 * (count + copies * trained)
 
 
+@pytest.mark.slow
 def test_recomputed_activations_are_not_counted(make_recipe: MakeRecipe, root: Path) -> None:
     """Only their layers' arguments are: about half of the tiny model's."""
     sizes = []
@@ -50,6 +52,7 @@ def test_recomputed_activations_are_not_counted(make_recipe: MakeRecipe, root: P
     assert 0.05 * sizes[0] < sizes[1] < 0.7 * sizes[0]
 
 
+@pytest.mark.slow
 def test_data_that_is_not_there_is_told(recipe: Recipe, tmp_path: Path) -> None:
     text = "\n".join(describe(recipe, ("only",), tmp_path, "cpu", 1))
     assert "ris/train: not prepared (uniref prepare-data ris)" in text
@@ -62,11 +65,13 @@ def test_a_batch_that_cannot_be_shared(recipe: Recipe, make_recipe: MakeRecipe, 
         list(describe(recipe, ("other",), root, "cpu", 1))
 
 
+@pytest.mark.slow
 def test_more_processes_than_batches(recipe: Recipe, root: Path) -> None:
     text = "\n".join(describe(recipe, (), root, "cpu", 32))
     assert "global batch 4 = 2 per device x 2 processes (cpu) x 1 accumulated; the other 30 wait" in text
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_not_this_one(recipe: Recipe, root: Path) -> None:
     """GPUs of a cluster, asked for on a machine without any: bfloat16, and the estimate beside their memory."""
     text = "\n".join(describe(recipe, (), root, "cuda", 2, memory=80))

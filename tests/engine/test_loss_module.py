@@ -150,6 +150,7 @@ def test_checkpointing_keeps_less(awake: UniRef) -> None:
     assert held(LossModule(copy.deepcopy(awake), LossConfig(), checkpoint_activations=True)) < 0.7 * kept
 
 
+@pytest.mark.slow
 def test_mixed_precision_computes_losses_in_float32(awake: UniRef) -> None:
     loss_module = LossModule(awake, LossConfig(auxiliary_masks=True))
     for name, batch in BATCHES.items():

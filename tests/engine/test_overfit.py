@@ -36,6 +36,7 @@ def worst_iou(loss_module: LossModule, batch: Batch) -> float:
 
 
 @pytest.mark.parametrize("task", slow_except([Task.DETECTION], Task), ids=lambda task: task.value)
+@pytest.mark.slow
 def test_overfits_a_batch(task: Task) -> None:
     loss_module = LossModule(UniRef(tiny_config()), LossConfig(auxiliary_masks=task.is_video))
     batch = make_batch(task)

@@ -48,6 +48,7 @@ def loaded(path: Path, *overrides: str) -> Recipe:
         ("stages.later.optim.groups={a: {match: nothing}}", "'nothing' matches no parameter of the model"),
     ],
 )
+@pytest.mark.slow
 def test_what_a_later_stage_lacks_stops_the_run_before_the_first(
     two_stages: Path, root: Path, tmp_path: Path, override: str, message: str
 ) -> None:
@@ -75,6 +76,7 @@ def test_an_evaluation_that_the_model_cannot_do(two_stages: Path, root: Path, tm
         check_requirements(recipe, ["only", "later"], root, tmp_path)
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_noticed_without_building_the_model(
     two_stages: Path, root: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_weights_that_do_not_fit_are_noticed_without_building_the_model(
         check_requirements(other, ["only"], root, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_resumed_needs_no_initial_weights(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(steps=2)
     go(path, root, tmp_path / "first")
@@ -108,6 +111,7 @@ def test_a_stage_that_is_resumed_needs_no_initial_weights(make_recipe: MakeRecip
     assert any("resuming at step 2" in line for line in heard.lines)
 
 
+@pytest.mark.slow
 def test_all_checkpoints_damaged_stops_and_keeps_them(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(steps=4)
     go(path, root, tmp_path / "run")

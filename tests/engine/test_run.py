@@ -83,6 +83,7 @@ def test_a_run_ends_with_a_model_logs_and_a_report(make_recipe: MakeRecipe, root
     assert "six steps" in page
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_others(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_damaged_checkpoint_is_passed_over(make_recipe: MakeRecipe, root: Path
     assert steps == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(steps=2)
     go(path, root, tmp_path / "run")
@@ -153,6 +155,7 @@ def test_a_changed_recipe_is_told(make_recipe: MakeRecipe, root: Path, tmp_path:
     assert any("steps: 2, now 6" in line for line in told)
 
 
+@pytest.mark.slow
 def test_another_model_does_not_fit(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe()
     go(path, root, tmp_path / "run", "stages.only.steps=2")
@@ -172,6 +175,7 @@ def test_a_model_without_what_the_data_need(make_recipe: MakeRecipe, root: Path,
         go(make_recipe(data=data, model=model), root, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_stages_start_from_one_another(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(steps=2)
     one = load_recipe(path).model_dump(mode="json")

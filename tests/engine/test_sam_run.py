@@ -50,6 +50,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
     return dict(load_checkpoint(folder).model.state_dict())
 
 
+@pytest.mark.slow
 def test_adapters_hold_what_was_trained(make_recipe: MakeRecipe, root: Path, base: Path, tmp_path: Path) -> None:
     changes = {
         "init": {"model": str(base)},

@@ -18,6 +18,7 @@ from uniref.engine.validate import Validation
 from uniref.weights.checkpoint import load_checkpoint, read_config
 
 
+@pytest.mark.slow
 def test_results_pictures_and_the_best_model(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     path = make_recipe(
         steps=2,

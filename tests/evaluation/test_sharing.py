@@ -75,6 +75,7 @@ def test_four_parts(checkpoint: Path, root: Path, tmp_path: Path, alone: dict[st
     ],
     ids=["torchrun", "slurm array"],
 )
+@pytest.mark.slow
 def test_launchers(
     environments: list[dict[str, str]],
     checkpoint: Path,

@@ -214,6 +214,7 @@ def test_only_what_a_server_takes(
     assert "no server accepts masks for refcoco/val" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_killed_writers_left_is_not_submitted(
     tmp_path: Path, prepare: Prepare, checkpoint: Path, check: Check
 ) -> None:

@@ -247,6 +247,7 @@ def test_pictures_and_texts_are_no_videos(tmp_path: Path, picture: np.ndarray) -
             VideoFile(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_the_reasons(master: Path, tmp_path: Path) -> None:
     """Why a file is left to ffmpeg."""
 
@@ -293,6 +294,7 @@ def test_every_frame_can_be_the_first(name: str, far: int, master: Path, tmp_pat
         assert np.abs(next(video.frames(first)).image.astype(int) - truth.frames[first]).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_playlist_of_an_interrupted_recording(master: Path, tmp_path: Path) -> None:
     """Without its end mark: all that is there, at once."""
     path = make("playlist.m3u8", tmp_path, master)

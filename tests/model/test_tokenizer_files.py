@@ -38,6 +38,7 @@ def test_growth_is_refused(normalizer: Any, message: str, content: dict[str, Any
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_usual_normalisers_are_read(content: dict[str, Any], tmp_path: Path) -> None:
     steps = [
         content["normalizer"],

@@ -16,6 +16,7 @@ QUICK = [path for path in RECIPES if path.stem in ("r50", "small")]
     slow_except([path for path in RECIPES if path.stem in ("r50", "small")], RECIPES),
     ids=lambda path: path.stem,
 )
+@pytest.mark.slow
 def test_shipped_recipe_builds_its_models(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe.description

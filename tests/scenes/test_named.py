@@ -81,6 +81,7 @@ def test_deny_list(code: str, group: str, label: str, expected: bool) -> None:
     assert denied(Emoji(code_of(code), label, group, "")) == expected
 
 
+@pytest.mark.slow
 def test_expressions_fit_exactly_one_object(bank: NamedBank) -> None:
     checked = {"noun": 0, "synonym": 0, "hypernym": 0, "colour": 0, "colour noun": 0}
     pictured = 0
@@ -98,6 +99,7 @@ def test_expressions_fit_exactly_one_object(bank: NamedBank) -> None:
     assert all(checked.values())
 
 
+@pytest.mark.slow
 def test_only_novel_sets_name_what_is_held_out(bank: NamedBank) -> None:
     held = bank.held_out - set(NOUNS)
     assert held
@@ -109,6 +111,7 @@ def test_only_novel_sets_name_what_is_held_out(bank: NamedBank) -> None:
     assert asked & held
 
 
+@pytest.mark.slow
 def test_no_training_image_has_a_pair_that_is_held_out(bank: NamedBank) -> None:
     part = bank.choose_for_scene(np.random.default_rng(4), bank.sets["train"])
     pairs = {

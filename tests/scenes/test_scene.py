@@ -41,6 +41,7 @@ def test_objects_cover_a_sensible_part_of_the_image() -> None:
         assert 0.005 < inside.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_every_expression_refers_to_exactly_one_object() -> None:
     """Checked without the generator's own logic where that is easy: nouns and colours of all objects, and positions."""
     checked = 0
@@ -63,6 +64,7 @@ def test_every_expression_refers_to_exactly_one_object() -> None:
     assert checked > 20
 
 
+@pytest.mark.slow
 def test_the_words_are_needed() -> None:
     """In most scenes another object shares the noun, the hypernym or the colour of the target."""
     rivals = 0
@@ -81,6 +83,7 @@ def test_every_kind_of_expression_occurs() -> None:
     assert {"noun", "synonym", "hypernym", "colour", "colour noun", "size", "place", "motion", "relation"} <= kinds
 
 
+@pytest.mark.slow
 def test_sets_are_disjoint() -> None:
     train, val, test = (SETS[name] for name in ("train", "val", "test"))
     styles = [set(s.styles) for s in (train, val, test)]
@@ -95,6 +98,7 @@ def test_sets_are_disjoint() -> None:
             assert scene.objects[expression.target or 0].noun.name in HELD_OUT
 
 
+@pytest.mark.slow
 def test_held_out_pairs_are_referred_to_in_their_set_only() -> None:
     asked = [e.query.name for scene in scenes("pairs", 12) for e in scene.expressions]
     assert asked

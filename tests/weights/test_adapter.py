@@ -64,6 +64,7 @@ def test_round_trip(base: Path, trained: Path, tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "whole").config.adapter is None
 
 
+@pytest.mark.slow
 def test_both_folders_may_move_together(base: Path, trained: Path, tmp_path: Path) -> None:
     convert(trained, tmp_path / "adapter", base=base)
     (tmp_path / "elsewhere").mkdir()
@@ -72,6 +73,7 @@ def test_both_folders_may_move_together(base: Path, trained: Path, tmp_path: Pat
     assert equal(tmp_path / "elsewhere" / "adapter", trained)
 
 
+@pytest.mark.slow
 def test_a_base_that_is_gone_or_another_is_told(base: Path, trained: Path, tmp_path: Path) -> None:
     convert(trained, tmp_path / "adapter", base=base)
     base.rename(tmp_path / "moved")
@@ -99,6 +101,7 @@ def test_what_has_no_adapter(checkpoint: Path, base: Path, tmp_path: Path) -> No
         convert(tmp_path / "a.pth", tmp_path / "out", base=base)
 
 
+@pytest.mark.slow
 def test_a_damaged_adapter_is_told(base: Path, trained: Path, tmp_path: Path) -> None:
     convert(trained, tmp_path / "adapter", base=base)
     config = tmp_path / "adapter" / "config.json"

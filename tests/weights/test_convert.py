@@ -49,6 +49,7 @@ def test_every_variant_is_recognised(variant: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.slow
 def test_half_precision_on_disk_is_float32_in_memory(dtype: str, official: dict[str, Tensor], tmp_path: Path) -> None:
     convert(write(tmp_path / "a.pth", official), tmp_path / "out", dtype=dtype)
     stored = load_file(tmp_path / "out" / "model.safetensors")
@@ -122,6 +123,7 @@ def test_roberta_is_recognised_and_takes_its_tokenizer(tmp_path: Path) -> None:
     assert checkpoint.tokenizer(["a dog", "dog"])[0].tolist() == [[0, 3, 4, 2], [0, 4, 2, 1]]
 
 
+@pytest.mark.slow
 def test_target_is_not_overwritten_unasked(official: dict[str, Tensor], tmp_path: Path) -> None:
     source = write(tmp_path / "a.pth", official)
     (tmp_path / "out").mkdir()
@@ -256,6 +258,7 @@ def _same(folder: Path, expected: nn.Module) -> None:
         load_checkpoint(folder)
 
 
+@pytest.mark.slow
 def test_torchvision_resnet(tmp_path: Path) -> None:
     backbone, state = _resnet(BackboneConfig(options={"layers": [1, 1, 1, 1]}))
     state |= {"fc.weight": torch.zeros(10, 2048), "fc.bias": torch.zeros(10)}
@@ -307,6 +310,7 @@ def _folder(config: ModelConfig, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_broken_checkpoint_folders_are_named(tmp_path: Path) -> None:
     folder = _folder(VARIANTS["first image step"], tmp_path)
     content = json.loads((folder / "config.json").read_text())

@@ -103,6 +103,7 @@ def test_original_weights_give_the_embedding_and_masks_of_transformers(net: UniR
     torch.testing.assert_close(made.segment(fused).logits, masks[:, 0, 0], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_folder_of_transformers_keeps_what_shapes_do_not_tell(net: UniRefSam, tmp_path: Path) -> None:
     def change(settings: dict) -> None:
         settings["mask_decoder_config"] |= {"num_attention_heads": 4, "layer_norm_eps": 1e-6}

@@ -108,6 +108,7 @@ def test_a_login() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=40), st.integers(0, len(CONFIRM)), st.integers(0, 30))
 @example("[", CONFIRM.index("//") + 2, 0)
+@pytest.mark.slow
 def test_any_page_leads_to_google_or_is_told_in_one_line(text: str, place: int, cut: int) -> None:
     page = CONFIRM[:place] + text + CONFIRM[place + cut :]
     try:

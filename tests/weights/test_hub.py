@@ -129,6 +129,7 @@ def test_offline_mode(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.paths == []
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_off_is_one_line_and_resumed(hub: Hub) -> None:
     hub.cut = True
     with pytest.raises(UniRefError) as caught:

@@ -113,6 +113,7 @@ def test_fetched_converted_and_kept(drive: Behaviour, home: Path, content: bytes
     assert info.path == folder
 
 
+@pytest.mark.slow
 def test_resumed(drive: Behaviour, home: Path, content: bytes) -> None:
     drive.drop_after = [20_000] + [0] * 5
     with pytest.raises(UniRefError, match="resume from 20,000 bytes"):
@@ -160,6 +161,7 @@ def test_another_file_than_the_first_time(drive: Behaviour, home: Path, content:
     assert not list((home / "downloads" / NAME).glob("[!.]*"))
 
 
+@pytest.mark.slow
 def test_no_checkpoint_at_all(drive: Behaviour, home: Path, content: bytes) -> None:
     drive.content = b"PK\3\4 nothing of the kind"
     for _ in range(2):
@@ -305,6 +307,7 @@ def test_convert_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> Non
     assert "x.pth" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_predict_by_name(drive: Behaviour, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = Path(__file__).parents[2] / "examples/table.jpg"
     command = ["predict", str(picture), "--text", "the blue cup", "--out", str(tmp_path / "out"), "--short-side", "64"]

@@ -75,6 +75,7 @@ def test_a_server_that_sends_another_range(tmp_path: Path) -> None:
     assert (tmp_path / "set.dat").read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_a_file_that_changed_in_between_starts_again(tmp_path: Path) -> None:
     behaviour = Behaviour(CONTENT, drop_after=[1_000_000] + [0] * 9)
     other = CONTENT[::-1]

@@ -119,6 +119,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
         assert "brings no file" in refused(url, tmp_path / "x.dat")
 
 
+@pytest.mark.slow
 def test_whole_archives_pass(tmp_path: Path) -> None:
     for name, make in {**KINDS, "x.tar.gz": lambda: _tar("w:gz"), "x.tar.xz": lambda: _tar("w:xz")}.items():
         content = make()
@@ -304,6 +305,7 @@ def test_through_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             assert "to a private network" in refused("http://files.example/x.dat", tmp_path / "y.dat")
 
 
+@pytest.mark.slow
 def test_any_file_is_looked_at_without_an_error(tmp_path: Path) -> None:
     """Damaged files of every kind: a problem is found, or none, and nothing is raised."""
     random = np.random.default_rng(1)

@@ -169,6 +169,7 @@ def test_every_data_set_declares_what_people_need() -> None:
 
 
 @pytest.mark.parametrize("option", ["--help", "--list"])
+@pytest.mark.slow
 def test_help_and_list_stay_light(option: str) -> None:
     heavy = ("torch", "pyarrow", "scipy", "pycocotools", "ijson", "decord", "transformers")
     code = (

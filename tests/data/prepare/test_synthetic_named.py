@@ -49,6 +49,7 @@ def open_split(root: Path, split: str) -> Index:
     return Index.open(root / "index/synthetic-named" / split)
 
 
+@pytest.mark.slow
 def test_every_task_of_every_set(root: Path) -> None:
     for split in SPLITS:
         index, task = open_split(root, split), Task(split.split("-")[1])

@@ -385,6 +385,7 @@ def test_a_program_that_uses_the_loader_keeps_its_own_processes(root: Path, tmp_
     assert told.read_text() == "ended by Python, with time to tidy up"
 
 
+@pytest.mark.slow
 def test_a_picture_of_another_size_than_indexed_is_skipped(tmp_path: Path, make: Make) -> None:
     toy.images(tmp_path, Task.RIS, toy.scenes(4), "ris")
     wrong = toy.Scene((30, 30), True, 0).image

@@ -37,6 +37,7 @@ def draw(config: DataConfig, root: Path, path: Path, count: int = 12, seed: int 
     return np.asarray(Image.open(path))
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_the_objects(config: DataConfig, tmp_path: Path) -> None:
     sheet = draw(config, tmp_path, tmp_path / "preview.png").astype(int)
     small = draw(config, tmp_path, tmp_path / "small.png", count=3)

@@ -134,7 +134,7 @@ def test_places_far_apart_agree_with_counting() -> None:
     micro_batches: list[MicroBatch] = [one.micro_batch(number) for number in range(boundary - 200, boundary + 200)]
     fresh = batch_sampler()
     assert fresh.micro_batch(boundary + 150) == micro_batches[350]
-    places = [one._source_and_place(number) for number in range(boundary - 200, boundary + 200)]
+    places = [one._source_and_index(number) for number in range(boundary - 200, boundary + 200)]
     for source in (0, 2):
         mine = [place for each, place in places if each == source]
         assert mine == list(range(mine[0], mine[0] + len(mine)))
