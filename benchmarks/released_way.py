@@ -30,7 +30,8 @@ def predict_masks_grouped(features: Tensor, centres: Tensor, parameters: Tensor,
     count, (channels, h, w) = len(parameters), features.shape[1:]
     widths = layer_widths(channels, config.dynamic_width, config.dynamic_layers)
     parts = parameters.split([i * o for i, o in widths] + [o for _, o in widths], dim=1)
-    pixels = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy")) * STRIDE + STRIDE // 2
+    columns, rows = torch.arange(w, device=features.device), torch.arange(h, device=features.device)
+    pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy")) * STRIDE + STRIDE // 2
     relative = centres[:, :, None, None] - pixels
     x = torch.cat([relative, features.repeat(count, 1, 1, 1)], dim=1).view(1, -1, h, w)
     for index, (inputs, outputs) in enumerate(widths):
@@ -42,10 +43,12 @@ def predict_masks_grouped(features: Tensor, centres: Tensor, parameters: Tensor,
 
 
 class ReleasedWay:
-    """Text in images, text in videos with propagation, and masks in videos, for unresized frames on the CPU."""
+    """Text in images, text in videos with propagation, and masks in videos, for unresized frames, on the model's
+    device."""
 
     def __init__(self, model: UniRef, tokenizer: TextTokenizer) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self.device = next(model.parameters()).device
 
     @torch.inference_mode()
     def image(self, image: np.ndarray, text: str) -> np.ndarray:
@@ -93,15 +96,15 @@ class ReleasedWay:
             yield labels
 
     def _encode(self, image: np.ndarray) -> tuple[Features, Tensor]:
-        batch = pad_batch([normalise(image, image.shape[:2])])
+        batch = pad_batch([normalise(image, image.shape[:2], self.device)])
         return self.model.encode_image(batch.images, batch.padding), batch.images
 
     def _text(self, text: str) -> list[ReferenceTokens]:
-        return list(self.model.encode_text(*self.tokenizer([text])))
+        return list(self.model.encode_text(*(x.to(self.device) for x in self.tokenizer([text]))))
 
     def _mask(self, image: np.ndarray, mask: np.ndarray) -> list[ReferenceTokens]:
         features, images = self._encode(image)
-        padded = pad_mask(torch.from_numpy(mask).float()[None], images.shape[-2:])
+        padded = pad_mask(torch.from_numpy(mask).to(self.device).float()[None], images.shape[-2:])
         return list(self.model.encode_mask(features, images, padded))
 
     @staticmethod
@@ -130,4 +133,4 @@ class ReleasedWay:
 
     @staticmethod
     def _crop(logits: Tensor, image: np.ndarray) -> np.ndarray:
-        return logits.sigmoid()[0, 0, : image.shape[0], : image.shape[1]].numpy()
+        return logits.sigmoid()[0, 0, : image.shape[0], : image.shape[1]].cpu().numpy()

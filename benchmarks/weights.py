@@ -20,8 +20,13 @@ def make_checkpoint(checkpoint: str | None, seed: int = 0) -> Checkpoint:
     """
     if checkpoint is not None:
         return load_checkpoint(checkpoint_folder(checkpoint))
+    return random_checkpoint(ModelConfig(), seed)
+
+
+def random_checkpoint(config: ModelConfig, seed: int = 0) -> Checkpoint:
+    """A model of these sizes with random weights that `seed` repeats; its fusion and heads are awake."""
     torch.manual_seed(seed)
-    model = UniRef(ModelConfig()).eval()
+    model = UniRef(config).eval()
     assert model.fusion is not None
     torch.nn.init.normal_(model.fusion.modulation.weight, std=0.05)
     for head in (*model.transformer.box_heads, *model.transformer.class_heads):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.golden.compare import SCORE, close, same_pixels
+from tests.golden.compare import DEVICE, SCORE, close, same_pixels
 from tests.golden.conftest import Golden
 from uniref import Predictor
 from uniref.model.deformable_transformer import pixel_positions
@@ -30,7 +30,7 @@ def loaded(converted: Converted) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def predictor(converted: Converted) -> Predictor:
-    return Predictor.from_pretrained(converted("r50"), device="cpu")
+    return Predictor.from_pretrained(converted("r50"), device=DEVICE)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_every_stage_of_an_image_with_text(golden: Golden, loaded: Checkpoint) -
 @pytest.mark.parametrize(("name", "variant"), [("ris", "r50"), ("ris_swint", "swint")])
 def test_image_by_text(name: str, variant: str, golden: Golden, converted: Converted) -> None:
     expected = golden(name)
-    predictor = Predictor.from_pretrained(converted(variant), device="cpu")
+    predictor = Predictor.from_pretrained(converted(variant), device=DEVICE)
     found = predictor.segment_image(expected["image"], text=str(expected["text"]), short_side=None)
     assert found.score == pytest.approx(float(expected["score"][0]), abs=SCORE)
     assert np.abs(found.box - expected["box_xyxy"][0]).max() < 0.1

@@ -17,6 +17,7 @@ from uniref.core.device import best_precision
 from uniref.core.errors import UsageError
 from uniref.engine.distributed import World, distribute, full_tensor, shard_like
 from uniref.engine.stage_model import build_loss_module
+from uniref.kernels.cuda import use_triton
 from uniref.model.referring import ReferringModel
 from uniref.recipe.recipe import OptimConfig, ScheduleConfig, StageConfig
 
@@ -55,6 +56,8 @@ class TrainState:
     def __init__(self, stage: StageConfig, model: ReferringModel, world: World, seed: int) -> None:
         self.stage, self.world, self.seed = stage, world, seed
         self.model = model.to(world.device)
+        if world.device.type == "cuda":
+            use_triton(self.model)
         self.precision = best_precision(world.device) if stage.precision == "auto" else stage.precision
         self.network: nn.Module = distribute(build_loss_module(self.model, stage, self.precision), stage, world)
         """Model and losses, as a step calls them: perhaps compiled, and shared between processes."""
@@ -93,6 +96,10 @@ class TrainState:
             state["weights"] = self.weights()
         return state
 
+    def _step_count(self, count: Tensor, parameter: Tensor) -> Tensor:
+        """AdamW's step count of a parameter (a scalar): the fused kernel reads it on the device."""
+        return count.to(parameter.device) if self.optimizer.defaults["fused"] else count.clone()
+
     @torch.no_grad()
     def load_state_dict(self, exported: dict[str, Tensor], state: dict[str, object]) -> None:
         """Resume from what `averaged` and `state_dict` returned.
@@ -115,7 +122,7 @@ class TrainState:
         for name, parameter in self.model.named_parameters():
             if name in moments and parameter.requires_grad:
                 self.optimizer.state[parameter] = {
-                    key: shard_like(parameter, value) if value.dim() else value.clone()
+                    key: shard_like(parameter, value) if value.dim() else self._step_count(value, parameter)
                     for key, value in moments[name].items()
                 }
         # the scale of float16 gradients
@@ -171,7 +178,8 @@ def parameter_groups(model: nn.Module, config: OptimConfig) -> list[Group]:
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over the model's trainable parameters; `initial_lr` of each group is the rate before the schedule."""
+    """AdamW over the model's trainable parameters, on CUDA as one fused kernel; `initial_lr` of each group is the rate
+    before the schedule."""
     options = [
         {
             "params": list(group.parameters.values()),
@@ -184,7 +192,8 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     ]
     if not options:
         raise UsageError("frozen: leaves nothing to train")
-    return torch.optim.AdamW(options, lr=config.lr, betas=config.betas, eps=config.eps)
+    fused = all(parameter.is_cuda for parameter in model.parameters())
+    return torch.optim.AdamW(options, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
 
 
 def schedule_factor(config: ScheduleConfig, step: int) -> float:

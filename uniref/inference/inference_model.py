@@ -132,7 +132,7 @@ class InferenceModel:
         check_image(image)
         original = (image.shape[0], image.shape[1])
         size = self.fit(original, short_side, long_side)
-        batch = pad_batch([normalise(image, size)], self.network.input_size)
+        batch = pad_batch([normalise(image, size, self.device)], self.network.input_size)
         images = batch.images.to(self.device)
         with self._computing(images):
             features = self.network.encode_image(images, batch.padding.to(self.device))

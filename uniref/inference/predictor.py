@@ -18,6 +18,7 @@ from uniref.core.types import UInt8Image
 from uniref.inference.inference_model import InferenceModel
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.video import MAX_ID, VideoTracker
+from uniref.kernels.cuda import prepare_for_cuda
 from uniref.kernels.prepare import prepare_for_inference, share_weights
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.ops.images import check_image, check_mask, normalise, resize_mask
@@ -68,6 +69,9 @@ class Predictor:
         if resolved.type == "cpu":
             network = network if own else share_weights(network)
             prepare_for_inference(network, bfloat16_attention=fast or dtype != "float32")
+        elif resolved.type == "cuda":
+            network = network if own else share_weights(network)
+            prepare_for_cuda(network)
         self._model = InferenceModel(network, checkpoint.tokenizer, resolved, precision, fast)
 
     @classmethod
