@@ -360,6 +360,7 @@ def _list(console: Console, root: Path) -> None:
     for entry in [*data_sets().values(), *_named_by_users(root)]:
         folder = root / "index" / entry.name
         ready = [name for name in entry.splits if (folder / name / "manifest.json").exists()]
+        # for people
         console.say(f"{entry.name}: {entry.title}")
         console.say(f"    task       {entry.task.value}")
         console.say(f"    splits     {', '.join(entry.default_splits or entry.splits)}")
@@ -371,6 +372,7 @@ def _list(console: Console, root: Path) -> None:
             console.say(f"    layout     {entry.layout}")
         console.say(f"    {'get it' if entry.group else 'read  '}     {_how_to_get(entry)}")
         console.say(f"    prepared   {', '.join(ready) or 'nothing'}")
+        # for scripts
         console.result(
             {
                 "dataset": entry.name,

@@ -246,6 +246,7 @@ class _Recorder:
         assert first is not None
         assert last is not None
         return {
+            # what was read
             "input": str(source.path),
             "kind": source.kind,
             "complete": complete,
@@ -259,6 +260,7 @@ class _Recorder:
                 "damaged_names": self.damaged,
                 "lost_at_end": source.video.tail_lost if source.video else 0,
             },
+            # what was predicted
             "objects": {
                 str(number): objects.describe(number)
                 | {
@@ -268,6 +270,7 @@ class _Recorder:
                 }
                 for number, tally in self._tallies.items()
             },
+            # how it went, and what came of it
             "seconds": {"total": round(seconds, 3), "model": round(model_seconds, 3)},
             "frames_per_second": round(self.frames / seconds, 3) if seconds else None,
             "outputs": sorted(str(p.relative_to(self.context.folder)) for p in self.context.folder.iterdir()),

@@ -132,6 +132,7 @@ def _forward_kernel(
     row = (image.to(tl.int64) * queries + query) * HEADS + head
     plane = value + (image.to(tl.int64) * tokens * HEADS + head) * DIM + channel
 
+    # sum over all samples of the queries, corner by corner
     total = tl.zeros((BLOCK, CHANNELS), dtype=tl.float32)
     for level in range(LEVELS):
         for point in range(POINTS):
@@ -145,6 +146,7 @@ def _forward_kernel(
                 pixels = plane[None, :] + token.to(tl.int64)[:, None] * HEADS * DIM
                 pixel = tl.load(pixels, mask=inside[:, None] & in_head[None, :], other=0.0).to(tl.float32)
                 total += pixel * share[:, None]
+    # one store per query and channel
     target = out + row[:, None] * DIM + channel[None, :]
     tl.store(target, total.to(out.dtype.element_ty), mask=in_range[:, None] & in_head[None, :])
 

@@ -1,4 +1,4 @@
-"""From predictions and targets to weighted loss terms (UniRef++, Sec. 3.5), as tensors per decoder layer.
+"""From predictions and targets to weighted loss terms (UniRef++, Sec. 3), as tensors per decoder layer.
 
 Axes: B images, L decoder layers, Q queries, K classes, M matches (all images and layers), N objects (all images).
 """

@@ -128,7 +128,7 @@ def sam_config(config: SamModelConfig) -> SamConfig:
             "patch_size": PATCH,
             "window_size": image.window,
             "global_attn_indexes": image.global_layers,
-            "num_pos_feats": dim // 2,
+            "num_pos_feats": dim // 2,  # of each axis
             "mlp_dim": image.mlp_dim,
         },
         prompt_encoder_config={"hidden_size": dim, "image_size": image.image_size, "patch_size": PATCH},

@@ -84,7 +84,7 @@ class BoxInstConfig(Strict):
 
 
 class SamLossConfig(Strict):
-    """Weights of the losses of UniFusion in SAM (UniRef++, Sec. 3.6)."""
+    """Weights of the losses of UniFusion in SAM (UniRef++)."""
 
     bce: float = Field(2.0, ge=0)
     """Binary cross entropy, mean over the pixels of the square."""

@@ -97,6 +97,7 @@ def adopt_models(recipe: Recipe, access: Access | None = None) -> Recipe:
     for name, stage in recipe.stages.items():
         before, start = stage.init.stage, stage.init.model
         changes: dict[str, Any] = {}
+        # a name becomes a folder, and gives its sizes where the recipe gives none
         if start is not None:
             named = is_bundled(str(start)) or str(start) in CATALOG
             folder = find_checkpoint(start, access) if named else start

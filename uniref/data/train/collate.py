@@ -11,7 +11,7 @@ from torch import Tensor
 from uniref.core.batch import Batch, ReferenceImages, Targets, TextTokens
 from uniref.core.boxes import xyxy_to_cxcywh
 from uniref.core.errors import UniRefError
-from uniref.data.train.dataset import AnnotatedImage, DrawnSamples, TrainSample
+from uniref.data.train.dataset import AugmentedImage, DrawnSamples, TrainSample
 from uniref.data.train.sources import Tokenise, TrainSource
 from uniref.ops.images import Input, normalise, pad_batch, pad_mask
 
@@ -70,7 +70,7 @@ def _targets(sample: TrainSample, size: Sequence[int]) -> Targets:
     return Targets(boxes, torch.from_numpy(sample.classes), _mask_tensor(image, size))
 
 
-def _references(references: Sequence[tuple[AnnotatedImage, ...]]) -> ReferenceImages | None:
+def _references(references: Sequence[tuple[AugmentedImage, ...]]) -> ReferenceImages | None:
     """[B, S] reference images; the same S in every sample."""
     if not references[0]:
         return None
@@ -84,9 +84,9 @@ def _references(references: Sequence[tuple[AnnotatedImage, ...]]) -> ReferenceIm
     )
 
 
-def _padded(images: Sequence[AnnotatedImage]) -> Input:
+def _padded(images: Sequence[AugmentedImage]) -> Input:
     return pad_batch([normalise(image.image, image.image.shape[:2]) for image in images])
 
 
-def _mask_tensor(image: AnnotatedImage, size: Sequence[int]) -> Tensor | None:
+def _mask_tensor(image: AugmentedImage, size: Sequence[int]) -> Tensor | None:
     return None if image.masks is None else pad_mask(torch.from_numpy(image.masks), size)

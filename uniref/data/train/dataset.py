@@ -108,7 +108,7 @@ class RejectedSample(Exception):
 
 
 @dataclass(frozen=True)
-class AnnotatedImage:
+class AugmentedImage:
     """An augmented image and N objects in it."""
 
     image: UInt8Image
@@ -124,11 +124,11 @@ class TrainSample:
     """One sample of a batch: drawn, decoded and augmented, but neither normalised nor padded."""
 
     id: str
-    target: AnnotatedImage
+    target: AugmentedImage
     """The image to segment; N >= 1."""
     classes: npt.NDArray[np.int64]
     """[N]."""
-    references: tuple[AnnotatedImage, ...] = ()
+    references: tuple[AugmentedImage, ...] = ()
     """Support images, or the clip's earlier frame; one object each."""
     text: str | None = None
     """Cleaned expression; left and right already fit the image."""
@@ -179,7 +179,7 @@ def _detection(source: TrainSource, sample: Sample, rng: np.random.Generator) ->
     if not kept:
         raise RejectedSample("no object is left in the image")
     image = transform.image(read_frame(media, 0))
-    target = _view(image, masks) if masks is not None else AnnotatedImage(image, boxes[kept], None)
+    target = _view(image, masks) if masks is not None else AugmentedImage(image, boxes[kept], None)
     return TrainSample(sample.id, target, classes[kept])
 
 
@@ -242,7 +242,7 @@ def _clip(source: TrainSource, sample: Sample, rng: np.random.Generator, text_on
 
 def _image_view(
     source: TrainSource, sample: Sample, rng: np.random.Generator, may_crop: bool
-) -> tuple[AnnotatedImage, Transform]:
+) -> tuple[AugmentedImage, Transform]:
     """An image with the union of its sample's objects."""
     media: Media = source.index.media(sample.media)
     transform = draw_image_transform(rng, (media.height, media.width), source.augment, may_crop)
@@ -257,9 +257,9 @@ def _moved(transform: Transform, mask: BoolMask | None) -> BoolMask | None:
     return None if mask is None else transform.visible_mask(mask)
 
 
-def _view(image: UInt8Image, masks: Sequence[BoolMask]) -> AnnotatedImage:
+def _view(image: UInt8Image, masks: Sequence[BoolMask]) -> AugmentedImage:
     boxes = np.array([mask_box(mask) for mask in masks], np.float32)
-    return AnnotatedImage(image, boxes, np.stack(masks))
+    return AugmentedImage(image, boxes, np.stack(masks))
 
 
 def _draw_text(source: TrainSource, sample: Sample, rng: np.random.Generator) -> tuple[str, bool]:
