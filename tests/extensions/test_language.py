@@ -25,8 +25,8 @@ from uniref.extensions.language import (
     alignment_loss,
     coverage,
     match_covered_tokens,
-    source_hooks,
 )
+from uniref.extensions.plugins import source_hooks
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.language import LanguageConfig

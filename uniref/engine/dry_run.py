@@ -18,7 +18,7 @@ from uniref.engine.distributed import processes_of_stage, recompute_activations
 from uniref.engine.optim import parameter_groups
 from uniref.engine.requirements import find_problems
 from uniref.engine.stage_model import freeze, make_tokenizer
-from uniref.extensions.language import source_hooks
+from uniref.extensions.plugins import source_hooks
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer

@@ -122,6 +122,7 @@ class LossModule(ReferringLossModule):
                 terms |= criterion.mask_losses(layers, batch, matches, predict_masks)
             suffixes = [f"_{layer}" for layer in range(layers - 1)] + [""]
             named = {name + suffixes[layer]: term[layer] for name, term in terms.items() for layer in range(layers)}
+            named |= self.hooks.losses(batch, detections, matches, predict_masks)
             # the encoder's proposals
             if criterion.config.proposals:
                 proposals = detections.proposals

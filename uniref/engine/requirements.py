@@ -16,7 +16,7 @@ from uniref.engine.loggers import check_loggers
 from uniref.engine.optim import parameter_groups
 from uniref.engine.stage_model import build_without_memory, check_sources
 from uniref.engine.validate import check_data
-from uniref.extensions.language import source_hooks
+from uniref.extensions.plugins import loss_hooks, source_hooks
 from uniref.recipe.recipe import Recipe
 from uniref.weights.initial_weights import missing_weights, named_weights
 
@@ -50,6 +50,9 @@ def find_problems(recipe: Recipe, names: Sequence[str], root: Path, out: Path | 
     problems: list[UniRefError] = []
     with _collected(problems):
         check_loggers(recipe.run.loggers)
+    for name in names:
+        with _collected(problems):
+            loss_hooks(recipe.stages[name])
     # data of training and evaluation; a source that is missing does not hide the others
     for name in names:
         stage = recipe.stages[name]

@@ -14,7 +14,7 @@ from uniref.core.errors import CheckpointError, UsageError
 from uniref.core.tasks import missing_part
 from uniref.data.train.sources import TrainSource
 from uniref.engine.loss_module import LossModule, ReferringLossModule
-from uniref.extensions.language import loss_hooks
+from uniref.extensions.plugins import loss_hooks
 from uniref.model.build import build_model
 from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer, wordpiece
@@ -54,7 +54,7 @@ def build_stage_model(
     # random weights, some of which an extension changes
     torch.manual_seed(seed)
     model = _build_model(stage, name)
-    loss_hooks(stage.language).initialise(model)
+    loss_hooks(stage).initialise(model)
     # whole models first, then parts
     notes = _load_initial_weights(model, stage, name, start) if load else []
     # the tokenizer of the text encoder; what is not trained
@@ -134,7 +134,7 @@ def build_loss_module(model: ReferringModel, stage: StageConfig, precision: str)
         precision: Of the network's products; images' embeddings that are cached differ by it.
     """
     if isinstance(model, UniRef):
-        return LossModule(model, stage.loss, stage.activation_checkpointing, loss_hooks(stage.language))
+        return LossModule(model, stage.loss, stage.activation_checkpointing, loss_hooks(stage))
     # transformers' SAM takes a moment to import, which UniRef++ need not wait for
     from uniref.engine.sam_loss_module import EmbeddingCache, SamLossModule
     from uniref.model.sam import UniRefSam

@@ -54,7 +54,7 @@ from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter, non_f
 from uniref.engine.requirements import check_requirements
 from uniref.engine.stage_model import build_stage_model, train_mode
 from uniref.engine.validate import validate
-from uniref.extensions.language import source_hooks
+from uniref.extensions.plugins import source_hooks
 from uniref.recipe.recipe import Recipe
 from uniref.weights.initial_weights import adopt_models
 

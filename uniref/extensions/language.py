@@ -35,22 +35,9 @@ from uniref.losses.matching import NONE, Matches
 from uniref.model.referring import ReferringModel
 from uniref.model.structures import Features, ProjectedReference
 from uniref.ops.images import pad_mask
-from uniref.recipe.data import SourceConfig
 from uniref.recipe.language import LanguageConfig, LanguageSourceConfig
 
 _SHARPNESS = 12.0  # of the softmax over cosines
-
-
-def source_hooks(config: SourceConfig, index: Index, task: Task) -> SourceHooks:
-    """The hooks of a source: this extension's where the recipe has its section. Raises UsageError."""
-    if config.language is None:
-        return SourceHooks()
-    return LanguageSource(config.language, index, task)
-
-
-def loss_hooks(config: LanguageConfig | None) -> LossHooks:
-    """The hooks of a stage's losses: this extension's where the recipe has its section."""
-    return LossHooks() if config is None else LanguageLosses(config)
 
 
 # --- sampling --------------------------------------------------------------------------------------------------------

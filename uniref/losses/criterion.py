@@ -19,7 +19,7 @@ from uniref.losses.matching import Matches, hungarian, sim_ota
 from uniref.losses.terms import aggregate, bootstrapped_loss, dice_loss, focal_loss, iou_and_giou, soft_iou_loss
 from uniref.model.mask_head import STRIDE
 from uniref.model.referring import ReferringModel
-from uniref.model.structures import Features, ProjectedReference, Proposals
+from uniref.model.structures import Detections, Features, ProjectedReference, Proposals
 from uniref.ops.images import aligned_bilinear, denormalise
 from uniref.recipe.loss import LossConfig
 
@@ -45,6 +45,18 @@ class LossHooks:
     ) -> Terms:
         """Further weighted terms, from features and references that are not fused yet."""
         del model, batch, features, references
+        return {}
+
+    def losses(self, batch: Batch, detections: Detections, matches: Matches, predict_masks: PredictMasks) -> Terms:
+        """Further weighted terms, float32 scalars by name, from the predictions of all decoder layers.
+
+        Args:
+            batch: With the targets.
+            detections: Of all queries.
+            matches: Which query learns which object, in each layer.
+            predict_masks: Mask logits of chosen queries.
+        """
+        del batch, detections, matches, predict_masks
         return {}
 
     def match_proposals(self, batch: Batch, level_sizes: Sequence[tuple[int, int]]) -> Matches | None:

@@ -19,6 +19,15 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class PluginConfig(Strict):
+    """Something that another installed package declares as an entry point."""
+
+    name: str = Field(min_length=1)
+    """Of the entry point."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments that it is called with."""
+
+
 Width = Annotated[int, Field(ge=1, le=16_384)]
 """Channels of a layer."""
 Layers = Annotated[int, Field(ge=1, le=128)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from uniref.core.tasks import Task
-from uniref.recipe.base import Strict
+from uniref.recipe.base import PluginConfig, Strict
 from uniref.recipe.language import LanguageSourceConfig
 
 
@@ -66,6 +66,8 @@ class SourceConfig(Strict):
     videos, 1 for still images."""
     augment: AugmentConfig | None = None
     """Null: as the data's `augment`."""
+    sampler: PluginConfig | None = None
+    """Samples chosen by another package: an entry point of the group `uniref.samplers`."""
     language: LanguageSourceConfig | None = None
     """Language extension: which expressions are used; null = all."""
 

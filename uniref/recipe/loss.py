@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from uniref.recipe.base import Strict
+from uniref.recipe.base import PluginConfig, Strict
 
 
 class WeightsConfig(Strict):
@@ -109,5 +109,7 @@ class LossConfig(Strict):
     """Target assignment of the encoder's proposals (Hungarian; DETR, Carion et al., 2020)."""
     box_inst: BoxInstConfig = Field(default_factory=BoxInstConfig)
     """Losses for targets without masks (BoxInst, Tian et al., 2021)."""
+    plugins: tuple[PluginConfig, ...] = ()
+    """Further losses of other packages: entry points of the group `uniref.losses`."""
     sam: SamLossConfig = Field(default_factory=SamLossConfig)
     """Losses of a SAM model."""

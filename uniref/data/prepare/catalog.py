@@ -1,14 +1,21 @@
-"""The catalogue of data sets: what the modules of `uniref.data.prepare.datasets` declare, found by their names."""
+"""The catalogue of data sets: what the modules of `uniref.data.prepare.datasets` declare, found by their names, and
+what other installed packages declare as entry points of the group `uniref.datasets` (a `DataSet` each)."""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import pkgutil
+from collections.abc import Callable
+from importlib.metadata import entry_points
 
 from uniref.core.errors import UsageError
+from uniref.core.files import first_line
 from uniref.data.prepare import datasets
 from uniref.data.prepare.dataset import DataSet, Option
+
+GROUP = "uniref.datasets"
+"""Of entry points."""
 
 
 @functools.cache
@@ -17,11 +24,13 @@ def data_sets() -> dict[str, DataSet]:
 
     Raises:
         ValueError: Two declare one keyword, or different options of one name.
+        UsageError: What another package declares cannot be imported, or is not a data set.
     """
     # every module of the folder declares some
     names = sorted(module.name for module in pkgutil.iter_modules(datasets.__path__))
     modules = [importlib.import_module(f"{datasets.__name__}.{name}") for name in names]
     entries = [entry for module in modules for entry in module.DATASETS]
+    entries += [_of_package(entry.name, entry.value, entry.load) for entry in entry_points(group=GROUP)]
     entries.sort(key=lambda entry: (entry.is_custom, entry.name))
 
     # keywords and options are unambiguous
@@ -34,6 +43,17 @@ def data_sets() -> dict[str, DataSet]:
     if len(catalog) < len(entries):
         raise ValueError(f"two data sets have one name: {', '.join(entry.name for entry in entries)}")
     return catalog
+
+
+def _of_package(name: str, where: str, load: Callable[[], object]) -> DataSet:
+    """A data set of another package."""
+    try:
+        entry = load()
+    except Exception as error:  # of code that is not ours
+        raise UsageError(f"data set {name} ({where}): {type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(entry, DataSet):
+        raise UsageError(f"data set {name} ({where}): is not a DataSet, but {type(entry).__name__}")
+    return entry
 
 
 def find_data_set(name: str) -> DataSet:
