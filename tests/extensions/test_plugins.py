@@ -99,6 +99,7 @@ def test_a_package_that_cannot_be_imported_is_named(packages: Path) -> None:
         make_plugin(LOSSES, PluginConfig(name="broken"))
 
 
+@pytest.mark.slow
 def test_a_missing_plugin_ends_a_training_before_it_begins(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

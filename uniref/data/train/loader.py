@@ -8,9 +8,10 @@ import itertools
 import multiprocessing.util  # with its own function for the end of the process
 import os
 import signal
+import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -34,6 +35,7 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 _FILES_TO_SHARE = 512
+_GRACE = 1.0  # seconds that a worker has to end by itself
 _POLL = 1  # seconds between two looks at a stop request and at the workers
 _workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 """Processes of this module's loaders, for the end of the program."""
@@ -131,15 +133,29 @@ class TrainLoader:
         with _signal_kept("SIGCHLD"):
             self._running = iter(self._loader)
         _workers.update(getattr(self._running, "_workers", ()))
-        while self._end is None or self.step < self._end:
-            batches = [self._next() for _ in range(self._per_step)]
-            self.step += 1
-            yield batches
+        try:
+            while self._end is None or self.step < self._end:
+                batches = [self._next() for _ in range(self._per_step)]
+                self.step += 1
+                yield batches
+        except BaseException as error:
+            if not isinstance(error, GeneratorExit):  # not at the end of the program, which has its own way
+                self.close()
+            raise
         self.close()
 
     def close(self) -> None:
-        """Stop the workers."""
-        self._running = None
+        """Stop the workers; those that do not end by themselves (after an error, say) are killed after a moment."""
+        running, self._running = self._running, None
+        workers = getattr(running, "_workers", ())
+        if not workers:
+            return
+        # PyTorch asks each worker to end, waits 5 seconds, sends SIGTERM, which they ignore, and waits 5 more
+        killer = threading.Timer(_GRACE, _kill, (workers,))
+        killer.daemon = True
+        killer.start()
+        running._shutdown_workers()  # type: ignore[union-attr]
+        killer.cancel()
 
     def micro_batches(self) -> Iterator[MicroBatch]:
         """The micro batches of this process from `step` on, in order."""
@@ -181,6 +197,11 @@ class TrainLoader:
                     "a data loader worker died (out of memory, or of shared memory in /dev/shm?); "
                     "set fewer `data.workers` or a smaller `data.prefetch`"
                 ) from error
+
+
+def _kill(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        worker.kill()
 
 
 class LoadingStoppedError(Exception):
