@@ -33,6 +33,7 @@ def test_every_section_runs_with_a_tiny_model(tmp_path: Path) -> None:
         assert "Self CPU" in (tmp_path / "out" / f"profile-{name}.txt").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_without_a_card_the_full_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gpu", str(tmp_path), "--device", "cpu"],

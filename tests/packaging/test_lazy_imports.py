@@ -55,6 +55,7 @@ def test_the_predictor_loads_nothing_of_data_sets_and_training() -> None:
     assert [name for name in loaded if name.startswith(TRAINING_OR_DATA)] == []
 
 
+@pytest.mark.slow
 def test_predicting_loads_nothing_of_data_sets_and_training(
     checkpoint: Path, png: Path, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
