@@ -162,7 +162,7 @@ def available_checkpoints(kind: Kind | None = "model") -> list[CheckpointInfo]:
     infos = [
         CheckpointInfo(
             name=SMALL,
-            title="the bundled model, trained on drawn scenes alone",
+            title="the bundled model, trained on synthetic scenes alone",
             kind="model",
             tasks=("text", "mask", "support"),
             size=size,
