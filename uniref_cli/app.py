@@ -21,6 +21,7 @@ from uniref.core.errors import UniRefError
 from uniref.core.signals import SignalReceived, raise_on_signals
 from uniref.version import __version__
 from uniref_cli import console, convert, eval, predict, prepare, train
+from uniref_cli.arguments import Command
 
 # Typer carries its own copy of click; its public exception leads to the classes in use
 _ClickUsageError: Any = typer.BadParameter.__bases__[0]
@@ -54,11 +55,11 @@ def _root(
     """Segment the object you refer to by text, by a mask, or by support images, in images and videos."""
 
 
-app.command("predict", epilog=predict.EPILOG)(predict.predict)
-app.command("convert", epilog=convert.EPILOG)(convert.convert)
+app.command("predict", cls=Command, epilog=predict.EPILOG)(predict.predict)
+app.command("convert", cls=Command, epilog=convert.EPILOG)(convert.convert)
 app.command("prepare-data", cls=prepare.PrepareDataCommand, epilog=prepare.EPILOG)(prepare.prepare_data)
-app.command("train", epilog=train.EPILOG)(train.train)
-app.command("eval", epilog=eval.EPILOG)(eval.evaluate)
+app.command("train", cls=Command, epilog=train.EPILOG)(train.train)
+app.command("eval", cls=Command, epilog=eval.EPILOG)(eval.evaluate)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

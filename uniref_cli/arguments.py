@@ -17,10 +17,11 @@ from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 A = TypeVar("A")
 
-OUTPUT, HARDWARE = "Output", "Hardware"
+OUTPUT, MACHINE = "Output", "Machine"
 """Panels of `--help` that several commands have."""
 
 CHECKPOINT_HELP = (
@@ -32,8 +33,19 @@ DOWNLOAD_HELP = "Fetch the checkpoint where it is named and not on this machine 
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.", rich_help_panel=OUTPUT)
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=HARDWARE)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Command(TyperCommand):
+    """A command that lists `--help` among the options of its output, not in a panel of its own."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option `--help`, or None where the command has none."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.rich_help_panel = OUTPUT
+        return option
 
 
 def takes_arguments(command: Callable[[A], None]) -> Callable[..., None]:

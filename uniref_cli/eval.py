@@ -14,7 +14,7 @@ from uniref.core.errors import UsageError
 from uniref_cli.arguments import (
     CHECKPOINT_HELP,
     DOWNLOAD_HELP,
-    HARDWARE,
+    MACHINE,
     OUTPUT,
     Device,
     Precision,
@@ -148,25 +148,25 @@ class EvalArguments:
     )
     device: Device = "auto"
     gpus: Annotated[
-        int | None, typer.Option(min=1, help="Number of GPUs to use, one process each.", rich_help_panel=HARDWARE)
+        int | None, typer.Option(min=1, help="Number of GPUs to use, one process each.", rich_help_panel=MACHINE)
     ] = None
     precision: Annotated[
         Precision,
-        typer.Option(help="auto: mixed precision on CUDA, float32 elsewhere.", rich_help_panel=HARDWARE),
+        typer.Option(help="auto: mixed precision on CUDA, float32 elsewhere.", rich_help_panel=MACHINE),
     ] = "auto"
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Processes that score masks. [default: all cores; 1 beside a model on a CPU]",
-            rich_help_panel=HARDWARE,
+            rich_help_panel=MACHINE,
         ),
     ] = None
     shard: Annotated[
         str | None,
         typer.Option(
             help="i/n: do only the i-th of n parts. Under torchrun and SLURM arrays this is automatic.",
-            rich_help_panel=HARDWARE,
+            rich_help_panel=MACHINE,
         ),
     ] = None
 

@@ -13,7 +13,7 @@ from uniref.core.errors import UsageError
 from uniref_cli.arguments import (
     CHECKPOINT_HELP,
     DOWNLOAD_HELP,
-    HARDWARE,
+    MACHINE,
     OUTPUT,
     Device,
     Precision,
@@ -49,7 +49,6 @@ class PredictArguments:
             help="Videos, images, folders of frames, globs, @FILE with one path per line, or - for such a list on "
             "stdin.",
             show_default=False,
-            rich_help_panel=_INPUTS,
         ),
     ] = None
     prompts: Annotated[
@@ -168,7 +167,7 @@ class PredictArguments:
         typer.Option(
             help="auto: mixed precision on CUDA; float32 elsewhere, on CPUs with bfloat16 products in the attention to "
             "masks, where the effect is negligible. float16 is slow on CPUs.",
-            rich_help_panel=HARDWARE,
+            rich_help_panel=MACHINE,
         ),
     ] = "auto"
     shard: Annotated[
@@ -176,7 +175,7 @@ class PredictArguments:
         typer.Option(
             help="i/n: process only the i-th of n parts of the inputs. Under torchrun and SLURM arrays this is "
             "automatic.",
-            rich_help_panel=HARDWARE,
+            rich_help_panel=MACHINE,
         ),
     ] = None
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from uniref.core.errors import UsageError
-from uniref_cli.arguments import OUTPUT, Quiet, takes_arguments
+from uniref_cli.arguments import OUTPUT, Command, Quiet, takes_arguments
 from uniref_cli.console import Console
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ EPILOG = """
 """
 
 
-class PrepareDataCommand(TyperCommand):
+class PrepareDataCommand(Command):
     """`prepare-data` with the options that single data sets declare (`DataSet.options`).
 
     The data sets are imported when the command is used, so that `uniref --help` answers at once. Values of their

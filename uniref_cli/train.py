@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from uniref.core.slurm import torch_variables
-from uniref_cli.arguments import HARDWARE, OUTPUT, Device, Quiet, takes_arguments
+from uniref_cli.arguments import MACHINE, OUTPUT, Device, Quiet, takes_arguments
 from uniref_cli.checkpoints import access
 from uniref_cli.console import Console
 
@@ -85,7 +85,7 @@ class TrainArguments:
             min=1,
             help="Processes on this machine, one per GPU (calls torchrun). With --device cpu: processes that share the "
             "processor.",
-            rich_help_panel=HARDWARE,
+            rich_help_panel=MACHINE,
         ),
     ] = None
     dry_run: Annotated[

@@ -17,6 +17,12 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert command in shown
 
 
+def test_help_of_predict_is_grouped(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", "--help"]) == 0
+    panels = [line.strip("╭╮─ \n") for line in capsys.readouterr().out.splitlines() if line.startswith("╭")]
+    assert panels == ["Arguments", "Inputs", "Prompts", "Inference", "Output", "Machine"]
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"uniref {__version__}\n"
