@@ -20,6 +20,7 @@ from uniref.inference.predictor import Predictor, Side
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
 from uniref.inference.sinks import SINKS, Context, Sink
+from uniref.inference.tallies import PredictTallies
 from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
 from uniref.media.source import MediaSource, Selection
@@ -40,15 +41,6 @@ class PredictOptions:
     long_side: Side = "default"
     labels: bool = True
     """Write texts and scores into the overlay."""
-
-
-@dataclass
-class _Tally:
-    """Counts per object; does not grow with the video."""
-
-    present: int = 0
-    scores: float = 0.0
-    frames: int = 0
 
 
 def predict_source(
@@ -90,7 +82,7 @@ def predict_source(
         for frame in frames:
             before = time.monotonic()
             if frame.damaged:
-                result = _empty_result(frame, source, objects)
+                result = _empty_result(frame, recorder.context)
             elif tracker is None:
                 result = _segment_image(predictor, frame, objects, options)
             else:
@@ -168,16 +160,16 @@ def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, o
     )
 
 
-def _empty_result(frame: SourceFrame, source: MediaSource, objects: Objects) -> FrameResult:
+def _empty_result(frame: SourceFrame, context: Context) -> FrameResult:
     """Of a damaged frame: no object is segmented in it, and it becomes no reference.
 
     Raises:
         MediaError: A mask is given for it.
     """
-    if frame.index in objects.masks:
-        raise MediaError(f"{source.path}: frame {frame.name}, for which a mask is given, is damaged")
+    if frame.index in context.objects.masks:
+        raise MediaError(f"{context.source.path}: frame {frame.name}, for which a mask is given, is damaged")
     size = frame.image.shape[:2]
-    masks = {n: np.zeros(size, np.bool_) for n in objects.ids}
+    masks = {n: np.zeros(size, np.bool_) for n in context.ids}
     return FrameResult(frame.index, np.zeros(size, np.uint8), masks, {}, {})
 
 
@@ -188,7 +180,7 @@ class _Recorder:
         self.context = context
         self.sinks: list[Sink] = [SINKS[name](context) for name in save]
         self._thread = BackgroundWorker(self._write)
-        self._tallies = {number: _Tally() for number in context.objects.ids}
+        self._tallies = PredictTallies()
         self.frames = 0
         self.damaged_count = 0
         self.damaged: list[str] = []
@@ -205,11 +197,8 @@ class _Recorder:
             if len(self.damaged) < _LISTED:
                 self.damaged.append(frame.name)
         else:
-            for number, score in result.scores.items():
-                tally = self._tallies[number]
-                tally.frames += 1
-                tally.scores += score
-                tally.present += bool(result.masks[number].any())
+            self.context.add_instances(result)
+            self._tallies.add(result)
         self._thread.put((frame, result))
 
     def _write(self, item: tuple[SourceFrame, FrameResult]) -> None:
@@ -241,7 +230,7 @@ class _Recorder:
             raise MediaError(f"{self.context.source.path}: holds no frames to segment")
 
     def summary(self, complete: bool, seconds: float, model_seconds: float) -> dict[str, Any]:
-        source, objects = self.context.source, self.context.objects
+        source = self.context.source
         first, last = self.context.first, self._last
         assert first is not None
         assert last is not None
@@ -261,15 +250,7 @@ class _Recorder:
                 "lost_at_end": source.video.tail_lost if source.video else 0,
             },
             # what was predicted
-            "objects": {
-                str(number): objects.describe(number)
-                | {
-                    "frames_present": tally.present,
-                    "frames_predicted": tally.frames,
-                    "mean_score": round(tally.scores / tally.frames, 6) if tally.frames else None,
-                }
-                for number, tally in self._tallies.items()
-            },
+            "objects": self._tallies.summary(self.context.ids, self.context.describe),
             # how it went, and what came of it
             "seconds": {"total": round(seconds, 3), "model": round(model_seconds, 3)},
             "frames_per_second": round(self.frames / seconds, 3) if seconds else None,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ class Objects:
         """The file that an object's mask in a frame was read from."""
         return self.mask_files[frame, number]
 
-    def describe(self, number: int) -> dict[str, object]:
+    def describe(self, number: int) -> dict[str, Any]:
         """How an object was given, for reports."""
         if number in self.texts:
             return {"kind": "text", "text": self.texts[number]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -50,3 +50,5 @@ class FrameResult:
     """Object id -> confidence of the chosen query, 0..1."""
     boxes: dict[int, npt.NDArray[np.float32]]
     """Object id -> the chosen query's box: x0, y0, x1, y1 in pixels, clipped to the frame; of a SAM model as above."""
+    instance_of: dict[int, int] = field(default_factory=dict)
+    """Objects found as instances of a text: object id -> the text's id (which its first instance has itself)."""

@@ -39,6 +39,35 @@ class Context:
     warn: Callable[[str], None]
     first: SourceFrame | None = field(default=None)
     """The first frame that was read."""
+    instances: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Objects found as instances of a text: object id -> (the text's id, which instance of it, from 1)."""
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of all objects so far, ascending; more may be found in later frames."""
+        return sorted({*self.objects.ids, *self.instances})
+
+    def add_instances(self, result: FrameResult) -> None:
+        """Take note of instances that were found in a frame."""
+        for number, text_id in result.instance_of.items():
+            if number not in self.instances:
+                count = sum(of == text_id for of, _ in self.instances.values())
+                self.instances[number] = (text_id, count + 1)
+
+    def describe(self, number: int) -> dict[str, Any]:
+        """What an object is, as JSON types: its `kind`, its `text` where it has one, and which `instance` of it."""
+        if number not in self.instances:
+            return self.objects.describe(number)
+        text_id, instance = self.instances[number]
+        return self.objects.describe(text_id) | {"instance": instance}
+
+    def name(self, number: int) -> str:
+        """What to call an object on one line: its text, with the instance's number; else `#` and its id."""
+        about = self.describe(number)
+        words = " ".join(str(about.get("text", "")).split())
+        if not words:
+            return f"#{number}"
+        return f"{words} {about['instance']}" if "instance" in about else words
 
 
 class Sink(abc.ABC):
@@ -119,9 +148,10 @@ class OverlaySink(_VideoSink):
         return draw_overlay(frame.image, result.masks, labels)
 
     def _label(self, number: int, result: FrameResult) -> str:
-        text = self.context.objects.texts.get(number, "")
-        name = " ".join(text.split()) if text and drawable(text) else f"#{number} "
-        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name.rstrip()
+        name = self.context.name(number)
+        if not drawable(name):
+            name = f"#{number}"
+        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name
 
 
 class GifSink(OverlaySink):
@@ -196,8 +226,8 @@ class RleSink(Sink):
                 "area": int(coco_mask.area(rle)),
                 "segmentation": {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")},
             }
-            if number in self.context.objects.texts:
-                record["text"] = self.context.objects.texts[number]
+            about = self.context.describe(number)
+            record |= {key: about[key] for key in ("text", "instance") if key in about}
             self._file.write(json.dumps(record) + "\n")
 
     def close(self) -> None:
@@ -212,13 +242,13 @@ class NpzSink(Sink):
         super().__init__(context)
         self._archive = zipfile.ZipFile(context.folder / "masks.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self._frames: list[int] = []
-        self._scores: list[list[float]] = []
+        self._scores: list[dict[int, float]] = []
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Append the label map of one frame."""
         self._add(frame.name, result.labels)
         self._frames.append(frame.index)
-        self._scores.append([result.scores.get(number, 0.0) for number in self.context.objects.ids])
+        self._scores.append(result.scores)
 
     def _add(self, name: str, array: npt.NDArray[Any]) -> None:
         with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -226,10 +256,12 @@ class NpzSink(Sink):
 
     def close(self) -> None:
         """Write ids, frames and scores, and finish the archive."""
+        ids = self.context.ids
+        scores = [[row.get(number, 0.0) for number in ids] for row in self._scores]
         try:
-            self._add("ids", np.array(self.context.objects.ids, np.int64))
+            self._add("ids", np.array(ids, np.int64))
             self._add("frames", np.array(self._frames, np.int64))
-            self._add("scores", np.array(self._scores, np.float32).reshape(len(self._frames), -1))
+            self._add("scores", np.array(scores, np.float32).reshape(len(self._frames), -1))
         finally:  # also on a full disk: left open, it would complain once more when it is collected
             self._archive.close()
 
