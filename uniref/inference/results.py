@@ -52,3 +52,6 @@ class FrameResult:
     """Object id -> the chosen query's box: x0, y0, x1, y1 in pixels, clipped to the frame; of a SAM model as above."""
     instance_of: dict[int, int] = field(default_factory=dict)
     """Objects found as instances of a text: object id -> the text's id (which its first instance has itself)."""
+    probabilities: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
+    """Object id -> float32 [H, W], how probable it is that a pixel is the object's; empty unless asked for
+    (`VideoTracker.keep_probabilities`)."""

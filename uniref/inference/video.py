@@ -5,7 +5,7 @@ Axes: N objects, H x W the original frame, h x w the network input without paddi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,8 @@ class _TrackedObject:
     """Use the object's own masks as references for later frames."""
     thresholded: bool = True
     """A low score means that the object is not in the frame."""
+    independent: bool = False
+    """Its mask may overlap other objects'."""
     first: ProjectedReference | None = None
     """Its mask in the first frame where it has one."""
     previous: ProjectedReference | None = None
@@ -84,17 +86,50 @@ class VideoTracker:
     exact_masks: bool = True
     """In the frame where a mask is given, return that mask itself. Else return it resized to the network's resolution
     and back, as the released system, whose published scores count it so."""
+    keep_probabilities: bool = False
+    """Results carry the probabilities of every object."""
 
     def __post_init__(self) -> None:
-        for number in (*self.texts, *self.supports):
-            check_id(number)
         self._index = 0
-        self._objects = {n: _TrackedObject(reference, follow=False) for n, reference in self.supports.items()}
-        if self.texts:
+        self._objects: dict[int, _TrackedObject] = {}
+        self.add(self.texts, self.supports)
+
+    def add(
+        self,
+        texts: Mapping[int, str] | None = None,
+        supports: Mapping[int, ProjectedReference] | None = None,
+    ) -> None:
+        """Add objects, which are looked for from the next step on. An object given by a mask is added by `step`.
+
+        Args:
+            texts: Object id -> text.
+            supports: Object id -> what `Predictor.encode_support` returned.
+
+        Raises:
+            UsageError: An id is out of range or in use, or a text has no words; nothing is added.
+        """
+        texts, supports = texts or {}, supports or {}
+        for number in (*texts, *supports):
+            check_id(number)
+            if number in self._objects or (number in texts and number in supports):
+                raise UsageError(f"object {number}: is followed already; use another id, or remove it first")
+        added = {n: _TrackedObject(reference, follow=False) for n, reference in supports.items()}
+        if texts:
             follow = self.propagate and self.model.network.mask_encoder is not None
-            references = self.model.text_references(list(self.texts.values()))
-            for number, reference in zip(self.texts, references, strict=True):
-                self._objects[number] = _TrackedObject(reference, follow=follow, thresholded=self.propagate)
+            references = self.model.text_references(list(texts.values()))
+            for number, reference in zip(texts, references, strict=True):
+                added[number] = _TrackedObject(reference, follow, self.propagate, independent=self.propagate)
+        self._objects |= added
+
+    def remove(self, number: int) -> None:
+        """Follow an object no longer; its id may be used again. Raises UsageError where there is no such object."""
+        if self._objects.pop(number, None) is None:
+            raise UsageError(f"object {number}: is not followed")
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of the objects that are followed, ascending."""
+        return sorted(self._objects)
 
     def step(
         self,
@@ -107,15 +142,16 @@ class VideoTracker:
         Args:
             image: uint8 RGB [H, W, 3].
             masks: Objects given in this frame: id -> mask [H, W], non-zero = the object. A new id is followed from
-                here on; an id that is followed already starts again from this mask. The result shows it as
-                `exact_masks` says.
+                here on; an id that is followed already, also a text's that is propagated, starts again from this
+                mask. The result shows it as `exact_masks` says.
             frame: What `encode` returned for the image, where several trackers follow objects in the same frames.
 
         Returns:
             Every object followed so far.
 
         Raises:
-            UsageError: The frame or a mask has the wrong form, or an id belongs to a text.
+            UsageError: The frame or a mask has the wrong form, or an id belongs to support images or to a text without
+                propagation.
         """
         check_image(image)
         given_masks = self._check_masks(masks or {}, (image.shape[0], image.shape[1]))
@@ -148,9 +184,8 @@ class VideoTracker:
     def _check_masks(self, masks: Mapping[int, npt.NDArray[np.generic]], size: tuple[int, int]) -> dict[int, BoolMask]:
         for number in masks:
             check_id(number)
-            if number in self.texts or number in self.supports:
-                kind = "a text" if number in self.texts else "support images"
-                raise UsageError(f"object {number}: is given by {kind} and by a mask; use another id for one of them")
+            if number in self._objects and not self._objects[number].follow:
+                raise UsageError(f"object {number}: is searched in every frame by itself; use another id for its mask")
         return {n: check_mask(m, size, f"mask of object {n} in frame {self._index}") for n, m in masks.items()}
 
     def _order(self) -> list[int]:
@@ -195,21 +230,14 @@ class VideoTracker:
             objects: Every object's prediction.
             given_masks: Masks given in this frame, which replace predictions.
         """
-        # one probability map per object, then labels
+        # one probability map per object, then labels and masks
         order = self._order()
         device = self.model.device
-        probabilities = torch.stack(
-            [
-                torch.from_numpy(given_masks[n]).to(device).float() if n in given_masks else objects[n].probability
-                for n in order
-            ]
-        )
-        labels = merge_labels(probabilities, order)
-        # texts that are propagated are independent of other objects
-        masks: dict[int, Tensor] = {}
-        for row, number in enumerate(order):
-            independent = number in self.texts and self.propagate
-            masks[number] = probabilities[row] > 0.5 if independent else labels == number
+        probabilities = {
+            n: torch.from_numpy(given_masks[n]).to(device).float() if n in given_masks else objects[n].probability
+            for n in order
+        }
+        labels, masks = merge_objects(probabilities, {n for n in order if self._objects[n].independent})
         # visible objects that are followed, unless their mask was given here, get a new previous reference
         renewed = [n for n in order if n not in given_masks and self._objects[n].follow and bool(masks[n].any())]
         if renewed:
@@ -225,7 +253,26 @@ class VideoTracker:
             masks={n: masks[n].cpu().numpy() for n in numbers},
             scores={n: objects[n].score for n in numbers},
             boxes={n: objects[n].predictions.box(objects[n].row, masks[n]) for n in numbers},
+            probabilities={n: probabilities[n].cpu().numpy() for n in numbers} if self.keep_probabilities else {},
         )
+
+
+def merge_objects(
+    probabilities: Mapping[int, Tensor], independent: Collection[int]
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """Label map and masks of the objects of one frame.
+
+    Args:
+        probabilities: Object id -> float32 [H, W], in the order of the ids as text, in which the released system
+            multiplies.
+        independent: Objects whose masks may overlap others': they hold all pixels that are more probable than not.
+
+    Returns:
+        Labels, uint8 [H, W]; object id -> mask, bool [H, W].
+    """
+    labels = merge_labels(torch.stack(list(probabilities.values())), list(probabilities))
+    masks = {n: p > 0.5 if n in independent else labels == n for n, p in probabilities.items()}
+    return labels, masks
 
 
 def merge_labels(probabilities: Tensor, ids: Sequence[int]) -> Tensor:
