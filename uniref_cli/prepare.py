@@ -311,7 +311,7 @@ def _few(names: list[str]) -> str:
 
 def _suggest_training(console: Console, done: list[Prepared], root: Path) -> None:
     """Print the command that trains on a user's own data."""
-    import shlex
+    from uniref.core.tasks import Task
 
     names = {prepared.index.manifest.split: prepared.index.manifest.name for prepared in done}
     dataset = done[0].index.manifest.dataset
@@ -320,10 +320,21 @@ def _suggest_training(console: Console, done: list[Prepared], root: Path) -> Non
         return
     other = next((split for split in ("val", "test") if (root / "index" / dataset / split).is_dir()), None)
     evaluation = "evaluation=null" if other is None else f"evaluation.data=[{dataset}/{other}]"
-    command = ["uniref", "train", "recipes/finetune-custom.yaml", "--root", str(root)]
-    for value in (f"data.sources=[{{index: {dataset}/train}}]", evaluation):
-        command += ["--set", f"stages.finetune.{value}"]
-    console.say(f"train on it: {shlex.join([*command, '--download'])}")
+    own = f"{dataset}/train"
+    command = _train_command("custom", root, f"data.sources=[{{index: {own}}}]", evaluation)
+    console.say(f"train on it: {command} --download")
+    # the bundled model, for whoever has no GPU; it learns from expressions
+    if all(prepared.index.manifest.task is Task.RIS for prepared in done):
+        command = _train_command("small", root, f"data.sources=[{{index: {own}, language: {{phrases: 3}}}}]")
+        console.say(f"or, on a CPU in minutes, the bundled model: {command}")
+
+
+def _train_command(recipe: str, root: Path, *values: str) -> str:
+    """The command line of a fine-tuning recipe with values of its stage."""
+    import shlex
+
+    options = [part for value in values for part in ("--set", f"stages.finetune.{value}")]
+    return shlex.join(["uniref", "train", f"recipes/finetune-{recipe}.yaml", "--root", str(root), *options])
 
 
 def _preview(console: Console, done: list[Prepared], count: int) -> None:

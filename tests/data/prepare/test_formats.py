@@ -112,6 +112,7 @@ def test_cvat_coco_with_brush_masks(tmp_path: Path, prepare: Prepare, capsys: py
     assert index.manifest.task is Task.RIS
     assert "read as COCO JSON; class names serve as phrases: 2 images, 3 objects, 3 phrases, 2 classes (cat" in out
     assert "train on it: uniref train recipes/finetune-custom.yaml --root" in out
+    assert "the bundled model: uniref train recipes/finetune-small.yaml --root" in out
 
 
 def test_some_crowds_stay_crowds(tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
