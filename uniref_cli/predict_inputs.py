@@ -9,16 +9,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from uniref.core.addresses import is_address, shown
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.files import read_text, reading
+from uniref.core.files import decode_text, read_text, reading, split_pair
 from uniref.core.json_files import read_json, read_json_lines
 from uniref.recipe.base import Strict
 from uniref.recipe.yaml_tree import parse_file, plain
 
-_LONGEST_LIST = 1 << 26  # characters
+_LONGEST_LIST = 1 << 26  # bytes
 _GLOB = frozenset("*?[")
 
 
@@ -36,6 +36,12 @@ class PredictInput(Strict):
     stride: int | None = Field(None, ge=1, le=1 << 40)
     propagate: bool | None = None
     score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    _origin: str = PrivateAttr("")
+
+    @property
+    def origin(self) -> str:
+        """Where it was written, for messages: `jobs.jsonl: line 3`; empty for an input of the command line."""
+        return self._origin
 
     @field_validator("text", "mask", "support", mode="before")
     @classmethod
@@ -44,8 +50,21 @@ class PredictInput(Strict):
 
     @field_validator("start", "end", mode="before")
     @classmethod
-    def _number_or_time(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    def _number_or_time(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str):
+            from uniref.media.source import parse_position  # loads a decoder of videos
+
+            parse_position(info.field_name or "", value)
+        return value
+
+    @field_validator("input")
+    @classmethod
+    def _not_empty(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty; name a file or folder")
+        return value
 
     @field_validator("input", "name", "text", "mask", "support")
     @classmethod
@@ -69,11 +88,7 @@ def expand(arguments: Sequence[str]) -> list[PredictInput]:
     for argument in arguments:
         _refuse_address(argument)
         if argument == "-":
-            with reading("standard input"):
-                text = sys.stdin.read(_LONGEST_LIST + 1)
-            if len(text) > _LONGEST_LIST:
-                raise UniRefError(f"standard input: is longer than {_LONGEST_LIST:,} characters; list fewer paths")
-            inputs += _listed(text.splitlines(), "-")
+            inputs += _listed(_standard_input().splitlines(), "standard input")
         elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
             inputs += _listed(read_text(Path(argument[1:])).splitlines(), argument[1:])
         elif _GLOB & set(argument) and not Path(argument).exists():
@@ -81,9 +96,20 @@ def expand(arguments: Sequence[str]) -> list[PredictInput]:
             if not paths:
                 raise UsageError(f"{argument}: matches no file")
             inputs += [PredictInput(input=path) for path in paths]
+        elif not argument.strip():
+            raise UsageError("INPUT '': is empty; name a file or folder")
         else:
             inputs.append(PredictInput(input=argument))
     return list(dict.fromkeys(inputs))  # each input once
+
+
+def _standard_input() -> str:
+    """The text on standard input. Raises UniRefError where it is no text, or too long."""
+    with reading("standard input"):
+        data = sys.stdin.buffer.read(_LONGEST_LIST + 1)
+        if len(data) > _LONGEST_LIST:
+            raise UniRefError(f"standard input: is longer than {_LONGEST_LIST:,} bytes; list fewer paths")
+        return decode_text(data)
 
 
 def _refuse_address(text: str, prefix: str = "") -> None:
@@ -120,6 +146,8 @@ def read_prompts(path: Path) -> list[PredictInput]:
     for position, record in records:
         try:
             each = PredictInput.model_validate(record)
+        except UsageError as error:
+            raise UsageError(f"{path}: {position}: {error}") from None
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "record"
@@ -129,7 +157,9 @@ def read_prompts(path: Path) -> list[PredictInput]:
             raise UniRefError(f"{path}: {position}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
         for text in (each.input, *each.mask, *each.support):
             _refuse_address(text, f"{path}: {position}: ")
-        inputs.append(_relative_to(each, path.parent))
+        each = _relative_to(each, path.parent)
+        each._origin = f"{path}: {position}"
+        inputs.append(each)
     return inputs
 
 
@@ -152,11 +182,15 @@ def _relative_to(each: PredictInput, folder: Path) -> PredictInput:
         frame, separator, file = entry.partition(":")
         return f"{frame}:{resolve(file)}" if separator and frame.isdecimal() else resolve(entry)
 
+    def support(pair: str) -> str:
+        names = split_pair(pair, folder)
+        return "=".join(resolve(name) for name in names) if names else pair
+
     return each.model_copy(
         update={
             "input": resolve(each.input),
             "mask": tuple(mask(entry) for entry in each.mask),
-            "support": tuple("=".join(resolve(part) for part in pair.split("=")) for pair in each.support),
+            "support": tuple(support(pair) for pair in each.support),
         }
     )
 
@@ -168,11 +202,13 @@ def name_outputs(inputs: Sequence[PredictInput]) -> list[str]:
         UsageError: Two records ask for the same name, or a name is not a plain folder name.
     """
     explicit = [each.name for each in inputs if each.name]
-    for name in explicit:
-        if Path(name).name != name or name in (".", ".."):
-            raise UsageError(f"name {name!r}: must be a plain folder name")
-        if explicit.count(name) > 1:
-            raise UsageError(f"name {name!r}: is used by two records")
+    counts = Counter(explicit)
+    for each in inputs:
+        place = f"{each.origin}: name {each.name!r}" if each.origin else f"name {each.name!r}"
+        if each.name and (Path(each.name).name != each.name or each.name in (".", "..")):
+            raise UsageError(f"{place}: must be a plain folder name")
+        if counts[each.name] > 1:
+            raise UsageError(f"{place}: is used by two records")
     stems = Counter(Path(each.input).stem for each in inputs if not each.name)
     shared = {stem for stem, count in stems.items() if count > 1}  # what is alone keeps its name if others join
     names: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from typing import Any
 
 from uniref.core.atomic import atomic_folder, foreign_files, remove_written, replace_folder
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.files import is_folder, sha256
+from uniref.core.files import is_folder, sha256, split_pair
 from uniref.core.json_files import read_json
 from uniref.core.signals import StopRequest, stop_on_signals
 from uniref.inference.predict_source import PredictOptions, predict_source
@@ -83,9 +84,11 @@ class PredictRunner:
         own = [pair for i, pair in enumerate(zip(inputs, names, strict=True)) if rank.owns(i)]
         if rank.world_size > 1:
             self.console.say(f"part {rank.rank + 1} of {rank.world_size}: {len(own)} of {len(inputs)} inputs")
-        for each, _ in own:
-            if self._prompt(each).empty:
-                raise UsageError(f"{each.input}: no prompt given; use --text, --mask or --support")
+        without = [each for each, _ in own if self._prompt(each).empty]
+        for each in without:
+            self._record_failure(each, "no prompt given")
+        if without:
+            raise UsageError(f"{_place(without[0])}: no prompt given; use --text, --mask or --support")
         weights = weights_of(checkpoint, read_config(checkpoint))
         failures: list[str] = []
         with ThreadPoolExecutor(1) as pool, stop_on_signals(before_acting=kill_children) as stop:
@@ -94,13 +97,14 @@ class PredictRunner:
                 if stop.requested:
                     break
                 try:
-                    self._segment_input(each, name, checkpoint, digest, stop)
+                    self._segment_input(each, _Folders(self.arguments.out, name, names), checkpoint, digest, stop)
                 except UniRefError as problem:
+                    self._record_failure(each, str(problem))
+                    line = f"{each.origin}: {problem}" if each.origin else str(problem)
                     if len(inputs) == 1:
-                        raise
-                    failures.append(f"{each.input}: {problem}" if each.input not in str(problem) else str(problem))
+                        raise type(problem)(line) from problem.__cause__
+                    failures.append(line if each.input in line else f"{each.input}: {line}")
                     error(failures[-1])
-                    self.console.result({"input": each.input, "status": "failed", "error": str(problem)})
         # failures again at the end, where they are seen
         if failures:
             error(f"{len(failures)} of {len(own)} inputs failed:")
@@ -111,19 +115,26 @@ class PredictRunner:
             return stop.exit_code
         return 1 if failures else 0
 
+    def _record_failure(self, each: PredictInput, reason: str) -> None:
+        """The line of --json about an input that failed."""
+        record = {"input": each.input, "status": "failed", "error": reason}
+        self.console.result(record | ({"record": each.origin} if each.origin else {}))
+
     def _segment_input(
-        self, each: PredictInput, name: str, checkpoint: Path, digest: Future[str], stop: StopRequest
+        self, each: PredictInput, folders: _Folders, checkpoint: Path, digest: Future[str], stop: StopRequest
     ) -> None:
         """Segment one input into its folder, unless its result is there. Raises UniRefError."""
-        final = self.arguments.out / name
         options, prompt, source = self._options(each), self._prompt(each), MediaSource(Path(each.input))
         # skip what is done, protect what is not ours
         request = self._request(source, prompt, options, digest)
+        final = folders.of_request(request, bool(each.name), self.arguments.overwrite)
         _protect(final, source, prompt)
         if self._is_done(final, request):
             self.console.say(f"{each.input}: already done ({final})")
             self.console.result({"input": each.input, "output": str(final), "status": "skipped"})
             return
+        if final != folders.usual and not self.arguments.overwrite:
+            self.console.say(f"{each.input}: {folders.usual} holds the result of another request; this goes to {final}")
         self._warn_of_foreign_files(final)
         # segment into a folder that gets its final name when it is complete
         objects = resolve(prompt, source, options.selection)
@@ -204,15 +215,17 @@ class PredictRunner:
     # Folders of results
 
     def _is_done(self, final: Path, request: dict[str, Any]) -> bool:
-        """Whether `final` holds the result of the same request.
+        """Whether `final` holds the result of the same request, and it is not to be repeated.
 
         Raises:
             UsageError: It holds another result, and overwriting was not requested.
         """
-        if self.arguments.overwrite or not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        if self.arguments.overwrite or _is_free(final):
             return False
         if _answered_request(final) != request:
-            raise UsageError(f"{final}: holds the result of another request; choose another --out or pass --overwrite")
+            raise UsageError(
+                f"{final}: holds the result of another request; choose another name or --out, or pass --overwrite"
+            )
         return True
 
     def _warn_of_foreign_files(self, folder: Path) -> None:
@@ -249,6 +262,50 @@ class PredictRunner:
         )
 
 
+class _Folders:
+    """The folders that the results of one input may go to: OUT/NAME, OUT/NAME-2, ... for further requests.
+
+    Args:
+        out: Folder of all results.
+        name: Of the input.
+        taken: Names of all inputs of the run.
+    """
+
+    def __init__(self, out: Path, name: str, taken: Sequence[str]) -> None:
+        self.usual = out / name
+        self._taken = frozenset(taken)
+
+    def of_request(self, request: Mapping[str, Any], fixed: bool, overwrite: bool) -> Path:
+        """The folder that answers a request already, else the first that is free.
+
+        Args:
+            request: As in a summary.
+            fixed: The user chose the name: no other is taken.
+            overwrite: Take the usual folder where none answers the request.
+        """
+        if fixed or _is_free(self.usual) or _answered_request(self.usual) in (request, None):
+            return self.usual
+        for number in itertools.count(2):
+            folder = self.usual.with_name(f"{self.usual.name}-{number}")
+            if folder.name in self._taken:
+                continue
+            if _is_free(folder):
+                return self.usual if overwrite else folder
+            if _answered_request(folder) == request:
+                return folder
+        raise AssertionError
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nothing is in the place of a folder of results."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def _place(each: PredictInput) -> str:
+    """An input for a message, with the record that names it."""
+    return f"{each.origin}: {each.input}" if each.origin else each.input
+
+
 def _output_kinds(save: str) -> tuple[str, ...]:
     """The kinds of output of `--save`. Raises UsageError."""
     kinds = tuple(dict.fromkeys(kind.strip() for kind in save.split(",") if kind.strip()))
@@ -266,7 +323,7 @@ def _protect(final: Path, source: MediaSource, prompt: Prompt) -> None:
     Raises:
         UsageError: It is, or holds, an input; or it holds files but no summary of this command.
     """
-    files = [Path(part) for pair in prompt.support for part in pair.split("=")]
+    files = [Path(part) for pair in prompt.support for part in split_pair(pair) or ()]
     files += [Path(entry.partition(":")[2] if _NUMBERED.match(entry) else entry) for entry in prompt.mask]
     for path in (source.path, *files):
         if final.resolve() in (path.resolve(), *path.resolve().parents):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from uniref.core.errors import UniRefError, UsageError
+from uniref.core.files import split_pair
 from uniref_cli.predict_inputs import PredictInput, expand, name_outputs, read_prompts
 from uniref_cli.process_rank import ProcessRank, parse_shard, rank_of_environment
 
@@ -17,9 +18,40 @@ def test_lists_globs_and_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in ("b.mp4", "a.mp4", "c [1].mp4"):
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text("x.mp4\n\n# no\ny.mp4\n")
-    monkeypatch.setattr("sys.stdin", io.StringIO("z.mp4\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"z.mp4\n")))
     found = inputs(expand([f"{tmp_path}/[ab].mp4", f"@{tmp_path}/list.txt", "-", f"{tmp_path}/c [1].mp4"]))
     assert found == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4", "x.mp4", "y.mp4", "z.mp4", f"{tmp_path}/c [1].mp4"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])  # with a byte order mark
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_and_prompts_of_windows(encoding: str, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = end.join(["é.mp4", "b.mp4", ""]).encode(encoding)
+    (tmp_path / "list.txt").write_bytes(listing)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing)))
+    assert inputs(expand([f"@{tmp_path}/list.txt"])) == inputs(expand(["-"])) == ["é.mp4", "b.mp4"]
+    prompts = {
+        "p.yaml": ["- input: é.mp4", "  text: dog", "- input: b.mp4", "  text: cat", ""],
+        "p.json": ['[{"input": "é.mp4", "text": "dog"},', '{"input": "b.mp4", "text": "cat"}]'],
+        "p.jsonl": ['{"input": "é.mp4", "text": "dog"}', "", '{"input": "b.mp4", "text": "cat"}', ""],
+    }
+    for name, lines in prompts.items():
+        (tmp_path / name).write_bytes(end.join(lines).encode(encoding))
+        assert [(Path(job.input).name, job.text) for job in read_prompts(tmp_path / name)] == [
+            ("é.mp4", ("dog",)),
+            ("b.mp4", ("cat",)),
+        ], name
+
+
+def test_support_files_may_hold_an_equals_sign(tmp_path: Path) -> None:
+    for name in ("a=b.jpg", "m=1.png", "x.jpg"):
+        (tmp_path / name).touch()
+    assert split_pair(f"{tmp_path}/a=b.jpg={tmp_path}/m=1.png") == (f"{tmp_path}/a=b.jpg", f"{tmp_path}/m=1.png")
+    assert split_pair("x.jpg=m=1.png", tmp_path) == ("x.jpg", "m=1.png")
+    assert split_pair("x.jpg=none.png", tmp_path) == ("x.jpg", "none.png")
+    assert split_pair("x.jpg=") is split_pair("x.jpg") is None
+    (tmp_path / "p.json").write_text(json.dumps([{"input": "v.mp4", "support": "a=b.jpg=m=1.png"}]))
+    assert read_prompts(tmp_path / "p.json")[0].support == (f"{tmp_path}/a=b.jpg={tmp_path}/m=1.png",)
 
 
 def test_each_input_once() -> None:
@@ -37,6 +69,8 @@ def test_empty_and_missing_lists_are_told(tmp_path: Path) -> None:
         expand([f"@{tmp_path}/list.txt"])
     with pytest.raises(UniRefError, match="no such file"):
         expand(["@none.txt"])
+    with pytest.raises(UsageError, match="is empty; name a file"):
+        expand([""])
 
 
 @pytest.mark.parametrize("form", ["yaml", "json", "jsonl"])
@@ -48,7 +82,9 @@ def test_prompt_files(form: str, tmp_path: Path) -> None:
         text = "- input: a.mp4\n  text: [dog, 2=cat]\n  start: 3\n- input: /b.png\n  support: x.png=y.png\n"
     path.write_text(text)
     a, b = read_prompts(path)
-    assert a == PredictInput(input=str(tmp_path / "a.mp4"), text=("dog", "2=cat"), start="3")
+    expected = PredictInput(input=str(tmp_path / "a.mp4"), text=("dog", "2=cat"), start="3")
+    assert a.model_dump() == expected.model_dump()
+    assert a.origin == f"{path}: {'line 1' if form == 'jsonl' else 'record 1'}"
     assert b.input == "/b.png"
     assert b.support == (f"{tmp_path}/x.png={tmp_path}/y.png",)
 
@@ -63,6 +99,16 @@ def test_prompt_files(form: str, tmp_path: Path) -> None:
         ("a.yaml", "- [", "not readable as YAML"),
         ("a.json", "[1]", "record 1"),
         ("a.json", "[]", "no records"),
+        (
+            "a.json",
+            '[{"input": "a", "score_threshold": 5}]',
+            "a.json: record 1: score_threshold: .* less than or equal",
+        ),
+        ("a.json", '[{"input": "a", "score_threshold": NaN}]', "a.json: record 1: score_threshold: .* finite"),
+        ("a.jsonl", '{"input": "a", "stride": -2}', "a.jsonl: line 1: stride: .* greater than or equal to 1"),
+        ("a.jsonl", '{"input": "a", "start": "abc"}', "a.jsonl: line 1: start 'abc': use a frame index"),
+        ("a.jsonl", '{"input": "a"}\n{"input": "b", "end": -1}', "a.jsonl: line 2: end '-1': use a frame index"),
+        ("a.json", '[{"input": " "}]', "a.json: record 1: input: is empty"),
     ],
 )
 def test_wrong_prompt_files_name_the_place(name: str, text: str, message: str, tmp_path: Path) -> None:
@@ -116,8 +162,12 @@ def test_addresses_in_lists_and_prompts_show_no_password(tmp_path: Path) -> None
 
 def test_an_endless_list_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless:
-        def read(self, size: int) -> str:
-            return "x" * size
+        def read(self, size: int) -> bytes:
+            return b"x" * size
+
+        @property
+        def buffer(self) -> "Endless":
+            return self
 
     monkeypatch.setattr("uniref_cli.predict_inputs._LONGEST_LIST", 1000)
     monkeypatch.setattr("sys.stdin", Endless())

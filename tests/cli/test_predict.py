@@ -154,10 +154,71 @@ def test_a_rerun_skips_what_is_done(predict, make_video: MakeVideo, tmp_path: Pa
     assert predict(*arguments, "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "skipped"
     assert (tmp_path / "out" / "clip" / "overlay.mp4").stat().st_mtime_ns == stamp
-    assert predict(clip, "--text", "cat") == 2
-    assert "another request" in capsys.readouterr().err
-    assert predict(clip, "--text", "cat", "--overwrite") == 0
-    assert read_summary(tmp_path / "out" / "clip")["objects"]["1"]["text"] == "cat"
+
+
+def test_another_request_gets_a_folder_of_its_own(predict, make_video: MakeVideo, tmp_path: Path, capsys) -> None:
+    clip, out = make_video(frames=2), tmp_path / "out"
+
+    def texts() -> dict[str, str]:
+        return {folder.name: read_summary(folder)["objects"]["1"]["text"] for folder in sorted(out.iterdir())}
+
+    for text in ("dog", "cat", "cow"):
+        assert predict(clip, "--text", text) == 0
+    assert texts() == {"clip": "dog", "clip-2": "cat", "clip-3": "cow"}
+    assert f"{out}/clip holds the result of another request; this goes to {out}/clip-2" in capsys.readouterr().out
+    # the same request finds its own
+    assert predict(clip, "--text", "cat", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["status"], record["output"]) == ("skipped", str(out / "clip-2"))
+    # overwriting repeats a request where it is, and gives the usual place to a new one
+    assert predict(clip, "--text", "cat", "--overwrite") == predict(clip, "--text", "hen", "--overwrite") == 0
+    assert texts() == {"clip": "hen", "clip-2": "cat", "clip-3": "cow"}
+    # a name that was chosen is kept
+    prompts = tmp_path / "jobs.jsonl"
+    prompts.write_text(json.dumps({"input": str(clip), "text": "pig", "name": "clip"}))
+    assert predict("--prompts", prompts) == 2
+    assert f"{prompts}: line 1: {out}/clip: holds the result of another request" in capsys.readouterr().err
+
+
+def test_failures_are_records_too(predict, png: Path, tmp_path: Path, capsys) -> None:
+    prompts = tmp_path / "jobs.jsonl"
+    prompts.write_text(json.dumps({"input": "none.mp4", "text": "dog"}))
+    assert predict("--prompts", prompts, "--json") == 1
+    captured = capsys.readouterr()
+    record = json.loads(captured.out)
+    assert record == {
+        "input": str(tmp_path / "none.mp4"),
+        "status": "failed",
+        "error": f"{tmp_path}/none.mp4: no such file or folder",
+        "record": f"{prompts}: line 1",
+    }
+    assert captured.err == f"uniref: error: {prompts}: line 1: {tmp_path}/none.mp4: no such file or folder\n"
+    # raised while the prompt is read
+    prompts.write_text(json.dumps({"input": str(png), "text": "999=dog"}) + "\n" + json.dumps({"input": str(png)}))
+    assert predict("--prompts", prompts, "--text", "cat") == 1
+    assert f"{prompts}: line 1: --text '999=dog': object ids go from 1 to 255" in capsys.readouterr().err
+    # usage errors, of every input
+    assert predict(png, tmp_path / "b.mp4", "--json") == 2
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(Path(r["input"]).name, r["status"], r["error"]) for r in records] == [
+        ("picture.png", "failed", "no prompt given"),
+        ("b.mp4", "failed", "no prompt given"),
+    ]
+
+
+def test_frames_of_several_sizes(predict, picture, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for name, size in (("a", (64, 48)), ("b", (32, 48)), ("c", (64, 48))):
+        Image.fromarray(picture).resize(size).save(folder / f"{name}.png")
+    assert predict(folder, "--text", "dog", "--save", "overlay,masks") == 0
+    assert "its frames differ in size (32 x 48 from b.png on)" in capsys.readouterr().err
+    out = tmp_path / "out" / "frames"
+    assert [read_mask(out / "masks" / f"{name}.png").shape for name in "abc"] == [(48, 64), (48, 32), (48, 64)]
+    frames = [frame.image for frame in VideoFile(out / "overlay.mp4").frames()]
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 3
+    assert frames[1][:, :12].max() < 30  # the narrow frame stands between black bars, whole
+    assert frames[1][:, 20:44].mean() > 60
 
 
 def test_nothing_is_replaced_but_results(predict, png: Path, picture, mask_png: Path, tmp_path: Path, capsys) -> None:

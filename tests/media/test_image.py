@@ -18,7 +18,7 @@ from uniref.data.prepare.job import BadRecord, image_size
 from uniref.data.prepare.regions import read_label_map
 from uniref.evaluation.prediction_files import BadMask, read_values
 from uniref.media.animation import is_animation
-from uniref.media.image import is_image, read_image
+from uniref.media.image import fitted, is_image, read_image
 from uniref.media.mask import read_mask
 from uniref.media.source import MediaSource
 
@@ -147,3 +147,14 @@ def test_too_many_pixels_are_told_before_they_are_made(width: int, height: int, 
             read(path)
     with pytest.raises(BadMask, match="too large an image"):
         read_values(path, (height, width))
+
+
+def test_an_image_is_fitted_as_a_whole() -> None:
+    image = np.full((10, 20, 3), 200, np.uint8)
+    inside = fitted(image, (40, 40))
+    assert inside.shape == (40, 40, 3)
+    assert (inside[10:30] == 200).all()
+    assert (inside[:10] == 0).all()
+    assert (inside[30:] == 0).all()
+    cutout = fitted(np.full((8, 2, 4), 255, np.uint8), (4, 5))
+    assert cutout.sum() == 4 * 1 * 4 * 255  # 4 x 1 pixels

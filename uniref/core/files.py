@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import os
@@ -60,15 +61,15 @@ def first_line(problem: BaseException | str) -> str:
 
 
 def read_text(
-    path: Path, error: type[UniRefError] = UniRefError, largest: int = 64 << 20, encoding: str = "utf-8-sig"
+    path: Path, error: type[UniRefError] = UniRefError, largest: int = 64 << 20, encoding: str | None = None
 ) -> str:
-    """A text file, by default in UTF-8 with or without a byte order mark.
+    """A text file, by default as `decode_text` decodes it: UTF-8, or UTF-16 with a byte order mark.
 
     Args:
         path: The file.
         error: What to raise.
         largest: Bytes that it may have.
-        encoding: Of its characters.
+        encoding: Of its characters, where it is known.
 
     Raises:
         UniRefError: As `error`: missing, unreadable, too large, in another encoding, or with NUL bytes.
@@ -81,10 +82,36 @@ def read_text(
             data = file.read(largest + 1)  # special files have no size
         if len(data) > largest:
             raise error(f"{path}: is longer than {largest:,} bytes, which is the most that is read")
-        text = data.decode(encoding)
+        text = data.decode(encoding) if encoding else decode_text(data)
     if "\0" in text:
         raise error(f"{path}: holds NUL bytes; it is not a text file")
     return text
+
+
+def decode_text(data: bytes) -> str:
+    """The text of bytes in UTF-8, with or without a byte order mark, or in UTF-16 with one (as PowerShell writes it).
+
+    Raises:
+        UnicodeDecodeError: Neither.
+    """
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf16 else "utf-8-sig")
+
+
+def split_pair(pair: str, folder: Path = Path()) -> tuple[str, str] | None:
+    """The two files of `FIRST=SECOND`, whose names may hold `=` themselves.
+
+    Args:
+        pair: As written.
+        folder: What the names are relative to.
+
+    Returns:
+        The names, split where both files exist, else at the first `=`; None where one of them is empty.
+    """
+    splits = [(pair[:i], pair[i + 1 :]) for i, letter in enumerate(pair) if letter == "="]
+    splits = [(first, second) for first, second in splits if first and second]
+    existing = (names for names in splits if all(is_file(folder / name) for name in names))
+    return next(existing, splits[0] if splits else None)
 
 
 @contextlib.contextmanager

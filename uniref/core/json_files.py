@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -72,6 +73,11 @@ def read_json_lines(path: Path, error: type[UniRefError] = UniRefError) -> Itera
     """
     with reading(path, error), path.open("rb") as file:
         number = 0
+        if file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            for number, text in enumerate(read_text(path, error).split("\n"), start=1):
+                if text.strip():
+                    yield number, parse_json(text, f"{path}: line {number}", error)
+            return
         while line := file.readline(_LARGEST_RECORD + 1):
             number += 1
             if len(line) > _LARGEST_RECORD:

@@ -72,6 +72,8 @@ def predict_source(
         UniRefError: The source cannot be read, an object does not fit it, or a file cannot be written.
     """
     begun = time.monotonic()
+    for note in source.notes:
+        warn(note)
     # stages: read in a thread, predict here, write in a thread
     tracker = None if source.kind == "image" else _tracker(predictor, objects, options)
     recorder = _Recorder(Context(folder, source, objects, options.selection.stride, options.labels, warn), options.save)
@@ -103,7 +105,7 @@ def predict_source(
     for note in objects.notes:
         warn(note)
     return summary | {
-        "notes": list(objects.notes),
+        "notes": [*source.notes, *objects.notes],
         "device": str(predictor.device),
         "precision": predictor.precision,
         "attention_precision": predictor.attention_precision,
@@ -266,8 +268,13 @@ def _warn_of_damage(source: MediaSource, recorder: _Recorder, warn: Callable[[st
         warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
     elif source.video is not None and source.video.lacks_end:
         warn(f"{source.path}: is cut off; frames at its end are lost, and it does not say how many")
-    if source.video is not None and source.video.resized:
-        warn(f"{source.path}: its frames change size ({source.video.resized}); they are fitted to the first one's")
+    if source.resized and source.video is not None:
+        warn(f"{source.path}: its frames change size ({source.resized}); they are fitted to the first one's")
+    elif source.resized:
+        warn(
+            f"{source.path}: its frames differ in size ({source.resized}); masks have each frame's own size, videos "
+            "the first one's. If they are pictures of different things, name them one by one instead of their folder"
+        )
     if source.video is not None and source.video.hdr and not source.video.tone_mapped:
         warn(f"{source.path}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UsageError
-from uniref.core.files import is_folder
+from uniref.core.files import is_folder, split_pair
 from uniref.core.types import UInt8Image
 from uniref.inference.video import MAX_ID
 from uniref.media.image import read_image
@@ -147,9 +147,10 @@ def _free_ids(used: set[int], count: int) -> list[int]:
 
 def _read_support(pair: str, table: _MaskTable) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
     """Image and mask of an `IMAGE=MASK` pair. Raises UniRefError."""
-    image_name, separator, mask_name = pair.partition("=")
-    if not separator or not image_name or not mask_name:
+    names = split_pair(pair)
+    if names is None:
         raise UsageError(f"--support {pair!r}: use IMAGE=MASK")
+    image_name, mask_name = names
     image, mask = read_image(Path(image_name)), table.read(Path(mask_name)) > 0
     _check_size(Path(mask_name), mask, (image.shape[0], image.shape[1]), image_name)
     if not mask.any():

@@ -108,6 +108,18 @@ def upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
+def fitted(image: UInt8Image, size: tuple[int, int]) -> UInt8Image:
+    """An image [h, w, C] inside one of another size [H, W, C]: scaled as a whole, centred, and zero around it."""
+    height, width = image.shape[:2]
+    scale = min(size[0] / height, size[1] / width)
+    inner = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    result = np.zeros((*size, *image.shape[2:]), np.uint8)
+    scaled = Image.fromarray(image).resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
+    result[top : top + inner[0], left : left + inner[1]] = np.asarray(scaled)
+    return result
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits per pixel
         values = np.asarray(image).astype(np.int64)

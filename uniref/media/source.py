@@ -15,6 +15,7 @@ from uniref.core.types import UInt8Image
 from uniref.media import image as images
 from uniref.media.animation import AnimatedImage, is_animation
 from uniref.media.frame import SourceFrame
+from uniref.media.video_read import EXTENSIONS as VIDEOS
 from uniref.media.video_read import LargeFrames, VideoFile
 
 _LARGEST_STRIDE = 1 << 40
@@ -80,12 +81,41 @@ class MediaSource:
         self.path = Path(path)
         self._video: VideoFile | AnimatedImage | None = None
         self._files: list[Path] = []
+        self._resized: str | None = None
+        self.notes: tuple[str, ...] = ()
+        """What a user should know before it is read, one line each."""
         if is_folder(self.path):
-            self.kind, self._files = "frames", frame_files(self.path)
+            self.kind = "frames"
+            self._open_folder()
         elif is_file(self.path):
             self._open_file()
         else:
             raise MediaError(f"{path}: no such file or folder")
+
+    def _open_folder(self) -> None:
+        videos = sorted(file for file in self.path.iterdir() if file.suffix.lower() in VIDEOS and file.is_file())
+        videos = [file for file in videos if not file.name.startswith(".")]
+        listed = f"{len(videos)} video{'s' * (len(videos) > 1)}"
+        glob = f"{self.path}/*{videos[0].suffix}" if videos else ""
+        # a folder is the frames of one video, not a collection
+        try:
+            self._files = frame_files(self.path)
+        except MediaError:
+            if not videos:
+                raise
+            raise MediaError(f"{self.path}: holds no frames, but {listed}; name them, for example as {glob}") from None
+        if videos:
+            self.notes = (
+                f"{self.path}: its {len(self._files)} images are read as the frames of one video; the {listed} "
+                f"in it ({videos[0].name}{', ...' if len(videos) > 1 else ''}) not read (name them, as in {glob})",
+            )
+        # a frame's outputs are called by its stem
+        stems: dict[str, Path] = {}
+        for file in self._files:
+            if (other := stems.setdefault(file.stem, file)) is not file:
+                raise MediaError(
+                    f"{self.path}: holds {other.name} and {file.name}, two files for one frame; leave one of them there"
+                )
 
     def _open_file(self) -> None:
         """Open as the extension suggests, else by content, so that a wrong extension does not matter."""
@@ -139,6 +169,11 @@ class MediaSource:
         """The video, for a source of that kind."""
         return self._video
 
+    @property
+    def resized(self) -> str | None:
+        """The first frame whose size differs from the first one's, for a message; known once it has been read."""
+        return self._video.resized if self._video else self._resized
+
     def frame_names(self) -> list[str] | None:
         """Names of a folder's frames; None where they are indices."""
         return [file.stem for file in self._files] if self.kind == "frames" else None
@@ -172,6 +207,7 @@ class MediaSource:
     def _images(self, indices: range) -> Iterator[SourceFrame]:
         """Frames of a folder; one that cannot be read comes marked as damaged, except the first."""
         previous: UInt8Image | None = None
+        size: tuple[int, ...] = ()
         for index in indices:
             file, seconds = self._files[index], index / _FOLDER_FPS
             try:
@@ -182,6 +218,9 @@ class MediaSource:
                 if previous is None:
                     raise
                 image, damaged = previous, True
+            size = size or image.shape
+            if self._resized is None and image.shape != size:
+                self._resized = f"{image.shape[1]} x {image.shape[0]} from {file.name} on"
             yield SourceFrame(index, file.stem, image, seconds, 1 / _FOLDER_FPS, damaged)
             previous = image
 

@@ -18,6 +18,7 @@ from uniref.core.errors import MediaError
 from uniref.core.files import first_line
 from uniref.media.ffmpeg import input_arguments, output_argument, run_ffmpeg, start_ffmpeg, widen_pipe
 from uniref.media.frame import writing_base
+from uniref.media.image import fitted
 from uniref.media.probe import VideoInfo
 from uniref.media.video_colors import BT709, UNTAGGED, ColorTags
 
@@ -146,7 +147,7 @@ class VideoWriter:
     ) -> None:
         # times in ticks of the time base
         self.path = Path(path)
-        height, width = size
+        height, width = self._size = (size[0], size[1])
         self._interval = 1 / Fraction(fps).limit_denominator(100_000)  # 29.97003 becomes 30000/1001
         self._base = time_base or writing_base(self._interval)
         self._tick, self._frames = -1, 0
@@ -179,7 +180,7 @@ class VideoWriter:
         """Append a frame, uint8 [H, W, 3 or 4].
 
         Args:
-            frame: Of the size that the writer was made for.
+            frame: One of another size than the writer was made for is scaled into it as a whole.
             seconds: When it is shown, from the video's start; by default one frame of `fps` after the one before.
                 Times that do not grow are moved by the smallest step.
             duration: How long it is shown; counts for the last frame only.
@@ -187,6 +188,8 @@ class VideoWriter:
         Raises:
             MediaError: The encoder fails (disk full, say).
         """
+        if frame.shape[:2] != self._size:
+            frame = fitted(frame, self._size)
         time = self._frames * self._interval if seconds is None else Fraction(seconds)
         self._tick = max(round(time / self._base), self._tick + 1)
         self._frames += 1
