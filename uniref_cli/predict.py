@@ -68,7 +68,8 @@ class PredictArguments:
     text: Annotated[
         list[str] | None,
         typer.Option(
-            help="Referring expression; repeat for several objects, ID=TEXT to choose an object's id.",
+            help="Referring expression; repeat for several objects. ID=TEXT chooses an object's id, FRAME:TEXT looks "
+            "for it from that frame on (ID=FRAME:TEXT for both).",
             rich_help_panel=_PROMPTS,
         ),
     ] = None
@@ -76,7 +77,8 @@ class PredictArguments:
         list[str] | None,
         typer.Option(
             help="Objects to track through a video: a PNG of object ids (or black and white) for the first frame, "
-            "FRAME:PNG for a later one, or a folder of PNGs named like the frames.",
+            "FRAME:PNG for a later one, or a folder of PNGs named like the frames. An object that is given again "
+            "starts again there.",
             rich_help_panel=_PROMPTS,
         ),
     ] = None

@@ -17,7 +17,7 @@ from tests.marks import slow_except
 from uniref import Predictor
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.image import read_image
-from uniref.media.mask import read_mask
+from uniref.media.mask import read_mask, write_labels
 from uniref.media.source import MediaSource, Selection
 from uniref.media.video_read import VideoFile
 from uniref_cli.app import run
@@ -307,6 +307,35 @@ def test_prompts_file_with_paths_of_its_own(
     assert read_summary(out / "by-text")["frames"]["written"] == 2
     assert read_summary(out / "clip")["frames"]["first"] == 1
     assert np.array_equal(read_mask(out / "clip" / "masks" / "00001.png"), read_mask(mask_png))
+
+
+def test_a_text_from_a_frame_on(predict, make_video: MakeVideo, tmp_path: Path) -> None:
+    texts = ("--text", "2:dog", "--text", "cat", "--score-threshold", 0)
+    assert predict(make_video(frames=5), *texts, "--start", 1, "--save", "rle") == 0
+    lines = (tmp_path / "out" / "clip" / "masks.jsonl").read_text().splitlines()
+    seen = [(record["image_id"], record["text"]) for record in map(json.loads, lines)]
+    assert seen == [(1, "cat"), *((frame, text) for frame in (2, 3, 4) for text in ("dog", "cat"))]
+    objects = read_summary(tmp_path / "out" / "clip")["objects"]
+    assert objects["1"]["first_frame"] == 2
+    assert objects["1"]["frames_predicted"] == 3
+
+
+def test_a_corrected_mask_changes_its_frame_and_later_ones(
+    predict, make_video: MakeVideo, disk: np.ndarray, tmp_path: Path, capsys
+) -> None:
+    clip, folder = make_video(frames=5), tmp_path / "corrected"
+    folder.mkdir()
+    write_labels(folder / "00000.png", disk.astype(np.uint8))
+    write_labels(folder / "00003.png", np.roll(disk, 9, 1).astype(np.uint8))
+    options = ("--save", "masks", "--score-threshold", 0)
+    assert predict(clip, "--mask", folder / "00000.png", *options) == 0
+    once = {path.stem: read_mask(path) for path in (tmp_path / "out" / "clip" / "masks").iterdir()}
+    capsys.readouterr()
+    assert predict(clip, "--mask", folder, *options, "--overwrite") == 0
+    assert "holds masks of 2 frames; an object starts again from each of its masks" in capsys.readouterr().err
+    twice = {path.stem: read_mask(path) for path in (tmp_path / "out" / "clip" / "masks").iterdir()}
+    assert [name for name in sorted(once) if not np.array_equal(once[name], twice[name])] == ["00003", "00004"]
+    assert np.array_equal(twice["00003"], np.roll(disk, 9, 1))
 
 
 def test_shards_do_everything_once(predict, make_video: MakeVideo, tmp_path: Path) -> None:

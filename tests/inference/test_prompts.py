@@ -43,18 +43,71 @@ def test_masks_for_later_frames_and_a_later_start(video: MediaSource, tmp_path: 
         resolve(Prompt(mask=(f"4:{b}",)), video, Selection(stride=3))
 
 
-def test_a_davis_folder_counts_each_object_once(video: MediaSource, tmp_path: Path) -> None:
-    folder = tmp_path / "annotations"
+def test_an_object_starts_again_at_every_mask_of_a_folder(video: MediaSource, tmp_path: Path) -> None:
+    folder = tmp_path / "corrected"
     folder.mkdir()
     labels(folder / "00000.png", 1)
     labels(folder / "00002.png", 1, 2)
     labels(folder / "00003.png", 1, 2)
     objects = resolve(Prompt(mask=(str(folder),)), video, Selection())
-    assert {frame: list(given) for frame, given in objects.masks.items()} == {0: [1], 2: [2]}
-    assert objects.mask_file(2, 2).name == "00002.png"
+    assert {frame: list(given) for frame, given in objects.masks.items()} == {0: [1], 2: [1, 2], 3: [1, 2]}
+    assert objects.masks[2][2].file.name == "00002.png"
+    assert objects.describe(2) == {"kind": "mask", "first_frame": 2}
+    (note,) = objects.notes
+    assert "holds masks of 3 frames; an object starts again from each of its masks" in note
+    # frames that are not read have no say, and a file that is named by itself comes before the folder's
+    other = labels(tmp_path / "other.png", 1)
+    objects = resolve(Prompt(mask=(str(folder), f"2:{other}")), video, Selection(stride=2))
+    assert {frame: sorted(given) for frame, given in objects.masks.items()} == {0: [1], 2: [1, 2]}
+    assert objects.masks[2][1].file == Path(other)
+    with pytest.raises(MediaError, match="none of its masks marks a pixel in the frames that are read"):
+        resolve(Prompt(mask=(str(folder),)), video, Selection("4"))
     labels(folder / "cover.png", 1)
     with pytest.raises(MediaError, match=r"cover\.png"):
         resolve(Prompt(mask=(str(folder),)), video, Selection())
+
+
+def test_a_folder_that_gives_every_object_once_needs_no_note(video: MediaSource, tmp_path: Path) -> None:
+    folder = tmp_path / "first"
+    folder.mkdir()
+    labels(folder / "00000.png", 1)
+    np_late = np.zeros((48, 64), np.uint8)
+    np_late[20:30] = 2
+    write_labels(folder / "00004.png", np_late)
+    objects = resolve(Prompt(mask=(str(folder),)), video, Selection())
+    assert {frame: list(given) for frame, given in objects.masks.items()} == {0: [1], 4: [2]}
+    assert objects.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "number", "frame", "text"),
+    [
+        ("4:a red car", 1, 4, "a red car"),
+        ("3=4:a red car", 3, 4, "a red car"),
+        ("0:the red car", 1, 0, "the red car"),
+        ("16:9 screen", 1, 0, "16:9 screen"),  # a digit follows: no frame
+        ("5=the sign: stop", 5, 0, "the sign: stop"),
+        ("2: 3 dogs", 1, 2, "3 dogs"),
+        ("0: 2: the second", 1, 0, "2: the second"),  # how a text that looks like one with a frame is written
+    ],
+)
+def test_texts_from_a_frame_on(video: MediaSource, written: str, number: int, frame: int, text: str) -> None:
+    objects = resolve(Prompt(text=(written,)), video, Selection())
+    assert objects.texts == {number: text}
+    assert objects.text_frames == ({number: frame} if frame else {})
+    about = {"kind": "text", "text": text} | ({"first_frame": frame} if frame else {})
+    assert objects.describe(number) == about
+
+
+def test_texts_that_begin_too_late(video: MediaSource, png: Path) -> None:
+    # between two frames that are read is fine, after the last one is not
+    assert resolve(Prompt(text=("3:dog",)), video, Selection(stride=2)).text_frames == {1: 3}
+    with pytest.raises(UsageError, match=r"--text '5:dog': frame 5 is not among the frames.*0 to 5, every 2th"):
+        resolve(Prompt(text=("5:dog",)), video, Selection(stride=2))
+    with pytest.raises(UsageError, match="frame 4 is not among"):
+        resolve(Prompt(text=("4:dog",)), MediaSource(png), Selection())
+    with pytest.raises(UsageError, match="the id comes first: '3=4:dog'"):
+        resolve(Prompt(text=("4:3=dog",)), video, Selection())
 
 
 def test_support_pairs(png: Path, mask_png: Path) -> None:
@@ -111,7 +164,7 @@ def test_colours_are_the_same_objects_in_all_masks(video: MediaSource, tmp_path:
     masks = (str(tmp_path / "00000.png"), f"3:{tmp_path / '00003.png'}")
     objects = resolve(Prompt(mask=masks), video, Selection())
     assert {frame: sorted(given) for frame, given in objects.masks.items()} == {0: [1], 3: [1, 2]}
-    assert objects.masks[3][1][10:15].all()
+    assert objects.masks[3][1].pixels[10:15].all()
     assert objects.notes == (
         f"{tmp_path / '00000.png'} and 1 more: its colours were read as a label map",
         "objects of colours: #c80a0a = 1, #0a0ac8 = 2",

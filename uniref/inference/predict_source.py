@@ -77,6 +77,7 @@ def predict_source(
     # stages: read in a thread, predict here, write in a thread
     tracker = None if source.kind == "image" else _tracker(predictor, objects, options)
     recorder = _Recorder(Context(folder, source, objects, options.selection.stride, options.labels, warn), options.save)
+    waiting = dict(objects.text_frames)
     reading = prefetch(source.frames(options.selection))
     frames = progress(reading, source.path.name, source.selected_count(options.selection))
     model_seconds, complete = 0.0, True
@@ -88,6 +89,9 @@ def predict_source(
             elif tracker is None:
                 result = _segment_image(predictor, frame, objects, options)
             else:
+                for number in [number for number, first in waiting.items() if first <= frame.index]:
+                    tracker.add({number: objects.texts[number]})
+                    del waiting[number]
                 result = tracker.step(frame.image, _masks_of_frame(frame, source, objects))
             model_seconds += time.monotonic() - before
             recorder.add(frame, result)
@@ -114,10 +118,11 @@ def predict_source(
 
 
 def _tracker(predictor: Predictor, objects: Objects, options: PredictOptions) -> VideoTracker:
-    """A tracker of everything that does not depend on the frame."""
+    """A tracker of everything that is looked for from the first frame on."""
+    texts = {number: text for number, text in objects.texts.items() if number not in objects.text_frames}
     support = {objects.support_id: objects.support} if objects.support_id is not None else None
     return predictor.track(
-        objects.texts, support, options.propagate, options.score_threshold, options.short_side, options.long_side
+        texts, support, options.propagate, options.score_threshold, options.short_side, options.long_side
     )
 
 
@@ -127,15 +132,15 @@ def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -
     Raises:
         MediaError: One has another size than the frame.
     """
-    masks = objects.masks.get(frame.index, {})
+    given = objects.masks.get(frame.index, {})
     height, width = frame.image.shape[:2]
-    for number, mask in masks.items():
-        if mask.shape != (height, width):
+    for mask in given.values():
+        if mask.size != (height, width):
             raise MediaError(
-                f"{objects.mask_file(frame.index, number)}: is {mask.shape[1]} x {mask.shape[0]} pixels, but frame "
-                f"{frame.name} of {source.path} is {width} x {height}"
+                f"{mask.file}: is {mask.size[1]} x {mask.size[0]} pixels, but frame {frame.name} of {source.path} is "
+                f"{width} x {height}"
             )
-    return masks
+    return {number: mask.pixels for number, mask in given.items()}
 
 
 def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, options: PredictOptions) -> FrameResult:

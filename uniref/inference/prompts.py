@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from uniref.core.errors import MediaError, UsageError
-from uniref.core.files import is_folder, split_pair
+from uniref.core.files import split_pair
 from uniref.core.types import UInt8Image
+from uniref.inference.prompt_masks import GivenMask, MaskTable, SelectedFrames, read_masks
 from uniref.inference.video import MAX_ID
 from uniref.media.image import read_image
-from uniref.media.mask import colour_name, read_labels
-from uniref.media.source import MediaSource, Selection, frame_files
+from uniref.media.source import MediaSource, Selection
 from uniref.recipe.base import Strict
 
 _LONGEST_TEXT = 2_000  # characters; the text encoder reads 77 word pieces
@@ -31,7 +31,7 @@ class Prompt(Strict):
     """The references for one input."""
 
     text: tuple[str, ...] = ()
-    """Texts, or `id=text`."""
+    """`[ID=][FRAME:]TEXT`: with a frame, the text is looked for from there on."""
     mask: tuple[str, ...] = ()
     """`FILE` (first frame), `FRAME:FILE`, or a folder of masks named like the frames."""
     support: tuple[str, ...] = ()
@@ -49,10 +49,10 @@ class Objects:
 
     texts: dict[int, str] = field(default_factory=dict)
     """Object id -> text."""
-    masks: dict[int, dict[int, npt.NDArray[np.bool_]]] = field(default_factory=dict)
-    """Frame index in the source -> object id -> bool [H, W]."""
-    mask_files: dict[tuple[int, int], Path] = field(default_factory=dict)
-    """(frame index, object id) -> the file that the mask was read from."""
+    text_frames: dict[int, int] = field(default_factory=dict)
+    """Object id -> frame index in the source from which on its text is looked for; the others from the first on."""
+    masks: dict[int, dict[int, GivenMask]] = field(default_factory=dict)
+    """Frame index in the source -> object id -> its mask there; an object starts again at each of its masks."""
     support: list[tuple[UInt8Image, npt.NDArray[np.bool_]]] = field(default_factory=list)
     """Support images with their masks."""
     support_id: int | None = None
@@ -65,14 +65,11 @@ class Objects:
         numbers = {*self.texts, *(number for masks in self.masks.values() for number in masks)}
         return sorted(numbers | ({self.support_id} if self.support_id else set()))
 
-    def mask_file(self, frame: int, number: int) -> Path:
-        """The file that an object's mask in a frame was read from."""
-        return self.mask_files[frame, number]
-
     def describe(self, number: int) -> dict[str, Any]:
         """How an object was given, for reports."""
         if number in self.texts:
-            return {"kind": "text", "text": self.texts[number]}
+            first = {"first_frame": self.text_frames[number]} if number in self.text_frames else {}
+            return {"kind": "text", "text": self.texts[number]} | first
         if number == self.support_id:
             return {"kind": "support", "shots": len(self.support)}
         return {"kind": "mask", "first_frame": min(i for i, masks in self.masks.items() if number in masks)}
@@ -96,35 +93,50 @@ def resolve(prompt: Prompt, source: MediaSource, selection: Selection) -> Object
         )
     if source.kind == "image" and prompt.text and prompt.support:
         raise UsageError("--text and --support: an image takes only one of them; run the command twice for both")
-    table = _read_masks(prompt.mask, source, selection)
-    mask_ids = {number for _, number in table.files}
-    texts = _number_texts(prompt.text, mask_ids)
+    frames = SelectedFrames(source, selection)
+    table = read_masks(prompt.mask, source, frames)
+    mask_ids = {number for masks in table.masks.values() for number in masks}
+    texts, text_frames = _number_texts(prompt.text, mask_ids)
+    for number, frame in text_frames.items():
+        if not frames.go_on_after(frame):
+            raise UsageError(f"--text '{frame}:{texts[number]}': {frames.do_not_hold(frame)}")
     support = [_read_support(pair, table) for pair in prompt.support]
     support_id = _free_ids(mask_ids | set(texts), 1)[0] if support else None
-    return Objects(texts, table.masks, table.files, support, support_id, tuple(table.notes()))
+    return Objects(texts, text_frames, table.masks, support, support_id, tuple(table.notes()))
 
 
-def _number_texts(texts: Sequence[str], mask_ids: set[int]) -> dict[int, str]:
-    """Object id -> text: ids as written, the lowest free ones for the others."""
+def _number_texts(texts: Sequence[str], mask_ids: set[int]) -> tuple[dict[int, str], dict[int, int]]:
+    """Object id -> text, and -> the frame of those that start later. Ids as written, the lowest free for the others."""
     parsed = [_parse_text(text) for text in texts]
-    fixed: dict[int, str] = {}
-    for number, text in parsed:
+    fixed: set[int] = set()
+    for number, _, text in parsed:
         if number is None:
             continue
         if number in mask_ids or number in fixed:
             other = "a mask" if number in mask_ids else "another text"
             raise UsageError(f"--text '{number}={text}': object {number} is already given by {other}; use another id")
-        fixed[number] = text
-    free = iter(_free_ids(mask_ids | set(fixed), sum(number is None for number, _ in parsed)))
-    return {next(free) if number is None else number: text for number, text in parsed}
+        fixed.add(number)
+    free = iter(_free_ids(mask_ids | fixed, sum(number is None for number, _, _ in parsed)))
+    numbered = [(next(free) if number is None else number, frame, text) for number, frame, text in parsed]
+    return {number: text for number, _, text in numbered}, {number: frame for number, frame, _ in numbered if frame}
 
 
-def _parse_text(text: str) -> tuple[int | None, str]:
-    """`id=text` or `text` as (id or None, text). Raises UsageError."""
-    match = re.fullmatch(r"\s*(\d{1,18})\s*=(.*)", text, re.DOTALL)
-    number, expression = (int(match[1]), match[2]) if match else (None, text)
+def _parse_text(written: str) -> tuple[int | None, int, str]:
+    """`[ID=][FRAME:]TEXT` as (id or None, frame, text).
+
+    What follows `FRAME:` must not begin with a digit, so that "16:9 screen" stays a text; "0: 5: five" is the way to
+    write a text that looks like one with a frame.
+
+    Raises:
+        UsageError: The id is out of range, or the text is empty, too long, or no text.
+    """
+    match = re.fullmatch(r"(?:\s*(\d{1,18})\s*=)?(?:\s*(\d{1,18}):(?!\d))?(.*)", written, re.DOTALL)
+    assert match
+    number, frame, expression = int(match[1]) if match[1] else None, int(match[2] or 0), match[3]
     if number is not None and not 1 <= number <= MAX_ID:
-        raise UsageError(f"--text {text!r}: object ids go from 1 to {MAX_ID}")
+        raise UsageError(f"--text {written!r}: object ids go from 1 to {MAX_ID}")
+    if number is None and (swapped := re.fullmatch(r"\s*(\d{1,18}):\s*(\d{1,18})\s*=(.*)", written, re.DOTALL)):
+        raise UsageError(f"--text {written!r}: the id comes first: '{swapped[2]}={swapped[1]}:{swapped[3]}'")
     if not expression.strip():
         raise UsageError("--text: is empty; describe the object to segment")
     # bytes of the command line that are not characters
@@ -134,7 +146,7 @@ def _parse_text(text: str) -> tuple[int | None, str]:
         raise UsageError(
             f"--text '{expression[:40]}...': has {len(expression):,} characters; at most {_LONGEST_TEXT:,} are read"
         )
-    return number, expression.strip()
+    return number, frame, expression.strip()
 
 
 def _free_ids(used: set[int], count: int) -> list[int]:
@@ -145,7 +157,7 @@ def _free_ids(used: set[int], count: int) -> list[int]:
     return free[:count]
 
 
-def _read_support(pair: str, table: _MaskTable) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
+def _read_support(pair: str, table: MaskTable) -> tuple[UInt8Image, npt.NDArray[np.bool_]]:
     """Image and mask of an `IMAGE=MASK` pair. Raises UniRefError."""
     names = split_pair(pair)
     if names is None:
@@ -156,116 +168,6 @@ def _read_support(pair: str, table: _MaskTable) -> tuple[UInt8Image, npt.NDArray
     if not mask.any():
         raise MediaError(f"{mask_name}: marks no pixel; a support mask must mark the object")
     return image, mask
-
-
-class _MaskTable:
-    """Masks by frame and object, with the files they were read from."""
-
-    def __init__(self) -> None:
-        self.masks: dict[int, dict[int, npt.NDArray[np.bool_]]] = {}
-        self.files: dict[tuple[int, int], Path] = {}
-        self._colours: dict[tuple[int, int, int], int] = {}
-        self._guessed: dict[str, list[Path]] = {}
-
-    def read(self, file: Path) -> npt.NDArray[np.uint8]:
-        """Object ids of a mask file; a colour is the same object in all files. Raises MediaError."""
-        labels = read_labels(file)
-        if labels.note:
-            self._guessed.setdefault(labels.note, []).append(file)
-        if not labels.colours:
-            return labels.objects
-        numbers = [0, *(self._colours.setdefault(each, len(self._colours) + 1) for each in labels.colours)]
-        if max(numbers) > MAX_ID:
-            raise MediaError(f"{file}: with it, masks have more than {MAX_ID} colours; save them as palette PNGs")
-        return np.array(numbers, np.uint8)[labels.ids]
-
-    def notes(self) -> list[str]:
-        """What was guessed about the files, each guess once."""
-        lines = []
-        for note, files in self._guessed.items():
-            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-            lines.append(f"{files[0]}{more}: {note}")
-        if self._colours:
-            named = (f"{colour_name(*colour)} = {number}" for colour, number in self._colours.items())
-            lines.append(f"objects of colours: {', '.join(named)}")
-        return lines
-
-    def add_file(self, frame: int, file: Path) -> None:
-        """All objects of a mask file, as masks of one frame. Raises UniRefError."""
-        labels = self.read(file)
-        numbers = _ids(labels)
-        if not numbers:
-            raise MediaError(f"{file}: marks no pixel; a mask must mark the object to follow")
-        for number in numbers:
-            if number in self.masks.get(frame, {}):
-                raise UsageError(
-                    f"--mask {file}: object {number} of frame {frame} is already given by {self.files[frame, number]}"
-                )
-            self._put(frame, number, labels == number, file)
-
-    def add_folder(self, folder: Path, source: MediaSource) -> None:
-        """Masks named like the frames; each object is given by the first file that marks it (DAVIS, YouTube-VOS).
-
-        Raises:
-            MediaError: A file is not named like a frame, or no mask marks a pixel.
-        """
-        names = source.frame_names()
-        added: set[int] = set()
-        for file in frame_files(folder):
-            if names is not None and file.stem in names:
-                frame = names.index(file.stem)
-            elif names is None and file.stem.isdecimal():
-                frame = int(file.stem)
-            else:
-                raise MediaError(f"{file}: is not named like a frame of {source.path}")
-            labels = self.read(file)
-            for number in _ids(labels):
-                if number not in added:
-                    added.add(number)
-                    self._put(frame, number, labels == number, file)
-        if not added:
-            raise MediaError(f"{folder}: none of its masks marks a pixel")
-
-    def _put(self, frame: int, number: int, mask: npt.NDArray[np.bool_], file: Path) -> None:
-        self.masks.setdefault(frame, {})[number] = mask
-        self.files[frame, number] = file
-
-
-def _ids(labels: npt.NDArray[np.uint8]) -> list[int]:
-    return [int(number) for number in np.unique(labels) if number]
-
-
-def _read_masks(entries: Sequence[str], source: MediaSource, selection: Selection) -> _MaskTable:
-    """Masks of files (first frame), `FRAME:FILE` and folders."""
-    table = _MaskTable()
-    first, _ = selection.bounds(source.index_at)
-    for entry in entries:
-        match = re.fullmatch(r"(\d{1,18}):(.+)", entry)
-        if match:
-            table.add_file(int(match[1]), Path(match[2]))
-        elif is_folder(Path(entry)):
-            table.add_folder(Path(entry), source)
-        else:
-            table.add_file(first, Path(entry))
-    _check_frames(table, source, selection)
-    return table
-
-
-def _check_frames(table: _MaskTable, source: MediaSource, selection: Selection) -> None:
-    """Raise UsageError unless every mask belongs to a frame that is read."""
-    first, last = selection.bounds(source.index_at)
-    if all(frame == first for frame in table.masks):
-        return
-    count = source.exact_frame_count()
-    stop = min(last or count, count)
-    selected = range(first, stop, selection.stride)
-    for frame, masks in table.masks.items():
-        if frame not in selected:
-            every = f", every {selection.stride}th" if selection.stride > 1 else ""
-            raise UsageError(
-                f"--mask {table.files[frame, next(iter(masks))]}: frame {frame} is not among the frames that are "
-                f"read of {source.path} ({first} to {stop - 1}{every})"
-            )
 
 
 def _check_size(file: Path, mask: npt.NDArray[np.bool_], size: tuple[int, int], image: str) -> None:
