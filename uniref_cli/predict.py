@@ -148,7 +148,8 @@ class PredictArguments:
         str,
         typer.Option(
             help="What to write, separated by commas: overlay, gif (the overlay as an animation), masks (palette "
-            "PNGs), rle (COCO JSON lines), npz, cutout (RGBA PNGs), webm, prores (transparent videos).",
+            "PNGs), rle (COCO JSON lines), npz, cutout (RGBA PNGs), webm, prores (transparent videos), mattes (grey "
+            "PNGs with soft edges, one per object), matte-video.",
             rich_help_panel=OUTPUT,
         ),
     ] = "overlay,masks"

@@ -351,7 +351,9 @@ def _answered_request(folder: Path) -> dict[str, Any] | None:
 def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """`summary.json`, with the names of all files in folders of images on one line at its end."""
     files = {
-        path.name: sorted(file.name for file in path.iterdir()) for path in sorted(folder.iterdir()) if path.is_dir()
+        path.name: sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        for path in sorted(folder.iterdir())
+        if path.is_dir()
     }
     head = json.dumps(summary, indent=2).removesuffix("\n}")
     (folder / SUMMARY).write_text(f'{head},\n  "files": {json.dumps(files)}\n}}\n', "utf-8")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
-from uniref.inference.sinks import Context
+from uniref.inference.sink_base import Context
 from uniref.inference.tallies import PredictTallies
 from uniref.media.source import MediaSource
 

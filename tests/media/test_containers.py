@@ -12,7 +12,8 @@ from tests.media.containers import AAC, NAMES, X264, Presented, ffmpeg, make, ma
 from uniref.core.errors import MediaError, UsageError
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
-from uniref.inference.sinks import SINKS, Context
+from uniref.inference.sink_base import Context
+from uniref.inference.sinks import SINKS
 from uniref.media.source import MediaSource, Selection
 from uniref.media.video_read import VideoFile, why_not_decord, why_not_indexed
 from uniref.media.video_write import VideoWriter

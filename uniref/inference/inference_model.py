@@ -256,6 +256,16 @@ class InferenceModel:
         masks = (upsample(predictions.logits, aligned=False).sigmoid() > 0.5)[:, :height, :width]
         return resize_nearest(masks, frame.original)
 
+    def image_probabilities(self, predictions: MaskPredictions, frame: Frame) -> Tensor:
+        """Probabilities of an image's masks: upsample, sigmoid, crop the padding, resize to the original size.
+
+        Returns:
+            Float32 [N, H, W].
+        """
+        height, width = frame.size
+        probabilities = upsample(predictions.logits, aligned=False).sigmoid()[:, :height, :width]
+        return resize_bilinear(probabilities.float(), frame.original)
+
     def video_probabilities(self, predictions: MaskPredictions, row: int, frame: Frame, by_mask: bool) -> Tensor:
         """An object's probabilities in a frame of a video: upsample, crop the padding, resize to the original size.
 

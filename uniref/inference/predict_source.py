@@ -19,7 +19,8 @@ from uniref.core.types import BoolMask
 from uniref.inference.predictor import Predictor, Side
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
-from uniref.inference.sinks import SINKS, Context, Sink
+from uniref.inference.sink_base import Context, Sink
+from uniref.inference.sinks import SINKS
 from uniref.inference.tallies import PredictTallies
 from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
@@ -41,6 +42,11 @@ class PredictOptions:
     long_side: Side = "default"
     labels: bool = True
     """Write texts and scores into the overlay."""
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether an output needs masks with soft edges."""
+        return any(SINKS[name].needs_probabilities for name in self.save)
 
 
 def predict_source(
@@ -122,7 +128,13 @@ def _tracker(predictor: Predictor, objects: Objects, options: PredictOptions) ->
     texts = {number: text for number, text in objects.texts.items() if number not in objects.text_frames}
     support = {objects.support_id: objects.support} if objects.support_id is not None else None
     return predictor.track(
-        texts, support, options.propagate, options.score_threshold, options.short_side, options.long_side
+        texts,
+        support,
+        options.propagate,
+        options.score_threshold,
+        options.short_side,
+        options.long_side,
+        probabilities=options.probabilities,
     )
 
 
@@ -145,14 +157,15 @@ def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -
 
 def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, options: PredictOptions) -> FrameResult:
     """Objects of an image as a frame; where they overlap, the label map shows the most confident."""
+    soft = options.probabilities
     if objects.support_id is not None:
         support = objects.support
-        result = predictor.segment_image(frame.image, None, support, options.short_side, options.long_side)
+        result = predictor.segment_image(frame.image, None, support, options.short_side, options.long_side, soft)
         results = {objects.support_id: result}
     else:
         texts = list(objects.texts.values())
         of_texts = predictor.segment_image(
-            frame.image, texts, short_side=options.short_side, long_side=options.long_side
+            frame.image, texts, short_side=options.short_side, long_side=options.long_side, probabilities=soft
         )
         results = dict(zip(objects.texts, of_texts, strict=True))
     labels = np.zeros(frame.image.shape[:2], np.uint8)
@@ -164,6 +177,7 @@ def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, o
         masks={n: r.mask for n, r in results.items()},
         scores={n: r.score for n, r in results.items()},
         boxes={n: r.box for n, r in results.items()},
+        probabilities={n: r.probability for n, r in results.items() if r.probability is not None},
     )
 
 

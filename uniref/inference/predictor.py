@@ -131,6 +131,7 @@ class Predictor:
         support: Support | ProjectedReference | None = None,
         short_side: Side = "default",
         long_side: Side = "default",
+        probabilities: bool = False,
     ) -> ImageResult: ...
 
     @overload
@@ -141,6 +142,7 @@ class Predictor:
         *,
         short_side: Side = "default",
         long_side: Side = "default",
+        probabilities: bool = False,
     ) -> list[ImageResult]: ...
 
     def segment_image(
@@ -150,6 +152,7 @@ class Predictor:
         support: Support | ProjectedReference | None = None,
         short_side: Side = "default",
         long_side: Side = "default",
+        probabilities: bool = False,
     ) -> ImageResult | list[ImageResult]:
         """Segment the object that a text, or example images with masks, refer to.
 
@@ -161,6 +164,7 @@ class Predictor:
             short_side, long_side: Network resolution in pixels; by default 800 / 1333 for a text and 480 / 768 for
                 support images (which are resized the same way). `short_side=None` keeps every image's size. A SAM
                 model's input is a square: by default the long side is made to fill it, and never more.
+            probabilities: Results hold a mask with soft edges too.
 
         Returns:
             Mask at the image's size, score and box (of a SAM model: the mask's tight box).
@@ -183,8 +187,11 @@ class Predictor:
         # predict, and resize the masks to the image
         predictions = self._model.predict(frame, [[reference]])
         masks = self._model.image_masks(predictions, frame).cpu()
+        soft = self._model.image_probabilities(predictions, frame).cpu().numpy() if probabilities else None
         results = [
-            ImageResult(mask.numpy(), predictions.scores[row], predictions.box(row, mask))
+            ImageResult(
+                mask.numpy(), predictions.scores[row], predictions.box(row, mask), None if soft is None else soft[row]
+            )
             for row, mask in enumerate(masks)
         ]
         return results if isinstance(text, list | tuple) else results[0]
@@ -226,6 +233,7 @@ class Predictor:
         short_side: Side = "default",
         long_side: Side = "default",
         exact_masks: bool = True,
+        probabilities: bool = False,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video, frame by frame; memory does not grow with its length.
 
@@ -242,6 +250,7 @@ class Predictor:
                 a SAM model as in `segment_image`.
             exact_masks: In the frame where a mask is given, return that mask itself. False: return the mask resized to
                 the network's resolution and back, as the released system and `uniref eval` do.
+            probabilities: Results hold masks with soft edges too.
 
         Yields:
             One result per frame, as soon as it is ready.
@@ -254,7 +263,9 @@ class Predictor:
         if not texts and not masks_of_frames:
             raise UsageError("segment_video: give at least one text or mask")
         numbered = number_texts(texts, {i for objects in masks_of_frames.values() for i in objects})
-        tracker = self.track(numbered, None, propagate, score_threshold, short_side, long_side, exact_masks)
+        tracker = self.track(
+            numbered, None, propagate, score_threshold, short_side, long_side, exact_masks, probabilities
+        )
         return _track(tracker, frames, masks_of_frames)
 
     def track(
@@ -266,13 +277,14 @@ class Predictor:
         short_side: Side = "default",
         long_side: Side = "default",
         exact_masks: bool = True,
+        probabilities: bool = False,
     ) -> VideoTracker:
         """A tracker whose `step(image, masks)` takes one frame at a time, for live sources.
 
         Args:
             texts: Object id -> text.
             support: Object id -> support images with masks; every frame is searched by itself.
-            propagate, score_threshold, short_side, long_side, exact_masks: As for `segment_video`.
+            propagate, score_threshold, short_side, long_side, exact_masks, probabilities: As for `segment_video`.
 
         Raises:
             UsageError: An id is out of range, a text has no words, or an array has the wrong form.
@@ -287,6 +299,7 @@ class Predictor:
             short_side=resize[0],
             long_side=resize[1],
             exact_masks=exact_masks,
+            keep_probabilities=probabilities,
         )
 
     def _resize(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from uniref.core.boxes import mask_box
+from uniref.core.errors import UsageError
 from uniref.core.types import BoolMask
+
+if TYPE_CHECKING:
+    import supervision
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,20 @@ class ImageResult:
     box: npt.NDArray[np.float32]
     """Float32 [4]: x0, y0, x1, y1 in pixels of the image, clipped to it. A SAM model's is the mask's tight box, zeros
     for an empty mask."""
+    probability: npt.NDArray[np.float32] | None = None
+    """Float32 [H, W], 0..1, a mask with soft edges (`mask` is where it is over 0.5, but for the pixels of the edge);
+    None unless it was asked for."""
+
+    def to_supervision(self, class_name: str | None = None) -> supervision.Detections:
+        """The object as `supervision.Detections`, for its annotators, metrics and exports; none for an empty mask.
+
+        Args:
+            class_name: What to call the object, by default "object".
+
+        Raises:
+            UsageError: The package `supervision`, which is not a dependency, is not installed.
+        """
+        return _detections({0: self.mask}, {0: self.score}, {0: class_name or "object"}, tracked=False)
 
 
 @dataclass(frozen=True)
@@ -53,5 +74,45 @@ class FrameResult:
     instance_of: dict[int, int] = field(default_factory=dict)
     """Objects found as instances of a text: object id -> the text's id (which its first instance has itself)."""
     probabilities: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
-    """Object id -> float32 [H, W], how probable it is that a pixel is the object's; empty unless asked for
-    (`VideoTracker.keep_probabilities`)."""
+    """Object id -> float32 [H, W], 0..1, how probable it is that a pixel is the object's; empty unless asked for."""
+
+    def to_supervision(self, class_names: Mapping[int, str] | None = None) -> supervision.Detections:
+        """The visible objects as `supervision.Detections`, for its annotators, metrics and exports.
+
+        Args:
+            class_names: Object id -> what to call it, by default "object ID".
+
+        Returns:
+            One row per object with a pixel, by id: its mask's tight box, mask, score, and its id as `tracker_id` and
+            `class_id`.
+
+        Raises:
+            UsageError: The package `supervision`, which is not a dependency, is not installed.
+        """
+        names = {number: (class_names or {}).get(number, f"object {number}") for number in self.masks}
+        return _detections(self.masks, self.scores, names, tracked=True)
+
+
+def _detections(
+    masks: Mapping[int, BoolMask], scores: Mapping[int, float], names: Mapping[int, str], tracked: bool
+) -> supervision.Detections:
+    """`supervision.Detections` of the masks that mark a pixel, with their ids if they are `tracked`."""
+    try:
+        import supervision
+    except ImportError:
+        raise UsageError(
+            "to_supervision: needs the package supervision; install it with: pip install supervision"
+        ) from None
+    boxes = {number: box for number, mask in sorted(masks.items()) if (box := mask_box(mask)) is not None}
+    numbers = list(boxes)
+    if not numbers:
+        return supervision.Detections.empty()
+    data: dict[str, Any] = {"class_name": np.array([names[number] for number in numbers])}
+    return supervision.Detections(
+        xyxy=np.array(list(boxes.values()), np.float32),
+        mask=np.stack([masks[number] for number in numbers]),
+        confidence=np.array([scores.get(number, 0.0) for number in numbers], np.float32),
+        class_id=np.array(numbers, np.int64),
+        tracker_id=np.array(numbers, np.int64) if tracked else None,
+        data=data,
+    )

@@ -1,119 +1,27 @@
-"""Outputs of a prediction on disk: one class per kind, all written frame by frame."""
+"""Pictures of a prediction on disk, written frame by frame, and the names of all kinds of output."""
 
 from __future__ import annotations
 
-import abc
-import json
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from uniref.inference.prompts import Objects
+from uniref.inference.coco import RleSink
+from uniref.inference.mattes import MatteSink, MatteVideoSink
 from uniref.inference.results import FrameResult
+from uniref.inference.sink_base import Context, Sink, VideoSink, image_path
 from uniref.media.draw import draw_overlay, drawable
 from uniref.media.frame import SourceFrame
 from uniref.media.mask import write_labels
-from uniref.media.source import MediaSource
-from uniref.media.video_colors import BT709
 from uniref.media.video_read import VideoFile
-from uniref.media.video_write import VideoStyle, VideoWriter, add_audio
+from uniref.media.video_write import add_audio
 
 
-@dataclass
-class Context:
-    """What every kind of output has access to."""
-
-    folder: Path
-    """Where to write."""
-    source: MediaSource
-    objects: Objects
-    stride: int
-    labels: bool
-    """Write texts and scores into the overlay."""
-    warn: Callable[[str], None]
-    first: SourceFrame | None = field(default=None)
-    """The first frame that was read."""
-    instances: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Objects found as instances of a text: object id -> (the text's id, which instance of it, from 1)."""
-
-    @property
-    def ids(self) -> list[int]:
-        """The ids of all objects so far, ascending; more may be found in later frames."""
-        return sorted({*self.objects.ids, *self.instances})
-
-    def add_instances(self, result: FrameResult) -> None:
-        """Take note of instances that were found in a frame."""
-        for number, text_id in result.instance_of.items():
-            if number not in self.instances:
-                count = sum(of == text_id for of, _ in self.instances.values())
-                self.instances[number] = (text_id, count + 1)
-
-    def describe(self, number: int) -> dict[str, Any]:
-        """What an object is, as JSON types: its `kind`, its `text` where it has one, and which `instance` of it."""
-        if number not in self.instances:
-            return self.objects.describe(number)
-        text_id, instance = self.instances[number]
-        return self.objects.describe(text_id) | {"instance": instance}
-
-    def name(self, number: int) -> str:
-        """What to call an object on one line: its text, with the instance's number; else `#` and its id."""
-        about = self.describe(number)
-        words = " ".join(str(about.get("text", "")).split())
-        if not words:
-            return f"#{number}"
-        return f"{words} {about['instance']}" if "instance" in about else words
-
-
-class Sink(abc.ABC):
-    """An output. `write` is called for every frame in order, then `close` once."""
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
-
-    @abc.abstractmethod
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Add a frame."""
-
-    def close(self) -> None:  # noqa: B027 - images need no end
-        """Finish the files."""
-
-
-class _VideoSink(Sink):
-    """Writes images as one video with the source's timestamps."""
-
-    file_name = ""
-    options: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._writer: VideoWriter | None = None
-        self._start = self._end = 0.0
-
-    def _write_image(self, frame: SourceFrame, image: npt.NDArray[np.uint8]) -> None:
-        video, stride = self.context.source.video, self.context.stride
-        if self._writer is None:
-            self._start = frame.seconds
-            path = self.context.folder / self.file_name
-            look = VideoStyle(BT709) if video is None else VideoStyle(video.colors, video.pixel_aspect)
-            base = None if video is None else video.time_base
-            fps = self.context.source.fps / stride
-            self._writer = VideoWriter(path, image.shape[:2], fps, time_base=base, look=look, **self.options)
-        duration = frame.duration * stride
-        self._end = frame.seconds + duration
-        self._writer.write(image, frame.seconds - self._start, duration)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-class OverlaySink(_VideoSink):
+class OverlaySink(VideoSink):
     """`overlay.mp4` (with the source's sound), or `overlay.png` for an image."""
 
     file_name = "overlay.mp4"
@@ -173,7 +81,7 @@ class MaskSink(Sink):
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Write the label map of one frame."""
-        write_labels(_image_path(self.context, "mask", "masks", frame), result.labels)
+        write_labels(image_path(self.context, "mask", "masks", frame), result.labels)
 
 
 class CutoutSink(Sink):
@@ -181,11 +89,11 @@ class CutoutSink(Sink):
 
     def write(self, frame: SourceFrame, result: FrameResult) -> None:
         """Write the cut-out objects of one frame."""
-        path = _image_path(self.context, "cutout", "cutout", frame)
+        path = image_path(self.context, "cutout", "cutout", frame)
         Image.fromarray(cut_out(frame, result)).save(path, compress_level=1)
 
 
-class WebmSink(_VideoSink):
+class WebmSink(VideoSink):
     """`cutout.webm`: the objects on a transparent background, VP9."""
 
     file_name = "cutout.webm"
@@ -201,38 +109,6 @@ class ProresSink(WebmSink):
 
     file_name = "cutout.mov"
     options: ClassVar[dict[str, Any]] = {"codec": "prores_ks", "alpha": True}
-
-
-class RleSink(Sink):
-    """`masks.jsonl`: one COCO record per object and frame (run-length masks as pycocotools reads them)."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._file: IO[str] = (context.folder / "masks.jsonl").open("w", encoding="utf-8")
-
-    def write(self, frame: SourceFrame, result: FrameResult) -> None:
-        """Write one line per object: its run lengths, box, area and score."""
-        from pycocotools import mask as coco_mask
-
-        for number, mask in result.masks.items():
-            rle = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-            record = {
-                "image_id": frame.index,
-                "file_name": frame.name,
-                "category_id": 1,
-                "object_id": number,
-                "score": round(result.scores.get(number, 0.0), 6),
-                "bbox": [float(value) for value in coco_mask.toBbox(rle)],
-                "area": int(coco_mask.area(rle)),
-                "segmentation": {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")},
-            }
-            about = self.context.describe(number)
-            record |= {key: about[key] for key in ("text", "instance") if key in about}
-            self._file.write(json.dumps(record) + "\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class NpzSink(Sink):
@@ -275,6 +151,8 @@ SINKS: dict[str, type[Sink]] = {
     "cutout": CutoutSink,
     "webm": WebmSink,
     "prores": ProresSink,
+    "mattes": MatteSink,
+    "matte-video": MatteVideoSink,
 }
 
 
@@ -282,11 +160,3 @@ def cut_out(frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:
     """The objects' pixels with everything else transparent: uint8 RGBA [H, W, 4]."""
     alpha = np.where(result.labels > 0, 255, 0).astype(np.uint8)
     return np.dstack([frame.image, alpha])
-
-
-def _image_path(context: Context, single: str, folder: str, frame: SourceFrame) -> Path:
-    if context.source.kind == "image":
-        return context.folder / f"{single}.png"
-    path = context.folder / folder / f"{frame.name}.png"
-    path.parent.mkdir(exist_ok=True)
-    return path

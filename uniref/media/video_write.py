@@ -130,6 +130,7 @@ class VideoWriter:
         alpha: Frames are RGBA and their transparency is kept (VP9 and ProRes only).
         time_base: The unit in which times are kept exactly; by default that of `fps`.
         look: Colour tags and shape of the pixels.
+        crf: Constant rate factor of H.264 and VP9, less is better; by default the codec's of this module.
 
     Raises:
         MediaError: ffmpeg cannot be started.
@@ -144,6 +145,7 @@ class VideoWriter:
         alpha: bool = False,
         time_base: Fraction | None = None,
         look: VideoStyle | None = None,
+        crf: int | None = None,
     ) -> None:
         # times in ticks of the time base
         self.path = Path(path)
@@ -155,7 +157,7 @@ class VideoWriter:
         arguments = ["-hide_banner", "-nostats", "-v", "error", "-y", "-f", "matroska", "-i", "pipe:0", "-an"]
         arguments += ["-fps_mode", "passthrough", "-enc_time_base", f"{self._base.numerator}:{self._base.denominator}"]
         arguments += ["-vf", _filters(codec, height, width, look or VideoStyle())]
-        arguments += ["-c:v", codec, *_CODECS[codec], "-threads", "1"]
+        arguments += ["-c:v", codec, *_CODECS[codec], *(["-crf", str(crf)] if crf is not None else []), "-threads", "1"]
         try:
             self._process = start_ffmpeg(
                 [*arguments, output_argument(self.path)],
