@@ -99,14 +99,15 @@ class PredictArguments:
         ),
     ] = True
     score_threshold: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0.0,
             max=1.0,
-            help="Videos: an object whose score is not above this is absent from the frame.",
+            help="An object whose score is not above this is not found in the image or frame; 0 always answers. "
+            "[default: 0.3, or what 'uniref eval --calibrate' stored in the checkpoint to find a text]",
             rich_help_panel=_INFERENCE,
         ),
-    ] = 0.3
+    ] = None
     short_side: Annotated[
         int | None,
         typer.Option(
@@ -157,6 +158,14 @@ class PredictArguments:
         bool,
         typer.Option("--labels/--no-labels", help="Draw names and scores into the overlay.", rich_help_panel=OUTPUT),
     ] = True
+    fail_if_absent: Annotated[
+        bool,
+        typer.Option(
+            "--fail-if-absent",
+            help="Exit with code 1 if an object is not found in an input; the results are written all the same.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Repeat inputs that are already done.", rich_help_panel=OUTPUT)
     ] = False
@@ -189,7 +198,7 @@ def predict(arguments: PredictArguments) -> None:
 
     Results go to OUT/<input's name>/: overlay.mp4, masks/FRAME.png, ... and summary.json. A folder appears under its
     name when it is complete; inputs that are already done are skipped. With several inputs, one that fails does not
-    stop the others, and the exit code is 1.
+    stop the others, and the exit code is 1. An object that is not found has empty masks and is reported.
     """
     console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.weights.catalog import SMALL

@@ -22,6 +22,7 @@ from uniref.inference.predict_source import PredictOptions, predict_source
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.inference.sinks import SINKS
+from uniref.inference.video import SCORE_THRESHOLD
 from uniref.media.ffmpeg import kill_children
 from uniref.media.source import MediaSource, Selection
 from uniref.weights.checkpoint import read_config, weights_of
@@ -29,6 +30,7 @@ from uniref.weights.rename import listing
 from uniref_cli.console import Console, error
 from uniref_cli.predict import PredictArguments
 from uniref_cli.predict_inputs import PredictInput, name_outputs
+from uniref_cli.predict_report import absent_objects, object_report
 from uniref_cli.process_rank import ProcessRank, local_device
 
 SUMMARY = "summary.json"
@@ -61,12 +63,13 @@ class PredictRunner:
             save=_output_kinds(arguments.save),
             selection=Selection(arguments.start, arguments.end, arguments.stride),
             propagate=arguments.propagate,
-            score_threshold=arguments.score_threshold,
             short_side="default" if arguments.short_side is None else arguments.short_side or None,
             long_side="default" if arguments.long_side is None else arguments.long_side or None,
             labels=arguments.labels,
         )
         self._predictor: Predictor | None = None
+        self._calibrated: float | None = None
+        self._absent: dict[str, list[str]] = {}
 
     def run(self, inputs: Sequence[PredictInput], checkpoint: Path, rank: ProcessRank) -> int:
         """Process this process's part of the inputs and return the exit code.
@@ -89,7 +92,9 @@ class PredictRunner:
             self._record_failure(each, "no prompt given")
         if without:
             raise UsageError(f"{_place(without[0])}: no prompt given; use --text, --mask or --support")
-        weights = weights_of(checkpoint, read_config(checkpoint))
+        config = read_config(checkpoint)
+        weights = weights_of(checkpoint, config)
+        self._calibrated = config.presence.threshold if config.presence else None
         failures: list[str] = []
         with ThreadPoolExecutor(1) as pool, stop_on_signals(before_acting=kill_children) as stop:
             digest = pool.submit(sha256, weights)  # while the first input is opened
@@ -113,7 +118,8 @@ class PredictRunner:
         if stop.requested:
             error("stopped; finished inputs are kept, run the same command again to continue")
             return stop.exit_code
-        return 1 if failures else 0
+        absent = self._report_absent(len(own)) if self.arguments.fail_if_absent else False
+        return 1 if failures or absent else 0
 
     def _record_failure(self, each: PredictInput, reason: str) -> None:
         """The line of --json about an input that failed."""
@@ -131,7 +137,11 @@ class PredictRunner:
         _protect(final, source, prompt)
         if self._is_done(final, request):
             self.console.say(f"{each.input}: already done ({final})")
-            self.console.result({"input": each.input, "output": str(final), "status": "skipped"})
+            summary = read_json(final / SUMMARY)
+            self.console.result(
+                {"input": each.input, "output": str(final), "status": "skipped", "objects": summary["objects"]}
+            )
+            self._absent[each.input] = list(absent_objects(summary))
             return
         if final != folders.usual and not self.arguments.overwrite:
             self.console.say(f"{each.input}: {folders.usual} holds the result of another request; this goes to {final}")
@@ -162,6 +172,7 @@ class PredictRunner:
                 raise _StoppedError  # so that the folder does not get its final name
         if summary["complete"]:
             self._report(each, final, summary)
+            self._absent[each.input] = list(absent_objects(summary))
 
     def _load(self, checkpoint: Path) -> Predictor:
         """The predictor, loaded for the first input that needs it."""
@@ -190,11 +201,14 @@ class PredictRunner:
             selection.end if each.end is None else each.end,
             selection.stride if each.stride is None else each.stride,
         )
+        threshold = self.arguments.score_threshold if each.score_threshold is None else each.score_threshold
+        start = self._calibrated if threshold is None else threshold
         return replace(
             options,
             selection=own,
             propagate=options.propagate if each.propagate is None else each.propagate,
-            score_threshold=options.score_threshold if each.score_threshold is None else each.score_threshold,
+            score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
+            start_threshold=SCORE_THRESHOLD if start is None else start,
         )
 
     def _request(
@@ -211,6 +225,18 @@ class PredictRunner:
             "fast": self.arguments.fast,
         }
         return dict(json.loads(json.dumps(request)))
+
+    # Objects that are not there
+
+    def _report_absent(self, inputs: int) -> bool:
+        """Name every input that lacks an object, and the object; returns whether there are any."""
+        absent = {name: lines for name, lines in self._absent.items() if lines}
+        for name, lines in absent.items():
+            for line in lines:
+                error(f"{name}: {line}")
+        if len(absent) > 1:
+            error(f"{len(absent)} of {inputs} inputs lack an object")
+        return bool(absent)
 
     # Folders of results
 
@@ -249,12 +275,8 @@ class PredictRunner:
         if own := written_files(partial):
             self._warn_of_kept(partial, remove_written(partial, own))
         frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
-        objects = ", ".join(
-            f"{number} ({_describe(about)}): {about['frames_present']} of {frames}"
-            for number, about in summary["objects"].items()
-        )
         unit = "frames" if frames != 1 else "frame"
-        self.console.say(f"{each.input}: {frames} {unit} in {seconds:.1f} s; object {objects}")
+        self.console.say(f"{each.input}: {frames} {unit} in {seconds:.1f} s; object {object_report(summary)}")
         self.console.say(f"  -> {final}")
         self.console.result(
             {"input": each.input, "output": str(final), "status": "done"}
@@ -375,7 +397,3 @@ def written_files(folder: Path) -> set[str]:
             if path.stem.isdecimal()
         }
     return {SUMMARY, *images, *(name for name in outputs if not is_folder(folder / name))}
-
-
-def _describe(about: dict[str, Any]) -> str:
-    return f'"{about["text"]}"' if about["kind"] == "text" else str(about["kind"])

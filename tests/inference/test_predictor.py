@@ -241,3 +241,26 @@ def test_impossible_masks(predictor: Predictor, masks, message: str) -> None:
 def test_unusable_devices_and_precisions(checkpoint: Path, options: dict[str, str], message: str) -> None:
     with pytest.raises(UniRefError, match=message):
         Predictor.from_pretrained(checkpoint, **options)
+
+
+def test_an_object_below_the_threshold_is_not_present(predictor: Predictor, picture: np.ndarray) -> None:
+    assert predictor.score_threshold is None
+    found = predictor.segment_image(picture, "dog", short_side=None)
+    for threshold, present in ((found.score, False), (found.score * 0.999, True)):
+        result = predictor.segment_image(picture, "dog", short_side=None, score_threshold=threshold)
+        assert result.present is present
+        assert result.score == found.score
+        assert np.array_equal(result.mask, found.mask if present else np.zeros_like(found.mask))
+
+
+def test_a_text_starts_above_one_threshold_and_goes_on_above_another(predictor: Predictor) -> None:
+    def presence(**options: float) -> list[bool]:
+        results = predictor.segment_video(clip(), "dog", short_side=None, **options)
+        return [bool(result.masks[1].any()) for result in results]
+
+    first = next(predictor.segment_video(clip(), "dog", short_side=None, score_threshold=0)).scores[1]
+    assert presence(score_threshold=1.0, start_threshold=first) == [False] * 4
+    assert presence(score_threshold=1.0, start_threshold=first * 0.99)[:2] == [True, False]
+    assert presence(score_threshold=0.0, start_threshold=first * 0.99) == [True] * 4
+    # without propagation every frame is searched anew
+    assert presence(score_threshold=0.0, start_threshold=1.0, propagate=False) == [False] * 4

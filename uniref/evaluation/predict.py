@@ -226,8 +226,9 @@ def _track_expressions_together(
 def _text_tracker(predictor: Predictor, dataset: EvalDataset, texts: Mapping[int, str]) -> VideoTracker:
     protocol = dataset.protocol
     short, long = protocol.sides
+    threshold = protocol.threshold if protocol.propagate else None
     return predictor.track(
-        texts, propagate=protocol.propagate, score_threshold=protocol.threshold, short_side=short, long_side=long
+        texts, propagate=protocol.propagate, score_threshold=threshold, short_side=short, long_side=long
     )
 
 

@@ -22,7 +22,7 @@ from uniref.inference.results import FrameResult
 from uniref.inference.sink_base import Context, Sink
 from uniref.inference.sinks import SINKS
 from uniref.inference.tallies import PredictTallies
-from uniref.inference.video import VideoTracker
+from uniref.inference.video import SCORE_THRESHOLD, VideoTracker
 from uniref.media.frame import SourceFrame
 from uniref.media.source import MediaSource, Selection
 
@@ -37,7 +37,10 @@ class PredictOptions:
     """Kinds of output, keys of `SINKS`."""
     selection: Selection = field(default_factory=Selection)
     propagate: bool = True
-    score_threshold: float = 0.3
+    score_threshold: float = SCORE_THRESHOLD
+    """An object whose score is not above this is not in the image or frame."""
+    start_threshold: float = SCORE_THRESHOLD
+    """The same for a text or support images: in images, and in videos until the object is found."""
     short_side: Side = "default"
     long_side: Side = "default"
     labels: bool = True
@@ -135,6 +138,7 @@ def _tracker(predictor: Predictor, objects: Objects, options: PredictOptions) ->
         options.short_side,
         options.long_side,
         probabilities=options.probabilities,
+        start_threshold=options.start_threshold,
     )
 
 
@@ -157,15 +161,19 @@ def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -
 
 def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, options: PredictOptions) -> FrameResult:
     """Objects of an image as a frame; where they overlap, the label map shows the most confident."""
-    soft = options.probabilities
+    sides, threshold, soft = (options.short_side, options.long_side), options.start_threshold, options.probabilities
     if objects.support_id is not None:
-        support = objects.support
-        result = predictor.segment_image(frame.image, None, support, options.short_side, options.long_side, soft)
+        result = predictor.segment_image(frame.image, None, objects.support, *sides, soft, threshold)
         results = {objects.support_id: result}
     else:
         texts = list(objects.texts.values())
         of_texts = predictor.segment_image(
-            frame.image, texts, short_side=options.short_side, long_side=options.long_side, probabilities=soft
+            frame.image,
+            texts,
+            short_side=sides[0],
+            long_side=sides[1],
+            probabilities=soft,
+            score_threshold=threshold,
         )
         results = dict(zip(objects.texts, of_texts, strict=True))
     labels = np.zeros(frame.image.shape[:2], np.uint8)
@@ -307,6 +315,7 @@ def _plain(options: PredictOptions) -> dict[str, Any]:
         "stride": selection.stride,
         "propagate": options.propagate,
         "score_threshold": options.score_threshold,
+        "start_threshold": options.start_threshold,
         "short_side": options.short_side,
         "long_side": options.long_side,
     }

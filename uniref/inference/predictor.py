@@ -123,6 +123,12 @@ class Predictor:
         """How many classes of objects `detect` tells apart; 1 for a class-agnostic model."""
         return self._model.network.classes
 
+    @property
+    def score_threshold(self) -> float | None:
+        """The calibrated threshold of this checkpoint: an object of a text whose score is not above it is probably not
+        there. None: `uniref eval --calibrate` has not been run on it."""
+        return self.config.presence.threshold if self.config.presence is not None else None
+
     @overload
     def segment_image(
         self,
@@ -132,6 +138,7 @@ class Predictor:
         short_side: Side = "default",
         long_side: Side = "default",
         probabilities: bool = False,
+        score_threshold: float | None = None,
     ) -> ImageResult: ...
 
     @overload
@@ -143,6 +150,7 @@ class Predictor:
         short_side: Side = "default",
         long_side: Side = "default",
         probabilities: bool = False,
+        score_threshold: float | None = None,
     ) -> list[ImageResult]: ...
 
     def segment_image(
@@ -153,6 +161,7 @@ class Predictor:
         short_side: Side = "default",
         long_side: Side = "default",
         probabilities: bool = False,
+        score_threshold: float | None = None,
     ) -> ImageResult | list[ImageResult]:
         """Segment the object that a text, or example images with masks, refer to.
 
@@ -165,6 +174,8 @@ class Predictor:
                 support images (which are resized the same way). `short_side=None` keeps every image's size. A SAM
                 model's input is a square: by default the long side is made to fill it, and never more.
             probabilities: Results hold a mask with soft edges too.
+            score_threshold: An object whose score is not above it is not in the image: its result is not `present`, and
+                its mask is empty. None: there is always an answer. See `Predictor.score_threshold`.
 
         Returns:
             Mask at the image's size, score and box (of a SAM model: the mask's tight box).
@@ -187,13 +198,14 @@ class Predictor:
         # predict, and resize the masks to the image
         predictions = self._model.predict(frame, [[reference]])
         masks = self._model.image_masks(predictions, frame).cpu()
-        soft = self._model.image_probabilities(predictions, frame).cpu().numpy() if probabilities else None
-        results = [
-            ImageResult(
-                mask.numpy(), predictions.scores[row], predictions.box(row, mask), None if soft is None else soft[row]
-            )
-            for row, mask in enumerate(masks)
-        ]
+        soft = self._model.image_probabilities(predictions, frame).cpu() if probabilities else None
+        results = []
+        for row, (score, mask) in enumerate(zip(predictions.scores, masks, strict=True)):
+            present = score_threshold is None or score > score_threshold
+            # an object that is not there has the score and box of the best query, and no pixel
+            box, shown = predictions.box(row, mask), mask if present else torch.zeros_like(mask)
+            probability = None if soft is None else (soft[row] if present else torch.zeros_like(soft[row])).numpy()
+            results.append(ImageResult(shown.numpy(), score, box, present, probability))
         return results if isinstance(text, list | tuple) else results[0]
 
     def encode_support(
@@ -229,11 +241,12 @@ class Predictor:
         text: str | Sequence[str] | None = None,
         masks: Mapping[int, Mapping[int, AnyMask]] | None = None,
         propagate: bool = True,
-        score_threshold: float = 0.3,
+        score_threshold: float | None = None,
         short_side: Side = "default",
         long_side: Side = "default",
         exact_masks: bool = True,
         probabilities: bool = False,
+        start_threshold: float | None = None,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video, frame by frame; memory does not grow with its length.
 
@@ -243,14 +256,17 @@ class Predictor:
             masks: Frame index -> object id (1..255) -> mask [H, W] of objects given by a mask. An object may be
                 given in any frame and is followed from there.
             propagate: Texts: from the first frame where the object was segmented on, use its own masks too
-                (Ref-YouTube-VOS); else every frame by the text alone, without a threshold (Ref-DAVIS17).
+                (Ref-YouTube-VOS); else every frame by the text alone (Ref-DAVIS17).
             score_threshold: An object whose best score is at or below it is not in the frame. The published
-                protocols use 0.3 (texts, DAVIS), 0.4 (YouTube-VOS, MOSE) and 0.5 (LVOS).
+                protocols use 0.3 (texts, DAVIS), 0.4 (YouTube-VOS, MOSE) and 0.5 (LVOS). None: 0.3, and for texts
+                without propagation no threshold at all.
             short_side, long_side: Network resolution in pixels, by default 480 / 1333; `short_side=None` keeps it. For
                 a SAM model as in `segment_image`.
             exact_masks: In the frame where a mask is given, return that mask itself. False: return the mask resized to
                 the network's resolution and back, as the released system and `uniref eval` do.
             probabilities: Results hold masks with soft edges too.
+            start_threshold: As `score_threshold`, of a text in frames before its object has been found; None: the same.
+                `Predictor.score_threshold` is a good value where the checkpoint has one.
 
         Yields:
             One result per frame, as soon as it is ready.
@@ -264,7 +280,15 @@ class Predictor:
             raise UsageError("segment_video: give at least one text or mask")
         numbered = number_texts(texts, {i for objects in masks_of_frames.values() for i in objects})
         tracker = self.track(
-            numbered, None, propagate, score_threshold, short_side, long_side, exact_masks, probabilities
+            numbered,
+            None,
+            propagate,
+            score_threshold,
+            short_side,
+            long_side,
+            exact_masks,
+            probabilities,
+            start_threshold,
         )
         return _track(tracker, frames, masks_of_frames)
 
@@ -273,18 +297,20 @@ class Predictor:
         texts: Mapping[int, str] | None = None,
         support: Mapping[int, Sequence[tuple[UInt8Image, AnyMask]]] | None = None,
         propagate: bool = True,
-        score_threshold: float = 0.3,
+        score_threshold: float | None = None,
         short_side: Side = "default",
         long_side: Side = "default",
         exact_masks: bool = True,
         probabilities: bool = False,
+        start_threshold: float | None = None,
     ) -> VideoTracker:
         """A tracker whose `step(image, masks)` takes one frame at a time, for live sources.
 
         Args:
             texts: Object id -> text.
             support: Object id -> support images with masks; every frame is searched by itself.
-            propagate, score_threshold, short_side, long_side, exact_masks, probabilities: As for `segment_video`.
+            propagate, score_threshold, short_side, long_side, exact_masks, probabilities,
+                start_threshold: As for `segment_video`.
 
         Raises:
             UsageError: An id is out of range, a text has no words, or an array has the wrong form.
@@ -300,6 +326,7 @@ class Predictor:
             long_side=resize[1],
             exact_masks=exact_masks,
             keep_probabilities=probabilities,
+            start_threshold=start_threshold,
         )
 
     def _resize(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:

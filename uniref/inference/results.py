@@ -24,10 +24,12 @@ class ImageResult:
     mask: BoolMask
     """Bool [H, W] at the image's own size."""
     score: float
-    """Confidence of the chosen query, 0..1."""
+    """Confidence of the chosen query, 0..1; also of an object that is not present."""
     box: npt.NDArray[np.float32]
     """Float32 [4]: x0, y0, x1, y1 in pixels of the image, clipped to it. A SAM model's is the mask's tight box, zeros
     for an empty mask."""
+    present: bool = True
+    """Whether the score is above the threshold that was asked for; the mask is empty where it is not."""
     probability: npt.NDArray[np.float32] | None = None
     """Float32 [H, W], 0..1, a mask with soft edges (`mask` is where it is over 0.5, but for the pixels of the edge);
     None unless it was asked for."""

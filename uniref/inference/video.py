@@ -21,6 +21,8 @@ from uniref.model.structures import ProjectedReference, batch_references, concat
 from uniref.ops.images import check_image, check_mask, resize_bilinear, resize_mask
 
 MAX_ID = 255  # labels are uint8, 0 is background
+SCORE_THRESHOLD = 0.3
+"""Where nothing else is asked for: that of the published protocols for texts."""
 
 
 @dataclass
@@ -31,14 +33,19 @@ class _TrackedObject:
     """A text or support images: the same in every frame."""
     follow: bool = True
     """Use the object's own masks as references for later frames."""
-    thresholded: bool = True
-    """A low score means that the object is not in the frame."""
+    thresholds: tuple[float, float] | None = None
+    """A best score at or below it means that the object is not in the frame: before it has a mask, and from then on.
+    None: it is in every frame."""
     independent: bool = False
     """Its mask may overlap other objects'."""
     first: ProjectedReference | None = None
     """Its mask in the first frame where it has one."""
     previous: ProjectedReference | None = None
     """Its mask in the last frame where it has one."""
+
+    def is_present(self, score: float) -> bool:
+        """Whether the object is in a frame where its best query has this score."""
+        return self.thresholds is None or score > self.thresholds[self.first is not None]
 
     @property
     def group(self) -> tuple[int, ...]:
@@ -79,8 +86,11 @@ class VideoTracker:
     """Object id -> reference from support images; every frame is searched by itself."""
     propagate: bool = True
     """Texts: use the object's own earlier masks too (Ref-YouTube-VOS); else every frame by text alone (Ref-DAVIS17)."""
-    score_threshold: float = 0.3
-    """A best score at or below it means that the object is not in the frame; unused by texts without propagation."""
+    score_threshold: float | None = None
+    """A best score at or below it means that the object is not in the frame. None: 0.3, and for texts without
+    propagation no threshold at all (Ref-DAVIS17)."""
+    start_threshold: float | None = None
+    """As `score_threshold`, of a text or support images in frames before the object has a mask. None: the same."""
     short_side: int | None = 480
     long_side: int | None = 1333
     exact_masks: bool = True
@@ -91,6 +101,8 @@ class VideoTracker:
 
     def __post_init__(self) -> None:
         self._index = 0
+        kept = SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
+        self._thresholds = (kept if self.start_threshold is None else self.start_threshold, kept)
         self._objects: dict[int, _TrackedObject] = {}
         self.add(self.texts, self.supports)
 
@@ -113,12 +125,16 @@ class VideoTracker:
             check_id(number)
             if number in self._objects or (number in texts and number in supports):
                 raise UsageError(f"object {number}: is followed already; use another id, or remove it first")
-        added = {n: _TrackedObject(reference, follow=False) for n, reference in supports.items()}
+        added = {
+            n: _TrackedObject(reference, follow=False, thresholds=self._thresholds) for n, reference in supports.items()
+        }
         if texts:
             follow = self.propagate and self.model.network.mask_encoder is not None
+            always = not self.propagate and self.score_threshold is None and self.start_threshold is None
+            thresholds = None if always else self._thresholds
             references = self.model.text_references(list(texts.values()))
             for number, reference in zip(texts, references, strict=True):
-                added[number] = _TrackedObject(reference, follow, self.propagate, independent=self.propagate)
+                added[number] = _TrackedObject(reference, follow, thresholds, independent=self.propagate)
         self._objects |= added
 
     def remove(self, number: int) -> None:
@@ -157,7 +173,7 @@ class VideoTracker:
         given_masks = self._check_masks(masks or {}, (image.shape[0], image.shape[1]))
         index, self._index = self._index, self._index + 1
         for number in given_masks:
-            self._objects.setdefault(number, _TrackedObject())
+            self._objects.setdefault(number, _TrackedObject(thresholds=self._thresholds))
         if not self._objects:
             return FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
         frame = frame or self.encode(image)
@@ -211,7 +227,7 @@ class VideoTracker:
         objects = {}
         for row, number in enumerate(numbers):
             tracked = self._objects[number]
-            if tracked.thresholded and predictions.scores[row] <= self.score_threshold:
+            if not tracked.is_present(predictions.scores[row]):
                 probability = torch.zeros(frame.original, device=self.model.device)
             else:
                 by_mask = tracked.static is None

@@ -103,7 +103,11 @@ def convert_adapter(source: Path, work: Path, base: Path, dtype: DType) -> Conve
     """
     checkpoint = load_checkpoint(source, base)
     whole = CheckpointMetadata(
-        dtype=dtype, model=checkpoint.config.model, sides=checkpoint.config.sides, source=checkpoint.config.source
+        dtype=dtype,
+        model=checkpoint.config.model,
+        sides=checkpoint.config.sides,
+        presence=checkpoint.config.presence,
+        source=checkpoint.config.source,
     )
     tensors = dict(checkpoint.model.state_dict())
     if checkpoint.config.adapter is not None:

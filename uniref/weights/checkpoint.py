@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from uniref.core.atomic import write_text_atomic
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.core.files import reading, writing
 from uniref.core.json_files import read_json
@@ -71,6 +72,38 @@ def merge_with_base(
     return frozen | dict(own)
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class PresencePoint(Strict):
+    """What a threshold does to the phrases that a presence calibration asked for."""
+
+    threshold: Share
+    precision: Share | None
+    """Of the phrases that are answered, the share whose object is there; None where none is answered."""
+    recall: Share
+    """Of the phrases whose object is there, the share that is answered."""
+    false_alarms: Share
+    """Of the phrases whose object is absent, the share that is answered."""
+
+
+class Presence(Strict):
+    """From which score on an object of a text counts as present, and what that was chosen from."""
+
+    threshold: Share
+    """An object whose score is not above it is not there."""
+    rule: str
+    """How the threshold was chosen."""
+    data: str
+    """The split, `dataset/split`."""
+    present: int = Field(ge=1)
+    """Phrases whose object is in the image."""
+    absent: int = Field(ge=1)
+    """Phrases whose object is not."""
+    curve: tuple[PresencePoint, ...]
+    """Thresholds in ascending order."""
+
+
 Side = Annotated[int, Field(ge=32, le=16_384)]
 """A side of a network input in pixels."""
 M = TypeVar("M", bound=torch.nn.Module)
@@ -97,6 +130,8 @@ class CheckpointMetadata(BaseModel):
     sides: tuple[Side, Side] | None = None
     """Short side and largest long side of the network input, in pixels, that the model is made for; None = what the
     published protocols use."""
+    presence: Presence | None = None
+    """Written by `uniref eval --calibrate`."""
     source: dict[str, Any] = {}
     """Origin of the weights: file name, SHA-256, training iteration."""
 
@@ -145,12 +180,17 @@ def save_checkpoint(
     mask = os.umask(0)
     os.umask(mask)
     path.chmod(0o666 & ~mask)
-    # write the configuration; None at the top level is left out, but inside the model null says that a part is absent
-    content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
-    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    write_config(folder, config)
     if tokenizer is not None:
         with writing(folder / TOKENIZER):
             tokenizer.save(folder)
+
+
+def write_config(folder: Path, config: CheckpointMetadata) -> None:
+    """Write `config.json` of a checkpoint folder, replacing an older one at once."""
+    # None at the top level is left out, but inside the model null says that a part is absent
+    content = {key: value for key, value in config.model_dump(mode="json").items() if value is not None}
+    write_text_atomic(folder / CONFIG, json.dumps(content, indent=2) + "\n")
 
 
 def load_checkpoint(folder: Path, base: Path | None = None) -> Checkpoint:

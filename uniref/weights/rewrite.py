@@ -81,7 +81,11 @@ def rewrite(source: Path, work: Path, dtype: DType, words: Path | None) -> Conve
         model = model.model_copy(update={"text": text})
         notes.append(f"{tokenizer.size:,} of {before:,} word pieces are kept")
     config = CheckpointMetadata(
-        dtype=dtype, model=model, sides=checkpoint.config.sides, source=checkpoint.config.source
+        dtype=dtype,
+        model=model,
+        sides=checkpoint.config.sides,
+        presence=checkpoint.config.presence,
+        source=checkpoint.config.source,
     )
     save(work, tensors, config, tokenizer)
     return conversion_report("checkpoint of this package", tensors, tensors, notes)
