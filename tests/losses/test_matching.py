@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from uniref.losses.matching import NONE, hungarian, sim_ota
+from uniref.losses.matching import NONE, Matches, hungarian, sim_ota
 from uniref.recipe.loss import FocalConfig, HungarianConfig, SimOtaConfig
 
 FOCAL, OTA, HUNGARIAN = FocalConfig(), SimOtaConfig(), HungarianConfig()
@@ -24,6 +24,11 @@ def problem(seed: int, queries: int, objects: int, classes: int = 1, layers: int
     boxes = (near + 0.08 * torch.randn(layers, queries, 4, generator=g)).clamp(0.02, 0.98)
     logits = 3 * torch.randn(layers, queries, classes, generator=g)
     return logits, boxes, targets, torch.randint(classes, (objects,), generator=g)
+
+
+def one_image(logits: Tensor, boxes: Tensor, targets: Tensor, classes: Tensor) -> Tensor:
+    """SimOTA of a batch of one: int64 [L, Q]."""
+    return sim_ota(logits[:, None], boxes[:, None], [targets], [classes], FOCAL, OTA)[0]
 
 
 # --- the same in plain Python, one pair at a time
@@ -81,7 +86,7 @@ def slow_sim_ota(logits: Tensor, boxes: Tensor, targets: Tensor, classes: Tensor
 @pytest.mark.parametrize(("queries", "objects", "classes"), [(40, 3, 1), (25, 6, 4), (12, 1, 1), (9, 8, 2), (4, 7, 1)])
 def test_sim_ota_equals_the_plain_procedure(seed: int, queries: int, objects: int, classes: int) -> None:
     logits, boxes, targets, ids = problem(seed, queries, objects, classes)
-    matched = sim_ota(logits, boxes, targets, ids, FOCAL, OTA)
+    matched = one_image(logits, boxes, targets, ids)
     for layer in range(len(logits)):
         assert matched[layer].tolist() == slow_sim_ota(logits[layer], boxes[layer], targets, ids)
 
@@ -91,28 +96,29 @@ def test_an_object_that_loses_its_queries_takes_a_free_one() -> None:
     targets = torch.tensor([[0.5, 0.5, 0.2, 0.2]]).expand(2, 4)
     boxes = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2], [0.52, 0.5, 0.2, 0.2], [0.9, 0.9, 0.1, 0.1]])
     logits = torch.tensor([1.0, 1.0, 0.0, 5.0])[:, None]
-    matched = sim_ota(logits[None], boxes[None], targets, torch.zeros(2, dtype=torch.int64), FOCAL, OTA)
+    matched = one_image(logits[None], boxes[None], targets, torch.zeros(2, dtype=torch.int64))
     # best IoUs add up to 1 + 1 + 0.8: two queries each, both the first object's
     assert matched[0].tolist() == [0, 0, 1, NONE]
 
 
 def test_more_objects_than_queries_leaves_the_dearest_out() -> None:
     logits, boxes, targets, ids = problem(3, 3, 9)
-    matched = sim_ota(logits, boxes, targets, ids, FOCAL, OTA)
+    matched = one_image(logits, boxes, targets, ids)
     assert (matched != NONE).all()
     assert all(len(set(layer)) == 3 for layer in matched.tolist())
 
 
 def test_no_object_no_match() -> None:
     logits, boxes, targets, ids = problem(0, 8, 2)
-    assert (sim_ota(logits, boxes, targets[:0], ids[:0], FOCAL, OTA) == NONE).all()
-    assert (hungarian(logits[0], boxes[0], targets[:0], ids[:0], FOCAL, HUNGARIAN) == NONE).all()
+    assert (one_image(logits, boxes, targets[:0], ids[:0]) == NONE).all()
+    assert (hungarian(logits[:1], boxes[:1], [targets[:0]], [ids[:0]], FOCAL, HUNGARIAN) == NONE).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_hungarian_is_the_cheapest_assignment(seed: int) -> None:
     logits, boxes, targets, _ = problem(seed, 30, 5, classes=3, layers=1)
-    matched = hungarian(logits[0], boxes[0], targets, torch.zeros(5, dtype=torch.int64), FOCAL, HUNGARIAN)
+    ids = torch.zeros(5, dtype=torch.int64)
+    [matched] = hungarian(logits, boxes, [targets], [ids], FOCAL, HUNGARIAN)
     cost = np.array(
         [
             [
@@ -129,3 +135,22 @@ def test_hungarian_is_the_cheapest_assignment(seed: int) -> None:
     for q, j in zip(rows, columns, strict=True):
         expected[q] = int(j)
     assert matched.tolist() == expected
+
+
+def test_images_of_a_batch_are_matched_by_themselves() -> None:
+    """Also where one of them has no object, and another has lost some."""
+    problems = [problem(seed, 12, objects) for seed, objects in ((0, 3), (1, 1), (2, 11))]
+    problems.append((*problems[0][:2], problems[0][2][:0], problems[0][3][:0]))
+    logits, boxes = (torch.stack([each[part] for each in problems], dim=1) for part in (0, 1))
+    targets, ids = ([each[part] for each in problems] for part in (2, 3))
+    matched = sim_ota(logits, boxes, targets, ids, FOCAL, OTA)
+    assert torch.equal(matched, torch.stack([one_image(*each) for each in problems]))
+    one_to_one = hungarian(logits[0], boxes[0], targets, ids, FOCAL, HUNGARIAN)
+    for row, (logit, box, target, number) in enumerate(problems):
+        assert torch.equal(one_to_one[row], hungarian(logit[:1], box[:1], [target], [number], FOCAL, HUNGARIAN)[0])
+    # as pairs: targets are counted through the batch
+    matches = Matches.gather(matched, [len(target) for target in targets])
+    first = torch.tensor([0, 3, 4, 15])
+    assert len(matches) == int((matched != NONE).sum())
+    for layer, row, query, target in zip(matches.layers, matches.rows, matches.queries, matches.targets, strict=True):
+        assert matched[row, layer, query] + first[row] == target

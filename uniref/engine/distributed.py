@@ -67,6 +67,13 @@ class World:
             dist.all_reduce(values, group=self.group)
         return values
 
+    def sum_numbers(self, *values: float) -> list[float]:
+        """Sums over all processes; one alone does not wait for its device."""
+        if self.size == 1:
+            return [float(value) for value in values]
+        on_device = torch.tensor(values, dtype=torch.float64, device=self.device)
+        return [float(value) for value in self.sum(on_device).tolist()]
+
     def gather(self, value: T) -> list[T]:
         """The value of every process, on every process."""
         if self.size == 1:

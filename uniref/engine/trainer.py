@@ -266,9 +266,7 @@ class StageTrainer:
         except UniRefError as error:
             problem = error
         # all processes agree on what happens
-        failed, left = self.world.sum(
-            torch.tensor([float(problem is not None), float(batches is None)], device=self.world.device)
-        ).tolist()
+        failed, left = self.world.sum_numbers(problem is not None, batches is None)
         if left and self.progress.done:
             self.checkpointer.save(self.progress)
         if failed:
@@ -392,8 +390,8 @@ def train_step(state: TrainState, batches: Sequence[Batch], step: int, stop: boo
     set_rates(state.optimizer, stage.optim.schedule, step)
     batches = [batch.to(world.device) for batch in batches]
     # divisor of the proposals' losses: ground-truth boxes per micro batch, averaged over the whole step; at least 1
-    count = torch.tensor(float(sum(map(ground_truth_boxes, batches))), device=world.device)
-    boxes = max(1.0, float(world.sum(count)) / stage.micro_batches_per_step)
+    [count] = world.sum_numbers(sum(map(ground_truth_boxes, batches)))
+    boxes = max(1.0, count / stage.micro_batches_per_step)
     # gradients accumulate over the micro batches; the last one's backward pass exchanges them
     total = torch.zeros((), dtype=torch.float64, device=world.device)
     terms = []
@@ -407,13 +405,13 @@ def train_step(state: TrainState, batches: Sequence[Batch], step: int, stop: boo
             state.scaler.scale(loss / len(batches)).backward()
         total += loss.detach()
         terms.append((batch.task.value, {name: term.detach() for name, term in losses.items()}))
-    # all processes agree on the loss and on whether to stop
-    shared = world.sum(torch.stack([total / stage.micro_batches_per_step, total.new_tensor(float(stop))]))
-    mean, stops = shared.tolist()
-    # clip and apply, where everything is finite
+    # all processes agree on the loss and on whether to stop; here the host waits for the device
+    shared = world.sum(torch.stack([total / stage.micro_batches_per_step, total.new_full((), stop)]))
     state.scaler.unscale_(state.optimizer)
     norm = full_tensor(global_norm(state.parameters))
-    finite = bool(torch.isfinite(norm)) and math.isfinite(mean)
+    mean, stops, norm_value = torch.stack([*shared, norm.to(shared)]).tolist()
+    # clip and apply, where everything is finite
+    finite = math.isfinite(norm_value) and math.isfinite(mean)
     if finite:
         if stage.optim.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(state.parameters, stage.optim.clip_norm, norm)
@@ -424,7 +422,7 @@ def train_step(state: TrainState, batches: Sequence[Batch], step: int, stop: boo
     overflow = not finite and state.scaler.is_enabled() and math.isfinite(mean) and state.scaler.get_scale() > 1
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
-    return StepResult(finite, overflow, mean, float(norm), bool(stops), terms, time.perf_counter() - began)
+    return StepResult(finite, overflow, mean, norm_value, bool(stops), terms, time.perf_counter() - began)
 
 
 # --- what to train, and from where -----------------------------------------------------------------------------------

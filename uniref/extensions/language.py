@@ -268,7 +268,7 @@ def match_covered_tokens(batch: Batch, sizes: Sequence[tuple[int, int]]) -> Matc
         else:
             objects = torch.full(shares.shape[1:], NONE, device=shares.device)
         matched.append(objects[None])
-    return Matches.gather(matched, [len(target.boxes) for target in batch.targets])
+    return Matches.gather(torch.stack(matched), [len(target.boxes) for target in batch.targets])
 
 
 def coverage(masks: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from uniref.ops.constants import constant
 from uniref.recipe.loss import BoxInstConfig
 
 _EPS = 1e-5
@@ -94,7 +95,7 @@ def rgb_to_lab(images: Tensor) -> Tensor:
     """sRGB 0..255 to CIE LAB under D65 (2 degrees): float [B, 3, h, w] -> [B, 3, h, w]."""
     x = images / 255
     x = torch.where(x > 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92)
-    xyz = torch.einsum("cd,bdhw->bchw", x.new_tensor(_XYZ), x) / x.new_tensor(_WHITE)[:, None, None]
+    xyz = torch.einsum("cd,bdhw->bchw", constant(_XYZ, x), x) / constant(_WHITE, x)[:, None, None]
     f = torch.where(xyz > 0.008856, xyz.clamp(min=0) ** (1 / 3), 7.787 * xyz + 16 / 116)
     fx, fy, fz = f.unbind(1)
     return torch.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], dim=1)

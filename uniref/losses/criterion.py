@@ -81,26 +81,17 @@ class Criterion:
     def match_queries(self, logits: Tensor, boxes: Tensor, batch: Batch) -> Matches:
         """Queries and objects of every layer, by SimOTA. Logits [L, B, Q, K], boxes [L, B, Q, 4]."""
         focal, config = self.config.focal, self.config.sim_ota
-        matched = [
-            sim_ota(logits[:, row], boxes[:, row], target.boxes, target.classes, focal, config)
-            for row, target in enumerate(batch.targets)
-        ]
+        objects = [target.boxes for target in batch.targets]
+        matched = sim_ota(logits, boxes, objects, [target.classes for target in batch.targets], focal, config)
         return Matches.gather(matched, [len(target.boxes) for target in batch.targets])
 
     def match_proposals(self, proposals: Proposals, batch: Batch) -> Matches:
         """Proposals and objects, one to one by Hungarian matching, as a single layer; every object's class is 0."""
-        matched = [
-            hungarian(
-                proposals.logits[row].float(),
-                proposals.boxes[row].float(),
-                target.boxes,
-                torch.zeros_like(target.classes),
-                self.config.focal,
-                self.config.hungarian,
-            )[None]
-            for row, target in enumerate(batch.targets)
-        ]
-        return Matches.gather(matched, [len(target.boxes) for target in batch.targets])
+        logits, boxes = proposals.logits.float(), proposals.boxes.float()
+        objects = [target.boxes for target in batch.targets]
+        classes = [torch.zeros_like(target.classes) for target in batch.targets]
+        matched = hungarian(logits, boxes, objects, classes, self.config.focal, self.config.hungarian)
+        return Matches.gather(matched[:, None], [len(target.boxes) for target in batch.targets])
 
     def proposal_losses(self, proposals: Proposals, matches: Matches, batch: Batch, boxes: float) -> Terms:
         """Class and box losses of the encoder's proposals (two-stage Deformable DETR): terms [1].
@@ -113,7 +104,7 @@ class Criterion:
         """
         logits, predicted = proposals.logits.float()[None], proposals.boxes.float()[None]
         classes = torch.cat([torch.zeros_like(target.classes) for target in batch.targets])
-        return self.class_and_box_losses(logits, predicted, matches, classes, batch, logits.new_tensor([boxes]))
+        return self.class_and_box_losses(logits, predicted, matches, classes, batch, logits.new_full((1,), boxes))
 
     def class_and_box_losses(
         self, logits: Tensor, boxes: Tensor, matches: Matches, classes: Tensor, batch: Batch, divisors: Tensor

@@ -4,6 +4,7 @@ Axes: L decoder layers, Q queries, K classes, N objects of an image, T encoder t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,41 +23,62 @@ _WORST = 1e9  # cost of a pair that cannot be compared
 
 @torch.no_grad()
 def sim_ota(
-    logits: Tensor, boxes: Tensor, target_boxes: Tensor, classes: Tensor, focal: FocalConfig, config: SimOtaConfig
+    logits: Tensor,
+    boxes: Tensor,
+    target_boxes: Sequence[Tensor],
+    classes: Sequence[Tensor],
+    focal: FocalConfig,
+    config: SimOtaConfig,
 ) -> Tensor:
     """SimOTA (Ge et al., YOLOX, 2021): dynamic-k assignment of queries to objects.
 
     The cost of a pair is the focal class cost, minus weighted GIoU, plus penalties for a centre outside the object.
     Each object takes its k cheapest queries, where k is the sum of its best IoUs; a query that is taken twice stays
-    with its cheapest object.
+    with its cheapest object. The host waits for the device once per batch.
 
     Args:
-        logits: Of one image, float [L, Q, K]; layers are matched independently.
-        boxes: Float [L, Q, 4], cxcywh as fractions of the image.
-        target_boxes: Float [N, 4], same format.
-        classes: Int64 [N], below K.
+        logits: Float [L, B, Q, K]; images and layers are matched independently.
+        boxes: Float [L, B, Q, 4], cxcywh as fractions of the image.
+        target_boxes: Of each image, float [N, 4], same format.
+        classes: Of each image, int64 [N], below K.
         focal, config: Parameters of the costs.
 
     Returns:
-        Int64 [L, Q], the object of each query or NONE. Every object has a query in every layer, unless there are fewer
-        queries than objects.
+        Int64 [B, L, Q], the object of each query among its image's, or NONE. Every object has a query in every layer,
+        unless there are fewer queries than objects.
     """
+    parts = [
+        _dynamic_k(logits[:, row], boxes[:, row], target_boxes[row], classes[row], focal, config)
+        for row in range(len(target_boxes))
+    ]
+    # an object that has lost all its queries gets a free one; that is rare
+    empty = [
+        ~(matched[..., None] == torch.arange(cost.shape[-1], device=cost.device)).any(1) for matched, cost in parts
+    ]  # [L, N] each
+    for (matched, cost), lost, some in zip(parts, empty, torch.stack([e.any() for e in empty]).tolist(), strict=True):
+        for layer in lost.any(-1).nonzero().flatten().tolist() if some else ():
+            _fill(matched[layer], cost[layer], lost[layer])
+    return torch.stack([matched for matched, _ in parts])
+
+
+def _dynamic_k(
+    logits: Tensor, boxes: Tensor, target_boxes: Tensor, classes: Tensor, focal: FocalConfig, config: SimOtaConfig
+) -> tuple[Tensor, Tensor]:
+    """Objects of one image's queries, int64 [L, Q], where an object may have lost all of its own; and the costs of all
+    pairs, float [L, Q, N]. Logits [L, Q, K], boxes [L, Q, 4]."""
     if not len(target_boxes):
-        return torch.full(logits.shape[:2], NONE, device=logits.device)
+        return torch.full(logits.shape[:2], NONE, device=logits.device), boxes.new_zeros((*logits.shape[:2], 0))
     # costs of all pairs
     iou, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[..., None, :], cxcywh_to_xyxy(target_boxes))
     in_both, in_any = _centres_in(boxes[..., :2], target_boxes, config.radius)
     cost = class_cost(logits, classes, focal) - config.giou * giou
     cost = cost + config.outside_centre * ~in_both + config.outside_all * ~in_any
     # each object takes its cheapest queries; one taken twice stays with its cheapest object
-    taken = _cheapest(cost, iou.topk(min(config.candidates, iou.shape[1]), dim=1).values.sum(1).long().clamp(min=1))
+    candidates = min(config.candidates, iou.shape[1])
+    taken = _cheapest(cost, iou.topk(candidates, dim=1).values.sum(1).long().clamp(min=1), candidates)
     takers = taken.sum(-1)
     matched = torch.where(takers > 1, cost.argmin(-1), taken.long().argmax(-1)).masked_fill(takers == 0, NONE)
-    # an object that has lost all its queries gets a free one
-    empty = ~(matched[..., None] == torch.arange(len(target_boxes), device=matched.device)).any(1)  # [L, N]
-    for layer in empty.any(-1).nonzero().flatten().tolist():
-        _fill(matched[layer], cost[layer], empty[layer])
-    return matched
+    return matched, cost
 
 
 def class_cost(logits: Tensor, classes: Tensor, focal: FocalConfig) -> Tensor:
@@ -76,9 +98,8 @@ def _centres_in(centres: Tensor, targets: Tensor, radius: float) -> tuple[Tensor
     return in_box & in_square, (in_box | in_square).any(-1, keepdim=True)
 
 
-def _cheapest(cost: Tensor, counts: Tensor) -> Tensor:
-    """Each object's cheapest queries: cost [L, Q, N] and int64 [L, N] -> bool [L, Q, N]."""
-    most = min(int(counts.max()), cost.shape[1])
+def _cheapest(cost: Tensor, counts: Tensor, most: int) -> Tensor:
+    """Each object's cheapest queries: cost [L, Q, N] and int64 [L, N], at most `most` -> bool [L, Q, N]."""
     chosen = cost.topk(most, dim=1, largest=False).indices
     within = torch.arange(most, device=cost.device)[:, None] < counts[:, None]
     return torch.zeros_like(cost, dtype=torch.bool).scatter(1, chosen, within)
@@ -97,33 +118,44 @@ def _fill(matched: Tensor, cost: Tensor, empty: Tensor) -> None:
 
 @torch.no_grad()
 def hungarian(
-    logits: Tensor, boxes: Tensor, target_boxes: Tensor, classes: Tensor, focal: FocalConfig, config: HungarianConfig
+    logits: Tensor,
+    boxes: Tensor,
+    target_boxes: Sequence[Tensor],
+    classes: Sequence[Tensor],
+    focal: FocalConfig,
+    config: HungarianConfig,
 ) -> Tensor:
     """Hungarian matching (DETR, Carion et al., 2020): the cheapest one-to-one assignment of objects to proposals.
 
+    The costs of a whole batch come to the host at once, where the assignments are solved.
+
     Args:
-        logits: Of one image, float [T, K].
-        boxes: Float [T, 4], cxcywh as fractions of the image.
+        logits: Float [B, T, K].
+        boxes: Float [B, T, 4], cxcywh as fractions of the image.
         target_boxes, classes, focal: As for `sim_ota`.
         config: Weights of the costs.
 
     Returns:
-        Int64 [T], the object of each proposal or NONE.
+        Int64 [B, T], the object of each proposal among its image's, or NONE.
     """
     from scipy.optimize import linear_sum_assignment
 
-    matched = torch.full(logits.shape[:1], NONE, device=logits.device)
-    if not len(target_boxes):
-        return matched
     # costs of all pairs
-    _, giou = iou_and_giou(cxcywh_to_xyxy(boxes)[:, None], cxcywh_to_xyxy(target_boxes))
-    distance = torch.cdist(boxes, target_boxes, p=1)
-    cost = config.cls * class_cost(logits, classes, focal) + config.l1 * distance - config.giou * giou
-    # objects as rows: the solver's time grows with the square of the rows alone; NaN (the step will not be applied)
-    # would make it fail
-    targets, proposals = linear_sum_assignment(cost.nan_to_num(nan=_WORST).T.double().cpu().numpy())
-    matched[torch.as_tensor(proposals, device=matched.device)] = torch.as_tensor(targets, device=matched.device)
-    return matched
+    costs = []
+    for row, targets in enumerate(target_boxes):
+        _, giou = iou_and_giou(cxcywh_to_xyxy(boxes[row])[:, None], cxcywh_to_xyxy(targets))
+        distance = torch.cdist(boxes[row], targets, p=1)
+        costs.append(
+            config.cls * class_cost(logits[row], classes[row], focal) + config.l1 * distance - config.giou * giou
+        )
+    # NaN (the step will not be applied) would make the solver fail
+    on_host = torch.cat(costs, dim=1).nan_to_num(nan=_WORST).double().cpu()  # [T, N of all images]
+    # objects as rows: the solver's time grows with the square of the rows alone
+    matched = torch.full(logits.shape[:2], NONE)
+    for row, cost in enumerate(on_host.split([len(targets) for targets in target_boxes], dim=1)):
+        targets, proposals = linear_sum_assignment(cost.T.numpy())
+        matched[row, torch.as_tensor(proposals)] = torch.as_tensor(targets)
+    return matched.to(logits.device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -138,14 +170,12 @@ class Matches:
     """Index among the objects of all images, one image's after the other's."""
 
     @staticmethod
-    def gather(matched: Sequence[Tensor], counts: Sequence[int]) -> Matches:
-        """From the object of each query, int64 [L, Q] per image, and the number of objects of each image."""
-        parts, first = [], 0
-        for row, (objects, count) in enumerate(zip(matched, counts, strict=True)):
-            layers, queries = (objects != NONE).nonzero(as_tuple=True)
-            parts.append((layers, torch.full_like(layers, row), queries, objects[layers, queries] + first))
-            first += count
-        return Matches(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    def gather(matched: Tensor, counts: Sequence[int]) -> Matches:
+        """From the object of each query among its image's, int64 [B, L, Q], and the number of objects of each image."""
+        first = itertools.accumulate(counts, initial=0)
+        objects = torch.stack([each + before for each, before in zip(matched, first)])  # noqa: B905 - one more sum
+        rows, layers, queries = (matched != NONE).nonzero(as_tuple=True)
+        return Matches(layers, rows, queries, objects[rows, layers, queries])
 
     def __getitem__(self, chosen: Tensor | slice) -> Matches:
         return Matches(self.layers[chosen], self.rows[chosen], self.queries[chosen], self.targets[chosen])
@@ -163,10 +193,8 @@ class Matches:
 
     def at_most(self, count: int, layers: int) -> Matches:
         """A random choice of at most `count` matches in each layer, in the same order."""
-        kept = []
-        for layer in range(layers):
-            indices = (self.layers == layer).nonzero().flatten()
-            kept.append(indices[torch.randperm(len(indices), device=indices.device)[:count]])
+        order, sizes = self.layers.argsort(stable=True), self.layers.bincount(minlength=layers).tolist()
+        kept = [indices[torch.randperm(len(indices), device=indices.device)[:count]] for indices in order.split(sizes)]
         return self[torch.cat(kept).sort().values]
 
     def parts(self, size: int) -> list[Matches]:

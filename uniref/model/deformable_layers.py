@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from uniref.ops.constants import constant
 from uniref.ops.ms_deform_attn import Sizes, ms_deform_attn
 from uniref.recipe.model import TransformerConfig
 
@@ -103,7 +104,7 @@ class DeformableAttention(nn.Module):
         anchors = references[:, :, None, :, None]
         if references.shape[-1] == 4:  # offsets in units of half the box, divided by P
             return anchors[..., :2] + offsets / self.points * anchors[..., 2:] * 0.5, weights
-        return anchors + offsets / offsets.new_tensor([(w, h) for h, w in sizes])[:, None], weights
+        return anchors + offsets / constant(tuple((w, h) for h, w in sizes), offsets)[:, None], weights
 
 
 class FeedForward(nn.Module):

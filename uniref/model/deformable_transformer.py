@@ -16,6 +16,7 @@ from uniref.core.boxes import inverse_sigmoid
 from uniref.core.device import without_autocast
 from uniref.model.deformable_layers import MLP, DecoderLayer, EncoderLayer
 from uniref.model.structures import Detections, Proposals
+from uniref.ops.constants import constant
 from uniref.ops.ms_deform_attn import Sizes
 from uniref.recipe.model import TransformerConfig
 
@@ -180,7 +181,7 @@ def pixel_centres(sizes: Sizes, ratios: Tensor) -> Tensor:
     """
     centres = []
     for index, (h, w) in enumerate(sizes):
-        unpadded = ratios[:, None, index] * ratios.new_tensor([w, h])
+        unpadded = ratios[:, None, index] * constant((w, h), ratios)
         centres.append(_pixel_grid((h, w), ratios.device) / unpadded)
     return torch.cat(centres, dim=1)[:, :, None] * ratios[:, None]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from uniref.core.errors import UsageError
 from uniref.core.types import BoolMask, UInt8Image
+from uniref.ops.constants import constant
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -49,12 +50,12 @@ def normalise(image: UInt8Image, size: tuple[int, int], device: torch.device | N
         Float32 [3, h, w], on the device.
     """
     x = torch.tensor(resize_image(image, size), device=device).permute(2, 0, 1).float()
-    return (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(STD)[:, None, None]
+    return (x - constant(MEAN, x)[:, None, None]) / constant(STD, x)[:, None, None]
 
 
 def denormalise(images: Tensor) -> Tensor:
     """Undo the normalisation of [..., 3, h, w]: whole numbers 0..255, float; padding shows as the mean colour."""
-    values = images * images.new_tensor(STD)[:, None, None] + images.new_tensor(MEAN)[:, None, None]
+    values = images * constant(STD, images)[:, None, None] + constant(MEAN, images)[:, None, None]
     return values.round().clamp(0, 255)
 
 
