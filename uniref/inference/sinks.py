@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from uniref.inference.coco import RleSink
+from uniref.inference.annotation_sinks import CvatSink, MotsSink, YoloSink
+from uniref.inference.coco import CocoSink, PolygonSink, RleSink
 from uniref.inference.mattes import MatteSink, MatteVideoSink
 from uniref.inference.results import FrameResult
 from uniref.inference.sink_base import Context, Sink, VideoSink, image_path
@@ -147,6 +148,11 @@ SINKS: dict[str, type[Sink]] = {
     "gif": GifSink,
     "masks": MaskSink,
     "rle": RleSink,
+    "coco": CocoSink,
+    "polygons": PolygonSink,
+    "yolo": YoloSink,
+    "mots": MotsSink,
+    "cvat": CvatSink,
     "npz": NpzSink,
     "cutout": CutoutSink,
     "webm": WebmSink,

@@ -178,6 +178,17 @@ class MediaSource:
         """Names of a folder's frames; None where they are indices."""
         return [file.stem for file in self._files] if self.kind == "frames" else None
 
+    def file_name(self, frame: SourceFrame) -> str:
+        """What annotations call the file of a frame: the image's name; of a folder of frames, with the folder's; of a
+        video, `<its stem>/<index>.jpg`."""
+        if self.kind == "image":
+            name = self.path.name
+        elif self.kind == "frames":
+            name = f"{self.path.resolve().name}/{self._files[frame.index].name}"
+        else:
+            name = f"{self.path.stem}/{frame.name}.jpg"
+        return name.encode("utf-8", "replace").decode("utf-8")  # bytes that are not characters
+
     def index_at(self, seconds: float) -> int:
         """The first frame that is shown at a time or later; the number of frames where there is none."""
         if self._video:
