@@ -148,9 +148,10 @@ class PredictArguments:
     save: Annotated[
         str,
         typer.Option(
-            help="What to write, separated by commas: overlay, gif (the overlay as an animation), masks (palette "
-            "PNGs), rle (COCO JSON lines), npz, cutout (RGBA PNGs), webm, prores (transparent videos), mattes (grey "
-            "PNGs with soft edges, one per object), matte-video.",
+            help="What to write, separated by commas. To look at: overlay, gif. Masks: masks (palette PNGs), npz. To "
+            "edit: cutout (RGBA PNGs), webm, prores (transparent videos), mattes, matte-video (grey with soft edges, "
+            "one per object). Annotations: rle (JSON lines), coco (COCO or YouTube-VIS JSON, one file for the whole "
+            "run too), polygons (COCO), yolo, mots, cvat. See docs/outputs.md.",
             rich_help_panel=OUTPUT,
         ),
     ] = "overlay,masks"
