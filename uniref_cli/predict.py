@@ -55,8 +55,8 @@ class PredictArguments:
         Path | None,
         typer.Option(
             help="YAML, JSON or JSONL file with one record per input: input, text, mask, support, name, start, end, "
-            "stride, propagate, score_threshold. Paths are relative to the file. Options of the command line are the "
-            "defaults of all records; --text, --mask and --support of those with none of the three.",
+            "stride, propagate, two_pass, both_ways, score_threshold. Paths are relative to the file. Options of the "
+            "command line are the defaults of all records; --text, --mask and --support of those with none of them.",
             rich_help_panel=_INPUTS,
         ),
     ] = None
@@ -98,6 +98,23 @@ class PredictArguments:
             rich_help_panel=_INFERENCE,
         ),
     ] = True
+    two_pass: Annotated[
+        bool,
+        typer.Option(
+            "--two-pass",
+            help="Videos: look for every text in all frames first, then follow it from its best frame to both ends. "
+            "Better than finding it on the way, takes twice as long.",
+            rich_help_panel=_INFERENCE,
+        ),
+    ] = False
+    both_ways: Annotated[
+        bool,
+        typer.Option(
+            "--both-ways",
+            help="Videos: follow objects also backwards, from where they are given (--mask 40:PNG) or first found.",
+            rich_help_panel=_INFERENCE,
+        ),
+    ] = False
     score_threshold: Annotated[
         float | None,
         typer.Option(

@@ -35,6 +35,8 @@ class PredictInput(Strict):
     end: str | None = None
     stride: int | None = Field(None, ge=1, le=1 << 40)
     propagate: bool | None = None
+    two_pass: bool | None = None
+    both_ways: bool | None = None
     score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     _origin: str = PrivateAttr("")
 

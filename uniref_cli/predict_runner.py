@@ -18,7 +18,7 @@ from uniref.core.errors import UniRefError, UsageError
 from uniref.core.files import is_folder, sha256, split_pair
 from uniref.core.json_files import read_json
 from uniref.core.signals import StopRequest, stop_on_signals
-from uniref.inference.predict_source import PredictOptions, predict_source
+from uniref.inference.predict_source import PredictOptions, StoppedError, predict_source
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Prompt, resolve
 from uniref.inference.sinks import SINKS
@@ -35,10 +35,6 @@ from uniref_cli.process_rank import ProcessRank, local_device
 
 SUMMARY = "summary.json"
 _NUMBERED = re.compile(r"\d{1,18}:")  # a mask of a later frame
-
-
-class _StoppedError(Exception):
-    """An input was left unfinished because of a signal."""
 
 
 class PredictRunner:
@@ -63,6 +59,8 @@ class PredictRunner:
             save=_output_kinds(arguments.save),
             selection=Selection(arguments.start, arguments.end, arguments.stride),
             propagate=arguments.propagate,
+            two_pass=arguments.two_pass,
+            both_ways=arguments.both_ways,
             short_side="default" if arguments.short_side is None else arguments.short_side or None,
             long_side="default" if arguments.long_side is None else arguments.long_side or None,
             labels=arguments.labels,
@@ -137,11 +135,11 @@ class PredictRunner:
         _protect(final, source, prompt)
         if self._is_done(final, request):
             self.console.say(f"{each.input}: already done ({final})")
-            summary = read_json(final / SUMMARY)
+            earlier = read_json(final / SUMMARY)
             self.console.result(
-                {"input": each.input, "output": str(final), "status": "skipped", "objects": summary["objects"]}
+                {"input": each.input, "output": str(final), "status": "skipped", "objects": earlier["objects"]}
             )
-            self._absent[each.input] = list(absent_objects(summary))
+            self._absent[each.input] = list(absent_objects(earlier))
             return
         if final != folders.usual and not self.arguments.overwrite:
             self.console.say(f"{each.input}: {folders.usual} holds the result of another request; this goes to {final}")
@@ -149,7 +147,8 @@ class PredictRunner:
         # segment into a folder that gets its final name when it is complete
         objects = resolve(prompt, source, options.selection)
         predictor = self._load(checkpoint)
-        with contextlib.suppress(_StoppedError), atomic_folder(final, True, written_files) as work:
+        summary: dict[str, Any] = {"complete": False}
+        with contextlib.suppress(StoppedError), atomic_folder(final, True, written_files) as work:
             summary = predict_source(
                 predictor,
                 source,
@@ -169,7 +168,7 @@ class PredictRunner:
             _write_summary(work, summary)
             if not summary["complete"]:
                 self._set_aside(work, final)
-                raise _StoppedError  # so that the folder does not get its final name
+                raise StoppedError  # so that the folder does not get its final name
         if summary["complete"]:
             self._report(each, final, summary)
             self._absent[each.input] = list(absent_objects(summary))
@@ -207,6 +206,8 @@ class PredictRunner:
             options,
             selection=own,
             propagate=options.propagate if each.propagate is None else each.propagate,
+            two_pass=options.two_pass if each.two_pass is None else each.two_pass,
+            both_ways=options.both_ways if each.both_ways is None else each.both_ways,
             score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
             start_threshold=SCORE_THRESHOLD if start is None else start,
         )

@@ -3,6 +3,8 @@ stage."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from uniref.core.environment import versions
-from uniref.core.errors import MediaError
+from uniref.core.errors import MediaError, UsageError
 from uniref.core.parallel import BackgroundWorker, prefetch
 from uniref.core.progress import Progress
 from uniref.core.types import BoolMask
+from uniref.inference.clip import MediaClip
 from uniref.inference.predictor import Predictor, Side
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
 from uniref.inference.sink_base import Context, Sink
 from uniref.inference.sinks import SINKS
 from uniref.inference.tallies import PredictTallies
+from uniref.inference.two_pass import BothWays
 from uniref.inference.video import SCORE_THRESHOLD, VideoTracker
 from uniref.media.frame import SourceFrame
 from uniref.media.source import MediaSource, Selection
@@ -43,13 +47,26 @@ class PredictOptions:
     """The same for a text or support images: in images, and in videos until the object is found."""
     short_side: Side = "default"
     long_side: Side = "default"
+    two_pass: bool = False
+    """Videos: look for every text in all frames first, then follow its best sight in both directions."""
+    both_ways: bool = False
+    """Videos: follow objects also backwards, from where they are given or first found."""
     labels: bool = True
     """Write texts and scores into the overlay."""
+
+    def __post_init__(self) -> None:
+        if (self.two_pass or self.both_ways) and not self.propagate:
+            option = "--two-pass" if self.two_pass else "--both-ways"
+            raise UsageError(f"{option}: follows objects by their masks; leave out --no-propagate")
 
     @property
     def probabilities(self) -> bool:
         """Whether an output needs masks with soft edges."""
         return any(SINKS[name].needs_probabilities for name in self.save)
+
+
+class StoppedError(Exception):
+    """A run was stopped before it wrote a frame."""
 
 
 def predict_source(
@@ -70,7 +87,7 @@ def predict_source(
         objects: What to segment in it.
         options: How.
         folder: Existing folder for the outputs; incomplete if this raises or is stopped.
-        progress: Called once with the iteration over frames.
+        progress: Called with the iteration over frames, of every pass.
         warn: Called with one line per kind of damage that was survived.
         stop: Asked after each frame; True ends the run early with closed files.
 
@@ -79,38 +96,40 @@ def predict_source(
 
     Raises:
         UniRefError: The source cannot be read, an object does not fit it, or a file cannot be written.
+        StoppedError: `stop` ended the run before its last pass, which writes.
     """
     begun = time.monotonic()
     for note in source.notes:
         warn(note)
-    # stages: read in a thread, predict here, write in a thread
-    tracker = None if source.kind == "image" else _tracker(predictor, objects, options)
-    recorder = _Recorder(Context(folder, source, objects, options.selection.stride, options.labels, warn), options.save)
-    waiting = dict(objects.text_frames)
-    reading = prefetch(source.frames(options.selection))
-    frames = progress(reading, source.path.name, source.selected_count(options.selection))
-    model_seconds, complete = 0.0, True
-    try:
-        for frame in frames:
-            before = time.monotonic()
-            if frame.damaged:
-                result = _empty_result(frame, recorder.context)
-            elif tracker is None:
-                result = _segment_image(predictor, frame, objects, options)
-            else:
-                for number in [number for number, first in waiting.items() if first <= frame.index]:
-                    tracker.add({number: objects.texts[number]})
-                    del waiting[number]
-                result = tracker.step(frame.image, _masks_of_frame(frame, source, objects))
-            model_seconds += time.monotonic() - before
-            recorder.add(frame, result)
-            if stop():
-                complete = False
-                break
-    finally:
-        frames.close()
-        reading.close()
-        recorder.finish()
+    # passes before the last one keep what they find in a temporary file
+    follow = None if source.kind == "image" else _new_follower(predictor, source, objects, options, folder)
+    with contextlib.closing(follow) if follow else contextlib.nullcontext():
+        if follow and not follow.prepare(progress, stop):
+            raise StoppedError
+        # stages of the last one: read in a thread, predict here, write in a thread
+        context = Context(folder, source, objects, options.selection.stride, options.labels, warn)
+        recorder = _Recorder(context, options.save)
+        reading = prefetch(source.frames(options.selection))
+        frames = progress(reading, source.path.name, source.selected_count(options.selection))
+        model_seconds, complete = time.monotonic() - begun, True
+        try:
+            for frame in frames:
+                before = time.monotonic()
+                if frame.damaged:
+                    result = _empty_result(frame, context)
+                elif follow is None:
+                    result = _segment_image(predictor, frame, objects, options)
+                else:
+                    result = follow.step(frame)
+                model_seconds += time.monotonic() - before
+                recorder.add(frame, result)
+                if stop():
+                    complete = False
+                    break
+        finally:
+            frames.close()
+            reading.close()
+            recorder.finish()
     # what went wrong while writing, then what was survived
     recorder.check()
     summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
@@ -126,20 +145,50 @@ def predict_source(
     }
 
 
-def _tracker(predictor: Predictor, objects: Objects, options: PredictOptions) -> VideoTracker:
-    """A tracker of everything that is looked for from the first frame on."""
-    texts = {number: text for number, text in objects.texts.items() if number not in objects.text_frames}
-    support = {objects.support_id: objects.support} if objects.support_id is not None else None
-    return predictor.track(
-        texts,
-        support,
-        options.propagate,
-        options.score_threshold,
-        options.short_side,
-        options.long_side,
+class _OnePass:
+    """Follows objects forwards, from the frames on where they are given."""
+
+    def __init__(
+        self, tracker: VideoTracker, objects: Objects, masks_of: Callable[[SourceFrame], dict[int, BoolMask]]
+    ) -> None:
+        self._tracker, self._texts, self._masks_of = tracker, objects.texts, masks_of
+        self._waiting = {number: objects.text_frames.get(number, 0) for number in objects.texts}
+
+    def prepare(self, progress: Progress, stop: Callable[[], bool]) -> bool:
+        """Nothing has to be known before."""
+        return True
+
+    def step(self, frame: SourceFrame) -> FrameResult:
+        """The objects of the next frame."""
+        begin = {number: self._texts[number] for number, first in self._waiting.items() if first <= frame.index}
+        self._waiting = {number: first for number, first in self._waiting.items() if number not in begin}
+        self._tracker.add(begin)
+        return self._tracker.step(frame.image, self._masks_of(frame))
+
+    def close(self) -> None:
+        """Nothing has to be removed."""
+
+
+def _new_follower(
+    predictor: Predictor, source: MediaSource, objects: Objects, options: PredictOptions, folder: Path
+) -> _OnePass | BothWays:
+    """What follows the objects of a video, in one or several passes, of which the last one gives the results."""
+    new_tracker = functools.partial(
+        predictor.track,
+        support={objects.support_id: objects.support} if objects.support_id is not None else None,
+        propagate=options.propagate,
+        score_threshold=options.score_threshold,
+        short_side=options.short_side,
+        long_side=options.long_side,
         probabilities=options.probabilities,
         start_threshold=options.start_threshold,
     )
+    masks_of = functools.partial(_masks_of_frame, source=source, objects=objects)
+    if not (options.two_pass or options.both_ways):
+        return _OnePass(new_tracker(), objects, masks_of)
+    clip = MediaClip(source, options.selection)
+    texts, starts = objects.texts, objects.text_frames
+    return BothWays(clip, new_tracker, texts, starts, objects.masks, masks_of, options.two_pass, folder)
 
 
 def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -> dict[int, BoolMask]:
@@ -314,6 +363,8 @@ def _plain(options: PredictOptions) -> dict[str, Any]:
         "end": selection.end,
         "stride": selection.stride,
         "propagate": options.propagate,
+        "two_pass": options.two_pass,
+        "both_ways": options.both_ways,
         "score_threshold": options.score_threshold,
         "start_threshold": options.start_threshold,
         "short_side": options.short_side,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, overload
@@ -15,11 +15,14 @@ from uniref.core.device import best_precision, resolve_device
 from uniref.core.errors import UsageError
 from uniref.core.progress import terminal_progress
 from uniref.core.types import UInt8Image
+from uniref.inference.clip import ArrayClip, MediaClip
+from uniref.inference.follow import check_prompts, follow_both_ways, follow_forwards, follow_frames
 from uniref.inference.inference_model import InferenceModel
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
-from uniref.inference.video import MAX_ID, VideoTracker
+from uniref.inference.video import VideoTracker
 from uniref.kernels.cuda import prepare_for_cuda
 from uniref.kernels.prepare import prepare_for_inference, share_weights
+from uniref.media.source import MediaSource, Selection
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
 from uniref.ops.images import check_image, check_mask, normalise, resize_mask
 from uniref.weights.checkpoint import Checkpoint, load_checkpoint
@@ -247,11 +250,14 @@ class Predictor:
         exact_masks: bool = True,
         probabilities: bool = False,
         start_threshold: float | None = None,
+        two_pass: bool = False,
+        both_ways: bool = False,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video, frame by frame; memory does not grow with its length.
 
         Args:
-            frames: uint8 RGB [H, W, 3] arrays; any iterable, consumed lazily.
+            frames: uint8 RGB [H, W, 3] arrays; any iterable, consumed lazily. With `two_pass` or `both_ways` a
+                sequence; see also `segment_file`.
             text: One or several texts; they become objects 1, 2, ... (ids that `masks` uses are skipped).
             masks: Frame index -> object id (1..255) -> mask [H, W] of objects given by a mask. An object may be
                 given in any frame and is followed from there.
@@ -267,30 +273,86 @@ class Predictor:
             probabilities: Results hold masks with soft edges too.
             start_threshold: As `score_threshold`, of a text in frames before its object has been found; None: the same.
                 `Predictor.score_threshold` is a good value where the checkpoint has one.
+            two_pass: First look for every text in all frames, by the text alone; then follow its mask in the frame of
+                the best score forwards and backwards. Given masks are followed both ways too.
+            both_ways: Follow also backwards, from where an object is given or first found, to the beginning.
 
         Yields:
             One result per frame, as soon as it is ready.
 
         Raises:
-            UsageError: Neither texts nor masks, a contradictory id, or an array of the wrong form.
+            UsageError: Neither texts nor masks, a contradictory id, or an array of the wrong form; in both directions
+                also frames that cannot be read twice, or texts without propagation.
         """
-        texts = [] if text is None else [text] if isinstance(text, str) else list(text)
-        masks_of_frames = {index: dict(objects) for index, objects in (masks or {}).items() if objects}
-        if not texts and not masks_of_frames:
-            raise UsageError("segment_video: give at least one text or mask")
-        numbered = number_texts(texts, {i for objects in masks_of_frames.values() for i in objects})
-        tracker = self.track(
-            numbered,
-            None,
-            propagate,
-            score_threshold,
-            short_side,
-            long_side,
-            exact_masks,
-            probabilities,
-            start_threshold,
+        texts, masks_of_frames = check_prompts("segment_video", text, masks)
+        new_tracker = functools.partial(
+            self.track,
+            propagate=propagate,
+            score_threshold=score_threshold,
+            short_side=short_side,
+            long_side=long_side,
+            exact_masks=exact_masks,
+            probabilities=probabilities,
+            start_threshold=start_threshold,
         )
-        return _track(tracker, frames, masks_of_frames)
+        if not (two_pass or both_ways):
+            return follow_frames(new_tracker(texts), frames, masks_of_frames)
+        if not isinstance(frames, Sequence | np.ndarray):
+            raise UsageError("segment_video: two passes need frames that can be read twice: a list or an array")
+        if not propagate:
+            raise UsageError("segment_video: two passes follow objects by their masks; leave propagate on")
+        clip = ArrayClip(cast(Sequence[UInt8Image], frames))
+        return follow_both_ways(clip, new_tracker, texts, masks_of_frames, two_pass)
+
+    def segment_file(
+        self,
+        path: str | Path,
+        text: str | Sequence[str] | None = None,
+        masks: Mapping[int, Mapping[int, AnyMask]] | None = None,
+        *,
+        two_pass: bool = False,
+        both_ways: bool = False,
+        start: str | None = None,
+        end: str | None = None,
+        stride: int = 1,
+        score_threshold: float | None = None,
+        short_side: Side = "default",
+        long_side: Side = "default",
+        exact_masks: bool = True,
+        probabilities: bool = False,
+        start_threshold: float | None = None,
+    ) -> Iterator[FrameResult]:
+        """Segment objects through a video file or a folder of frames; memory does not grow with its length.
+
+        Args:
+            path: The file or folder.
+            text, masks: As for `segment_video`; indices of frames count from the beginning of the file.
+            two_pass, both_ways: As for `segment_video`. The results of the backward pass are kept in a temporary file.
+            start, end: Frames to begin with and to stop before: indices ("120") or times ("3.5s", "1:02.5").
+            stride: Read every n-th frame.
+            score_threshold, short_side, long_side, exact_masks, probabilities, start_threshold: As for `segment_video`.
+
+        Yields:
+            One result per frame that is read; `index` counts these. A damaged frame shows no object.
+
+        Raises:
+            UsageError: As `segment_video`, or a frame with a mask is not among those that are read.
+            MediaError: The file cannot be read.
+        """
+        texts, masks_of_frames = check_prompts("segment_file", text, masks)
+        clip = MediaClip(MediaSource(Path(path)), Selection(start, end, stride))
+        new_tracker = functools.partial(
+            self.track,
+            score_threshold=score_threshold,
+            short_side=short_side,
+            long_side=long_side,
+            exact_masks=exact_masks,
+            probabilities=probabilities,
+            start_threshold=start_threshold,
+        )
+        if two_pass or both_ways:
+            return follow_both_ways(clip, new_tracker, texts, masks_of_frames, two_pass)
+        return follow_forwards(clip, new_tracker(texts), masks_of_frames)
 
     def track(
         self,
@@ -357,25 +419,3 @@ class Predictor:
             images.append(normalise(image, size))
             masks.append(torch.tensor(resize_mask(marked, size)))
         return self._model.support_reference(images, masks)
-
-
-def number_texts(texts: Sequence[str], used: set[int]) -> dict[int, str]:
-    """Ids for texts: 1, 2, ... without those that masks use.
-
-    Raises:
-        UsageError: More objects than ids (255).
-    """
-    free = [number for number in range(1, MAX_ID + 1) if number not in used]
-    if len(texts) > len(free):
-        raise UsageError(f"{len(texts) + len(used)} objects: at most {MAX_ID} fit into one label map")
-    return dict(zip(free, texts, strict=False))
-
-
-def _track(
-    tracker: VideoTracker, frames: Iterable[UInt8Image], masks: dict[int, dict[int, AnyMask]]
-) -> Iterator[FrameResult]:
-    count = 0
-    for count, image in enumerate(frames, start=1):
-        yield tracker.step(image, masks.pop(count - 1, None))
-    if masks:
-        warnings.warn(f"masks for frames {sorted(masks)}: the video ended after {count} frames", stacklevel=2)

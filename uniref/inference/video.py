@@ -143,6 +143,11 @@ class VideoTracker:
             raise UsageError(f"object {number}: is not followed")
 
     @property
+    def threshold_to_find(self) -> float:
+        """A score at or below it means that a text's object is not in a frame, as long as it has no mask."""
+        return self._thresholds[0]
+
+    @property
     def ids(self) -> list[int]:
         """Ids of the objects that are followed, ascending."""
         return sorted(self._objects)
@@ -152,6 +157,7 @@ class VideoTracker:
         image: UInt8Image,
         masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
         frame: Frame | None = None,
+        found: Mapping[int, npt.NDArray[np.float32]] | None = None,
     ) -> FrameResult:
         """Segment the next frame.
 
@@ -161,6 +167,8 @@ class VideoTracker:
                 here on; an id that is followed already, also a text's that is propagated, starts again from this
                 mask. The result shows it as `exact_masks` says.
             frame: What `encode` returned for the image, where several trackers follow objects in the same frames.
+            found: Texts that an earlier pass found in this frame: id -> probabilities, float32 [H, W]. They start from
+                where these are over 0.5, and the result shows them so.
 
         Returns:
             Every object followed so far.
@@ -170,7 +178,9 @@ class VideoTracker:
                 propagation.
         """
         check_image(image)
+        found = found or {}
         given_masks = self._check_masks(masks or {}, (image.shape[0], image.shape[1]))
+        given_masks |= {number: probabilities > 0.5 for number, probabilities in found.items()}
         index, self._index = self._index, self._index + 1
         for number in given_masks:
             self._objects.setdefault(number, _TrackedObject(thresholds=self._thresholds))
@@ -191,7 +201,8 @@ class VideoTracker:
             groups.setdefault(self._objects[number].group, []).append(number)
         predictions = self.model.predict(frame, [self._references(group) for group in groups.values()])
         objects = self._object_predictions(frame, predictions, [n for group in groups.values() for n in group])
-        return self._merge_and_update_memory(index, frame, objects, given_masks)
+        given = {n: mask.astype(np.float32) for n, mask in given_masks.items()} | dict(found)
+        return self._merge_and_update_memory(index, frame, objects, given)
 
     def encode(self, image: UInt8Image) -> Frame:
         """A frame after the backbone, at this tracker's resolution. Raises UsageError as `step` does."""
@@ -236,7 +247,11 @@ class VideoTracker:
         return objects
 
     def _merge_and_update_memory(
-        self, index: int, frame: Frame, objects: Mapping[int, ObjectPrediction], given_masks: Mapping[int, BoolMask]
+        self,
+        index: int,
+        frame: Frame,
+        objects: Mapping[int, ObjectPrediction],
+        given: Mapping[int, npt.NDArray[np.float32]],
     ) -> FrameResult:
         """Merge the objects into one label map, and renew their previous references.
 
@@ -244,18 +259,17 @@ class VideoTracker:
             index: Of the frame.
             frame: The frame.
             objects: Every object's prediction.
-            given_masks: Masks given in this frame, which replace predictions.
+            given: Probabilities of masks given in this frame, which replace predictions.
         """
         # one probability map per object, then labels and masks
         order = self._order()
         device = self.model.device
         probabilities = {
-            n: torch.from_numpy(given_masks[n]).to(device).float() if n in given_masks else objects[n].probability
-            for n in order
+            n: torch.from_numpy(given[n]).to(device) if n in given else objects[n].probability for n in order
         }
         labels, masks = merge_objects(probabilities, {n for n in order if self._objects[n].independent})
         # visible objects that are followed, unless their mask was given here, get a new previous reference
-        renewed = [n for n in order if n not in given_masks and self._objects[n].follow and bool(masks[n].any())]
+        renewed = [n for n in order if n not in given and self._objects[n].follow and bool(masks[n].any())]
         if renewed:
             references = self.model.mask_references(frame, torch.stack([masks[n] for n in renewed]))
             for number, reference in zip(renewed, references, strict=True):

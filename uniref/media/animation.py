@@ -53,6 +53,7 @@ class AnimatedImage:
     """
 
     indexed = True
+    seekable = False
     hdr = tone_mapped = lacks_end = has_sound = False
     colors: ColorTags = BT709
     pixel_aspect = Fraction(1)

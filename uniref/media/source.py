@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from uniref.media.video_read import LargeFrames, VideoFile
 
 _LARGEST_STRIDE = 1 << 40
 _FOLDER_FPS = 25.0  # assumed for a folder of frames
+_FIRST_PIECE = 8  # frames that are read at once, backwards, until their size is known
+_IN_MEMORY = 1 << 28  # bytes of frames that are read at once, backwards
+_IN_MEMORY_UNSEEKABLE = 1 << 30  # the same where every piece has to be decoded from the beginning
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,33 @@ class MediaSource:
             yield from self._video.frames(first, last, selection.stride)
             return
         yield from self._images(range(first, min(last or self.frame_count, self.frame_count), selection.stride))
+
+    def frames_backwards(self, selection: Selection, last: int) -> Iterator[SourceFrame]:
+        """Read the selected frames from the one of index `last` back to the first, a few at a time.
+
+        Videos are decoded in pieces, from a key frame where the file can be entered there, else from the beginning.
+        What cannot be read is left out; reading forwards reports it.
+        """
+        first, _ = selection.bounds(self.index_at)
+        positions = range(first, last + 1, selection.stride)
+        if self._video is None:
+            for index in reversed(positions):
+                with contextlib.suppress(MediaError):  # a damaged or removed one, which the forward reading reports
+                    yield from self._images(range(index, index + 1))
+            return
+        most = _IN_MEMORY if self._video.seekable else _IN_MEMORY_UNSEEKABLE
+        length = _FIRST_PIECE
+        while positions:
+            piece, positions = positions[-length:], positions[:-length]
+            frames: list[SourceFrame] = []
+            with contextlib.suppress(MediaError):  # none of them can be decoded
+                frames += self._video.frames(piece.start, piece[-1] + 1, piece.step)
+            if frames:
+                length = max(1, most // frames[0].image.nbytes)
+            while frames:
+                frame = frames.pop()
+                if not frame.damaged:
+                    yield frame
 
     def _images(self, indices: range) -> Iterator[SourceFrame]:
         """Frames of a folder; one that cannot be read comes marked as damaged, except the first."""

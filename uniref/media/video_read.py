@@ -139,6 +139,11 @@ class VideoFile:
         return why_not_decord(self.info) is None
 
     @property
+    def seekable(self) -> bool:
+        """Decoding can begin at the key frame before any frame."""
+        return self.indexed and self.info.packets.closed and self.info.packets.error is None
+
+    @property
     def hdr(self) -> bool:
         """High dynamic range (PQ or HLG)."""
         return self.info.hdr
@@ -255,13 +260,14 @@ class VideoFile:
     def _within_reach(self, index: int) -> bool:
         """Whether decord can decode up to a frame from its position. It is never used to seek or skip: in open GOPs,
         fragments and streams with few key frames it arrives at another frame."""
-        if self._reader is None:
+        if self._reader is None or self._times is None:
             return False
-        if not 0 <= self._position <= index:
-            self._reader = _open_decord(self.path, self._times) if self._times is not None else None
-            self._position = 0
-        far = index - self._position > _FAR and self.info.packets.closed
-        return self._reader is not None and not far
+        position = self._position if 0 <= self._position <= index else 0
+        if index - position > _FAR and self.info.packets.closed:
+            return False
+        if position != self._position:
+            self._reader, self._position = _open_decord(self.path, self._times), 0
+        return self._reader is not None
 
     def _next_of_decord(self, index: int) -> UInt8Image:
         assert self._reader is not None
@@ -278,8 +284,7 @@ class VideoFile:
         if not indices:
             return
         start = float(times[indices.start]) - _SEEK_MARGIN
-        seekable = seek and self.info.packets.closed and self.info.packets.error is None
-        start = start if seekable and start > 0 else 0.0
+        start = start if seek and self.seekable and start > 0 else 0.0
         for frame in decode(self.path, start or None, self._filters):
             if frame.seconds is None:
                 continue
