@@ -89,6 +89,15 @@ class PredictArguments:
             rich_help_panel=_PROMPTS,
         ),
     ] = None
+    all_instances: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every object that a text or the support images mean, each with an id of its own, instead of the best "
+            "one alone. Videos: those of the first frame where any is found, each followed by its mask.",
+            rich_help_panel=_PROMPTS,
+        ),
+    ] = False
     propagate: Annotated[
         bool,
         typer.Option(

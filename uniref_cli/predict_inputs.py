@@ -31,6 +31,7 @@ class PredictInput(Strict):
     text: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
     support: tuple[str, ...] = ()
+    all_instances: bool | None = Field(None, alias="all")
     start: str | None = None
     end: str | None = None
     stride: int | None = Field(None, ge=1, le=1 << 40)
@@ -154,7 +155,7 @@ def read_prompts(path: Path) -> list[PredictInput]:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"]) or "record"
             if first["type"] == "extra_forbidden":
-                keys = ", ".join(PredictInput.model_fields)
+                keys = ", ".join(about.alias or name for name, about in PredictInput.model_fields.items())
                 raise UniRefError(f"{path}: {position}: {key:.80}: unknown key; expected one of {keys}") from None
             raise UniRefError(f"{path}: {position}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
         for text in (each.input, *each.mask, *each.support):

@@ -26,7 +26,7 @@ def _described(about: dict[str, Any]) -> str:
     """What an object is, on the line of a report."""
     if "text" not in about:
         return str(about["kind"])
-    instance = f" {about['instance']}" if "instance" in about else ""
+    instance = f" #{about['instance']}" if "instance" in about else ""
     return f'"{about["text"]}"{instance}'
 
 

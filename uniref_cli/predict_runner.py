@@ -61,6 +61,7 @@ class PredictRunner:
             propagate=arguments.propagate,
             two_pass=arguments.two_pass,
             both_ways=arguments.both_ways,
+            all_instances=arguments.all_instances,
             short_side="default" if arguments.short_side is None else arguments.short_side or None,
             long_side="default" if arguments.long_side is None else arguments.long_side or None,
             labels=arguments.labels,
@@ -208,6 +209,8 @@ class PredictRunner:
             propagate=options.propagate if each.propagate is None else each.propagate,
             two_pass=options.two_pass if each.two_pass is None else each.two_pass,
             both_ways=options.both_ways if each.both_ways is None else each.both_ways,
+            all_instances=options.all_instances if each.all_instances is None else each.all_instances,
+            instance_threshold=threshold,
             score_threshold=SCORE_THRESHOLD if threshold is None else threshold,
             start_threshold=SCORE_THRESHOLD if start is None else start,
         )

@@ -111,3 +111,24 @@ def test_the_checkpoint_s_calibrated_threshold_is_the_default(
     assert summary["options"]["start_threshold"] == 1
     assert summary["objects"]["2"]["frames_present"] == 0
     assert np.count_nonzero(read_mask(tmp_path / "out" / "clip" / "masks" / "00000.png")) > 0
+
+
+def test_all_instances_of_a_text_by_option_and_by_record(
+    predict: Predict, png: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts.json"
+    record = {"input": str(png), "text": ["a dog", "7=a cat"], "score_threshold": 0, "all": True}
+    prompts.write_text(json.dumps([record]))
+    assert predict("--prompts", prompts, "--save", "rle,npz,overlay") == 0
+    out = tmp_path / "out" / "picture"
+    found = objects(out)
+    assert found["1"]["instance"] == 1
+    assert found["7"]["instance"] == 1
+    assert {about["text"] for about in found.values()} == {"a dog", "a cat"}
+    assert len(found) > 2
+    assert '2 ("a dog" #2): 1 of 1' in capsys.readouterr().out
+    lines = [json.loads(line) for line in (out / "masks.jsonl").read_text().splitlines()]
+    assert [(line["object_id"], line["instance"]) for line in lines][:2] == [(1, 1), (2, 2)]
+    with np.load(out / "masks.npz") as archive:
+        assert archive["ids"].tolist() == sorted(map(int, found))
+    assert predict(png, "--text", "a dog", "--all", "--score-threshold", 1, "--overwrite", "--fail-if-absent") == 1

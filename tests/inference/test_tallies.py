@@ -32,7 +32,7 @@ def test_objects_found_later_are_counted_and_named(tmp_path: Path) -> None:
     ):
         context.add_instances(result)
         tallies.add(result)
-    assert [context.name(number) for number in context.ids] == ["the car 1", "a dog", "the car 2"]
+    assert [context.name(number) for number in context.ids] == ["the car #1", "a dog", "the car #2"]
     assert tallies.summary(context.ids, context.describe) == {
         "1": {
             "kind": "text",

@@ -46,6 +46,7 @@ from uniref.ops.images import (
 )
 
 NMS_IOU = 0.7
+_QUERIES = 16  # whose masks are predicted as one batch: bounds memory
 _OBJECTS = 4  # that go through the transformer as one batch on an accelerator: bounds memory
 
 
@@ -73,6 +74,11 @@ class MaskPredictions:
     boxes: Tensor | None
     """Float32 [N, 4] on the CPU, xyxy in pixels of the original image, clipped to it; None where the model predicts
     masks alone."""
+
+    def rows(self, rows: Sequence[int]) -> MaskPredictions:
+        """Some of the objects."""
+        boxes = None if self.boxes is None else self.boxes[list(rows)]
+        return MaskPredictions(self.logits[list(rows)], [self.scores[row] for row in rows], boxes)
 
     def box(self, row: int, mask: Tensor) -> npt.NDArray[np.float32]:
         """An object's box, float32 [4]: the model's, or the tight one of its mask [H, W] (zeros for an empty mask)."""
@@ -218,6 +224,43 @@ class InferenceModel:
             scores=torch.cat([part.scores for part in segments]).tolist(),
             boxes=_pixels(torch.cat(boxes), frame.original) if boxes else None,
         )
+
+    @torch.inference_mode()
+    def candidates(
+        self, frame: Frame, reference: ProjectedReference | None, least: Callable[[float], float]
+    ) -> MaskPredictions:
+        """The masks of all queries that score well, not of the best alone; several may show the same object.
+
+        Args:
+            frame: The image.
+            reference: Of one object; None: objects of any kind.
+            least: The best score -> what the scores of others are above.
+
+        Returns:
+            Best first; at least one row.
+
+        Raises:
+            UsageError: A SAM model has one answer per reference.
+        """
+        network = self.network
+        if not isinstance(network, UniRef):
+            raise UsageError("a SAM model has one answer per reference; use a UniRef++ checkpoint for all instances")
+        with self._computing(frame.images):
+            fused = network.fuse(frame.features, [] if reference is None else [reference])
+            detections = network.detect(fused)
+            # queries by score
+            scores, queries = detections.logits[-1, 0].float().sigmoid().amax(-1).sort(descending=True, stable=True)
+            count = max(1, int((scores > least(float(scores[0]))).sum()))
+            scores, queries = scores[:count], queries[:count]
+            # their masks, some at a time: each has its own copy of the mask features
+            mask_features = network.mask_features(fused, detections)
+            logits = []
+            for part in queries.split(_QUERIES):
+                layers = torch.full_like(part, len(detections.query_states) - 1)
+                rows = torch.zeros_like(part)
+                logits.append(network.predict_masks(mask_features, detections, fused.sizes, layers, rows, part))
+        boxes = _pixels(detections.boxes[-1, 0, queries], frame.original)
+        return MaskPredictions(torch.cat(logits), scores.tolist(), boxes)
 
     @torch.inference_mode()
     def detect(self, frame: Frame, top: int = 100) -> tuple[Tensor, Tensor, Tensor]:

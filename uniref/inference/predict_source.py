@@ -45,6 +45,10 @@ class PredictOptions:
     """An object whose score is not above this is not in the image or frame."""
     start_threshold: float = SCORE_THRESHOLD
     """The same for a text or support images: in images, and in videos until the object is found."""
+    all_instances: bool = False
+    """Every instance of a text or of support images is an object."""
+    instance_threshold: float | None = None
+    """Scores of instances are above it; None: above a share of the best one's."""
     short_side: Side = "default"
     long_side: Side = "default"
     two_pass: bool = False
@@ -58,6 +62,11 @@ class PredictOptions:
         if (self.two_pass or self.both_ways) and not self.propagate:
             option = "--two-pass" if self.two_pass else "--both-ways"
             raise UsageError(f"{option}: follows objects by their masks; leave out --no-propagate")
+        if (self.two_pass or self.both_ways) and self.all_instances:
+            option = "--two-pass" if self.two_pass else "--both-ways"
+            raise UsageError(
+                f"--all: follows what the first frame with any object shows, in one pass; leave out {option}"
+            )
 
     @property
     def probabilities(self) -> bool:
@@ -182,6 +191,9 @@ def _new_follower(
         long_side=options.long_side,
         probabilities=options.probabilities,
         start_threshold=options.start_threshold,
+        all_instances=options.all_instances,
+        instance_threshold=options.instance_threshold,
+        reserved=objects.ids,
     )
     masks_of = functools.partial(_masks_of_frame, source=source, objects=objects)
     if not (options.two_pass or options.both_ways):
@@ -209,32 +221,17 @@ def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -
 
 
 def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, options: PredictOptions) -> FrameResult:
-    """Objects of an image as a frame; where they overlap, the label map shows the most confident."""
-    sides, threshold, soft = (options.short_side, options.long_side), options.start_threshold, options.probabilities
-    if objects.support_id is not None:
-        result = predictor.segment_image(frame.image, None, objects.support, *sides, soft, threshold)
-        results = {objects.support_id: result}
-    else:
-        texts = list(objects.texts.values())
-        of_texts = predictor.segment_image(
-            frame.image,
-            texts,
-            short_side=sides[0],
-            long_side=sides[1],
-            probabilities=soft,
-            score_threshold=threshold,
-        )
-        results = dict(zip(objects.texts, of_texts, strict=True))
-    labels = np.zeros(frame.image.shape[:2], np.uint8)
-    for number, result in sorted(results.items(), key=lambda item: item[1].score):
-        labels[result.mask] = number
-    return FrameResult(
-        index=frame.index,
-        labels=labels,
-        masks={n: r.mask for n, r in results.items()},
-        scores={n: r.score for n, r in results.items()},
-        boxes={n: r.box for n, r in results.items()},
-        probabilities={n: r.probability for n, r in results.items() if r.probability is not None},
+    """Objects of an image as a frame."""
+    return predictor.segment_objects(
+        frame.image,
+        objects.texts,
+        {} if objects.support_id is None else {objects.support_id: objects.support},
+        options.short_side,
+        options.long_side,
+        options.probabilities,
+        score_threshold=options.instance_threshold if options.all_instances else options.start_threshold,
+        all_instances=options.all_instances,
+        start_threshold=options.start_threshold,
     )
 
 
@@ -367,6 +364,8 @@ def _plain(options: PredictOptions) -> dict[str, Any]:
         "both_ways": options.both_ways,
         "score_threshold": options.score_threshold,
         "start_threshold": options.start_threshold,
+        "all_instances": options.all_instances,
+        "instance_threshold": options.instance_threshold,
         "short_side": options.short_side,
         "long_side": options.long_side,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, overload
 
@@ -17,13 +17,14 @@ from uniref.core.progress import terminal_progress
 from uniref.core.types import UInt8Image
 from uniref.inference.clip import ArrayClip, MediaClip
 from uniref.inference.follow import check_prompts, follow_both_ways, follow_forwards, follow_frames
-from uniref.inference.inference_model import InferenceModel
+from uniref.inference.image_objects import as_frame, find_instances, image_results
+from uniref.inference.inference_model import Frame, InferenceModel
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
-from uniref.inference.video import VideoTracker
+from uniref.inference.video import MAX_ID, SCORE_THRESHOLD, VideoTracker, check_ids
 from uniref.kernels.cuda import prepare_for_cuda
 from uniref.kernels.prepare import prepare_for_inference, share_weights
 from uniref.media.source import MediaSource, Selection
-from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references
+from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references, split_reference
 from uniref.ops.images import check_image, check_mask, normalise, resize_mask
 from uniref.weights.checkpoint import Checkpoint, load_checkpoint
 from uniref.weights.fetch import Access
@@ -142,6 +143,7 @@ class Predictor:
         long_side: Side = "default",
         probabilities: bool = False,
         score_threshold: float | None = None,
+        all_instances: Literal[False] = False,
     ) -> ImageResult: ...
 
     @overload
@@ -154,7 +156,35 @@ class Predictor:
         long_side: Side = "default",
         probabilities: bool = False,
         score_threshold: float | None = None,
+        all_instances: Literal[False] = False,
     ) -> list[ImageResult]: ...
+
+    @overload
+    def segment_image(
+        self,
+        image: UInt8Image,
+        text: str | None = None,
+        support: Support | ProjectedReference | None = None,
+        short_side: Side = "default",
+        long_side: Side = "default",
+        probabilities: bool = False,
+        score_threshold: float | None = None,
+        *,
+        all_instances: Literal[True],
+    ) -> list[ImageResult]: ...
+
+    @overload
+    def segment_image(
+        self,
+        image: UInt8Image,
+        text: list[str] | tuple[str, ...],
+        *,
+        short_side: Side = "default",
+        long_side: Side = "default",
+        probabilities: bool = False,
+        score_threshold: float | None = None,
+        all_instances: Literal[True],
+    ) -> list[list[ImageResult]]: ...
 
     def segment_image(
         self,
@@ -165,7 +195,8 @@ class Predictor:
         long_side: Side = "default",
         probabilities: bool = False,
         score_threshold: float | None = None,
-    ) -> ImageResult | list[ImageResult]:
+        all_instances: bool = False,
+    ) -> ImageResult | list[ImageResult] | list[list[ImageResult]]:
         """Segment the object that a text, or example images with masks, refer to.
 
         Args:
@@ -179,9 +210,13 @@ class Predictor:
             probabilities: Results hold a mask with soft edges too.
             score_threshold: An object whose score is not above it is not in the image: its result is not `present`, and
                 its mask is empty. None: there is always an answer. See `Predictor.score_threshold`.
+            all_instances: Find all objects that the text or the support images mean, each once, instead of the best
+                one alone. `score_threshold` is then that of every instance. None: if the best score is above 0.3, or
+                above `Predictor.score_threshold`, instances are those above 0.4 of it.
 
         Returns:
-            Mask at the image's size, score and box (of a SAM model: the mask's tight box).
+            Mask at the image's size, score and box (of a SAM model: the mask's tight box). With `all_instances` a list,
+            best first, empty where there is none.
 
         Raises:
             UsageError: Not exactly one of `text` and `support`, or an array of the wrong form.
@@ -198,18 +233,82 @@ class Predictor:
                 return []
             reference = batch_references(self._model.text_references(texts))
             frame = self._model.encode(image, *self._resize(short_side, long_side, TEXT_SIDES))
-        # predict, and resize the masks to the image
+        # all instances of each reference
+        if all_instances:
+            start = self._start(score_threshold)
+            every = []
+            for each in split_reference(reference):
+                found = find_instances(self._model, frame, each, start, score_threshold, MAX_ID)
+                there = found.scores[0] > start
+                every.append(image_results(self._model, frame, found, None, probabilities) if there else [])
+            return every if isinstance(text, list | tuple) else every[0]
+        # or the best one's mask, resized to the image
         predictions = self._model.predict(frame, [[reference]])
-        masks = self._model.image_masks(predictions, frame).cpu()
-        soft = self._model.image_probabilities(predictions, frame).cpu() if probabilities else None
-        results = []
-        for row, (score, mask) in enumerate(zip(predictions.scores, masks, strict=True)):
-            present = score_threshold is None or score > score_threshold
-            # an object that is not there has the score and box of the best query, and no pixel
-            box, shown = predictions.box(row, mask), mask if present else torch.zeros_like(mask)
-            probability = None if soft is None else (soft[row] if present else torch.zeros_like(soft[row])).numpy()
-            results.append(ImageResult(shown.numpy(), score, box, present, probability))
+        results = image_results(self._model, frame, predictions, score_threshold, probabilities)
         return results if isinstance(text, list | tuple) else results[0]
+
+    def segment_objects(
+        self,
+        image: UInt8Image,
+        texts: Mapping[int, str] | None = None,
+        support: Mapping[int, Support | ProjectedReference] | None = None,
+        short_side: Side = "default",
+        long_side: Side = "default",
+        probabilities: bool = False,
+        score_threshold: float | None = None,
+        all_instances: bool = False,
+        start_threshold: float | None = None,
+    ) -> FrameResult:
+        """Segment several objects of an image, with ids and a label map as in a frame of a video.
+
+        Args:
+            image: uint8 RGB [H, W, 3].
+            texts: Object id (1..255) -> text.
+            support: Object id -> support images with masks, or what `encode_support` returned.
+            short_side, long_side, probabilities, score_threshold: As for `segment_image`.
+            all_instances: As for `segment_image`. The best instance has the object's id, the others the next free ones.
+            start_threshold: With `all_instances`, what the best score has to be above; None: as for `segment_image`.
+
+        Returns:
+            All objects; masks may overlap, and the label map shows the one with the highest score.
+
+        Raises:
+            UsageError: No object, an id is out of range or used twice, a text has no words, or an array has the wrong
+                form.
+        """
+        texts, support = dict(texts or {}), dict(support or {})
+        check_ids([*texts, *support])
+        # encode the image as texts and as support images need it
+        references: dict[int, tuple[Frame, ProjectedReference]] = {}
+        if texts:
+            frame = self._model.encode(image, *self._resize(short_side, long_side, TEXT_SIDES))
+            encoded = self._model.text_references(list(texts.values()))
+            references |= {n: (frame, each) for n, each in zip(texts, encoded, strict=True)}
+        if support:
+            resize = self._resize(short_side, long_side, SUPPORT_SIDES)
+            frame = self._model.encode(image, *resize)
+            references |= {n: (frame, self._support(pairs, resize)) for n, pairs in support.items()}
+        # predict one object after the other
+        start = self._start(score_threshold) if start_threshold is None else start_threshold
+        results: dict[int, ImageResult] = {}
+        instance_of: dict[int, int] = {}
+        for number, (frame, reference) in references.items():
+            if not all_instances:
+                predictions = self._model.predict(frame, [[reference]])
+                (results[number],) = image_results(self._model, frame, predictions, score_threshold, probabilities)
+                continue
+            free = [n for n in range(1, MAX_ID + 1) if n not in references and n not in results]
+            found = find_instances(self._model, frame, reference, start, score_threshold, 1 + len(free))
+            there = found.scores[0] > start
+            every = image_results(self._model, frame, found, None if there else start, probabilities)
+            results |= (own := dict(zip([number, *free], every, strict=False)))
+            instance_of |= dict.fromkeys(own if there else (), number)
+        return as_frame(results, instance_of)
+
+    def _start(self, score_threshold: float | None) -> float:
+        """What the best score of all instances has to be above: as given, else the checkpoint's own, else 0.3."""
+        known = self.score_threshold if score_threshold is None else score_threshold
+        return SCORE_THRESHOLD if known is None else known
 
     def encode_support(
         self, support: Support, short_side: Side = "default", long_side: Side = "default"
@@ -252,6 +351,8 @@ class Predictor:
         start_threshold: float | None = None,
         two_pass: bool = False,
         both_ways: bool = False,
+        all_instances: bool = False,
+        instance_threshold: float | None = None,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video, frame by frame; memory does not grow with its length.
 
@@ -276,6 +377,10 @@ class Predictor:
             two_pass: First look for every text in all frames, by the text alone; then follow its mask in the frame of
                 the best score forwards and backwards. Given masks are followed both ways too.
             both_ways: Follow also backwards, from where an object is given or first found, to the beginning.
+            all_instances: In the first frame where an object of a text is found, all objects that it means become
+                objects of their own (`FrameResult.instance_of`), which are then followed by their masks. The best one
+                has the text's id, the others the next free ids.
+            instance_threshold: Scores of instances are above it; None: above 0.4 of the best one's.
 
         Yields:
             One result per frame, as soon as it is ready.
@@ -294,9 +399,14 @@ class Predictor:
             exact_masks=exact_masks,
             probabilities=probabilities,
             start_threshold=start_threshold,
+            all_instances=all_instances,
+            instance_threshold=instance_threshold,
+            reserved={number for objects in masks_of_frames.values() for number in objects},
         )
         if not (two_pass or both_ways):
             return follow_frames(new_tracker(texts), frames, masks_of_frames)
+        if all_instances:
+            raise UsageError("segment_video: all instances are those of one frame, followed forwards, in one pass")
         if not isinstance(frames, Sequence | np.ndarray):
             raise UsageError("segment_video: two passes need frames that can be read twice: a list or an array")
         if not propagate:
@@ -321,6 +431,8 @@ class Predictor:
         exact_masks: bool = True,
         probabilities: bool = False,
         start_threshold: float | None = None,
+        all_instances: bool = False,
+        instance_threshold: float | None = None,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video file or a folder of frames; memory does not grow with its length.
 
@@ -330,7 +442,8 @@ class Predictor:
             two_pass, both_ways: As for `segment_video`. The results of the backward pass are kept in a temporary file.
             start, end: Frames to begin with and to stop before: indices ("120") or times ("3.5s", "1:02.5").
             stride: Read every n-th frame.
-            score_threshold, short_side, long_side, exact_masks, probabilities, start_threshold: As for `segment_video`.
+            score_threshold, short_side, long_side, exact_masks, probabilities, start_threshold, all_instances,
+                instance_threshold: As for `segment_video`.
 
         Yields:
             One result per frame that is read; `index` counts these. A damaged frame shows no object.
@@ -349,7 +462,12 @@ class Predictor:
             exact_masks=exact_masks,
             probabilities=probabilities,
             start_threshold=start_threshold,
+            all_instances=all_instances,
+            instance_threshold=instance_threshold,
+            reserved={number for objects in masks_of_frames.values() for number in objects},
         )
+        if all_instances and (two_pass or both_ways):
+            raise UsageError("segment_file: all instances are those of one frame, followed forwards, in one pass")
         if two_pass or both_ways:
             return follow_both_ways(clip, new_tracker, texts, masks_of_frames, two_pass)
         return follow_forwards(clip, new_tracker(texts), masks_of_frames)
@@ -365,14 +483,18 @@ class Predictor:
         exact_masks: bool = True,
         probabilities: bool = False,
         start_threshold: float | None = None,
+        all_instances: bool = False,
+        instance_threshold: float | None = None,
+        reserved: Collection[int] = (),
     ) -> VideoTracker:
         """A tracker whose `step(image, masks)` takes one frame at a time, for live sources.
 
         Args:
             texts: Object id -> text.
             support: Object id -> support images with masks; every frame is searched by itself.
-            propagate, score_threshold, short_side, long_side, exact_masks, probabilities,
-                start_threshold: As for `segment_video`.
+            propagate, score_threshold, short_side, long_side, exact_masks, probabilities, start_threshold,
+                all_instances, instance_threshold: As for `segment_video`; of support images too.
+            reserved: Ids that instances must not get, for masks of later frames.
 
         Raises:
             UsageError: An id is out of range, a text has no words, or an array has the wrong form.
@@ -389,6 +511,9 @@ class Predictor:
             exact_masks=exact_masks,
             keep_probabilities=probabilities,
             start_threshold=start_threshold,
+            all_instances=all_instances,
+            instance_threshold=instance_threshold,
+            reserved=reserved,
         )
 
     def _resize(self, short: Side, long: Side, protocol: tuple[int, int]) -> tuple[int | None, int | None]:

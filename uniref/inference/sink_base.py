@@ -61,7 +61,7 @@ class Context:
         words = " ".join(str(about.get("text", "")).split())
         if not words:
             return f"#{number}"
-        return f"{words} {about['instance']}" if "instance" in about else words
+        return f"{words} #{about['instance']}" if "instance" in about else words
 
 
 class Sink(abc.ABC):

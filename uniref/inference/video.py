@@ -15,6 +15,7 @@ from torch import Tensor
 
 from uniref.core.errors import UsageError
 from uniref.core.types import BoolMask, UInt8Image
+from uniref.inference.image_objects import find_instances
 from uniref.inference.inference_model import Frame, InferenceModel, MaskPredictions
 from uniref.inference.results import FrameResult
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
@@ -96,11 +97,25 @@ class VideoTracker:
     exact_masks: bool = True
     """In the frame where a mask is given, return that mask itself. Else return it resized to the network's resolution
     and back, as the released system, whose published scores count it so."""
+    all_instances: bool = False
+    """Texts and support images: in the first frame where any object is found, all that they mean become objects of
+    their own, which are followed by their masks. The best one has the id of the text, the others the next free ids."""
+    instance_threshold: float | None = None
+    """Scores of instances are above it; None: above a share of the best one's, see `find_instances`."""
+    reserved: Collection[int] = ()
+    """Ids that instances must not get, for masks of later frames."""
     keep_probabilities: bool = False
     """Results carry the probabilities of every object."""
 
     def __post_init__(self) -> None:
+        if self.all_instances and not self.propagate:
+            raise UsageError(
+                "all instances are followed by their masks, which needs propagation: leave out --no-propagate"
+            )
+        if self.all_instances and self.model.network.mask_encoder is None:
+            raise UsageError("all instances: each is followed by its mask, but this checkpoint has no mask encoder")
         self._index = 0
+        self._instance_of: dict[int, int] = {}
         kept = SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
         self._thresholds = (kept if self.start_threshold is None else self.start_threshold, kept)
         self._objects: dict[int, _TrackedObject] = {}
@@ -141,6 +156,7 @@ class VideoTracker:
         """Follow an object no longer; its id may be used again. Raises UsageError where there is no such object."""
         if self._objects.pop(number, None) is None:
             raise UsageError(f"object {number}: is not followed")
+        self._instance_of.pop(number, None)
 
     @property
     def threshold_to_find(self) -> float:
@@ -195,12 +211,16 @@ class VideoTracker:
                 self._objects[number].first = self._objects[number].previous = reference
             if not self.exact_masks:
                 given_masks = {n: _resize_as_released(mask, frame.original) for n, mask in at_input.items()}
-        # predict every object; those of one group share their attention
+        # objects of which all instances are looked for
+        objects = self._find_instances(frame) if self.all_instances else {}
+        # predict every other object; those of one group share their attention
         groups: dict[tuple[int, ...], list[int]] = {}
         for number in self._order():
-            groups.setdefault(self._objects[number].group, []).append(number)
-        predictions = self.model.predict(frame, [self._references(group) for group in groups.values()])
-        objects = self._object_predictions(frame, predictions, [n for group in groups.values() for n in group])
+            if number not in objects:
+                groups.setdefault(self._objects[number].group, []).append(number)
+        if groups:
+            predictions = self.model.predict(frame, [self._references(group) for group in groups.values()])
+            objects |= self._object_predictions(frame, predictions, [n for group in groups.values() for n in group])
         given = {n: mask.astype(np.float32) for n, mask in given_masks.items()} | dict(found)
         return self._merge_and_update_memory(index, frame, objects, given)
 
@@ -230,6 +250,34 @@ class VideoTracker:
         if firsts and previous:
             references.append(concat_references([batch_references(firsts), batch_references(previous)]))
         return references
+
+    def _find_instances(self, frame: Frame) -> dict[int, ObjectPrediction]:
+        """Look for every text or support object that has not been found yet; its instances become objects.
+
+        Returns:
+            Object id -> prediction, of instances and of what is not in this frame.
+        """
+        objects: dict[int, ObjectPrediction] = {}
+        searched = {n: each.static for n, each in self._objects.items() if each.static and each.first is None}
+        for number, reference in searched.items():
+            free = [n for n in range(1, MAX_ID + 1) if n not in self._objects and n not in self.reserved]
+            start, limit = self._thresholds[0], 1 + len(free)
+            found = find_instances(self.model, frame, reference, start, self.instance_threshold, limit)
+            # a probability map per instance; one without a pixel cannot be followed
+            maps = [
+                self.model.video_probabilities(found, row, frame, by_mask=False) for row in range(len(found.scores))
+            ]
+            rows = [row for row, probability in enumerate(maps) if bool((probability > 0.5).any())]
+            if found.scores[0] <= start or not rows:
+                objects[number] = ObjectPrediction(found, 0, torch.zeros_like(maps[0]))
+                continue
+            # each becomes an object with its mask as the first reference
+            references = self.model.mask_references(frame, torch.stack([maps[row] > 0.5 for row in rows]))
+            for row, own, mask in zip(rows, [number, *free], references, strict=False):
+                self._objects[own] = _TrackedObject(thresholds=self._thresholds, first=mask, previous=mask)
+                self._instance_of[own] = number
+                objects[own] = ObjectPrediction(found, row, maps[row])
+        return objects
 
     def _object_predictions(
         self, frame: Frame, predictions: MaskPredictions, numbers: Sequence[int]
@@ -283,6 +331,7 @@ class VideoTracker:
             masks={n: masks[n].cpu().numpy() for n in numbers},
             scores={n: objects[n].score for n in numbers},
             boxes={n: objects[n].predictions.box(objects[n].row, masks[n]) for n in numbers},
+            instance_of=dict(self._instance_of),
             probabilities={n: probabilities[n].cpu().numpy() for n in numbers} if self.keep_probabilities else {},
         )
 
@@ -328,6 +377,16 @@ def check_id(number: int) -> None:
     """Raise UsageError unless `number` can be an object id (1..255)."""
     if not isinstance(number, int | np.integer) or not 1 <= number <= MAX_ID:
         raise UsageError(f"object id {number!r}: must be a whole number from 1 to {MAX_ID}")
+
+
+def check_ids(numbers: Sequence[int]) -> None:
+    """Raise UsageError unless there are ids, each can be an object's (1..255), and none is used twice."""
+    if not numbers:
+        raise UsageError("no object given: give at least one text, mask or support image")
+    for position, number in enumerate(numbers):
+        check_id(number)
+        if number in numbers[:position]:
+            raise UsageError(f"object {number}: is given twice; use another id for one of them")
 
 
 def _resize_as_released(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
