@@ -66,7 +66,7 @@ def run(predictor: Predictor, frames, masks) -> list[list[float]]:
 def test_kernels_change_nothing(loaded, frames, masks, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = predictor(loaded)
     assert any(isinstance(part, InferenceKernel) for part in prepared._model.network.modules())
-    monkeypatch.setattr("uniref.inference.predictor.prepare_for_inference", lambda *_, **__: None)
+    monkeypatch.setattr("uniref.inference.image_predictor.prepare_for_inference", lambda *_, **__: None)
     plain = predictor(loaded)
     assert not any(isinstance(part, InferenceKernel) for part in plain._model.network.modules())
     np.testing.assert_allclose(run(prepared, frames, masks), run(plain, frames, masks), atol=1e-4)

@@ -19,7 +19,8 @@ from uniref.core.parallel import BackgroundWorker, prefetch
 from uniref.core.progress import Progress
 from uniref.core.types import BoolMask
 from uniref.inference.clip import MediaClip
-from uniref.inference.predictor import Predictor, Side
+from uniref.inference.image_predictor import Side
+from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
 from uniref.inference.sink_base import Context, Sink
