@@ -267,6 +267,20 @@ def prediction(run: Run) -> None:
             label = task if task != "VOS" else f"VOS, {objects} object{'s' if objects > 1 else ''}"
             rows[f"{name} {label}"] = {"frames_per_second": rate, "released": slow, "peak_gb": memory}
             run.note(f"| {name} | {label} | {rate:.2f} | {f'{slow:.2f}' if slow else ''} | {ratio} | {memory:.2f} |")
+        if (
+            name != "swinl" and not run.tiny and not run.late()
+        ):  # compiling takes longer than all that a tiny run proves
+            frames, masks = moving_disks(count, *size, objects=1)
+            predictor = Predictor(
+                random_checkpoint(config), device=str(run.device), dtype="auto", own=True, compiled=True
+            )
+            rate = rate_of(predict(predictor, "VOS", frames, masks))
+            rows[f"{name} VOS, 1 object, compiled"] = {
+                "frames_per_second": rate,
+                "released": None,
+                "peak_gb": peak_gb(run),
+            }
+            run.note(f"| {name} | VOS, 1 object, --compile | {rate:.2f} | | | |")
     run.results["prediction"] = rows
     run.note("")
 

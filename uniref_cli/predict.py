@@ -209,6 +209,14 @@ class PredictArguments:
             rich_help_panel=MACHINE,
         ),
     ] = "auto"
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the image encoder first (a minute or more): for long videos and many images of one size.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = False
     shard: Annotated[
         str | None,
         typer.Option(

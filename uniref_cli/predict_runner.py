@@ -182,6 +182,7 @@ class PredictRunner:
                 local_device(self.arguments.device, os.environ),
                 self.arguments.precision,
                 self.arguments.fast,
+                compiled=self.arguments.compiled,
             )
         return self._predictor
 

@@ -1,6 +1,7 @@
 """A folded model is the same function, and weights that cannot be folded stay."""
 
 import copy
+import shutil
 
 import pytest
 import timm
@@ -11,7 +12,7 @@ from tests.tiny import tiny_config, tiny_sam_config
 from uniref.core.errors import UsageError
 from uniref.kernels import InferenceKernel
 from uniref.kernels.norms import FoldedBackbone, fold_batch_norms, folded_body
-from uniref.kernels.prepare import prepare_for_inference, share_weights
+from uniref.kernels.prepare import compile_image_encoder, prepare_for_inference, share_weights
 from uniref.model.backbone import Backbone
 from uniref.model.build import build_model
 from uniref.recipe.model import AnyModelConfig, BackboneConfig
@@ -131,3 +132,23 @@ def test_standardised_convolutions_are_not_folded() -> None:
     """They change their weights in every forward, which would undo the folding."""
     block = nn.Sequential(timm.layers.StdConv2d(3, 4, 1), nn.BatchNorm2d(4))
     assert fold_batch_norms(block) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("config", [tiny_config(), tiny_sam_config()], ids=["uniref", "sam"])
+def test_a_compiled_image_encoder_gives_the_same_features(config: AnyModelConfig) -> None:
+    torch.manual_seed(0)
+    model = build_model(config).eval()
+    shuffle_norms(model)
+    prepare_for_inference(model)
+    side = model.input_size or 64
+    images, padding = torch.randn(1, 3, side, side), torch.zeros(1, side, side, dtype=torch.bool)
+    with torch.inference_mode():
+        before = model.encode_image(images, padding)
+        compile_image_encoder(model)
+        after = model.encode_image(images, padding)
+    for x, y in zip(before.levels, after.levels, strict=True):
+        torch.testing.assert_close(y, x, rtol=1e-3, atol=1e-4 * float(x.abs().max()))
+    [encoder] = (module for module in model.modules() if module._compiled_call_impl is not None)
+    assert encoder is (model.backbone if hasattr(model, "backbone") else model.sam.vision_encoder)

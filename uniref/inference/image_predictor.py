@@ -17,7 +17,7 @@ from uniref.inference.inference_model import Frame, InferenceModel
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.video import MAX_ID, SCORE_THRESHOLD, check_ids
 from uniref.kernels.cuda import prepare_for_cuda
-from uniref.kernels.prepare import prepare_for_inference, share_weights
+from uniref.kernels.prepare import compile_image_encoder, prepare_for_inference, share_weights
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references, split_reference
 from uniref.ops.images import check_image, check_mask, normalise, resize_mask
 from uniref.weights.checkpoint import Checkpoint
@@ -41,6 +41,7 @@ class ImagePredictor:
         dtype: str = "float32",
         fast: bool = False,
         own: bool = False,
+        compiled: bool = False,
     ) -> None:
         resolved = resolve_device(device)
         precision = best_precision(resolved) if dtype == "auto" else dtype
@@ -52,6 +53,9 @@ class ImagePredictor:
         elif resolved.type == "cuda":
             network = network if own else share_weights(network)
             prepare_for_cuda(network)
+        if compiled:
+            network = share_weights(network) if resolved.type == "mps" and not own else network
+            compile_image_encoder(network)
         self._model = InferenceModel(network, checkpoint.tokenizer, resolved, precision, fast)
 
     @property

@@ -38,6 +38,8 @@ class Predictor(ImagePredictor):
         own: The model serves this predictor alone and may itself be prepared for inference (on a CPU, see
             `uniref.kernels.prepare`), after which it cannot be trained or stored. Else a model that shares its weights
             is.
+        compiled: Compile the image encoder by `torch.compile`: at the first image of each size that takes a minute or
+            more, and later frames take less. Needs a C++ compiler on CPUs, Triton on CUDA.
 
     Raises:
         UsageError: The device is not there, or the precision is unknown.
@@ -51,6 +53,7 @@ class Predictor(ImagePredictor):
         dtype: str = "float32",
         fast: bool = False,
         download: bool | None = None,
+        compiled: bool = False,
     ) -> Predictor:
         """Load a checkpoint folder made by `uniref convert` or `uniref train`, or a checkpoint by its name.
 
@@ -62,6 +65,7 @@ class Predictor(ImagePredictor):
             fast: Accept small differences in videos for speed.
             download: Fetch a checkpoint that is named and not here yet, once, into the cache. None: repositories of
                 the hub alone, as everybody's `from_pretrained` does; False: nothing goes over the network.
+            compiled: As for `Predictor`.
 
         Raises:
             CheckpointError: The folder is missing, damaged or not a checkpoint of a trained model; or it could not be
@@ -70,7 +74,7 @@ class Predictor(ImagePredictor):
                 and `download` is off.
         """
         access = Access(bool(download), terminal_progress, how_to_download="pass download=True", hub=download is None)
-        return cls(load_checkpoint(find_checkpoint(folder, access)), device, dtype, fast, own=True)
+        return cls(load_checkpoint(find_checkpoint(folder, access)), device, dtype, fast, own=True, compiled=compiled)
 
     def segment_video(
         self,

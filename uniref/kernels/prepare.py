@@ -18,6 +18,7 @@ from uniref.model.deformable_layers import DeformableAttention, FeedForward
 from uniref.model.mask_encoder import MaskEncoder
 from uniref.model.referring import ReferringModel
 from uniref.model.unifusion import UniFusion
+from uniref.model.uniref import UniRef
 
 
 def prepare_for_inference(model: ReferringModel, bfloat16_attention: bool = False) -> None:
@@ -40,6 +41,19 @@ def prepare_for_inference(model: ReferringModel, bfloat16_attention: bool = Fals
                 setattr(parent, name, _kernel(child, bfloat16_attention and cpu_has_bfloat16()))
     model.to(memory_format=torch.channels_last)
     model.requires_grad_(False)
+
+
+def compile_image_encoder(model: ReferringModel) -> None:
+    """Compile the image encoder by `torch.compile`, once per input size, at the first image of that size.
+
+    Only this part: its shapes are those of the image alone. Objects and references, whose numbers change from frame to
+    frame, go through kernels of their own.
+
+    Args:
+        model: Prepared for inference; changed in place.
+    """
+    encoder = model.get_submodule("backbone" if isinstance(model, UniRef) else "sam.vision_encoder")
+    encoder.compile(dynamic=False)
 
 
 def share_weights(model: ReferringModel) -> ReferringModel:
