@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import exists, is_file, is_folder, reading
@@ -105,6 +105,8 @@ class MediaSource:
         self._resized: str | None = None
         self.notes: tuple[str, ...] = ()
         """What a user should know before it is read, one line each."""
+        self.problem: str | None = None
+        """What went wrong with a stream after its first frame, for a message."""
 
     @property
     def label(self) -> str:
@@ -114,6 +116,11 @@ class MediaSource:
     @property
     def live(self) -> bool:
         """Whether it is happening now, so that frames are dropped where the model is too slow."""
+        return False
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it goes on until it is stopped, and does not give the same frames again."""
         return False
 
     @property
@@ -208,6 +215,10 @@ class MediaSource:
         """The first frame whose size differs from the first one's, for a message; known once it has been read."""
         return self._video.resized if self._video else self._resized
 
+    def stream_report(self) -> dict[str, Any] | None:
+        """How the reading of a stream went, as JSON types; None for files."""
+        return None
+
     def frame_names(self) -> list[str] | None:
         """Names of a folder's frames; None where they are indices."""
         return [file.stem for file in self._files] if self.kind == "frames" else None
@@ -234,7 +245,7 @@ class MediaSource:
         first, last = selection.bounds(self.index_at)
         return max(0, math.ceil((min(last or self.frame_count, self.frame_count) - first) / selection.stride))
 
-    def frames(self, selection: Selection | None = None, stop: Callable[[], bool] = never) -> Iterator[SourceFrame]:
+    def frames(self, selection: Selection | None = None, stop: Callable[[], bool] = never) -> Generator[SourceFrame]:
         """Read the selected frames, one at a time.
 
         Args:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from uniref.core.addresses import is_address
 from uniref.core.errors import MediaError, UsageError
@@ -82,8 +82,6 @@ class StreamSource(MediaSource):
         """Frames that came while the model was busy; known while and after reading."""
         self.ended: Ending | None = None
         """Why `frames` came to its end."""
-        self.problem: str | None = None
-        """What went wrong after the first frame, for a message."""
 
     @property
     def label(self) -> str:
@@ -105,9 +103,9 @@ class StreamSource(MediaSource):
         return False
 
     @property
-    def repeatable(self) -> bool:
-        """Whether it gives the same frames when it is opened again."""
-        return self._opening.live is None and not self.live
+    def open_ended(self) -> bool:
+        """Whether it goes on until it is stopped, and does not give the same frames again: all but network videos."""
+        return self._opening.live is not None or self.live
 
     @property
     def fps(self) -> float:
@@ -136,13 +134,17 @@ class StreamSource(MediaSource):
         """Unknown."""
         return None
 
+    def stream_report(self) -> dict[str, Any]:
+        """How the reading went, as JSON types: `live`, why it `ended`, and how many frames were `dropped`."""
+        return {"live": self.live, "ended": self.ended or "stopped", "dropped": self.dropped}
+
     def _unknown(self, what: str) -> UsageError:
         return UsageError(
             f"{self.label}: is read once, as it comes, so that {what} is not known before; give places as frame "
             "numbers, masks for its first frame only, and --duration"
         )
 
-    def frames(self, selection: Selection | None = None, stop: Callable[[], bool] = never) -> Iterator[SourceFrame]:
+    def frames(self, selection: Selection | None = None, stop: Callable[[], bool] = never) -> Generator[SourceFrame]:
         """Open the source and read its frames, until it ends, its duration is over, or `stop` says so.
 
         Args:
@@ -210,6 +212,6 @@ class StreamSource(MediaSource):
         if receiver.broke_off:
             return "broken off", f"broke off ({receiver.broke_off}); its frames until then are used"
         missing = (self._header.seconds if self._header else 0.0) - last.seconds - 1 / self.fps
-        if self.repeatable and missing > _TOLERATED:
+        if not self.open_ended and missing > _TOLERATED:
             return "broken off", f"broke off {missing:.1f} s before its end; its frames until then are used"
         return "end of the source", None

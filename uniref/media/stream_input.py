@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from uniref.core.addresses import Address, parse_address, shown
+from uniref.core.addresses import Address, is_address, parse_address, shown
 from uniref.core.errors import MediaError, UsageError
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.frame import MAX_FRAME_PIXELS
@@ -74,6 +74,15 @@ def network_input(text: str) -> StreamInput:
     arguments += _AT_ONCE
     arguments += ["-rtsp_transport", "tcp", "-timeout", str(_TIMEOUT)] if scheme in ("rtsp", "rtsps") else []
     return StreamInput(label, _file_name(text), [*arguments, "-i", text], True)
+
+
+def stream_name(text: str) -> str | None:
+    """What a file with the content of a stream would be called; None for a path."""
+    if is_address(text):
+        return _file_name(text)
+    if text == "-":
+        return "stdin"
+    return f"camera-{text}" if text.isdecimal() and not os.path.exists(text) else None
 
 
 def _file_name(address: str) -> str:

@@ -55,7 +55,7 @@ class FrameReceiver:
         # what the threads share
         self._changed = threading.Condition()
         self._waiting: deque[SourceFrame] = deque()
-        self._closed = self._finished = False
+        self._begun = self._closed = self._finished = False
         self._arrived = time.monotonic()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._head: list[str] | None = []
@@ -100,6 +100,7 @@ class FrameReceiver:
         """The next frame, if one is there."""
         with self._changed:
             frame = self._waiting.popleft() if self._waiting else None
+            self._begun = True
             self._changed.notify_all()
             return frame
 
@@ -156,6 +157,9 @@ class FrameReceiver:
 
     def _put(self, frame: SourceFrame) -> None:
         with self._changed:
+            if self.live and self._waiting and not self._begun:
+                self.dropped += 1  # the first frame is kept: masks may be given for it
+                return
             if self.live:
                 self.dropped += len(self._waiting)
                 self._waiting.clear()
@@ -191,11 +195,3 @@ def _feed(pipe: IO[bytes]) -> None:
             pipe.write(data)
             pipe.flush()
             data = os.read(descriptor, 1 << 16)  # Python cannot end while a thread holds the lock of sys.stdin
-
-
-def stdin_is_video() -> bool:
-    """Whether standard input holds an encoded video rather than text, by its first bytes, which are not used up."""
-    head = cast(io.BufferedReader, sys.stdin.buffer).peek(1)[:512]
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
-        return False
-    return head.startswith(b"YUV4MPEG2") or any(byte < 32 and byte not in b"\t\n\r" for byte in head)
