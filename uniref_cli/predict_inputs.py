@@ -131,7 +131,8 @@ def _refuse_address(text: str, prefix: str = "") -> None:
 
 def _stdin_is_video() -> bool:
     """Whether standard input holds an encoded video rather than text, by its first bytes, which are not used up."""
-    head = cast(io.BufferedReader, sys.stdin.buffer).peek(1)[:512]
+    with reading("standard input"):
+        head = cast(io.BufferedReader, sys.stdin.buffer).peek(1)[:512]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
         return False
     return head.startswith(b"YUV4MPEG2") or any(byte < 32 and byte not in b"\t\n\r" for byte in head)

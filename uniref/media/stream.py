@@ -160,7 +160,7 @@ class StreamSource(MediaSource):
         wanted = range(first, sys.maxsize if last is None else last, selection.stride)
         with contextlib.ExitStack() as stack:
             receiver = stack.enter_context(contextlib.closing(self._receiver(self._opening.arguments, wanted)))
-            if self._opening.address and self._wait(receiver, stop) and receiver.lacks_beginning:
+            if self._opening.address and self._wait(receiver, stop, _FIRST_PATIENCE) and receiver.lacks_beginning:
                 copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uniref-"))) / "video"
                 fetch_video(self._opening.address, copy, stop)
                 receiver = stack.enter_context(contextlib.closing(self._receiver(input_arguments(copy), wanted)))
@@ -198,7 +198,7 @@ class StreamSource(MediaSource):
             raise MediaError(f"{self.label}: {silence}; is the source running?")
         self.ended, self.problem = "broken off", f"{silence}; its frames until then are used"
 
-    def _wait(self, receiver: FrameReceiver, stop: Callable[[], bool], patience: float = _FIRST_PATIENCE) -> bool:
+    def _wait(self, receiver: FrameReceiver, stop: Callable[[], bool], patience: float) -> bool:
         """Wait for a frame or the end; False where `stop` said so, or neither came about."""
         while not stop():
             if receiver.wait(_POLL):

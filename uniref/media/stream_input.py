@@ -86,10 +86,10 @@ def stream_name(text: str) -> str | None:
 
 
 def _file_name(address: str) -> str:
-    """`street.mp4` of `https://example.com/clips/street.mp4`; a host where the path names nothing."""
+    """`street.mp4` of `https://example.com/clips/street.mp4`; `10_0_0_7-cam` of `rtsp://10.0.0.7/cam`."""
     parts = urlsplit(address)
     try:
-        host = parts.hostname or "stream"
+        host = (parts.hostname or "stream").replace(".", "_")  # what follows a dot would be an extension
     except ValueError:
         host = "stream"
     last = Path(parts.path).name

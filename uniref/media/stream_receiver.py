@@ -127,6 +127,8 @@ class FrameReceiver:
                 "refers to its end, which is not there; of a pipe, name the file itself or send Matroska (-f matroska)"
             )
         cause = next((fault for fault in faults if not fault.startswith(_FOLLOWS)), "")
+        if "matches no streams" in cause:
+            return "holds no video"
         if not cause or "Invalid data found" in cause:
             return "is not a video that can be read"
         return f"cannot be opened ({hide_passwords(_TERSE.sub('', cause))})"
@@ -157,12 +159,11 @@ class FrameReceiver:
 
     def _put(self, frame: SourceFrame) -> None:
         with self._changed:
-            if self.live and self._waiting and not self._begun:
-                self.dropped += 1  # the first frame is kept: masks may be given for it
-                return
             if self.live:
-                self.dropped += len(self._waiting)
-                self._waiting.clear()
+                # the first frame is kept: masks may be given for it
+                while len(self._waiting) > (not self._begun):
+                    self._waiting.pop()
+                    self.dropped += 1
             else:
                 self._changed.wait_for(lambda: len(self._waiting) < _AHEAD or self._closed)
             self._waiting.append(frame)
