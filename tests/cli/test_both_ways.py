@@ -50,7 +50,11 @@ def test_a_mask_in_the_middle_and_a_text(
     assert summary["options"]["two_pass"]
     assert summary["objects"]["1"]["frames_present"] == 3
     # what was kept meanwhile is gone
-    assert sorted(path.name for path in (tmp_path / "out" / "clip").iterdir()) == ["masks", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "out" / "clip").iterdir()) == [
+        "masks",
+        "preview.jpg",
+        "summary.json",
+    ]
     # another way is another request
     assert predict(clip, *request, "--both-ways", "--overwrite") == 0
     assert json.loads((tmp_path / "out" / "clip" / "summary.json").read_text())["options"]["both_ways"]

@@ -30,7 +30,7 @@ def predict(checkpoint: Path, tmp_path: Path) -> Callable[..., int]:
     """Run the command with the tiny checkpoint at 64 px into tmp_path/out."""
 
     def call(*arguments: object, side: str = "64") -> int:
-        fixed = ["--checkpoint", checkpoint, "--out", tmp_path / "out", "--short-side", side]
+        fixed = ["--checkpoint", checkpoint, "--out", tmp_path / "out", "--short-side", side, "--no-index"]
         return run(["predict", *map(str, [*arguments, *fixed])])
 
     return call

@@ -1,5 +1,7 @@
 """Videos that are really encoded, and damaged on purpose."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,3 +213,16 @@ def test_an_unwritable_video_is_told(tmp_path: Path) -> None:
         for _ in range(200):
             writer.write(np.zeros((48, 64, 3), np.uint8))
         writer.close()
+
+
+@pytest.mark.slow
+def test_decord_is_loaded_after_torch(make_video: Callable[..., Path]) -> None:
+    """With decord's libraries loaded first, PyTorch's convolutions crash on some machines."""
+    code = (
+        "import sys; from uniref.media.video_read import VideoFile; assert 'decord' not in sys.modules\n"
+        f"next(VideoFile({str(make_video())!r}).frames()); import torch\n"
+        "names = list(sys.modules); assert names.index('torch') < names.index('decord')\n"
+        "torch.nn.Conv2d(3, 32, 3)(torch.zeros(1, 3, 64, 64))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

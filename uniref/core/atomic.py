@@ -210,12 +210,13 @@ def remove_written(folder: Path, written: Set[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path, doing: str) -> Iterator[None]:
+def exclusive(folder: Path, doing: str, wait: float = 0) -> Iterator[None]:
     """Hold the lock `<folder>.lock` for a block; it is removed afterwards, and released if the process dies.
 
     Args:
         folder: The folder that is worked on; it need not exist.
         doing: Participle for the message: "prepared", "trained".
+        wait: Seconds to wait for another process that holds it.
 
     Raises:
         UniRefError: Another process holds it, or the lock cannot be written.
@@ -226,10 +227,10 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
         while not _is_current(lock, path):  # its last holder removed the file while this process opened it
             lock.release()
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait)
     except Timeout:
         raise UniRefError(f"{folder.name}: is being {doing} by {_who(holder)}; wait until it is done") from None
     except OSError as error:

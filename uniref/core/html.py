@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -30,6 +30,12 @@ def render(template: str, **values: Any) -> str:
         values: Variables of the template; all texts are escaped.
     """
     return _environment().get_template(template).render(values) + "\n"
+
+
+def stream(template: str, **values: Any) -> Iterator[str]:
+    """A page in parts, as `render`, so that values that are iterators need not be in memory together."""
+    yield from _environment().get_template(template).generate(values)
+    yield "\n"
 
 
 @functools.cache

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import decord
 import numpy as np
 import numpy.typing as npt
 
@@ -33,7 +34,6 @@ EXTENSIONS = (
 
 _DEFAULT_FPS = 25.0
 _SEEK_MARGIN = 1.0  # seconds of decoding ahead of the first frame
-_DECODE_ERRORS = (decord.DECORDError, RuntimeError, StopIteration, IndexError)
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _DECORD_CODECS = ("h264", "hevc", "av1")
 _HIDES_FRAMES = ("vp8",)  # packets of its alternate reference frames show nothing
@@ -250,7 +250,7 @@ class VideoFile:
         for index in indices:
             try:
                 image = self._next_of_decord(index)
-            except _DECODE_ERRORS:
+            except _decode_errors():
                 # damage that only decoding shows: ffmpeg conceals it, and its times tell which frames follow
                 self._reader = None
                 yield from self._decoded_by_ffmpeg(range(index, indices.stop, indices.step), times, seek=False)
@@ -387,9 +387,21 @@ def _probed(path: Path, modified: int, size: int) -> VideoInfo:
     return probe(path)
 
 
-def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> decord.VideoReader | None:
-    """decord on a file, if it reports the same frame times; None otherwise."""
-    name = os.path.abspath(path)
+@functools.cache
+def _decord() -> Any:
+    """The module decord, loaded after PyTorch: with decord's libraries first, convolutions of PyTorch crash."""
+    importlib.import_module("torch")
+    return importlib.import_module("decord")
+
+
+def _decode_errors() -> tuple[type[Exception], ...]:
+    return (_decord().DECORDError, RuntimeError, StopIteration, IndexError)
+
+
+def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> Any:
+    """decord's reader of a file, if it reports the same frame times; None otherwise."""
+    name, decord = os.path.abspath(path), _decord()
+    unusable: tuple[type[Exception], ...] = (*_decode_errors(), OSError, ValueError)
     try:
         name.encode("utf-8")
         decord.logging.set_level(decord.logging.QUIET)
@@ -398,7 +410,7 @@ def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> decord.VideoRead
             if len(reader) != len(times):
                 return None
             stamps = np.asarray(reader.get_frame_timestamp(list(range(len(times)))), np.float64)[:, 0]
-    except (*_DECODE_ERRORS, OSError, ValueError):
+    except unusable:
         return None
     same = np.abs((stamps - stamps[0]) - (times - times[0])).max() < _SAME_TIME + 1e-6 * times[-1]
     return reader if same else None
