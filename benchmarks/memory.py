@@ -1,6 +1,6 @@
 """Peak memory of `uniref predict` on a short and a long video, each in a process of its own.
 
-    python -m benchmarks.memory [--checkpoint DIR] [--height 48 --width 64] [--short 50 --long 5000] [--text | --masks]
+    python -m benchmarks.memory [--checkpoint DIR] [--height 48 --width 64] [--short 50 --long 5000] [--text --two-pass]
 
 Without a checkpoint, a tiny random model is used: what must not grow is what the pipeline keeps, not what the model
 needs. Prints both peaks (resident) and their difference.
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--short", type=int, default=50)
     parser.add_argument("--long", type=int, default=5000)
     parser.add_argument("--text", action="store_true", help="follow a text instead of two masks")
+    parser.add_argument("--two-pass", action="store_true", help="in two passes, both ways")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -103,6 +104,7 @@ def main() -> None:
         _, masks = moving_disks(1, options.height, options.width, objects=2)
         Image.fromarray(masks[1].astype("uint8") + 2 * (masks[2] & ~masks[1]).astype("uint8")).save(folder / "m.png")
         prompts = ["--text", "a disk"] if options.text else ["--mask", str(folder / "m.png")]
+        prompts += ["--two-pass"] if options.two_pass else []
         peaks = []
         for frames in (options.short, options.long):
             video = folder / f"{frames}.mp4"

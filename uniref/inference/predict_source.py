@@ -147,6 +147,8 @@ def predict_source(
     # what went wrong while writing, then what was survived
     recorder.check()
     summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
+    for number, anchor in follow.found.items() if isinstance(follow, BothWays) else ():
+        summary["objects"][str(number)]["anchor_frame"] = anchor
     _warn_of_damage(source, recorder, warn)
     for note in objects.notes:
         warn(note)

@@ -184,6 +184,11 @@ class BothWays:
                 return False
         return True
 
+    @property
+    def found(self) -> dict[int, int]:
+        """Texts that `prepare` found: object id -> index of its anchor's frame."""
+        return {number: sight.frame for number, sight in self._search.sights.items()}
+
     def step(self, frame: SourceFrame) -> FrameResult:
         """The objects of the next frame, which is not damaged."""
         # forwards, from the anchors on
