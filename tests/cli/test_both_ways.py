@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uniref import Predictor
-from uniref.inference.two_pass import TextSearch
+from uniref.inference.search import Search
 from uniref.media.mask import read_mask
 from uniref_cli.app import run
 
@@ -88,13 +88,13 @@ def test_masks_are_needed(option: str, predict, make_video: MakeVideo, capsys) -
 def test_a_signal_in_the_first_pass_leaves_nothing(
     signum: int, code: int, predict, make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = TextSearch.look
+    look = Search.look
 
-    def stopping(search: TextSearch, frame) -> None:
+    def stopping(search: Search, frame) -> None:
         look(search, frame)
         if frame.index == 1:
             signal.raise_signal(signum)
 
-    monkeypatch.setattr(TextSearch, "look", stopping)
+    monkeypatch.setattr(Search, "look", stopping)
     assert predict(make_video(frames=4), "--text", "dog", "--two-pass") == code
     assert list((tmp_path / "out").iterdir()) == []

@@ -8,7 +8,8 @@ import pytest
 from uniref import Predictor, UsageError
 from uniref.core.errors import UniRefError
 from uniref.inference.clip import ArrayClip
-from uniref.inference.two_pass import BothWays, TextSearch
+from uniref.inference.search import Search
+from uniref.inference.two_pass import BothWays
 from uniref.weights.checkpoint import Checkpoint, load_checkpoint
 
 
@@ -112,6 +113,26 @@ def test_a_text_that_is_nowhere_has_empty_masks_and_its_scores(
     assert not any(result.labels.any() or result.probabilities[1].any() for result in only)
 
 
+def test_all_instances_of_the_fullest_frame(predictor: Predictor, frames: list[np.ndarray], disk: np.ndarray) -> None:
+    options = {"masks": {5: {2: disk}}, "all_instances": True, "instance_threshold": 0.0}
+    sums = []
+    for frame in frames:
+        (alone,) = follow(predictor, [frame], text="dog", masks=None, all_instances=True, instance_threshold=0.0)
+        sums.append(sum(alone.scores.values()))
+        if sums[-1] == max(sums):
+            fullest = alone
+    found = follow(predictor, frames, text="dog", two_pass=True, **options)
+    position = int(np.argmax(sums))
+    ids = [number for number in range(1, len(fullest.masks) + 2) if number != 2]  # 2 is the mask's
+    assert len(ids) > 1
+    for result in found:
+        assert sorted(result.masks) == sorted([*ids, 2])
+        assert result.instance_of == dict.fromkeys(ids, 1)
+    free = ~found[position].masks[2]
+    for own, expected in zip(ids, fullest.masks.values(), strict=True):
+        assert ((found[position].masks[own] & free) == (expected & free)).mean() > 0.95  # steps of 1/256 compete
+
+
 def test_soft_edges_in_both_directions(predictor: Predictor, frames: list[np.ndarray], disk: np.ndarray) -> None:
     both = follow(predictor, frames, masks={3: {1: disk}}, both_ways=True, probabilities=True)
     for result in both:
@@ -120,7 +141,8 @@ def test_soft_edges_in_both_directions(predictor: Predictor, frames: list[np.nda
 
 def test_a_search_stops_where_nothing_can_change(predictor: Predictor, frames: list[np.ndarray]) -> None:
     tracker = predictor.track(score_threshold=0.0, short_side=32)
-    first = TextSearch(tracker, {1: "dog", 2: "cat"}, {2: 2}, best=False)
+    references = dict(zip((1, 2), tracker.model.text_references(["dog", "cat"]), strict=True))
+    first = Search(tracker, references, {2: 2}, best=False)
     looked = 0
     for frame in ArrayClip(frames).forwards():
         if first.done:
@@ -129,7 +151,7 @@ def test_a_search_stops_where_nothing_can_change(predictor: Predictor, frames: l
         looked += 1
     assert looked == 3
     assert {n: sight.frame for n, sight in first.sights.items()} == {1: 0, 2: 2}
-    assert TextSearch(tracker, {}, {}, best=True).done
+    assert Search(tracker, {}, {}, best=True).done
 
 
 def test_stopping_and_progress(predictor: Predictor, frames: list[np.ndarray], disk: np.ndarray) -> None:

@@ -65,11 +65,6 @@ class PredictOptions:
         if (self.two_pass or self.both_ways) and not self.propagate:
             option = "--two-pass" if self.two_pass else "--both-ways"
             raise UsageError(f"{option}: follows objects by their masks; leave out --no-propagate")
-        if (self.two_pass or self.both_ways) and self.all_instances:
-            option = "--two-pass" if self.two_pass else "--both-ways"
-            raise UsageError(
-                f"--all: follows what the first frame with any object shows, in one pass; leave out {option}"
-            )
 
     @property
     def probabilities(self) -> bool:

@@ -118,7 +118,8 @@ class Predictor(ImagePredictor):
             both_ways: Follow also backwards, from where an object is given or first found, to the beginning.
             all_instances: In the first frame where an object of a text is found, all objects that it means become
                 objects of their own (`FrameResult.instance_of`), which are then followed by their masks. The best one
-                has the text's id, the others the next free ids.
+                has the text's id, the others the next free ids. With `two_pass` it is the frame where the sum of their
+                scores is largest.
             instance_threshold: Scores of instances are above it; None: above 0.4 of the best one's.
 
         Yields:
@@ -144,8 +145,6 @@ class Predictor(ImagePredictor):
         )
         if not (two_pass or both_ways):
             return follow_frames(new_tracker(texts), frames, masks_of_frames)
-        if all_instances:
-            raise UsageError("segment_video: all instances are those of one frame, followed forwards, in one pass")
         if not isinstance(frames, Sequence | np.ndarray):
             raise UsageError("segment_video: two passes need frames that can be read twice: a list or an array")
         if not propagate:
@@ -205,8 +204,6 @@ class Predictor(ImagePredictor):
             instance_threshold=instance_threshold,
             reserved={number for objects in masks_of_frames.values() for number in objects},
         )
-        if all_instances and (two_pass or both_ways):
-            raise UsageError("segment_file: all instances are those of one frame, followed forwards, in one pass")
         if two_pass or both_ways:
             return follow_both_ways(clip, new_tracker, texts, masks_of_frames, two_pass)
         return follow_forwards(clip, new_tracker(texts), masks_of_frames)

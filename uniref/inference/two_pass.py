@@ -1,16 +1,16 @@
 """Find, then follow, both ways: for videos that can be read more than once.
 
 A first pass looks for every text, by the text alone. Where it is found (in its best frame, or in the first one), its
-mask becomes the anchor. A pass backwards follows every object from its anchor, or from its first given mask, to the
-beginning, and keeps the results on disk; the last pass follows them forwards, and takes the frames before an anchor
-from there.
+mask becomes the anchor, or those of all instances do. A pass backwards follows every object from its anchor, or from
+its first given mask, to the beginning, and keeps the results on disk; the last pass follows them forwards, and takes
+the frames before an anchor from there.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,75 +21,21 @@ from uniref.core.errors import UsageError
 from uniref.core.parallel import prefetch
 from uniref.core.progress import Progress
 from uniref.inference.clip import Clip
-from uniref.inference.frame_stack import FrameStack, StoredObject, to_probability, to_steps
+from uniref.inference.frame_stack import FrameStack, StoredObject, to_probability
 from uniref.inference.results import FrameResult
-from uniref.inference.video import VideoTracker, merge_objects
+from uniref.inference.search import Search, Steps
+from uniref.inference.video import MAX_ID, VideoTracker, merge_objects
 from uniref.media.frame import SourceFrame
-from uniref.model.structures import batch_references
 
 AnyMask = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
-class Sight:
-    """Where a text was found."""
+class _Anchor:
+    """Where an object is followed from."""
 
     frame: int
-    """Index of the frame."""
-    score: float
-    """Confidence, 0..1."""
-    steps: npt.NDArray[np.uint8]
-    """Probabilities in steps of 1/256, [H, W]; see `to_steps`."""
-
-
-class TextSearch:
-    """Looks for texts in frames, every frame by itself.
-
-    Args:
-        tracker: Whose model and resolution to use.
-        texts: Object id -> text.
-        starts: Object id -> index of the frame from which on to look; the others from the first on.
-        best: Find the frame of the best score; else the first one over the tracker's threshold.
-
-    Raises:
-        UsageError: A text has no words, or the checkpoint has no text encoder.
-    """
-
-    def __init__(self, tracker: VideoTracker, texts: Mapping[int, str], starts: Mapping[int, int], best: bool) -> None:
-        self._tracker, self._starts, self._best = tracker, starts, best
-        references = tracker.model.text_references(list(texts.values())) if texts else []
-        self._references = dict(zip(texts, references, strict=True))
-        self.sights: dict[int, Sight] = {}
-        """Object id -> where it was found."""
-        self.scores = {number: array("f") for number in texts}
-        """Object id -> confidence in every frame in which it was looked for, in order."""
-
-    @property
-    def done(self) -> bool:
-        """Whether further frames cannot change anything."""
-        return not self._references or (not self._best and len(self.sights) == len(self._references))
-
-    def look(self, frame: SourceFrame) -> None:
-        """Search a frame for every text that still needs it."""
-        numbers = [n for n in self._references if self.starts_by(n, frame) and (self._best or n not in self.sights)]
-        if not numbers:
-            return
-        # scores of all; the mask only of a better sight
-        model, encoded = self._tracker.model, self._tracker.encode(frame.image)
-        predictions = model.predict(encoded, [[batch_references([self._references[n] for n in numbers])]])
-        for row, number in enumerate(numbers):
-            score = predictions.scores[row]
-            self.scores[number].append(score)
-            known = self.sights.get(number)
-            if score <= (known.score if known else self._tracker.threshold_to_find):
-                continue
-            probability = model.video_probabilities(predictions, row, encoded, by_mask=False)
-            if bool((probability > 0.5).any()):
-                self.sights[number] = Sight(frame.index, score, to_steps(probability.cpu().numpy()))
-
-    def starts_by(self, number: int, frame: SourceFrame) -> bool:
-        """Whether a text is looked for in a frame."""
-        return self._starts.get(number, 0) <= frame.index
+    steps: Steps
 
 
 class BothWays:
@@ -100,13 +46,15 @@ class BothWays:
 
     Args:
         clip: The video.
-        new_tracker: Makes a tracker without texts and masks. Its support images, which are searched in every frame by
-            themselves, are followed in `step`.
+        new_tracker: Makes a tracker without texts and masks. Where it looks for all instances, those of a text or of
+            support images are the ones of one frame, followed by their masks; else its support images are searched in
+            every frame by themselves, in `step`.
         texts: Object id -> text. Texts are used together with the masks of their objects in both directions.
         text_frames: Object id -> index of the frame from which on its text is looked for.
         masks: Index of a frame -> objects that a mask is given for.
         masks_of: The masks that are given in a frame, by object id.
-        best: Texts: the anchor is the frame of the best score; else the first one over the threshold.
+        best: Texts: the anchor is the frame of the best score (of all instances: of the largest sum of scores); else
+            the first one over the threshold.
         folder: Where to put the results of the backward pass meanwhile; None for the system's temporary folder.
 
     Raises:
@@ -124,13 +72,26 @@ class BothWays:
         best: bool,
         folder: Path | None = None,
     ) -> None:
-        self._clip, self._texts, self._masks_of = clip, texts, masks_of
+        self._clip, self._masks_of = clip, masks_of
         self._forwards, self._backwards = new_tracker(), new_tracker()
-        for number in self._backwards.ids:  # support images need no second direction
-            self._backwards.remove(number)
-        if self._forwards.model.network.mask_encoder is None:
+        model, self._all_instances = self._forwards.model, self._forwards.all_instances
+        if model.network.mask_encoder is None:
             raise UsageError("this checkpoint has no mask encoder: it cannot follow objects in both directions")
-        self._search = TextSearch(self._forwards, texts, text_frames, best)
+        # what is looked for; other support images need no second direction
+        references = dict(zip(texts, model.text_references(list(texts.values())) if texts else (), strict=True))
+        for number in self._backwards.ids:
+            self._backwards.remove(number)
+        if self._all_instances:
+            references |= self._forwards.supports
+            for number in self._forwards.ids:
+                self._forwards.remove(number)
+            self._forwards.all_instances = self._backwards.all_instances = False  # they are found here
+        self._search = Search(self._forwards, references, text_frames, best, self._all_instances)
+        self._texts = {} if self._all_instances else texts  # that are used together with masks
+        self._reserved = {*references, *self._forwards.reserved, *(n for numbers in masks.values() for n in numbers)}
+        self._anchors: dict[int, _Anchor] = {}
+        self._instance_of: dict[int, int] = {}
+        # masks
         self._first_masks: dict[int, set[int]] = {}  # frame -> objects whose first mask is given there
         known: set[int] = set()
         for frame, numbers in sorted(masks.items()):
@@ -151,7 +112,7 @@ class BothWays:
         Returns:
             Whether it was completed: False where `stop` ended it.
         """
-        # texts
+        # texts, or whatever instances are of
         if not self._search.done:
             frames = self._clip.forwards()
             for frame in self._reading(frames, progress, "looking", self._clip.count()):
@@ -162,16 +123,16 @@ class BothWays:
                 if self._search.done:
                     break
         self._missing = {n: iter(scores) for n, scores in self._search.scores.items() if n not in self._search.sights}
+        self._set_anchors()
         # backwards from the last anchor
-        anchors = [*self._first_masks, *(sight.frame for sight in self._search.sights.values())]
-        last = max(anchors, default=0)
+        last = max((*self._first_masks, *self.found.values()), default=0)
         if self._clip.count(last) < 2:  # nothing comes before
             return True
         frames = self._clip.backwards(last)
         for frame in self._reading(frames, progress, "backwards", self._clip.count(last)):
             first = self._first_masks.get(frame.index, set())
             given = {n: mask for n, mask in self._masks_of(frame).items() if n in first}
-            found = self._start_texts(self._backwards, frame)
+            found = self._start_found(self._backwards, frame)
             result = self._backwards.step(frame.image, given, found=found)
             stored = {
                 n: StoredObject(result.scores[n], result.boxes[n], result.probabilities[n])
@@ -186,29 +147,39 @@ class BothWays:
 
     @property
     def found(self) -> dict[int, int]:
-        """Texts that `prepare` found: object id -> index of its anchor's frame."""
-        return {number: sight.frame for number, sight in self._search.sights.items()}
+        """Objects that `prepare` found: id -> index of the anchor's frame."""
+        return {number: anchor.frame for number, anchor in self._anchors.items()}
 
     def step(self, frame: SourceFrame) -> FrameResult:
         """The objects of the next frame, which is not damaged."""
         # forwards, from the anchors on
         earlier = self._stack.pop(frame.index)
         self._forwards.keep_probabilities = self._keep_probabilities or bool(earlier)
-        found = self._start_texts(self._forwards, frame)
+        found = self._start_found(self._forwards, frame)
         result = self._forwards.step(frame.image, self._masks_of(frame), found=found)
         # objects that are not found at all, with the score of this frame
         missing = {n: next(scores, 0.0) for n, scores in self._missing.items() if self._search.starts_by(n, frame)}
-        return _join(result, earlier, missing, frame.image.shape[:2], self._texts, self._keep_probabilities)
+        joined = _join(result, earlier, missing, frame.image.shape[:2], self._texts, self._keep_probabilities)
+        return replace(joined, instance_of=dict(self._instance_of)) if self._instance_of else joined
 
     def close(self) -> None:
         """Remove what was kept on disk."""
         self._stack.close()
 
-    def _start_texts(self, tracker: VideoTracker, frame: SourceFrame) -> dict[int, npt.NDArray[np.float32]]:
-        """Begin with the texts whose anchor is this frame; returns their probabilities in it."""
-        sights = {n: sight for n, sight in self._search.sights.items() if sight.frame == frame.index}
-        tracker.add({number: self._texts[number] for number in sights})
-        return {number: to_probability(sight.steps) for number, sight in sights.items()}
+    def _set_anchors(self) -> None:
+        """Anchors of what was found: the best instance has the id that was looked for, others the next free ones."""
+        free = (number for number in range(1, MAX_ID + 1) if number not in self._reserved)
+        for number, sight in sorted(self._search.sights.items()):
+            for own, steps in zip(itertools.chain([number], free), sight.instances, strict=False):
+                self._anchors[own] = _Anchor(sight.frame, steps)
+                if self._all_instances:
+                    self._instance_of[own] = number
+
+    def _start_found(self, tracker: VideoTracker, frame: SourceFrame) -> dict[int, npt.NDArray[np.float32]]:
+        """Begin with what has its anchor in this frame; returns probabilities in it, by object id."""
+        here = {number: anchor for number, anchor in self._anchors.items() if anchor.frame == frame.index}
+        tracker.add({number: self._texts[number] for number in here if number in self._texts})
+        return {number: to_probability(anchor.steps) for number, anchor in here.items()}
 
     def _reading(
         self, frames: Iterator[SourceFrame], progress: Progress, action: str, total: int
@@ -228,7 +199,7 @@ def _join(
     earlier: Mapping[int, StoredObject],
     missing: dict[int, float],
     size: Sequence[int],
-    texts: Mapping[int, str],
+    independent: Collection[int],
     keep_probabilities: bool,
 ) -> FrameResult:
     """The objects that are followed forwards in a frame with those of the backward pass, and those that are missing."""
@@ -239,7 +210,7 @@ def _join(
     labels, masks = result.labels, dict(result.masks)
     if earlier:
         maps = {n: torch.from_numpy(probabilities[n]) for n in sorted(probabilities, key=str)}
-        merged, found = merge_objects(maps, texts)
+        merged, found = merge_objects(maps, independent)
         labels, masks = merged.numpy(), {n: mask.numpy() for n, mask in found.items()}
     masks |= {n: np.zeros((size[0], size[1]), np.bool_) for n in missing}
     scores = result.scores | {n: each.score for n, each in earlier.items()} | missing
