@@ -49,7 +49,10 @@ def normalise(image: UInt8Image, size: tuple[int, int], device: torch.device | N
     Returns:
         Float32 [3, h, w], on the device.
     """
-    x = torch.tensor(resize_image(image, size), device=device).permute(2, 0, 1).float()
+    pixels = torch.tensor(resize_image(image, size))
+    if device is not None and device.type == "cuda":  # from page-locked memory, the copy makes nobody wait
+        pixels = pixels.pin_memory()
+    x = pixels.to(device, non_blocking=True).permute(2, 0, 1).float()
     return (x - constant(MEAN, x)[:, None, None]) / constant(STD, x)[:, None, None]
 
 
