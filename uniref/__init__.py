@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from uniref.inference.predictor import Predictor
     from uniref.inference.results import FrameResult, ImageResult
     from uniref.inference.video import VideoTracker
+    from uniref.media.source import MediaSource
+    from uniref.media.stream import open_source
     from uniref.model.sam import UniRefSam
     from uniref.model.unifusion import UniFusion
     from uniref.model.uniref import UniRef
@@ -29,6 +31,7 @@ _HOMES = {
     "FrameResult": "uniref.inference.results",
     "ImageResult": "uniref.inference.results",
     "MediaError": "uniref.core.errors",
+    "MediaSource": "uniref.media.source",
     "ModelConfig": "uniref.recipe.model",
     "Predictor": "uniref.inference.predictor",
     "SamModelConfig": "uniref.recipe.model",
@@ -39,6 +42,7 @@ _HOMES = {
     "UsageError": "uniref.core.errors",
     "VideoTracker": "uniref.inference.video",
     "convert": "uniref.weights.convert",
+    "open_source": "uniref.media.stream",
 }
 
 __all__ = [
@@ -47,6 +51,7 @@ __all__ = [
     "FrameResult",
     "ImageResult",
     "MediaError",
+    "MediaSource",
     "ModelConfig",
     "Predictor",
     "SamModelConfig",
@@ -59,6 +64,7 @@ __all__ = [
     "__version__",
     "available_checkpoints",
     "convert",
+    "open_source",
 ]
 
 

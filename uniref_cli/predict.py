@@ -34,6 +34,8 @@ EPILOG = """
 
     uniref predict photos/*.jpg --support cat.jpg=cat.png --checkpoint checkpoints/r50
 
+    uniref predict 0 --text "the cup" --show --duration 60s
+
     uniref predict --prompts jobs.jsonl --shard 1/4 --json --checkpoint checkpoints/r50
 """
 
@@ -46,8 +48,8 @@ class PredictArguments:
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Videos, images, folders of frames, globs, @FILE with one path per line, or - for such a list on "
-            "stdin.",
+            help="Videos, images, folders of frames, globs, @FILE with one path per line; streams: the number of a "
+            "camera (0), an address (rtsp://, http://, https://); or - for an encoded video or a list on stdin.",
             show_default=False,
         ),
     ] = None
@@ -65,6 +67,19 @@ class PredictArguments:
     ] = None
     end: Annotated[str | None, typer.Option(help="Frame or time to stop before.", rich_help_panel=_INPUTS)] = None
     stride: Annotated[int, typer.Option(help="Process every n-th frame.", rich_help_panel=_INPUTS)] = 1
+    duration: Annotated[
+        str | None, typer.Option(help="Streams: stop after this time (10, 10s, 1:30).", rich_help_panel=_INPUTS)
+    ] = None
+    live: Annotated[
+        bool | None,
+        typer.Option(
+            "--live/--every-frame",
+            help="Streams: take the newest frame and drop those that came meanwhile, or take every frame. [default: "
+            "live for cameras and network streams; every frame of videos and pipes]",
+            show_default=False,
+            rich_help_panel=_INPUTS,
+        ),
+    ] = None
     text: Annotated[
         list[str] | None,
         typer.Option(
@@ -203,6 +218,12 @@ class PredictArguments:
     ] = True
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Repeat inputs that are already done.", rich_help_panel=OUTPUT)
+    ] = False
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Videos and streams: show the overlay in a window meanwhile.", rich_help_panel=OUTPUT
+        ),
     ] = False
     quiet: Quiet = False
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per input.", rich_help_panel=OUTPUT)] = (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import glob
+import io
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
@@ -40,6 +41,11 @@ class PredictInput(Strict):
     both_ways: bool | None = None
     score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     _origin: str = PrivateAttr("")
+
+    @property
+    def label(self) -> str:
+        """The input for messages: an address without its passwords."""
+        return "standard input" if self.input == "-" else shown(self.input) if is_address(self.input) else self.input
 
     @property
     def origin(self) -> str:
@@ -81,7 +87,8 @@ def expand(arguments: Sequence[str]) -> list[PredictInput]:
     """Inputs of the command line, each once.
 
     Args:
-        arguments: Paths, globs (for shells that do not expand them), `@FILE` with one path per line, `-` for stdin.
+        arguments: Paths, addresses, numbers of cameras, globs (for shells that do not expand them), `@FILE` with one
+            path per line, `-` for such a list or an encoded video on stdin.
 
     Raises:
         UsageError: A glob matches nothing, or a list is empty.
@@ -89,12 +96,13 @@ def expand(arguments: Sequence[str]) -> list[PredictInput]:
     """
     inputs: list[PredictInput] = []
     for argument in arguments:
-        _refuse_address(argument)
-        if argument == "-":
+        if argument == "-" and _stdin_is_video():
+            inputs.append(PredictInput(input=argument))
+        elif argument == "-":
             inputs += _listed(_standard_input().splitlines(), "standard input")
         elif argument.startswith("@") and not Path(argument).exists():  # a file may be called so
             inputs += _listed(read_text(Path(argument[1:])).splitlines(), argument[1:])
-        elif _GLOB & set(argument) and not Path(argument).exists():
+        elif _GLOB & set(argument) and not is_address(argument) and not Path(argument).exists():
             paths = sorted(glob.glob(argument, recursive=True))
             if not paths:
                 raise UsageError(f"{argument}: matches no file")
@@ -118,7 +126,21 @@ def _standard_input() -> str:
 def _refuse_address(text: str, prefix: str = "") -> None:
     """Raise UsageError for an address in place of a path; it may hold a password."""
     if is_address(text):
-        raise UsageError(f"{prefix}{shown(text)}: is an address; download it first, nothing is fetched here")
+        raise UsageError(f"{prefix}{shown(text)}: is an address; only inputs on the command line are fetched")
+
+
+def _stdin_is_video() -> bool:
+    """Whether standard input holds an encoded video rather than text, by its first bytes, which are not used up."""
+    with reading("standard input"):
+        head = cast(io.BufferedReader, sys.stdin.buffer).peek(1)[:512]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16
+        return False
+    return head.startswith(b"YUV4MPEG2") or any(byte < 32 and byte not in b"\t\n\r" for byte in head)
+
+
+def _as_path(text: str) -> str:
+    """A path of a list, which is no camera and no stream whatever it is called."""
+    return f"./{text}" if text == "-" or text.isdecimal() else text
 
 
 def _listed(lines: Iterable[str], name: str) -> list[PredictInput]:
@@ -128,7 +150,7 @@ def _listed(lines: Iterable[str], name: str) -> list[PredictInput]:
         raise UniRefError(f"{name}: holds NUL characters; it is not a list of paths")
     for path in paths:
         _refuse_address(path, f"{name}: ")
-    inputs = [PredictInput(input=path) for path in paths if path and not path.startswith("#")]
+    inputs = [PredictInput(input=_as_path(path)) for path in paths if path and not path.startswith("#")]
     if not inputs:
         raise UsageError(f"{name}: lists no inputs")
     return inputs
@@ -179,7 +201,7 @@ def _parse(path: Path) -> list[tuple[str, Any]]:
 
 def _relative_to(each: PredictInput, folder: Path) -> PredictInput:
     def resolve(path: str) -> str:
-        return str(folder / path)
+        return _as_path(str(folder / path))
 
     def mask(entry: str) -> str:
         frame, separator, file = entry.partition(":")
@@ -212,12 +234,19 @@ def name_outputs(inputs: Sequence[PredictInput]) -> list[str]:
             raise UsageError(f"{place}: must be a plain folder name")
         if counts[each.name] > 1:
             raise UsageError(f"{place}: is used by two records")
-    stems = Counter(Path(each.input).stem for each in inputs if not each.name)
+    stems = Counter(_named_like(each).stem for each in inputs if not each.name)
     shared = {stem for stem, count in stems.items() if count > 1}  # what is alone keeps its name if others join
     names: list[str] = []
     for each in inputs:
-        names.append(each.name or _fresh_name(Path(each.input), {*explicit, *names, *shared}))
+        names.append(each.name or _fresh_name(_named_like(each), {*explicit, *names, *shared}))
     return names
+
+
+def _named_like(each: PredictInput) -> Path:
+    """The file that an input's results are named after: itself, or what a stream would be called."""
+    from uniref.media.stream_input import stream_name  # loads ffmpeg
+
+    return Path(stream_name(each.input) or each.input)
 
 
 def _fresh_name(path: Path, taken: set[str]) -> str:

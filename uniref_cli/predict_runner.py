@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -26,8 +27,10 @@ from uniref.inference.prompts import Prompt, resolve
 from uniref.inference.result_folders import SUMMARY, read_summary, result_folders
 from uniref.inference.sinks import SINKS
 from uniref.inference.video import SCORE_THRESHOLD
+from uniref.inference.viewer import Viewer
 from uniref.media.ffmpeg import kill_children
-from uniref.media.source import MediaSource, Selection
+from uniref.media.source import MediaSource, Selection, parse_position
+from uniref.media.stream import open_source
 from uniref.weights.checkpoint import read_config, weights_of
 from uniref.weights.rename import listing
 from uniref_cli.console import Console, error
@@ -68,8 +71,12 @@ class PredictRunner:
             short_side="default" if arguments.short_side is None else arguments.short_side or None,
             long_side="default" if arguments.long_side is None else arguments.long_side or None,
             labels=arguments.labels,
+            live=arguments.live,
+            duration=None if arguments.duration is None else float(parse_position("--duration", arguments.duration)),
         )
+        self._viewer = Viewer("uniref") if arguments.show else None
         self._predictor: Predictor | None = None
+        self._last_is_open_ended = False
         self._calibrated: float | None = None
         self._absent: dict[str, list[str]] = {}
 
@@ -98,12 +105,14 @@ class PredictRunner:
         weights = weights_of(checkpoint, config)
         self._calibrated = config.presence.threshold if config.presence else None
         failures: list[str] = []
+        done = 0
         failed: list[FailedInput] = []
         with ThreadPoolExecutor(1) as pool, stop_on_signals(before_acting=kill_children) as stop:
             digest = pool.submit(sha256, weights)  # while the first input is opened
             for each, name in own:
                 if stop.requested:
                     break
+                done += 1
                 try:
                     self._segment_input(each, _Folders(self.arguments.out, name, names), checkpoint, digest, stop)
                 except UniRefError as problem:
@@ -111,8 +120,8 @@ class PredictRunner:
                     line = f"{each.origin}: {problem}" if each.origin else str(problem)
                     if len(inputs) == 1:
                         raise type(problem)(line) from problem.__cause__
-                    failures.append(line if each.input in line else f"{each.input}: {line}")
-                    failed.append(FailedInput(name, each.input, line))
+                    failures.append(line if each.label in line else f"{each.label}: {line}")
+                    failed.append(FailedInput(name, each.label, line))
                     error(failures[-1])
         self._write_run_files(names, failed)
         # failures again at the end, where they are seen
@@ -120,7 +129,7 @@ class PredictRunner:
             error(f"{len(failures)} of {len(own)} inputs failed:")
             for line in failures:
                 error(f"  {line}")
-        if stop.requested:
+        if stop.requested and not (self._last_is_open_ended and done == len(own)):
             error("stopped; finished inputs are kept, run the same command again to continue")
             return stop.exit_code
         absent = self._report_absent(len(own)) if self.arguments.fail_if_absent else False
@@ -128,28 +137,33 @@ class PredictRunner:
 
     def _record_failure(self, each: PredictInput, reason: str) -> None:
         """The line of --json about an input that failed."""
-        record = {"input": each.input, "status": "failed", "error": reason}
+        record = {"input": each.label, "status": "failed", "error": reason}
         self.console.result(record | ({"record": each.origin} if each.origin else {}))
 
     def _segment_input(
         self, each: PredictInput, folders: _Folders, checkpoint: Path, digest: Future[str], stop: StopRequest
     ) -> None:
         """Segment one input into its folder, unless its result is there. Raises UniRefError."""
-        options, prompt, source = self._options(each), self._prompt(each), MediaSource(Path(each.input))
+        self._last_is_open_ended = False
+        options, prompt = self._options(each), self._prompt(each)
+        source = open_source(each.input, options.live, options.duration)
+        if not source.seekable and (options.two_pass or options.both_ways):
+            option = "--two-pass" if options.two_pass else "--both-ways"
+            raise UsageError(f"{source.label}: is read once, as it comes; {option} is for files")
         # skip what is done, protect what is not ours
         request = self._request(source, prompt, options, digest)
         final = folders.of_request(request, bool(each.name), self.arguments.overwrite)
         _protect(final, source, prompt)
         if self._is_done(final, request):
-            self.console.say(f"{each.input}: already done ({final})")
+            self.console.say(f"{each.label}: already done ({final})")
             earlier = read_json(final / SUMMARY)
             self.console.result(
-                {"input": each.input, "output": str(final), "status": "skipped", "objects": earlier["objects"]}
+                {"input": each.label, "output": str(final), "status": "skipped", "objects": earlier["objects"]}
             )
-            self._absent[each.input] = list(absent_objects(earlier))
+            self._absent[each.label] = list(absent_objects(earlier))
             return
         if final != folders.usual and not self.arguments.overwrite:
-            self.console.say(f"{each.input}: {folders.usual} holds the result of another request; this goes to {final}")
+            self.console.say(f"{each.label}: {folders.usual} holds the result of another request; this goes to {final}")
         self._warn_of_foreign_files(final)
         # segment into a folder that gets its final name when it is complete
         objects = resolve(prompt, source, options.selection)
@@ -164,7 +178,8 @@ class PredictRunner:
                 work,
                 self.console.progress,
                 self.console.warn,
-                lambda: stop.requested,
+                lambda: stop.requested or (self._is_closed and source.open_ended),
+                self._viewer.show if self._viewer else None,
                 preview=self.arguments.index,
             )
             summary["checkpoint"] = {
@@ -172,14 +187,20 @@ class PredictRunner:
                 "sha256": digest.result(),
                 "source": predictor.config.source,
             }
-            summary["request"] = request
+            # another run on what happens later is another request
+            summary["request"] = request | ({"session": time.time_ns()} if source.open_ended else {})
+            self._last_is_open_ended = source.open_ended
             _write_summary(work, summary)
             if not summary["complete"]:
                 self._set_aside(work, final)
                 raise StoppedError  # so that the folder does not get its final name
         if summary["complete"]:
             self._report(each, final, summary)
-            self._absent[each.input] = list(absent_objects(summary))
+            self._absent[each.label] = list(absent_objects(summary))
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._viewer is not None and self._viewer.closed
 
     def _load(self, checkpoint: Path) -> Predictor:
         """The predictor, loaded for the first input that needs it."""
@@ -244,7 +265,7 @@ class PredictRunner:
     ) -> dict[str, Any]:
         """Everything that makes two runs the same, as JSON types: the summary holds it, and a rerun compares it."""
         request = {
-            "input": str(source.path.resolve()),
+            "input": str(source.path.resolve()) if source.seekable else source.label,
             "prompt": prompt.model_dump(),
             "options": asdict(options),
             "checkpoint": digest.result(),
@@ -304,11 +325,17 @@ class PredictRunner:
             self._warn_of_kept(partial, remove_written(partial, own))
         frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
         unit = "frames" if frames != 1 else "frame"
-        self.console.say(f"{each.input}: {frames} {unit} in {seconds:.1f} s; object {object_report(summary)}")
+        dropped = summary.get("stream", {}).get("dropped")
+        less = f" ({dropped} dropped, since the model is slower)" if dropped else ""
+        self.console.say(f"{each.label}: {frames} {unit} in {seconds:.1f} s{less}; object {object_report(summary)}")
         self.console.say(f"  -> {final}")
         self.console.result(
-            {"input": each.input, "output": str(final), "status": "done"}
-            | {key: summary[key] for key in ("kind", "frames", "objects", "seconds", "outputs")}
+            {"input": each.label, "output": str(final), "status": "done"}
+            | {
+                key: summary[key]
+                for key in ("kind", "frames", "objects", "seconds", "outputs", "stream")
+                if key in summary
+            }
         )
 
 
@@ -353,7 +380,7 @@ def _is_free(folder: Path) -> bool:
 
 def _place(each: PredictInput) -> str:
     """An input for a message, with the record that names it."""
-    return f"{each.origin}: {each.input}" if each.origin else each.input
+    return f"{each.origin}: {each.label}" if each.origin else each.label
 
 
 def _output_kinds(save: str) -> tuple[str, ...]:
@@ -375,7 +402,7 @@ def _protect(final: Path, source: MediaSource, prompt: Prompt) -> None:
     """
     files = [Path(part) for pair in prompt.support for part in split_pair(pair) or ()]
     files += [Path(entry.partition(":")[2] if _NUMBERED.match(entry) else entry) for entry in prompt.mask]
-    for path in (source.path, *files):
+    for path in (*([source.path] if source.seekable else []), *files):
         if final.resolve() in (path.resolve(), *path.resolve().parents):
             raise UsageError(f"{final}: results would go there, but it is or holds an input; choose another --out")
     for folder in (final, _partial(final)):

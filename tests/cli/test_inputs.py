@@ -18,7 +18,7 @@ def test_lists_globs_and_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in ("b.mp4", "a.mp4", "c [1].mp4"):
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text("x.mp4\n\n# no\ny.mp4\n")
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"z.mp4\n")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"z.mp4\n"))))
     found = inputs(expand([f"{tmp_path}/[ab].mp4", f"@{tmp_path}/list.txt", "-", f"{tmp_path}/c [1].mp4"]))
     assert found == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4", "x.mp4", "y.mp4", "z.mp4", f"{tmp_path}/c [1].mp4"]
 
@@ -28,7 +28,7 @@ def test_lists_globs_and_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_lists_and_prompts_of_windows(encoding: str, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing = end.join(["é.mp4", "b.mp4", ""]).encode(encoding)
     (tmp_path / "list.txt").write_bytes(listing)
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(listing))))
     assert inputs(expand([f"@{tmp_path}/list.txt"])) == inputs(expand(["-"])) == ["é.mp4", "b.mp4"]
     prompts = {
         "p.yaml": ["- input: é.mp4", "  text: dog", "- input: b.mp4", "  text: cat", ""],
@@ -58,9 +58,23 @@ def test_each_input_once() -> None:
     assert [job.input for job in expand(["a.png", "b.png", "a.png"])] == ["a.png", "b.png"]
 
 
-def test_addresses_are_not_fetched() -> None:
-    with pytest.raises(UsageError, match=r"https://example\.com/a\.mp4\?x=1: is an address; download it first"):
-        expand(["https://example.com/a.mp4?x=1"])
+def test_only_addresses_of_the_command_line_are_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [address, camera] = expand(["https://me:pw@example.com/a.mp4?x=1", "0"])
+    assert (address.input, address.label) == (
+        "https://me:pw@example.com/a.mp4?x=1",
+        "https://***@example.com/a.mp4?x=1",
+    )
+    assert camera.input == "0"
+    monkeypatch.chdir(tmp_path)
+    Path("list").write_text("https://example.com/a.mp4\n")
+    with pytest.raises(
+        UsageError, match=r"https://example\.com/a\.mp4: is an address; only inputs on the command line"
+    ):
+        expand(["@list"])
+    # a list and a prompts file name files, whatever they are called
+    Path("list").write_text("0\n-\n")
+    Path("p.json").write_text('[{"input": "0"}, {"input": "-"}]')
+    assert inputs(expand(["@list"])) == inputs(read_prompts(Path("p.json"))) == ["./0", "./-"]
 
 
 def test_empty_and_missing_lists_are_told(tmp_path: Path) -> None:
@@ -164,6 +178,8 @@ def test_an_endless_list_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
     class Endless:
         def read(self, size: int) -> bytes:
             return b"x" * size
+
+        peek = read
 
         @property
         def buffer(self) -> "Endless":

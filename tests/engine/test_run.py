@@ -234,6 +234,28 @@ def test_too_many_bad_steps_stop_with_the_state_saved(
     assert checkpointer.verify_checkpoint(tmp_path / "run/only/checkpoints/step-00000003").step == 3
 
 
+def test_channels_last_trains_and_resumes_alike(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    """Weights differ by rounding alone, and checkpoints hold them as any other run's."""
+    plain = make_recipe(steps=4)
+    last = make_recipe("last", steps=4, channels_last=True)
+    go(plain, root, tmp_path / "plain")
+    go(last, root, tmp_path / "whole")
+    for name, tensor in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "whole")[name], tensor, rtol=1e-2, atol=2e-3)
+    go(last, root, tmp_path / "run", "stages.only.steps=2")
+    shutil.rmtree(tmp_path / "run/only/final")
+    go(last, root, tmp_path / "run", resume="auto")
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+    with pytest.raises(UniRefError, match="cannot shard channels_last weights"):
+        make_recipe(
+            "sharded",
+            channels_last=True,
+            parallel="fsdp",
+            data={"same_source_on_all_ranks": True, "sources": [{"index": "ris/train"}]},
+        )
+        load_recipe(tmp_path / "sharded.yaml")
+
+
 def test_sigterm_saves_and_stops(
     make_recipe: MakeRecipe, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

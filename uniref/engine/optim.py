@@ -56,6 +56,8 @@ class TrainState:
     def __init__(self, stage: StageConfig, model: ReferringModel, world: World, seed: int) -> None:
         self.stage, self.world, self.seed = stage, world, seed
         self.model = model.to(world.device)
+        if stage.channels_last:
+            self.model.to(memory_format=torch.channels_last)
         if world.device.type == "cuda":
             use_triton(self.model)
         self.precision = best_precision(world.device) if stage.precision == "auto" else stage.precision
@@ -75,20 +77,20 @@ class TrainState:
 
     def weights(self) -> dict[str, Tensor]:
         """The model's tensors as they are trained, complete, on the CPU; every process has to call it."""
-        return {name: full_tensor(tensor).cpu() for name, tensor in self.model.state_dict().items()}
+        return {name: _stored(tensor) for name, tensor in self.model.state_dict().items()}
 
     def averaged(self) -> dict[str, Tensor]:
         """The tensors that are evaluated and exported: the moving average where the recipe asks for one."""
         tensors = self.weights()
         if self.ema is not None:
-            tensors |= {name: full_tensor(tensor).cpu() for name, tensor in self.ema.average.items()}
+            tensors |= {name: _stored(tensor) for name, tensor in self.ema.average.items()}
         return tensors
 
     def state_dict(self) -> dict[str, object]:
         """Everything besides the exported weights that the next step depends on; every process has to call it."""
         names = {id(p): name for name, p in self.model.named_parameters()}
         moments = {
-            names[id(parameter)]: {key: full_tensor(value).cpu() for key, value in values.items()}
+            names[id(parameter)]: {key: _stored(value) for key, value in values.items()}
             for parameter, values in self.optimizer.state.items()
         }
         state: dict[str, object] = {"optimizer": moments, "scaler": self.scaler.state_dict()}
@@ -122,13 +124,28 @@ class TrainState:
         for name, parameter in self.model.named_parameters():
             if name in moments and parameter.requires_grad:
                 self.optimizer.state[parameter] = {
-                    key: shard_like(parameter, value) if value.dim() else self._step_count(value, parameter)
+                    key: _laid_out_like(parameter, value) if value.dim() else self._step_count(value, parameter)
                     for key, value in moments[name].items()
                 }
         # the scale of float16 gradients
         scaler = state["scaler"]
         assert isinstance(scaler, dict)
         self.scaler.load_state_dict(scaler)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """As it is written: complete, on the CPU, contiguous."""
+    return full_tensor(tensor).cpu().contiguous()
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A moment of AdamW with the parameter's layout in memory, which the fused kernel needs."""
+    moment = shard_like(parameter, value)
+    return (
+        moment
+        if moment.stride() == parameter.stride()
+        else torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
+    )
 
 
 @dataclass(frozen=True)

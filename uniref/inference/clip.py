@@ -60,7 +60,9 @@ class MediaClip:
     def count(self, last: int | None = None) -> int:
         """Frames that the file announces."""
         if last is None:
-            return self.source.selected_count(self.selection)
+            announced = self.source.selected_count(self.selection)
+            assert announced is not None  # a file
+            return announced
         return len(range(self.selection.bounds(self.source.index_at)[0], last + 1, self.selection.stride))
 
     def __contains__(self, index: int) -> bool:

@@ -71,7 +71,7 @@ class MatteVideoSink(Sink):
             video.close()
         if self._left_out:
             self.context.warn(
-                f"{self.context.source.path}: {len(self._left_out)} of its objects got no matte video, which at most "
+                f"{self.context.source.label}: {len(self._left_out)} of its objects got no matte video, which at most "
                 f"{_MOST_VIDEOS} do; 'mattes' writes PNGs of all"
             )
 

@@ -17,7 +17,7 @@ from uniref.core.environment import versions
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.parallel import BackgroundWorker, prefetch
 from uniref.core.progress import Progress
-from uniref.core.types import BoolMask
+from uniref.core.types import BoolMask, UInt8Image
 from uniref.inference.clip import MediaClip
 from uniref.inference.image_predictor import Side
 from uniref.inference.predictor import Predictor
@@ -25,13 +25,13 @@ from uniref.inference.preview import PreviewSink
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
 from uniref.inference.sink_base import Context, Sink
-from uniref.inference.sinks import SINKS
+from uniref.inference.sinks import SINKS, draw_result
 from uniref.inference.tallies import PredictTallies
 from uniref.inference.timeline import Timeline
 from uniref.inference.two_pass import BothWays
 from uniref.inference.video import SCORE_THRESHOLD, VideoTracker
 from uniref.media.frame import SourceFrame
-from uniref.media.source import MediaSource, Selection
+from uniref.media.source import MediaSource, Selection, never
 
 _LISTED = 50  # damaged frames named in a summary
 
@@ -60,6 +60,10 @@ class PredictOptions:
     """Videos: follow objects also backwards, from where they are given or first found."""
     labels: bool = True
     """Write texts and scores into the overlay."""
+    live: bool | None = None
+    """Of a stream: drop the frames that come while the model is busy; None = of cameras and network streams."""
+    duration: float | None = None
+    """Seconds of a stream after which to stop."""
 
     def __post_init__(self) -> None:
         if (self.two_pass or self.both_ways) and not self.propagate:
@@ -84,24 +88,26 @@ def predict_source(
     folder: Path,
     progress: Progress,
     warn: Callable[[str], None],
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = never,
+    show: Callable[[UInt8Image], None] | None = None,
     preview: bool = False,
 ) -> dict[str, Any]:
     """Segment one source and write every kind of output into `folder`.
 
     Args:
         predictor: The model.
-        source: Image, video or folder of frames.
+        source: Image, video, folder of frames or stream.
         objects: What to segment in it.
         options: How.
         folder: Existing folder for the outputs; incomplete if this raises or is stopped.
         progress: Called with the iteration over frames, of every pass.
         warn: Called with one line per kind of damage that was survived.
         stop: Asked after each frame; True ends the run early with closed files.
+        show: Called with each frame of a video, its objects drawn in.
         preview: Write `preview.jpg` too, small pictures for the page about a batch.
 
     Returns:
-        The summary (JSON types), with `complete` False where `stop` ended the run.
+        The summary (JSON types), with `complete` False where `stop` ended the run on a source that has an end.
 
     Raises:
         UniRefError: The source cannot be read, an object does not fit it, or a file cannot be written.
@@ -118,9 +124,11 @@ def predict_source(
         # stages of the last one: read in a thread, predict here, write in a thread
         context = Context(folder, source, objects, options.selection.stride, options.labels, warn)
         recorder = _Recorder(context, [*(SINKS[name] for name in options.save), *([PreviewSink] if preview else [])])
-        reading = prefetch(source.frames(options.selection))
+        reading = source.frames(options.selection, stop)
+        if source.seekable:  # a stream has a thread of its own, and the frames in between would be old
+            reading = prefetch(reading)
         frames = progress(reading, source.path.name, source.selected_count(options.selection))
-        model_seconds, complete = time.monotonic() - begun, True
+        model_seconds, stopped = time.monotonic() - begun, False
         try:
             for frame in frames:
                 before = time.monotonic()
@@ -132,8 +140,10 @@ def predict_source(
                     result = follow.step(frame)
                 model_seconds += time.monotonic() - before
                 recorder.add(frame, result)
+                if show is not None and follow is not None:
+                    show(draw_result(context, frame, result))
                 if stop():
-                    complete = False
+                    stopped = True
                     break
         finally:
             frames.close()
@@ -141,9 +151,10 @@ def predict_source(
             recorder.finish()
     # what went wrong while writing, then what was survived
     recorder.check()
-    summary = recorder.summary(complete, time.monotonic() - begun, model_seconds)
-    for number, anchor in follow.found.items() if isinstance(follow, BothWays) else ():
-        summary["objects"][str(number)]["anchor_frame"] = anchor
+    if report := source.stream_report():
+        stopped = report["ended"] == "stopped" and not source.open_ended
+    summary = recorder.summary(not stopped, time.monotonic() - begun, model_seconds)
+    _add_anchors(summary, follow)
     _warn_of_damage(source, recorder, warn)
     for note in objects.notes:
         warn(note)
@@ -205,6 +216,12 @@ def _new_follower(
     return BothWays(clip, new_tracker, texts, starts, objects.masks, masks_of, options.two_pass, folder)
 
 
+def _add_anchors(summary: dict[str, Any], follow: object) -> None:
+    """Name the frame that each object was followed from, where it was followed both ways."""
+    for number, anchor in follow.found.items() if isinstance(follow, BothWays) else ():
+        summary["objects"][str(number)]["anchor_frame"] = anchor
+
+
 def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -> dict[int, BoolMask]:
     """Masks given in a frame, by object id.
 
@@ -216,7 +233,7 @@ def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -
     for mask in given.values():
         if mask.size != (height, width):
             raise MediaError(
-                f"{mask.file}: is {mask.size[1]} x {mask.size[0]} pixels, but frame {frame.name} of {source.path} is "
+                f"{mask.file}: is {mask.size[1]} x {mask.size[0]} pixels, but frame {frame.name} of {source.label} is "
                 f"{width} x {height}"
             )
     return {number: mask.pixels for number, mask in given.items()}
@@ -244,7 +261,7 @@ def _empty_result(frame: SourceFrame, context: Context) -> FrameResult:
         MediaError: A mask is given for it.
     """
     if frame.index in context.objects.masks:
-        raise MediaError(f"{context.source.path}: frame {frame.name}, for which a mask is given, is damaged")
+        raise MediaError(f"{context.source.label}: frame {frame.name}, for which a mask is given, is damaged")
     size = frame.image.shape[:2]
     masks = {n: np.zeros(size, np.bool_) for n in context.ids}
     return FrameResult(frame.index, np.zeros(size, np.uint8), masks, {}, {})
@@ -306,7 +323,7 @@ class _Recorder:
         if self._error is not None:
             raise self._error
         if self.frames == 0:
-            raise MediaError(f"{self.context.source.path}: holds no frames to segment")
+            raise MediaError(f"{self.context.source.label}: holds no frames to segment")
 
     def summary(self, complete: bool, seconds: float, model_seconds: float) -> dict[str, Any]:
         source = self.context.source
@@ -315,7 +332,7 @@ class _Recorder:
         assert last is not None
         return {
             # what was read
-            "input": str(source.path),
+            "input": source.label,
             "kind": source.kind,
             "complete": complete,
             "size": {"height": first.image.shape[0], "width": first.image.shape[1]},
@@ -334,27 +351,30 @@ class _Recorder:
             # how it went, and what came of it
             "seconds": {"total": round(seconds, 3), "model": round(model_seconds, 3)},
             "frames_per_second": round(self.frames / seconds, 3) if seconds else None,
+            **({"stream": report} if (report := source.stream_report()) else {}),
             "outputs": sorted(str(p.relative_to(self.context.folder)) for p in self.context.folder.iterdir()),
             "versions": versions(),
         }
 
 
 def _warn_of_damage(source: MediaSource, recorder: _Recorder, warn: Callable[[str], None]) -> None:
+    if source.problem:
+        warn(f"{source.label}: {source.problem}")
     if recorder.damaged_count:
-        warn(f"{source.path}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
+        warn(f"{source.label}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
     if source.video is not None and source.video.tail_lost:
-        warn(f"{source.path}: is cut off; {source.video.tail_lost} frames at its end are lost")
+        warn(f"{source.label}: is cut off; {source.video.tail_lost} frames at its end are lost")
     elif source.video is not None and source.video.lacks_end:
-        warn(f"{source.path}: is cut off; frames at its end are lost, and it does not say how many")
+        warn(f"{source.label}: is cut off; frames at its end are lost, and it does not say how many")
     if source.resized and source.video is not None:
-        warn(f"{source.path}: its frames change size ({source.resized}); they are fitted to the first one's")
+        warn(f"{source.label}: its frames change size ({source.resized}); they are fitted to the first one's")
     elif source.resized:
         warn(
-            f"{source.path}: its frames differ in size ({source.resized}); masks have each frame's own size, videos "
+            f"{source.label}: its frames differ in size ({source.resized}); masks have each frame's own size, videos "
             "the first one's. If they are pictures of different things, name them one by one instead of their folder"
         )
     if source.video is not None and source.video.hdr and not source.video.tone_mapped:
-        warn(f"{source.path}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
+        warn(f"{source.label}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
 
 
 def _plain(options: PredictOptions) -> dict[str, Any]:

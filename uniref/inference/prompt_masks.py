@@ -54,13 +54,15 @@ class SelectedFrames:
 
     def go_on_after(self, frame: int) -> bool:
         """Whether any frame that is read is `frame` or later."""
+        if not self._source.seekable:
+            return self._last is None or frame < self._last
         return frame <= self.first or (bool(self._all) and frame <= self._all[-1])
 
     def do_not_hold(self, frame: int) -> str:
         """Says that a frame is not read."""
         every = f", every {self._stride}th" if self._stride > 1 else ""
         return (
-            f"frame {frame} is not among the frames that are read of {self._source.path} ({self.first} to "
+            f"frame {frame} is not among the frames that are read of {self._source.label} ({self.first} to "
             f"{self._all.stop - 1}{every})"
         )
 
@@ -125,7 +127,7 @@ class MaskTable:
             elif names is None and file.stem.isdecimal():
                 frame = int(file.stem)
             else:
-                raise MediaError(f"{file}: is not named like a frame of {source.path}")
+                raise MediaError(f"{file}: is not named like a frame of {source.label}")
             labels = self.read(file)
             if frame not in frames:
                 continue
@@ -137,7 +139,7 @@ class MaskTable:
                 if number not in self.masks.get(frame, {}):  # a file that is named by itself comes first
                     self._put(frame, number, labels == number, file)
         if not used:
-            raise MediaError(f"{folder}: none of its masks marks a pixel in the frames that are read of {source.path}")
+            raise MediaError(f"{folder}: none of its masks marks a pixel in the frames that are read of {source.label}")
         if repeated:
             self._folders.append(
                 f"{folder}: holds masks of {used} frames; an object starts again from each of its masks (to follow "

@@ -85,7 +85,7 @@ def resolve(prompt: Prompt, source: MediaSource, selection: Selection) -> Object
         MediaError: A file cannot be read.
     """
     if prompt.empty:
-        raise UsageError(f"{source.path}: no prompt given; use --text, --mask or --support")
+        raise UsageError(f"{source.label}: no prompt given; use --text, --mask or --support")
     if source.kind == "image" and prompt.mask:
         raise UsageError(
             f"--mask {prompt.mask[0]}: {source.path.name} is a single image, but a mask is followed through a video; "

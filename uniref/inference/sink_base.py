@@ -93,11 +93,11 @@ class VideoSink(Sink):
         self._start = self._end = 0.0
 
     def _write_image(self, frame: SourceFrame, image: npt.NDArray[np.uint8]) -> None:
-        video, stride = self.context.source.video, self.context.stride
+        stride = self.context.stride
         if self._writer is None:
             self._start = frame.seconds
             path = self.context.folder / self.file_name
-            base = None if video is None else video.time_base
+            base = self.context.source.time_base
             fps = self.context.source.fps / stride
             self._writer = VideoWriter(path, image.shape[:2], fps, time_base=base, look=self._style(), **self.options)
         duration = frame.duration * stride

@@ -40,7 +40,7 @@ class OverlaySink(VideoSink):
         super().close()
         if self._writer is None or (problem := self._add_sound(self._writer.path)) is None:
             return
-        self.context.warn(f"{self.context.source.path}: its sound could not be kept ({problem})")
+        self.context.warn(f"{self.context.source.label}: its sound could not be kept ({problem})")
 
     def _add_sound(self, overlay: Path) -> str | None:
         """Put the source's sound under the overlay; returns why it could not be."""
@@ -53,14 +53,7 @@ class OverlaySink(VideoSink):
         return add_audio(overlay, video.path, video.info, start, length, seek=video.indexed)
 
     def _draw(self, frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:
-        labels = {n: self._label(n, result) for n in result.masks} if self.context.labels else None
-        return draw_overlay(frame.image, result.masks, labels)
-
-    def _label(self, number: int, result: FrameResult) -> str:
-        name = self.context.name(number)
-        if not drawable(name):
-            name = f"#{number}"
-        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name
+        return draw_result(self.context, frame, result)
 
 
 class GifSink(OverlaySink):
@@ -160,6 +153,19 @@ SINKS: dict[str, type[Sink]] = {
     "mattes": MatteSink,
     "matte-video": MatteVideoSink,
 }
+
+
+def draw_result(context: Context, frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:
+    """The frame with its objects drawn in, and their names and scores: uint8 RGB [H, W, 3]."""
+
+    def label(number: int) -> str:
+        name = context.name(number)
+        if not drawable(name):
+            name = f"#{number}"
+        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name
+
+    labels = {number: label(number) for number in result.masks} if context.labels else None
+    return draw_overlay(frame.image, result.masks, labels)
 
 
 def cut_out(frame: SourceFrame, result: FrameResult) -> npt.NDArray[np.uint8]:

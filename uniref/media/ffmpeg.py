@@ -9,8 +9,8 @@ import re
 import subprocess
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -148,30 +148,54 @@ def decode(
         filters: Filters of ffmpeg to apply.
         times_only: Decode, but leave the images out.
     """
-    # decode to a stream of PPM images, with a message per frame on stderr
-    arguments = ["-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info"]
-    arguments += ["-ss", f"{start:.6f}"] if start else []
-    arguments += [*input_arguments(path), "-map", "0:V:0", "-fps_mode", "passthrough"]
+    begin = ["-ss", f"{start:.6f}"] if start else []
+    command = decoding([*begin, *input_arguments(path)], filters, times_only)
+    with running_ffmpeg(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        for frame in decoded_frames(child, times_only):
+            yield frame if frame.seconds is None or not start else replace(frame, seconds=frame.seconds + start)
+
+
+def decoding(opening: Sequence[str], filters: str | None = None, times_only: bool = False) -> list[str]:
+    """Arguments of ffmpeg that turn an input into PPM images on stdout, with a message per frame on stderr.
+
+    Args:
+        opening: Arguments that open the input.
+        filters, times_only: As for `decode`.
+    """
+    arguments = ["-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info", *opening]
+    arguments += ["-map", "0:V:0", "-fps_mode", "passthrough"]
     arguments += ["-vf", ",".join(["showinfo=checksum=0", *([filters] if filters else [])])]
-    arguments += ["-f", "null", "-"] if times_only else ["-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    return arguments + (
+        ["-f", "null", "-"] if times_only else ["-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    )
+
+
+def decoded_frames(
+    child: subprocess.Popen[bytes], times_only: bool = False, said: Callable[[bytes], None] = lambda line: None
+) -> Iterator[DecodedFrame]:
+    """The frames of an ffmpeg that was started with `decoding`, which is killed at the end.
+
+    Args:
+        child: With pipes for stdout and stderr.
+        times_only: As for `decoding`.
+        said: Called, in another thread, with each line of stderr that is about no frame.
+    """
+    assert child.stdout is not None
+    assert child.stderr is not None
+    widen_pipe(child.stdout)
     # pair every image with its message
-    with running_ffmpeg(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        widen_pipe(child.stdout)
-        shown: queue.SimpleQueue[_Shown | None] = queue.SimpleQueue()
-        listener = threading.Thread(target=_listen, args=(child.stderr, shown), daemon=True)
-        listener.start()
-        try:
-            while (image := _NOTHING if times_only else _read_ppm(child.stdout)) is not None:
-                info = shown.get()
-                if info is None:
-                    return
-                seconds = None if info.seconds is None else info.seconds + (start or 0.0)
-                yield DecodedFrame(seconds, info.duration, info.size, info.errors, image)
-        finally:
-            child.kill()  # ends the listener
-            listener.join()
+    shown: queue.SimpleQueue[_Shown | None] = queue.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(child.stderr, shown, said), daemon=True)
+    listener.start()
+    try:
+        while (image := _NOTHING if times_only else _read_ppm(child.stdout)) is not None:
+            info = shown.get()
+            if info is None:
+                return
+            yield DecodedFrame(info.seconds, info.duration, info.size, info.errors, image)
+    finally:
+        child.kill()  # ends the listener
+        listener.join()
 
 
 _NOTHING = np.zeros((0, 0, 3), np.uint8)
@@ -187,11 +211,13 @@ class _Shown:
     errors: int
 
 
-def _listen(stream: IO[bytes], shown: queue.SimpleQueue[_Shown | None]) -> None:
+def _listen(stream: IO[bytes], shown: queue.SimpleQueue[_Shown | None], said: Callable[[bytes], None]) -> None:
     """Turn ffmpeg's messages into one item per frame, and None at the end."""
     errors, expected = 0, 0
     for line in stream:
         errors += any(fault in line for fault in _FAULTS)
+        if b"showinfo" not in line:
+            said(line)
         for match in _SHOWN.finditer(line):
             number, size = int(match[1]), (int(match[5]), int(match[4]))
             for _ in range(expected, number):  # a message got lost; the frame did not

@@ -130,7 +130,6 @@ def probe(path: Path) -> VideoInfo:
     if not len(packets.times):
         raise MediaError(f"{path}: holds no video frames that can be read")
     # the description
-    duration = _DURATION.search(text)
     height, width = video.size
     aspect = video.pixel_aspect
     return VideoInfo(
@@ -142,12 +141,42 @@ def probe(path: Path) -> VideoInfo:
         pixel_aspect=1 / aspect if video.rotation in (90, 270) else aspect,
         colors=VP8_COLORS if codec == "vp8" and video.colors.matrix is None else video.colors,
         fps=video.fps,
-        seconds=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0,
+        seconds=_announced(text),
         video_streams=len(videos),
         other_streams=re.search(r"^ *Stream #0:\d+\S*: (?!Video|Audio)", text, re.M) is not None,
         audio_codec=audio[0].split(" ")[0].rstrip(",") if audio else None,
         packets=packets,
     )
+
+
+@dataclass(frozen=True)
+class Header:
+    """What ffmpeg says about an input that is read once, before its first frame."""
+
+    fps: float | None
+    seconds: float
+    """Duration that it announces; 0 = none."""
+    refused: str = ""
+    """Why it is not read, for a message."""
+
+
+def parse_header(text: str) -> Header | None:
+    """The header of an input, of the lines that ffmpeg prints about it; None where they describe no input."""
+    container = _INPUT.search(text)
+    videos = [s for s in _streams(text) if s.kind == "Video" and "(attached pic)" not in s.text]
+    if container is None:
+        return None
+    if not videos:
+        return Header(None, 0.0, "holds no video")
+    if _NOT_VIDEO.search(container[1].split(",")[0]):
+        return Header(None, 0.0, "is an image or a list of files, not a video; download it first")
+    return Header(min(videos, key=lambda stream: stream.index).fps, _announced(text))
+
+
+def _announced(text: str) -> float:
+    """Seconds that ffmpeg says an input lasts; 0 = unknown."""
+    duration = _DURATION.search(text)
+    return int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else 0.0
 
 
 @dataclass(frozen=True)

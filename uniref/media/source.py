@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import exists, is_file, is_folder, reading
@@ -69,6 +70,11 @@ def _to_index(option: str, value: str, index_at: Callable[[float], int]) -> int:
     return position if isinstance(position, int) else index_at(position)
 
 
+def never() -> bool:
+    """False: no request to stop."""
+    return False
+
+
 class MediaSource:
     """An image, a video (video file or animated image) or a folder of frames.
 
@@ -82,12 +88,7 @@ class MediaSource:
     kind: Literal["image", "video", "frames"]
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self._video: VideoFile | AnimatedImage | None = None
-        self._files: list[Path] = []
-        self._resized: str | None = None
-        self.notes: tuple[str, ...] = ()
-        """What a user should know before it is read, one line each."""
+        self._begin(Path(path))
         if is_folder(self.path):
             self.kind = "frames"
             self._open_folder()
@@ -95,6 +96,37 @@ class MediaSource:
             self._open_file()
         else:
             raise MediaError(f"{path}: no such file or folder")
+
+    def _begin(self, path: Path) -> None:
+        """Nothing is opened yet."""
+        self.path = path
+        self._video: VideoFile | AnimatedImage | None = None
+        self._files: list[Path] = []
+        self._resized: str | None = None
+        self.notes: tuple[str, ...] = ()
+        """What a user should know before it is read, one line each."""
+        self.problem: str | None = None
+        """What went wrong with a stream after its first frame, for a message."""
+
+    @property
+    def label(self) -> str:
+        """Its name in messages and files: the path as it was given."""
+        return str(self.path)
+
+    @property
+    def live(self) -> bool:
+        """Whether it is happening now, so that frames are dropped where the model is too slow."""
+        return False
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it goes on until it is stopped, and does not give the same frames again."""
+        return False
+
+    @property
+    def seekable(self) -> bool:
+        """Whether it can be read again and from any place."""
+        return True
 
     def _open_folder(self) -> None:
         videos = sorted(file for file in self.path.iterdir() if file.suffix.lower() in VIDEOS and file.is_file())
@@ -160,6 +192,11 @@ class MediaSource:
         return self._video.fps if self._video else _FOLDER_FPS
 
     @property
+    def time_base(self) -> Fraction | None:
+        """A unit of time in which the times of all frames are whole numbers; None where `fps` says it."""
+        return self._video.time_base if self._video else None
+
+    @property
     def frame_count(self) -> int:
         """Frames that the source announces; see `exact_frame_count`."""
         return self._video.frame_count if self._video else len(self._files)
@@ -177,6 +214,10 @@ class MediaSource:
     def resized(self) -> str | None:
         """The first frame whose size differs from the first one's, for a message; known once it has been read."""
         return self._video.resized if self._video else self._resized
+
+    def stream_report(self) -> dict[str, Any] | None:
+        """How the reading of a stream went, as JSON types; None for files."""
+        return None
 
     def frame_names(self) -> list[str] | None:
         """Names of a folder's frames; None where they are indices."""
@@ -199,18 +240,23 @@ class MediaSource:
             return self._video.index_at(seconds)
         return min(math.ceil(seconds * _FOLDER_FPS - 1e-6), len(self._files))
 
-    def selected_count(self, selection: Selection) -> int:
-        """Frames that a selection announces."""
+    def selected_count(self, selection: Selection) -> int | None:
+        """Frames that a selection announces; None = unknown."""
         first, last = selection.bounds(self.index_at)
         return max(0, math.ceil((min(last or self.frame_count, self.frame_count) - first) / selection.stride))
 
-    def frames(self, selection: Selection) -> Iterator[SourceFrame]:
+    def frames(self, selection: Selection | None = None, stop: Callable[[], bool] = never) -> Generator[SourceFrame]:
         """Read the selected frames, one at a time.
+
+        Args:
+            selection: All by default.
+            stop: For sources that have to wait for frames: asked meanwhile whether to end.
 
         Raises:
             UsageError: The selection begins after the source's end.
             MediaError: A frame cannot be read.
         """
+        selection = selection or Selection()
         first, last = selection.bounds(self.index_at)
         if first and first >= self.frame_count and first >= (count := self.exact_frame_count()):
             raise UsageError(f"{self.path}: --start {selection.start} is after its end ({count} frames)")

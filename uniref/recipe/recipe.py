@@ -165,6 +165,9 @@ class StageConfig(Strict):
     """Recompute layers in the backward pass instead of keeping their activations: less memory, more time."""
     compile: bool = False
     """torch.compile of backbone and transformer layers."""
+    channels_last: bool = False
+    """Keep images and weights of convolutions with their channels last in memory, as tensor cores read them; not with
+    fsdp. `benchmarks/gpu.sh` shows whether it pays on a card; on a CPU it gained up to a tenth."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     """Saved training states."""
     evaluation: EvaluationConfig | None = None
@@ -192,6 +195,8 @@ class StageConfig(Strict):
                 "parallel fsdp: all processes have to use the same parts of the model at once; "
                 "set data.same_source_on_all_ranks: true, or parallel: ddp"
             )
+        if self.parallel == "fsdp" and self.channels_last:
+            raise ValueError("parallel fsdp: cannot shard channels_last weights; set channels_last: false")
         # settings of SAM models
         if isinstance(self.model, SamModelConfig):
             self._check_sam()
