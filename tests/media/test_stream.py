@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.media.rtsp_server import serve_rtsp
 from tests.media.video_server import Answer, VideoServer, serve_videos
 from uniref import open_source
 from uniref.core.errors import MediaError, UniRefError, UsageError
@@ -93,6 +94,18 @@ def test_a_stream_without_a_length_is_live(server: VideoServer, clip: Path) -> N
     # every frame where that is asked for
     everything = open_source(f"{server.address}/live", live=False)
     assert [frame.index for frame in everything.frames()] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize("user", ["", "me:geheim"])
+def test_an_rtsp_camera(user: str, make_video: MakeVideo) -> None:
+    with serve_rtsp(make_video(frames=30), user) as address:
+        source = open_source(address)
+        indices = [frame.index for frame in source.frames()]
+    assert indices[0] == 0
+    assert len(indices) + source.dropped == indices[-1] + 1 > 3  # some packets may be lost on the way to the test
+    assert source.live
+    assert source.open_ended
+    assert "geheim" not in source.label
 
 
 def test_the_newest_frame_wins(clip: Path) -> None:

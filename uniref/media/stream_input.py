@@ -29,7 +29,7 @@ _PROTOCOLS = {
 }
 """What a source may open, by the scheme of its address; never a local file, whatever a playlist says."""
 _LIMITS = ["-max_pixels", str(MAX_FRAME_PIXELS)]
-_AT_ONCE = ["-fflags", "nobuffer", "-flags", "low_delay"]
+_AT_ONCE = ["-flags", "low_delay"]
 _DIRECTSHOW = re.compile(r'"([^"]+)" \(video\)')
 
 
