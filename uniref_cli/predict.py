@@ -57,8 +57,9 @@ class PredictArguments:
         Path | None,
         typer.Option(
             help="YAML, JSON or JSONL file with one record per input: input, text, mask, support, name, start, end, "
-            "stride, propagate, two_pass, both_ways, score_threshold. Paths are relative to the file. Options of the "
-            "command line are the defaults of all records; --text, --mask and --support of those with none of them.",
+            "stride, box, point, all, propagate, two_pass, both_ways, score_threshold. Paths are relative to the file. "
+            "Options of the command line are the defaults of all records; --text, --mask, --support, --box and "
+            "--point of those with none of them.",
             rich_help_panel=_INPUTS,
         ),
     ] = None
@@ -101,6 +102,23 @@ class PredictArguments:
         list[str] | None,
         typer.Option(
             help="Support image with its mask, IMAGE=MASK; repeat for more shots of the same object.",
+            rich_help_panel=_PROMPTS,
+        ),
+    ] = None
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ID=][FRAME:]X0,Y0,X1,Y1",
+            help="A box around an object, in pixels; repeat for more objects.",
+            rich_help_panel=_PROMPTS,
+        ),
+    ] = None
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ID=][FRAME:]X,Y",
+            help="A point on an object, in pixels; repeat for more objects, with ID= for more points or a box of the "
+            "same one. ID=-X,Y is beside it.",
             rich_help_panel=_PROMPTS,
         ),
     ] = None

@@ -32,6 +32,8 @@ class PredictInput(Strict):
     text: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
     support: tuple[str, ...] = ()
+    box: tuple[str, ...] = ()
+    point: tuple[str, ...] = ()
     all_instances: bool | None = Field(None, alias="all")
     start: str | None = None
     end: str | None = None
@@ -57,6 +59,15 @@ class PredictInput(Strict):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("box", "point", mode="before")
+    @classmethod
+    def _numbers_or_text(cls, value: Any) -> Any:
+        """Also `[x, y]`, or a list of such lists."""
+        entries = [value] if isinstance(value, str) or _is_numbers(value) else value
+        if not isinstance(entries, list | tuple):
+            return value
+        return tuple(",".join(str(n) for n in entry) if _is_numbers(entry) else entry for entry in entries)
+
     @field_validator("start", "end", mode="before")
     @classmethod
     def _number_or_time(cls, value: Any, info: ValidationInfo) -> Any:
@@ -75,12 +86,16 @@ class PredictInput(Strict):
             raise ValueError("is empty; name a file or folder")
         return value
 
-    @field_validator("input", "name", "text", "mask", "support")
+    @field_validator("input", "name", "text", "mask", "support", "box", "point")
     @classmethod
     def _no_nul(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         if any("\0" in each for each in ((value,) if isinstance(value, str) else value)):
             raise ValueError("holds a NUL character")
         return value
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(type(n) in (int, float) for n in value)
 
 
 def expand(arguments: Sequence[str]) -> list[PredictInput]:

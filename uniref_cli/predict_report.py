@@ -34,6 +34,8 @@ def _found(about: dict[str, Any], options: dict[str, Any], frames: int) -> str:
     """In how many of the frames an object was found, or that it was not, with its best score."""
     if about["present"]:
         return f"{about['frames_present']} of {frames}"
+    if about["kind"] in ("box", "point"):
+        return f"not found (nothing fits the {about['kind']})"
     best = about["best_score"]
     threshold = options["score_threshold" if about["kind"] == "mask" else "start_threshold"]
     if best is None:

@@ -23,7 +23,7 @@ from uniref.inference.batch_page import FailedInput, write_batch_page
 from uniref.inference.merge_coco import merge_annotations
 from uniref.inference.predict_source import PredictOptions, StoppedError, predict_source
 from uniref.inference.predictor import Predictor
-from uniref.inference.prompts import Prompt, resolve
+from uniref.inference.prompts import PROMPT_OPTIONS, Prompt, resolve
 from uniref.inference.result_folders import SUMMARY, read_summary, result_folders
 from uniref.inference.sinks import SINKS
 from uniref.inference.video import SCORE_THRESHOLD
@@ -60,6 +60,8 @@ class PredictRunner:
             text=tuple(arguments.text or ()),
             mask=tuple(arguments.mask or ()),
             support=tuple(arguments.support or ()),
+            box=tuple(arguments.box or ()),
+            point=tuple(arguments.point or ()),
         )
         self.options = PredictOptions(
             save=_output_kinds(arguments.save),
@@ -100,7 +102,7 @@ class PredictRunner:
         for each in without:
             self._record_failure(each, "no prompt given")
         if without:
-            raise UsageError(f"{_place(without[0])}: no prompt given; use --text, --mask or --support")
+            raise UsageError(f"{_place(without[0])}: no prompt given; use {PROMPT_OPTIONS}")
         config = read_config(checkpoint)
         weights = weights_of(checkpoint, config)
         self._calibrated = config.presence.threshold if config.presence else None
@@ -234,7 +236,7 @@ class PredictRunner:
 
     def _prompt(self, each: PredictInput) -> Prompt:
         """A record's own prompt, or that of the command line."""
-        own = Prompt(text=each.text, mask=each.mask, support=each.support)
+        own = Prompt(text=each.text, mask=each.mask, support=each.support, box=each.box, point=each.point)
         return self.prompt if own.empty else own
 
     def _options(self, each: PredictInput) -> PredictOptions:

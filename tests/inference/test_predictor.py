@@ -226,7 +226,7 @@ def test_wrong_arrays_are_told(predictor: Predictor, image) -> None:
         ({0: {1: np.ones((4, 64))}}, "64 x 4 pixels, but its image is 64 x 48"),
         ({0: {1: np.zeros((48, 64))}}, "is empty"),
         ({0: {1: np.ones((48, 64, 3))}}, "expected a mask"),
-        ({}, "at least one text or mask"),
+        ({}, "at least one text, mask, box or point"),
     ],
 )
 def test_impossible_masks(predictor: Predictor, masks, message: str) -> None:

@@ -14,6 +14,7 @@ from uniref.core.errors import UsageError
 from uniref.core.types import UInt8Image
 from uniref.inference.image_objects import as_frame, find_instances, image_results
 from uniref.inference.inference_model import Frame, InferenceModel
+from uniref.inference.regions import Box, Points, Region, regions_of
 from uniref.inference.results import DetectionResult, FrameResult, ImageResult
 from uniref.inference.video import MAX_ID, SCORE_THRESHOLD, check_ids
 from uniref.kernels.cuda import prepare_for_cuda
@@ -209,6 +210,8 @@ class ImagePredictor:
         score_threshold: float | None = None,
         all_instances: bool = False,
         start_threshold: float | None = None,
+        boxes: Mapping[int, Box] | None = None,
+        points: Mapping[int, Points] | None = None,
     ) -> FrameResult:
         """Segment several objects of an image, with ids and a label map as in a frame of a video.
 
@@ -219,6 +222,10 @@ class ImagePredictor:
             short_side, long_side, probabilities, score_threshold: As for `segment_image`.
             all_instances: As for `segment_image`. The best instance has the object's id, the others the next free ones.
             start_threshold: With `all_instances`, what the best score has to be above; None: as for `segment_image`.
+            boxes: Object id -> x0, y0, x1, y1 in pixels, of an object that a box shows.
+            points: Object id -> points (x, y) or (x, y, label) with a label of 1 on the object and 0 beside it; an
+                object may have a box too. SAM's own prompt encoder finds the mask; a UniRef++ gives the detected object
+                that fits best, or none.
 
         Returns:
             All objects; masks may overlap, and the label map shows the one with the highest score.
@@ -228,7 +235,8 @@ class ImagePredictor:
                 form.
         """
         texts, support = dict(texts or {}), dict(support or {})
-        check_ids([*texts, *support])
+        regions = regions_of(boxes, points)
+        check_ids([*texts, *support, *regions])
         # encode the image as texts and as support images need it
         references: dict[int, tuple[Frame, ProjectedReference]] = {}
         if texts:
@@ -239,9 +247,10 @@ class ImagePredictor:
             resize = self._resize(short_side, long_side, SUPPORT_SIDES)
             frame = self._model.encode(image, *resize)
             references |= {n: (frame, self._support(pairs, resize)) for n, pairs in support.items()}
+        # boxes and points
+        results = self._segment_regions(image, regions, short_side, long_side, probabilities)
         # predict one object after the other
         start = self._start(score_threshold) if start_threshold is None else start_threshold
-        results: dict[int, ImageResult] = {}
         instance_of: dict[int, int] = {}
         for number, (frame, reference) in references.items():
             if not all_instances:
@@ -255,6 +264,25 @@ class ImagePredictor:
             results |= (own := dict(zip([number, *free], every, strict=False)))
             instance_of |= dict.fromkeys(own if there else (), number)
         return as_frame(results, instance_of)
+
+    def _segment_regions(
+        self, image: UInt8Image, regions: Mapping[int, Region], short: Side, long: Side, probabilities: bool
+    ) -> dict[int, ImageResult]:
+        """Object id -> the object that a box or points show. Raises UsageError where they are not in the image."""
+        if not regions:
+            return {}
+        check_image(image)
+        size = (image.shape[0], image.shape[1])
+        checked = [region.check(size, f"object {number}") for number, region in regions.items()]
+        frame = self._model.encode(image, *self._resize(short, long, TEXT_SIDES))
+        results = {}
+        for number, found in zip(regions, self._model.predict_regions(frame, checked), strict=True):
+            if found is not None:
+                (results[number],) = image_results(self._model, frame, found, None, probabilities)
+            else:
+                soft = np.zeros(size, np.float32) if probabilities else None
+                results[number] = ImageResult(np.zeros(size, np.bool_), 0.0, np.zeros(4, np.float32), False, soft)
+        return results
 
     def _start(self, score_threshold: float | None) -> float:
         """What the best score of all instances has to be above: as given, else the checkpoint's own, else 0.3."""

@@ -20,10 +20,12 @@ from uniref.core.boxes import cxcywh_to_xyxy, mask_box
 from uniref.core.device import autocast
 from uniref.core.errors import UsageError
 from uniref.core.types import UInt8Image
+from uniref.inference.regions import Region, best_candidate
 from uniref.kernels.matmul import fast_matmul
 from uniref.kernels.unifusion import FoldedUniFusion
 from uniref.model.mask_head import STRIDE
 from uniref.model.referring import ReferringModel
+from uniref.model.sam import UniRefSam
 from uniref.model.structures import (
     Features,
     ProjectedReference,
@@ -261,6 +263,37 @@ class InferenceModel:
                 logits.append(network.predict_masks(mask_features, detections, fused.sizes, layers, rows, part))
         boxes = _pixels(detections.boxes[-1, 0, queries], frame.original)
         return MaskPredictions(torch.cat(logits), scores.tolist(), boxes)
+
+    @torch.inference_mode()
+    def predict_regions(self, frame: Frame, regions: Sequence[Region]) -> list[MaskPredictions | None]:
+        """The objects that boxes and points show.
+
+        Args:
+            frame: The image.
+            regions: Checked.
+
+        Returns:
+            Of each region one object; None where there is none. SAM's own prompt encoder finds it; a UniRef++ takes the
+            detected object that fits best.
+        """
+        network = self.network
+        if not isinstance(network, UniRefSam):
+            found = self.candidates(frame, None, lambda best: 0.0)
+            rows = [best_candidate(region, found, frame) for region in regions]
+            return [None if row is None else found.rows([row]) for row in rows]
+        # SAM: coordinates of the input
+        scale = torch.tensor([frame.size[1] / frame.original[1], frame.size[0] / frame.original[0]], device=self.device)
+        results: list[MaskPredictions | None] = []
+        for region in regions:
+            points = [*region.points, *region.background]
+            places = torch.tensor(points, device=self.device).reshape(-1, 2) * scale
+            labels = torch.tensor([1] * len(region.points) + [0] * len(region.background), device=self.device)
+            box = None if region.box is None else torch.tensor(region.box, device=self.device) * scale.repeat(2)
+            with self._computing(frame.images):
+                shown = network.segment_shown(frame.features, places, labels, box)
+            predictions = MaskPredictions(shown.logits, shown.scores.tolist(), None)
+            results.append(predictions if bool((shown.logits > 0).any()) else None)
+        return results
 
     @torch.inference_mode()
     def detect(self, frame: Frame, top: int = 100) -> tuple[Tensor, Tensor, Tensor]:

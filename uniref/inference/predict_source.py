@@ -22,6 +22,7 @@ from uniref.inference.clip import MediaClip
 from uniref.inference.image_predictor import Side
 from uniref.inference.predictor import Predictor
 from uniref.inference.preview import PreviewSink
+from uniref.inference.prompt_regions import check_regions
 from uniref.inference.prompts import Objects
 from uniref.inference.results import FrameResult
 from uniref.inference.sink_base import Context, Sink
@@ -208,12 +209,48 @@ def _new_follower(
         instance_threshold=options.instance_threshold,
         reserved=objects.ids,
     )
+    masks_of: Callable[[SourceFrame], dict[int, BoolMask]]
     masks_of = functools.partial(_masks_of_frame, source=source, objects=objects)
+    given: dict[int, set[int]] = {frame: {*masks} for frame, masks in objects.masks.items()}
+    if objects.regions:
+        masks_of = _ShownMasks(new_tracker(support=None), objects, masks_of)
+        for frame, shown in objects.regions.items():
+            given.setdefault(frame, set()).update(shown)
     if not (options.two_pass or options.both_ways):
         return _OnePass(new_tracker(), objects, masks_of)
     clip = MediaClip(source, options.selection)
     texts, starts = objects.texts, objects.text_frames
-    return BothWays(clip, new_tracker, texts, starts, objects.masks, masks_of, options.two_pass, folder)
+    return BothWays(clip, new_tracker, texts, starts, given, masks_of, options.two_pass, folder)
+
+
+class _ShownMasks:
+    """Masks of a frame: those that are given, and what boxes and points show.
+
+    Args:
+        tracker: Whose model and resolution to use.
+        objects: Of the source.
+        masks_of: Returns a frame's given masks.
+    """
+
+    def __init__(
+        self, tracker: VideoTracker, objects: Objects, masks_of: Callable[[SourceFrame], dict[int, BoolMask]]
+    ) -> None:
+        self._tracker, self._regions, self._masks_of = tracker, objects.regions, masks_of
+        self._checked = False
+
+    def __call__(self, frame: SourceFrame) -> dict[int, BoolMask]:
+        """Object id -> mask. Raises UsageError for a box or point outside of the frame."""
+        size = (frame.image.shape[0], frame.image.shape[1])
+        shown = self._regions.get(frame.index, {})
+        # those of later frames too, before anything is computed
+        for objects in [shown] if self._checked else self._regions.values():
+            check_regions(objects, size)
+        self._checked = True
+        masks = self._masks_of(frame)
+        if shown:
+            regions = {number: given.region for number, given in shown.items()}
+            masks = masks | self._tracker.region_masks(self._tracker.encode(frame.image), regions, masks)
+        return masks
 
 
 def _add_anchors(summary: dict[str, Any], follow: object) -> None:
@@ -241,6 +278,9 @@ def _masks_of_frame(frame: SourceFrame, source: MediaSource, objects: Objects) -
 
 def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, options: PredictOptions) -> FrameResult:
     """Objects of an image as a frame."""
+    shown = objects.regions.get(frame.index, {})
+    check_regions(shown, (frame.image.shape[0], frame.image.shape[1]))
+    regions = {number: given.region for number, given in shown.items()}
     return predictor.segment_objects(
         frame.image,
         objects.texts,
@@ -251,6 +291,11 @@ def _segment_image(predictor: Predictor, frame: SourceFrame, objects: Objects, o
         score_threshold=options.instance_threshold if options.all_instances else options.start_threshold,
         all_instances=options.all_instances,
         start_threshold=options.start_threshold,
+        boxes={number: region.box for number, region in regions.items() if region.box},
+        points={
+            number: [*((x, y, 1) for x, y in region.points), *((x, y, 0) for x, y in region.background)]
+            for number, region in regions.items()
+        },
     )
 
 
@@ -260,8 +305,9 @@ def _empty_result(frame: SourceFrame, context: Context) -> FrameResult:
     Raises:
         MediaError: A mask is given for it.
     """
-    if frame.index in context.objects.masks:
-        raise MediaError(f"{context.source.label}: frame {frame.name}, for which a mask is given, is damaged")
+    for kind, given in (("mask", context.objects.masks), ("box or point", context.objects.regions)):
+        if frame.index in given:
+            raise MediaError(f"{context.source.label}: frame {frame.name}, for which a {kind} is given, is damaged")
     size = frame.image.shape[:2]
     masks = {n: np.zeros(size, np.bool_) for n in context.ids}
     return FrameResult(frame.index, np.zeros(size, np.uint8), masks, {}, {})

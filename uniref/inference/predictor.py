@@ -13,8 +13,9 @@ from uniref.core.errors import UsageError
 from uniref.core.progress import terminal_progress
 from uniref.core.types import UInt8Image
 from uniref.inference.clip import ArrayClip, MediaClip
-from uniref.inference.follow import check_prompts, follow_both_ways, follow_forwards, follow_frames
+from uniref.inference.follow import GivenObjects, check_prompts, follow_both_ways, follow_forwards, follow_frames
 from uniref.inference.image_predictor import AnyMask, ImagePredictor, Side
+from uniref.inference.regions import Box, Points
 from uniref.inference.results import FrameResult
 from uniref.inference.video import VideoTracker
 from uniref.media.source import MediaSource, Selection
@@ -92,6 +93,8 @@ class Predictor(ImagePredictor):
         both_ways: bool = False,
         all_instances: bool = False,
         instance_threshold: float | None = None,
+        boxes: Mapping[int, Mapping[int, Box]] | None = None,
+        points: Mapping[int, Mapping[int, Points]] | None = None,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video, frame by frame; memory does not grow with its length.
 
@@ -121,15 +124,19 @@ class Predictor(ImagePredictor):
                 has the text's id, the others the next free ids. With `two_pass` it is the frame where the sum of their
                 scores is largest.
             instance_threshold: Scores of instances are above it; None: above 0.4 of the best one's.
+            boxes: Frame index -> object id -> x0, y0, x1, y1 in pixels; what is found for it (see `segment_objects`) is
+                followed like a given mask.
+            points: Frame index -> object id -> points (x, y) or (x, y, label), with a label of 1 on the object and 0
+                beside it.
 
         Yields:
             One result per frame, as soon as it is ready.
 
         Raises:
-            UsageError: Neither texts nor masks, a contradictory id, or an array of the wrong form; in both directions
-                also frames that cannot be read twice, or texts without propagation.
+            UsageError: No text, mask, box or point, a contradictory id, or an array of the wrong form; in both
+                directions also frames that cannot be read twice, or texts without propagation.
         """
-        texts, masks_of_frames = check_prompts("segment_video", text, masks)
+        texts, given = check_prompts("segment_video", text, GivenObjects(masks or {}, boxes or {}, points or {}))
         new_tracker = functools.partial(
             self.track,
             propagate=propagate,
@@ -141,16 +148,16 @@ class Predictor(ImagePredictor):
             start_threshold=start_threshold,
             all_instances=all_instances,
             instance_threshold=instance_threshold,
-            reserved={number for objects in masks_of_frames.values() for number in objects},
+            reserved=given.ids,
         )
         if not (two_pass or both_ways):
-            return follow_frames(new_tracker(texts), frames, masks_of_frames)
+            return follow_frames(new_tracker(texts), frames, given)
         if not isinstance(frames, Sequence | np.ndarray):
             raise UsageError("segment_video: two passes need frames that can be read twice: a list or an array")
         if not propagate:
             raise UsageError("segment_video: two passes follow objects by their masks; leave propagate on")
         clip = ArrayClip(cast(Sequence[UInt8Image], frames))
-        return follow_both_ways(clip, new_tracker, texts, masks_of_frames, two_pass)
+        return follow_both_ways(clip, new_tracker, texts, given, two_pass)
 
     def segment_file(
         self,
@@ -171,6 +178,8 @@ class Predictor(ImagePredictor):
         start_threshold: float | None = None,
         all_instances: bool = False,
         instance_threshold: float | None = None,
+        boxes: Mapping[int, Mapping[int, Box]] | None = None,
+        points: Mapping[int, Mapping[int, Points]] | None = None,
     ) -> Iterator[FrameResult]:
         """Segment objects through a video file or a folder of frames; memory does not grow with its length.
 
@@ -181,7 +190,7 @@ class Predictor(ImagePredictor):
             start, end: Frames to begin with and to stop before: indices ("120") or times ("3.5s", "1:02.5").
             stride: Read every n-th frame.
             score_threshold, short_side, long_side, exact_masks, probabilities, start_threshold, all_instances,
-                instance_threshold: As for `segment_video`.
+                instance_threshold, boxes, points: As for `segment_video`.
 
         Yields:
             One result per frame that is read; `index` counts these. A damaged frame shows no object.
@@ -190,7 +199,7 @@ class Predictor(ImagePredictor):
             UsageError: As `segment_video`, or a frame with a mask is not among those that are read.
             MediaError: The file cannot be read.
         """
-        texts, masks_of_frames = check_prompts("segment_file", text, masks)
+        texts, given = check_prompts("segment_file", text, GivenObjects(masks or {}, boxes or {}, points or {}))
         clip = MediaClip(MediaSource(Path(path)), Selection(start, end, stride))
         new_tracker = functools.partial(
             self.track,
@@ -202,11 +211,11 @@ class Predictor(ImagePredictor):
             start_threshold=start_threshold,
             all_instances=all_instances,
             instance_threshold=instance_threshold,
-            reserved={number for objects in masks_of_frames.values() for number in objects},
+            reserved=given.ids,
         )
         if two_pass or both_ways:
-            return follow_both_ways(clip, new_tracker, texts, masks_of_frames, two_pass)
-        return follow_forwards(clip, new_tracker(texts), masks_of_frames)
+            return follow_both_ways(clip, new_tracker, texts, given, two_pass)
+        return follow_forwards(clip, new_tracker(texts), given)
 
     def track(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +77,20 @@ class FrameResult:
     """Objects found as instances of a text: object id -> the text's id (which its first instance has itself)."""
     probabilities: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     """Object id -> float32 [H, W], 0..1, how probable it is that a pixel is the object's; empty unless asked for."""
+
+    def with_absent(self, numbers: Sequence[int], probabilities: bool) -> FrameResult:
+        """The same frame with further objects, which are not in it: their scores, and all their values, are 0."""
+        if not numbers:
+            return self
+        size = self.labels.shape
+        soft = {number: np.zeros(size, np.float32) for number in numbers} if probabilities else {}
+        return replace(
+            self,
+            masks=self.masks | {number: np.zeros(size, np.bool_) for number in numbers},
+            scores=self.scores | dict.fromkeys(numbers, 0.0),
+            boxes=self.boxes | {number: np.zeros(4, np.float32) for number in numbers},
+            probabilities=self.probabilities | soft,
+        )
 
     def to_supervision(self, class_names: Mapping[int, str] | None = None) -> supervision.Detections:
         """The visible objects as `supervision.Detections`, for its annotators, metrics and exports.

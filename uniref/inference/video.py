@@ -17,6 +17,7 @@ from uniref.core.errors import UsageError
 from uniref.core.types import BoolMask, UInt8Image
 from uniref.inference.image_objects import find_instances
 from uniref.inference.inference_model import Frame, InferenceModel, MaskPredictions
+from uniref.inference.regions import Box, Points, Region, regions_of
 from uniref.inference.results import FrameResult
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
 from uniref.ops.images import check_image, check_mask, resize_bilinear, resize_mask
@@ -174,6 +175,8 @@ class VideoTracker:
         masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
         frame: Frame | None = None,
         found: Mapping[int, npt.NDArray[np.float32]] | None = None,
+        boxes: Mapping[int, Box] | None = None,
+        points: Mapping[int, Points] | None = None,
     ) -> FrameResult:
         """Segment the next frame.
 
@@ -185,6 +188,9 @@ class VideoTracker:
             frame: What `encode` returned for the image, where several trackers follow objects in the same frames.
             found: Texts that an earlier pass found in this frame: id -> probabilities, float32 [H, W]. They start from
                 where these are over 0.5, and the result shows them so.
+            boxes, points: Objects shown in this frame: id -> x0, y0, x1, y1 and id -> points (x, y) or (x, y, label)
+                with a label of 1 on the object and 0 beside it; an object may have both. The mask that is found for
+                it counts as a given one; where none is, a new object is absent, and an old one goes on.
 
         Returns:
             Every object followed so far.
@@ -197,11 +203,17 @@ class VideoTracker:
         found = found or {}
         given_masks = self._check_masks(masks or {}, (image.shape[0], image.shape[1]))
         given_masks |= {number: probabilities > 0.5 for number, probabilities in found.items()}
+        regions = regions_of(boxes, points)
+        if regions:
+            frame = frame or self.encode(image)
+            given_masks |= self._check_masks(self.region_masks(frame, regions, given_masks), frame.original)
         index, self._index = self._index, self._index + 1
         for number in given_masks:
             self._objects.setdefault(number, _TrackedObject(thresholds=self._thresholds))
+        missing = [number for number in regions if number not in self._objects]
         if not self._objects:
-            return FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
+            nothing = FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
+            return nothing.with_absent(missing, self.keep_probabilities)
         frame = frame or self.encode(image)
         # masks given in this frame are first and previous reference of their objects
         if given_masks:
@@ -222,7 +234,33 @@ class VideoTracker:
             predictions = self.model.predict(frame, [self._references(group) for group in groups.values()])
             objects |= self._object_predictions(frame, predictions, [n for group in groups.values() for n in group])
         given = {n: mask.astype(np.float32) for n, mask in given_masks.items()} | dict(found)
-        return self._merge_and_update_memory(index, frame, objects, given)
+        result = self._merge_and_update_memory(index, frame, objects, given)
+        return result.with_absent(missing, self.keep_probabilities)
+
+    def region_masks(
+        self, frame: Frame, regions: Mapping[int, Region], others: Collection[int] = ()
+    ) -> dict[int, BoolMask]:
+        """Object id -> mask, bool [H, W], of what boxes and points show in a frame; without those that are not found.
+
+        Args:
+            frame: What `encode` returned.
+            regions: Object id -> box and points.
+            others: Ids of objects that are given by masks in the same frame.
+
+        Raises:
+            UsageError: A box or point is not in the frame, or an id is given twice.
+        """
+        checked = {n: region.check(frame.original, f"object {n}") for n, region in regions.items()}
+        for number in checked:
+            if number in others:
+                raise UsageError(f"object {number}: is given by a mask and by a box or points; use another id")
+        shown = self.model.predict_regions(frame, list(checked.values()))
+        masks = {
+            number: self.model.image_masks(each, frame)[0].cpu().numpy()
+            for number, each in zip(checked, shown, strict=True)
+            if each is not None
+        }
+        return {number: mask for number, mask in masks.items() if mask.any()}
 
     def encode(self, image: UInt8Image) -> Frame:
         """A frame after the backbone, at this tracker's resolution. Raises UsageError as `step` does."""
@@ -382,7 +420,7 @@ def check_id(number: int) -> None:
 def check_ids(numbers: Sequence[int]) -> None:
     """Raise UsageError unless there are ids, each can be an object's (1..255), and none is used twice."""
     if not numbers:
-        raise UsageError("no object given: give at least one text, mask or support image")
+        raise UsageError("no object given: give at least one text, mask, support image, box or point")
     for position, number in enumerate(numbers):
         check_id(number)
         if number in numbers[:position]:

@@ -114,6 +114,30 @@ class UniRefSam(ReferringModel):
         )
         return Segments(masks[:, 0, 0].float(), iou[:, 0, 0].float().clamp(0, 1))
 
+    def segment_shown(self, features: Features, points: Tensor, labels: Tensor, box: Tensor | None) -> Segments:
+        """SAM itself, without fusion: the mask of the object that points or a box show.
+
+        Args:
+            features: Of one image, before fusion.
+            points: (x, y) in pixels of the input, float [P, 2]; P may be 0 where there is a box.
+            labels: Of each point, int [P]: 1 on the object, 0 beside it.
+            box: x0, y0, x1, y1 in pixels of the input, float [4].
+        """
+        corners = None if box is None else box[None, None]
+        shown = (points[None, None], labels[None, None]) if len(points) else (None, None)
+        sparse, dense = self.sam.prompt_encoder(*shown, corners, None)
+        # one point may mean a part or the whole: the best of three masks
+        several = len(points) == 1 and box is None
+        masks, iou = self.sam.mask_decoder(
+            image_embeddings=features.levels[0],
+            image_positional_embeddings=self.sam.get_image_wide_positional_embeddings(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=several,
+        )
+        best = int(iou[0, 0].argmax())
+        return Segments(masks[0, 0, best : best + 1].float(), iou[0, 0, best : best + 1].float().clamp(0, 1))
+
 
 def sam_config(config: SamModelConfig) -> SamConfig:
     """The same sizes as transformers' configuration."""
