@@ -94,6 +94,15 @@ class EvalArguments:
             min=1, help="Limit of the long side in pixels, instead of the protocol's.", rich_help_panel=_INFERENCE
         ),
     ] = None
+    two_pass: Annotated[
+        bool,
+        typer.Option(
+            "--two-pass",
+            help="Texts in videos: find each in its best frame first, then follow it both ways, as predict --two-pass "
+            "does. No published protocol: the numbers are not comparable.",
+            rich_help_panel=_INFERENCE,
+        ),
+    ] = False
     predictions: Annotated[
         Path | None,
         typer.Option(

@@ -78,7 +78,9 @@ class EvalRunner:
         # input size: the command line's, else the checkpoint's, else the protocol's
         default = (self._metadata.resize if self._metadata else None) or dataset.protocol.sides
         short, long = arguments.short_side or default[0], arguments.long_side or default[1]
-        protocol = replace(dataset.protocol, sides=(short, max(short, long)))
+        protocol = replace(dataset.protocol, sides=(short, max(short, long)), two_pass=arguments.two_pass)
+        if arguments.two_pass and protocol.task != Task.RVOS:
+            raise UsageError(f"--two-pass: is for texts in videos; {name} holds none")
         dataset = replace(dataset, protocol=protocol, ground_truth=arguments.truth)
         return [replace(dataset, shots=number) for number in shots] if protocol.task == Task.FSS else [dataset]
 

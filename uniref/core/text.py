@@ -12,6 +12,11 @@ def clean_text(text: str) -> str:
     return text.lower().translate(_DROPPED)
 
 
+def has_words(text: str) -> bool:
+    """Whether the text encoder gets any tokens; a text without words refers to nothing."""
+    return bool(clean_text(text).strip())
+
+
 _LONGEST = 4000  # characters of one printed line
 _BREAKS = (0x2028, 0x2029, 0xFEFF)
 _DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))

@@ -28,6 +28,8 @@ class Protocol:
     """Videos: a best score at or under it gives an empty mask."""
     propagate: bool = True
     """Texts in videos: use the object's own earlier masks; else every frame by the text alone."""
+    two_pass: bool = False
+    """Texts in videos: find each in its best frame first, then follow it both ways. No published protocol does."""
     frames: Frames = "all"
     """Which frames of an object count: all; all but the video's first and last; those after the object's first; the
     range that the data set names."""

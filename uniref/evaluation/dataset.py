@@ -125,6 +125,8 @@ class EvalDataset:
         if self.limit is not None:
             kind = "videos" if self.protocol.is_video else "samples"
             out.append(f"only the first {self.limit} {kind}: not comparable with published numbers")
+        if self.protocol.two_pass:
+            out.append("in two passes, both ways: not the published protocol")
         return out
 
     def items(self, shard: int) -> list[EvalItem]:

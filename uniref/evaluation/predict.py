@@ -20,11 +20,12 @@ from uniref.core.atomic import atomic_folder, write_text_atomic
 from uniref.core.errors import UniRefError
 from uniref.core.parallel import begin_worker, pool_map, prefetch
 from uniref.core.tasks import Task
-from uniref.core.text import clean_text
+from uniref.core.text import has_words
 from uniref.core.types import BoolMask, LabelMap, UInt8Image
 from uniref.data.frames import frames_in_order, read_frame
 from uniref.data.index import Sample
 from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
+from uniref.evaluation.predict_two_pass import track_in_two_passes
 from uniref.evaluation.prediction_files import block_path, write_png
 from uniref.evaluation.shard_store import ShardStore
 from uniref.inference.inference_model import Frame
@@ -60,11 +61,6 @@ def predict_shard(predictor: Predictor, store: ShardStore, shard: int) -> None:
         records = _IMAGE_TASKS[store.dataset.protocol.task](predictor, store.dataset, store.dataset.items(shard))
         path = block_path(store.predictions, shard)
         write_text_atomic(path, "".join(json.dumps(record) + "\n" for record in records))
-
-
-def has_words(text: str) -> bool:
-    """Whether the text encoder gets any tokens; a text without words refers to nothing."""
-    return bool(clean_text(text).strip())
 
 
 # Images
@@ -152,7 +148,9 @@ def _predict_video(predictor: Predictor, dataset: EvalDataset, shard: int, root:
     media = dataset.index.media(items[0].sample.media)
     frames = prefetch(frames_in_order(media, min(dataset.first_frame(item.sample) for item in items)))
     # masks of all items, frame by frame
-    if dataset.protocol.task == Task.VOS:
+    if dataset.protocol.two_pass:
+        predictions: FrameMasks = track_in_two_passes(predictor, dataset, items)
+    elif dataset.protocol.task == Task.VOS:
         predictions = _track_masks(predictor, dataset, items, frames)
     elif dataset.one_mask:
         predictions = _track_expressions(predictor, dataset, items, frames)

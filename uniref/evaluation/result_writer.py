@@ -210,12 +210,15 @@ def request_of(store: ShardStore, **more: Any) -> dict[str, Any]:
     """
     dataset = store.dataset
     tables = {name: table.sha256 for name, table in dataset.index.manifest.tables.items()}
+    protocol = asdict(dataset.protocol)
+    if not protocol["two_pass"]:
+        del protocol["two_pass"]  # as it was before there was a choice, so that what is half done can be finished
     request = {
         "data": dataset.data,
         "shots": dataset.shots,
         "limit": dataset.limit,
         "index": tables,
-        "protocol": asdict(dataset.protocol),
+        "protocol": protocol,
         "truth": None if dataset.ground_truth is None else str(dataset.ground_truth.resolve()),
         "predictions": None if store.foreign is None else str(store.foreign.resolve()),
         **more,
