@@ -2,6 +2,8 @@
 
 import base64
 import itertools
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +79,21 @@ def test_a_password_goes_to_the_server_alone(name: str, server: VideoServer, cli
     assert source.label == f"{server.address}/{name}".replace("//", "//***@")
     with pytest.raises(MediaError, match="401 Unauthorized"):
         list(open_source(f"{server.address}/{name}").frames())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
+def test_servers_are_verified(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = tmp_path / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(certificate), "-out", str(tmp_path / "c.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    certificate.write_text(certificate.read_text() + (tmp_path / "c.pem").read_text())
+    with serve_videos(certificate) as server:
+        server.answers["/clip.mp4"] = Answer(clip.read_bytes())
+        with pytest.raises(MediaError, match=r"its certificate cannot be verified; .* in SSL_CERT_FILE"):
+            list(open_source(f"{server.address}/clip.mp4").frames())
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "c.pem"))
+        assert len(list(open_source(f"{server.address}/clip.mp4").frames())) == FRAMES
 
 
 def test_a_stream_without_a_length_is_live(server: VideoServer, clip: Path) -> None:

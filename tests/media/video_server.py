@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -36,8 +38,8 @@ class VideoServer:
 
 
 @contextlib.contextmanager
-def serve_videos() -> Iterator[VideoServer]:
-    """The server, for a block."""
+def serve_videos(certificate: Path | None = None) -> Iterator[VideoServer]:
+    """The server, for a block; over TLS with a file that holds a certificate and its key."""
     served = VideoServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,8 +65,12 @@ def serve_videos() -> Iterator[VideoServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    served.address = f"http://127.0.0.1:{server.server_address[1]}"
+    served.address = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
     try:
         yield served
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,8 @@ def network_input(text: str) -> StreamInput:
         raise UsageError(f"{label}: holds a space or control character; write it percent-encoded")
     # http addresses in the form that servers take; the others as they are
     arguments = [*_LIMITS, "-protocol_whitelist", _PROTOCOLS[scheme]]
+    if scheme in ("https", "rtsps", "rtmps"):
+        arguments += ["-tls_verify", "1"]
     if scheme in ("http", "https"):
         user, at, _ = urlsplit(text).netloc.rpartition("@")
         address = parse_address(text)
@@ -74,6 +77,13 @@ def network_input(text: str) -> StreamInput:
     arguments += _AT_ONCE
     arguments += ["-rtsp_transport", "tcp", "-timeout", str(_TIMEOUT)] if scheme in ("rtsp", "rtsps") else []
     return StreamInput(label, _file_name(text), [*arguments, "-i", text], True)
+
+
+def environment() -> dict[str, str]:
+    """The environment of an ffmpeg that opens addresses: it verifies servers by this system's authorities, or by those
+    that SSL_CERT_FILE names."""
+    file = ssl.get_default_verify_paths().cafile
+    return {**os.environ, **({"SSL_CERT_FILE": file} if file else {})}
 
 
 def stream_name(text: str) -> str | None:

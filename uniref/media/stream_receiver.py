@@ -18,6 +18,7 @@ from uniref.core.addresses import hide_passwords
 from uniref.media.ffmpeg import decoded_frames, decoding, start_ffmpeg
 from uniref.media.frame import FrameClock, SourceFrame
 from uniref.media.probe import Header, parse_header
+from uniref.media.stream_input import environment
 
 DEFAULT_FPS = 25.0
 _AHEAD = 2  # frames that wait for the consumer where none is dropped
@@ -61,7 +62,8 @@ class FrameReceiver:
         self._head: list[str] | None = []
         # ffmpeg, and the threads that feed and read it
         stdin = subprocess.PIPE if from_stdin else subprocess.DEVNULL
-        self._child = start_ffmpeg(decoding(opening), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self._child = start_ffmpeg(decoding(opening), env=environment(), **pipes)
         if self._child.stdin is not None:
             threading.Thread(target=_feed, args=(self._child.stdin,), name="uniref-stdin", daemon=True).start()
         self._thread = threading.Thread(target=self._receive, name="uniref-stream", daemon=True)
@@ -127,6 +129,8 @@ class FrameReceiver:
                 "refers to its end, which is not there; of a pipe, name the file itself or send Matroska (-f matroska)"
             )
         cause = next((fault for fault in faults if not fault.startswith(_FOLLOWS)), "")
+        if "certificate verify failed" in cause:
+            return "its certificate cannot be verified; if you trust the server, name the certificate in SSL_CERT_FILE"
         if "matches no streams" in cause:
             return "holds no video"
         if not cause or "Invalid data found" in cause:
