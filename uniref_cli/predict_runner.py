@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 
 from uniref.core.atomic import atomic_folder, exclusive, foreign_files, remove_written, replace_folder
 from uniref.core.errors import UniRefError, UsageError
-from uniref.core.files import is_folder, sha256, split_pair
+from uniref.core.files import sha256
 from uniref.core.json_files import read_json
 from uniref.core.signals import StopRequest, stop_on_signals
 from uniref.inference.batch_page import FailedInput, write_batch_page
@@ -24,7 +22,7 @@ from uniref.inference.merge_coco import merge_annotations
 from uniref.inference.predict_source import PredictOptions, StoppedError, predict_source
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import PROMPT_OPTIONS, Prompt, resolve
-from uniref.inference.result_folders import SUMMARY, read_summary, result_folders
+from uniref.inference.result_folders import SUMMARY, result_folders
 from uniref.inference.sinks import SINKS
 from uniref.inference.video import SCORE_THRESHOLD
 from uniref.inference.viewer import Viewer
@@ -35,12 +33,20 @@ from uniref.weights.checkpoint import read_config, weights_of
 from uniref.weights.rename import listing
 from uniref_cli.console import Console, error
 from uniref_cli.predict import PredictArguments
+from uniref_cli.predict_folders import (
+    InputFolders,
+    answered_request,
+    is_free,
+    partial_of,
+    protect,
+    write_summary,
+    written_files,
+)
 from uniref_cli.predict_inputs import PredictInput, name_outputs
 from uniref_cli.predict_report import absent_objects, object_report
 from uniref_cli.process_rank import ProcessRank, local_device
 
 _PATIENCE = 120.0  # seconds to wait for another process that writes the files about all inputs
-_NUMBERED = re.compile(r"\d{1,18}:")  # a mask of a later frame
 
 
 class PredictRunner:
@@ -116,7 +122,7 @@ class PredictRunner:
                     break
                 done += 1
                 try:
-                    self._segment_input(each, _Folders(self.arguments.out, name, names), checkpoint, digest, stop)
+                    self._segment_input(each, InputFolders(self.arguments.out, name, names), checkpoint, digest, stop)
                 except UniRefError as problem:
                     self._record_failure(each, str(problem))
                     line = f"{each.origin}: {problem}" if each.origin else str(problem)
@@ -143,7 +149,7 @@ class PredictRunner:
         self.console.result(record | ({"record": each.origin} if each.origin else {}))
 
     def _segment_input(
-        self, each: PredictInput, folders: _Folders, checkpoint: Path, digest: Future[str], stop: StopRequest
+        self, each: PredictInput, folders: InputFolders, checkpoint: Path, digest: Future[str], stop: StopRequest
     ) -> None:
         """Segment one input into its folder, unless its result is there. Raises UniRefError."""
         self._last_is_open_ended = False
@@ -155,7 +161,7 @@ class PredictRunner:
         # skip what is done, protect what is not ours
         request = self._request(source, prompt, options, digest)
         final = folders.of_request(request, bool(each.name), self.arguments.overwrite)
-        _protect(final, source, prompt)
+        protect(final, source, prompt)
         if self._is_done(final, request):
             self.console.say(f"{each.label}: already done ({final})")
             earlier = read_json(final / SUMMARY)
@@ -192,9 +198,9 @@ class PredictRunner:
             # another run on what happens later is another request
             summary["request"] = request | ({"session": time.time_ns()} if source.open_ended else {})
             self._last_is_open_ended = source.open_ended
-            _write_summary(work, summary)
+            write_summary(work, summary)
             if not summary["complete"]:
-                self._set_aside(work, final)
+                self._set_aside(each, work, final)
                 raise StoppedError  # so that the folder does not get its final name
         if summary["complete"]:
             self._report(each, final, summary)
@@ -297,9 +303,9 @@ class PredictRunner:
         Raises:
             UsageError: It holds another result, and overwriting was not requested.
         """
-        if self.arguments.overwrite or _is_free(final):
+        if self.arguments.overwrite or is_free(final):
             return False
-        if _answered_request(final) != request:
+        if answered_request(final) != request:
             raise UsageError(
                 f"{final}: holds the result of another request; choose another name or --out, or pass --overwrite"
             )
@@ -313,16 +319,17 @@ class PredictRunner:
         if names:
             self.console.warn(f"{folder}: keeps {listing(names)}, which uniref did not write")
 
-    def _set_aside(self, work: Path, final: Path) -> None:
+    def _set_aside(self, each: PredictInput, work: Path, final: Path) -> None:
         """Keep what an interrupted run wrote, under a name that does not look like a result."""
-        partial = _partial(final)
+        partial = partial_of(final)
         self._warn_of_foreign_files(partial)
         replace_folder(work, partial, foreign_files(partial, written_files(partial)) if partial.is_dir() else ())
         self.console.say(f"{final}: interrupted; the frames so far are in {partial}")
+        self.console.result({"input": each.label, "output": str(partial), "status": "stopped"})
 
     def _report(self, each: PredictInput, final: Path, summary: dict[str, Any]) -> None:
         """Print what was done, and remove an interrupted run's files."""
-        partial = _partial(final)
+        partial = partial_of(final)
         if own := written_files(partial):
             self._warn_of_kept(partial, remove_written(partial, own))
         frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
@@ -341,45 +348,6 @@ class PredictRunner:
         )
 
 
-class _Folders:
-    """The folders that the results of one input may go to: OUT/NAME, OUT/NAME-2, ... for further requests.
-
-    Args:
-        out: Folder of all results.
-        name: Of the input.
-        taken: Names of all inputs of the run.
-    """
-
-    def __init__(self, out: Path, name: str, taken: Sequence[str]) -> None:
-        self.usual = out / name
-        self._taken = frozenset(taken)
-
-    def of_request(self, request: Mapping[str, Any], fixed: bool, overwrite: bool) -> Path:
-        """The folder that answers a request already, else the first that is free.
-
-        Args:
-            request: As in a summary.
-            fixed: The user chose the name: no other is taken.
-            overwrite: Take the usual folder where none answers the request.
-        """
-        if fixed or _is_free(self.usual) or _answered_request(self.usual) in (request, None):
-            return self.usual
-        for number in itertools.count(2):
-            folder = self.usual.with_name(f"{self.usual.name}-{number}")
-            if folder.name in self._taken:
-                continue
-            if _is_free(folder):
-                return self.usual if overwrite else folder
-            if _answered_request(folder) == request:
-                return folder
-        raise AssertionError
-
-
-def _is_free(folder: Path) -> bool:
-    """Whether nothing is in the place of a folder of results."""
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-
-
 def _place(each: PredictInput) -> str:
     """An input for a message, with the record that names it."""
     return f"{each.origin}: {each.label}" if each.origin else each.label
@@ -394,61 +362,3 @@ def _output_kinds(save: str) -> tuple[str, ...]:
     if not kinds:
         raise UsageError(f"--save: is empty; choose from {', '.join(SINKS)}")
     return kinds
-
-
-def _protect(final: Path, source: MediaSource, prompt: Prompt) -> None:
-    """Refuse an output folder whose replacement would delete files that this command did not write.
-
-    Raises:
-        UsageError: It is, or holds, an input; or it holds files but no summary of this command.
-    """
-    files = [Path(part) for pair in prompt.support for part in split_pair(pair) or ()]
-    files += [Path(entry.partition(":")[2] if _NUMBERED.match(entry) else entry) for entry in prompt.mask]
-    for path in (*([source.path] if source.seekable else []), *files):
-        if final.resolve() in (path.resolve(), *path.resolve().parents):
-            raise UsageError(f"{final}: results would go there, but it is or holds an input; choose another --out")
-    for folder in (final, _partial(final)):
-        if folder.is_dir() and any(folder.iterdir()) and _answered_request(folder) is None:
-            raise UsageError(f"{folder}: holds files that are not results of uniref; choose another --out")
-
-
-def _partial(final: Path) -> Path:
-    """Where an interrupted run's files stay."""
-    return final.with_name(final.name + ".partial")
-
-
-def _answered_request(folder: Path) -> dict[str, Any] | None:
-    """The request that a folder of results answers; None where it holds no results of this command."""
-    summary = read_summary(folder)
-    return None if summary is None else dict(summary["request"])
-
-
-def _write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """`summary.json`, with long lists on one line each at its end: series, and names of files in folders of images."""
-    files = {
-        path.name: sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        for path in sorted(folder.iterdir())
-        if path.is_dir()
-    }
-    head = json.dumps({key: summary[key] for key in summary if key != "timeline"}, indent=2).removesuffix("\n}")
-    long = {key: summary[key] for key in ("timeline",) if key in summary} | {"files": files}
-    tail = "".join(f',\n  "{key}": {json.dumps(value)}' for key, value in long.items())
-    (folder / SUMMARY).write_text(f"{head}{tail}\n}}\n", "utf-8")
-
-
-def written_files(folder: Path) -> set[str]:
-    """The files that a folder's summary lists as outputs, relative, with `/`; none where it has no summary."""
-    try:
-        content = read_json(folder / SUMMARY)
-        outputs = {str(name) for name in content["outputs"]}
-        images = {f"{subfolder}/{name}" for subfolder, names in content.get("files", {}).items() for name in names}
-    except (UniRefError, KeyError, TypeError, AttributeError):
-        return set()
-    if "files" not in content:  # of an older version: the masks of a video are called by their numbers
-        images = {
-            path.relative_to(folder).as_posix()
-            for name in outputs
-            for path in (folder / name).glob("*.png")
-            if path.stem.isdecimal()
-        }
-    return {SUMMARY, *images, *(name for name in outputs if not is_folder(folder / name))}

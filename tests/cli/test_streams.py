@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_a_live_stream_is_new_every_time(predict, server: VideoServer, make_vide
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_is_the_end_of_a_live_stream(
-    predict, server: VideoServer, make_video: MakeVideo, tmp_path: Path, signum: int, monkeypatch
+    predict, server: VideoServer, make_video: MakeVideo, tmp_path: Path, signum: int, monkeypatch, capsys
 ) -> None:
     from uniref.inference.video import VideoTracker
 
@@ -96,8 +97,21 @@ def test_stopping_is_the_end_of_a_live_stream(
     assert VideoFile(folder / "overlay.mp4").frame_count == summary["frames"]["written"] <= 3
     # a video that has an end is not complete
     steps.clear()
-    assert predict(f"{server.address}/cam.mp4", "--text", "dog") == 128 + signum
+    capsys.readouterr()
+    assert predict(f"{server.address}/cam.mp4", "--text", "dog", "--json") == 128 + signum
+    record = json.loads(capsys.readouterr().out)
+    assert (record["status"], record["output"]) == ("stopped", str(tmp_path / "out" / "cam-2.partial"))
     assert (tmp_path / "out" / "cam-2.partial").is_dir()
+
+
+def test_stopping_before_the_first_frame(predict, server: VideoServer, tmp_path: Path, capsys) -> None:
+    server.answers["/silent"] = Answer(b"", length=False, silent=True)
+    timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    assert predict(f"{server.address}/silent", "--text", "dog") == 130
+    timer.join()
+    assert "stopped" in capsys.readouterr().err
+    assert not (tmp_path / "out").is_dir() or not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.slow

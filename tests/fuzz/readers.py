@@ -30,6 +30,7 @@ from uniref.data.index import Index, IndexWriter
 from uniref.data.index.schema import TRUTH
 from uniref.data.prepare.datasets.refcoco import read_refs
 from uniref.evaluation.prediction_files import foreign_predictions
+from uniref.inference.result_folders import SUMMARY
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.image import read_image
 from uniref.media.mask import read_mask
@@ -42,8 +43,8 @@ from uniref.weights.conversion import read_settings
 from uniref.weights.convert import convert
 from uniref.weights.safe_load import read_pickled, read_weights
 from uniref_cli.app import run
+from uniref_cli.predict_folders import written_files
 from uniref_cli.predict_inputs import expand, read_prompts
-from uniref_cli.predict_runner import SUMMARY, written_files
 
 Read = Callable[[Path, Path], Any]
 

@@ -112,7 +112,7 @@ def predict_source(
 
     Raises:
         UniRefError: The source cannot be read, an object does not fit it, or a file cannot be written.
-        StoppedError: `stop` ended the run before its last pass, which writes.
+        StoppedError: `stop` ended the run before its last pass, which writes, or before the first frame of a stream.
     """
     begun = time.monotonic()
     for note in source.notes:
@@ -151,7 +151,7 @@ def predict_source(
             reading.close()
             recorder.finish()
     # what went wrong while writing, then what was survived
-    recorder.check()
+    recorder.check(stop)
     if report := source.stream_report():
         stopped = report["ended"] == "stopped" and not source.open_ended
     summary = recorder.summary(not stopped, time.monotonic() - begun, model_seconds)
@@ -364,10 +364,12 @@ class _Recorder:
             except Exception as error:  # noqa: BLE001 - the others have to be closed too
                 self._error = self._error or error
 
-    def check(self) -> None:
-        """Raise what went wrong while writing."""
+    def check(self, stop: Callable[[], bool]) -> None:
+        """Raise what went wrong while writing; StoppedError if `stop` came before the first frame."""
         if self._error is not None:
             raise self._error
+        if self.frames == 0 and stop():
+            raise StoppedError
         if self.frames == 0:
             raise MediaError(f"{self.context.source.label}: holds no frames to segment")
 
