@@ -103,6 +103,17 @@ class EvalArguments:
             rich_help_panel=_INFERENCE,
         ),
     ] = False
+    score_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="A target whose score is not above it is not there: in videos, and images whose expressions may refer "
+            "to nothing. [default: the protocol's; for images, the checkpoint's if calibrated]",
+            show_default=False,
+            rich_help_panel=_INFERENCE,
+        ),
+    ] = None
     predictions: Annotated[
         Path | None,
         typer.Option(

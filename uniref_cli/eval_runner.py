@@ -81,8 +81,21 @@ class EvalRunner:
         protocol = replace(dataset.protocol, sides=(short, max(short, long)), two_pass=arguments.two_pass)
         if arguments.two_pass and protocol.task != Task.RVOS:
             raise UsageError(f"--two-pass: is for texts in videos; {name} holds none")
+        if (threshold := self._threshold(dataset)) is not None:
+            protocol = replace(protocol, threshold=threshold)
         dataset = replace(dataset, protocol=protocol, ground_truth=arguments.truth)
         return [replace(dataset, shots=number) for number in shots] if protocol.task == Task.FSS else [dataset]
+
+    def _threshold(self, dataset: EvalDataset) -> float | None:
+        """The threshold instead of the protocol's: the command line's, else a calibrated one. Raises UsageError."""
+        given, protocol = self.arguments.score_threshold, dataset.protocol
+        used = protocol.instances or (protocol.is_video and (protocol.propagate or protocol.task == Task.VOS))
+        if given is not None and not used:
+            raise UsageError(f"--score-threshold: is not used for {dataset.data}, whose protocol always answers")
+        if given is not None and self.checkpoint is None:
+            raise UsageError("--score-threshold: is for a model; masks of another tool are scored as they are")
+        presence = self._metadata.presence if self._metadata else None
+        return presence.threshold if given is None and presence is not None and protocol.instances else given
 
     def check_submission(self, path: Path) -> int:
         """Check a submission, print what is wrong, and return the exit code: 1 where something is."""

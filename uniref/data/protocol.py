@@ -8,7 +8,7 @@ from typing import Literal
 
 from uniref.core.tasks import Task
 
-Summary = Literal["referring", "few-shot", "boxes", "objects", "categories", "videos", "assigned"]
+Summary = Literal["referring", "generalised", "few-shot", "boxes", "objects", "categories", "videos", "assigned"]
 Frames = Literal["all", "inner", "after first", "range"]
 
 
@@ -25,7 +25,9 @@ class Protocol:
     """Name of a sample's prediction, with `{media}`, `{stem}`, `{expression}`, `{category}` and `{group}`: of an image
     its key, of a video the folder that holds `<frame>.png`."""
     threshold: float = 0.3
-    """Videos: a best score at or under it gives an empty mask."""
+    """Videos, and images with `instances`: a best score at or under it gives an empty mask."""
+    instances: bool = False
+    """Texts in images: the mask is the union of all objects with a score above the threshold; else the best query's."""
     propagate: bool = True
     """Texts in videos: use the object's own earlier masks; else every frame by the text alone."""
     two_pass: bool = False
@@ -48,6 +50,8 @@ DETECTION = Protocol(Task.DETECTION, "boxes", (800, 1333), name="{stem}")
 """COCO's box AP (pycocotools)."""
 REFERRING = Protocol(Task.RIS, "referring", (800, 1333), name="{expression}")
 """Overall and mean IoU, one mask per expression."""
+GENERALISED = replace(REFERRING, summary="generalised", instances=True)
+"""Several or no targets per expression (henghuiding/ReLA, `gres_model/evaluation/refer_evaluation.py`)."""
 FEW_SHOT = Protocol(Task.FSS, "few-shot", (480, 768), name="{category}/{stem}")
 """Mean IoU over classes and foreground-background IoU (HSNet, VAT)."""
 VIDEO_OBJECTS = Protocol(Task.VOS, "objects", (480, 1333), name="{media}", frames="inner", server=True)

@@ -120,6 +120,8 @@ def _data(stage: StageConfig, root: Path) -> Iterator[str]:
             f"    {share:6.1%}  {source.index}: {opened.task.value}, {len(opened):,} samples, "
             f"seen {draws / len(opened):.3g} times"
         )
+        if opened.without_target:
+            yield f"            {opened.without_target:,} more are left out: their expressions refer to nothing"
 
 
 def _batch(stage: StageConfig, name: str, device: torch.device, processes: int) -> Iterator[str]:

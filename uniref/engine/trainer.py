@@ -207,6 +207,10 @@ class StageTrainer:
             stop_requested=lambda: stop.requested,
             patience=30.0 * recipe.run.timeout_minutes,  # half of what other processes wait for this one
         )
+        for source in self.loader.sources:
+            if source.without_target:
+                count = f"{source.without_target:,} of {len(source.index):,} samples"
+                self.reporter.say(f"{name}: {source.name}: {count} are left out: their expressions refer to nothing")
         # log files
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics = MetricLogger(self.folder, name, self.stage, recipe.run, world, self.reporter, self.progress.done)

@@ -227,7 +227,8 @@ class EvalDataset:
         if self.ground_truth is not None:
             return True
         if not self.protocol.is_video:
-            return any(self.sample(row).objects for row in self.shards[0])
+            samples = (self.sample(row) for row in self.shards[0])
+            return any(sample.objects or sample.no_target for sample in samples)
         given = self.index.object_column("given_frame")
         counts = self.index.object_column("annotation_count")
         return bool(np.any(counts > (given >= 0)))

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from uniref.core.text import has_words
 from uniref.core.types import BoolMask, LabelMap, UInt8Image
 from uniref.data.frames import frames_in_order, read_frame
 from uniref.data.index import Sample
+from uniref.data.protocol import Protocol
 from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
 from uniref.evaluation.predict_two_pass import track_in_two_passes
 from uniref.evaluation.prediction_files import block_path, write_png
@@ -78,14 +80,42 @@ def _images(dataset: EvalDataset, items: Sequence[EvalItem]) -> Iterator[tuple[l
 
 def _predict_expressions(predictor: Predictor, dataset: EvalDataset, items: Sequence[EvalItem]) -> Iterator[Record]:
     """Referring expressions: all of an image at once."""
-    short, long = dataset.protocol.sides
     for group, image in _images(dataset, items):
         texts = {item: text for item in group if has_words(text := dataset.text(item))}
-        results = predictor.segment_image(image, list(texts.values()), short_side=short, long_side=long)
-        predictions = dict(zip(texts, results, strict=True))
-        nothing = ImageResult(np.zeros(image.shape[:2], np.bool_), 0.0, np.zeros(4, np.float32))
+        segment = _segment_instances if dataset.protocol.instances else _segment_best
+        predictions = dict(zip(texts, segment(predictor, dataset.protocol, image, list(texts.values())), strict=True))
+        nothing = ImageResult(np.zeros(image.shape[:2], np.bool_), 0.0, np.zeros(4, np.float32), present=False)
         for item in group:
-            yield _mask_record(item, predictions.get(item, nothing))
+            result = predictions.get(item, nothing)
+            more = {"no_target": not result.present} if dataset.protocol.instances else {}
+            yield _mask_record(item, result) | more
+
+
+def _segment_best(predictor: Predictor, protocol: Protocol, image: UInt8Image, texts: list[str]) -> list[ImageResult]:
+    """The best query's mask for every text."""
+    short, long = protocol.sides
+    return predictor.segment_image(image, texts, short_side=short, long_side=long)
+
+
+def _segment_instances(
+    predictor: Predictor, protocol: Protocol, image: UInt8Image, texts: list[str]
+) -> list[ImageResult]:
+    """The union of all objects that each text means, with the best one's score and box; not present where none is."""
+    threshold = protocol.threshold
+    short, long = protocol.sides
+    # a SAM model has one answer per text
+    if predictor.config.model is not None and predictor.config.model.family == "sam":
+        return predictor.segment_image(image, texts, short_side=short, long_side=long, score_threshold=threshold)
+    every = predictor.segment_image(
+        image, texts, short_side=short, long_side=long, score_threshold=threshold, all_instances=True
+    )
+    nothing = ImageResult(np.zeros(image.shape[:2], np.bool_), 0.0, np.zeros(4, np.float32), present=False)
+    return [_joined(found) if found else nothing for found in every]
+
+
+def _joined(found: Sequence[ImageResult]) -> ImageResult:
+    """Objects as one: the union of their masks, with the score and box of the first."""
+    return replace(found[0], mask=np.logical_or.reduce([each.mask for each in found]), probability=None)
 
 
 def _predict_few_shot(predictor: Predictor, dataset: EvalDataset, items: Sequence[EvalItem]) -> Iterator[Record]:

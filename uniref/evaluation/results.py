@@ -14,7 +14,7 @@ from typing import Any
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.evaluation.dataset import EvalDataset
-from uniref.evaluation.metrics.images import box_precision, few_shot, referring
+from uniref.evaluation.metrics.images import box_precision, few_shot, generalised, referring
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
 from uniref.evaluation.score_images import BoxScore, ImageScore, box_scores, class_agnostic, to_coco
 from uniref.evaluation.score_videos import TrackScore
@@ -154,6 +154,11 @@ def referring_numbers(scores: Sequence[ImageScore]) -> Numbers:
     return numbers
 
 
+def generalised_numbers(scores: Sequence[ImageScore]) -> Numbers:
+    """gRefCOCO's metrics, and mIoU by size of the targets."""
+    return generalised([s.generalised for s in scores]) | _by_size(scores)
+
+
 def few_shot_numbers(scores: Sequence[ImageScore]) -> Numbers:
     """FSS-1000's metrics, and mean IoU of images by size of the object."""
     return few_shot([s.overlap for s in scores], [s.category for s in scores]) | _by_size(scores)
@@ -162,13 +167,14 @@ def few_shot_numbers(scores: Sequence[ImageScore]) -> Numbers:
 def _by_size(scores: Sequence[ImageScore]) -> Numbers:
     out = {}
     for name, _ in SIZES:
-        if part := [s.overlap.iou for s in scores if s.ground_truth_pixels and size_of(s.share) == name]:
+        if part := [s.score for s in scores if s.ground_truth_pixels and size_of(s.share) == name]:
             out[f"mIoU {name}"] = fmean(part)
     return out
 
 
 IMAGE_SUMMARIES: dict[str, Callable[[Sequence[ImageScore]], Numbers]] = {
     "referring": referring_numbers,
+    "generalised": generalised_numbers,
     "few-shot": few_shot_numbers,
 }
 

@@ -16,7 +16,7 @@ from uniref.core.tasks import Task
 from uniref.core.types import BoolMask
 from uniref.data.index import Index, Sample
 from uniref.evaluation.dataset import EvalDataset, EvalItem
-from uniref.evaluation.metrics.images import Overlap, box_iou, overlap
+from uniref.evaluation.metrics.images import GeneralisedOverlap, Overlap, box_iou, overlap
 from uniref.evaluation.prediction_files import BadMask, ImagePrediction, read_binary
 
 Boxes = list[list[float]]
@@ -44,6 +44,10 @@ class ImageScore:
     box_iou: float | None
     missing: bool
     """No prediction was there; it counts as an empty one."""
+    no_target: bool | None = None
+    """Whether the expression refers to nothing, where the protocol knows such expressions."""
+    answered: bool = True
+    """Whether a target is predicted; an empty mask alone says that none is."""
 
     @property
     def overlap(self) -> Overlap:
@@ -51,9 +55,14 @@ class ImageScore:
         return Overlap(self.intersection, self.union, self.pixels)
 
     @property
+    def generalised(self) -> GeneralisedOverlap:
+        """With what is known and predicted of targets."""
+        return GeneralisedOverlap(self.overlap, bool(self.no_target), self.answered)
+
+    @property
     def score(self) -> float:
         """IoU, 0..1."""
-        return self.overlap.iou
+        return self.overlap.iou if self.no_target is None else self.generalised.iou
 
     @property
     def share(self) -> float:
@@ -97,7 +106,10 @@ def _score_item(dataset: EvalDataset, item: EvalItem, prediction: ImagePredictio
     ground_truth, box = _ground_truth(dataset.index, item.sample)
     mask = predicted_mask(prediction, (media.height, media.width))
     shared = overlap(mask, ground_truth)
-    predicted_box = prediction.get("box") if isinstance(prediction, dict) else None
+    generalised = dataset.protocol.summary == "generalised"
+    predicted_box = prediction.get("box") if isinstance(prediction, dict) and not generalised else None
+    # a model may say apart from its mask that nothing is there
+    refused = prediction.get("no_target") if isinstance(prediction, dict) else None
     return ImageScore(
         sample=item.sample.row,
         name=item.name,
@@ -111,6 +123,8 @@ def _score_item(dataset: EvalDataset, item: EvalItem, prediction: ImagePredictio
         predicted_pixels=int(mask.sum()),
         box_iou=None if predicted_box is None else float(box_iou([predicted_box], [box])[0, 0]),
         missing=prediction is None,
+        no_target=item.sample.no_target if generalised else None,
+        answered=bool(mask.any()) if refused is None else not refused,
     )
 
 

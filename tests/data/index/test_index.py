@@ -222,9 +222,30 @@ def test_other_processes(tmp_path: Path, method: str) -> None:
 
 
 def test_the_format_is_versioned() -> None:
-    """Whoever changes a column must raise FORMAT and this number with it."""
+    """Whoever changes a column must raise FORMAT and this number with it; added ones that read as 0 are `ADDED`."""
     columns = {name: index_schema.arrow_schema(name) for name in index_schema.TABLES}
-    assert (index_schema.FORMAT, sum(len(c) for c in columns.values())) == (1, 35)
+    added = sum(map(len, index_schema.ADDED.values()))
+    assert (index_schema.FORMAT, sum(len(c) for c in columns.values()) - added) == (1, 35)
+
+
+def test_an_index_of_before_a_column_was_added(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    write(tmp_path / "index", tmp_path)
+    path = tmp_path / "index/samples.arrow"
+    table = pa.ipc.open_file(path).read_all()
+    assert table.column_names[-1] == "no_target"
+    for names in (table.column_names[:-1], table.column_names[:-2]):
+        path.unlink()
+        with pa.ipc.new_file(path, table.select(names).schema) as file:
+            file.write_table(table.select(names))
+        if len(names) == len(table.column_names) - 1:
+            index = Index.open(tmp_path / "index")
+            assert not any(sample.no_target for sample in index)
+            assert index.sample_column("no_target").tolist() == [0, 0, 0]
+        else:  # other columns have to be there
+            with pytest.raises(UniRefError, match=r"samples\.arrow: does not fit its manifest"):
+                Index.open(tmp_path / "index")
 
 
 def test_pyarrow_is_imported_with_the_first_table(tmp_path: Path) -> None:

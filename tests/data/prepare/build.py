@@ -264,6 +264,35 @@ def refcoco(root: Path, name: str = "refcoco", protocol: int = 0, splits: tuple[
     (root / name / f"refs({kind}).p").write_bytes(pickle.dumps(refs, protocol))
 
 
+def grefcoco(root: Path, pickled: bool = False, splits: tuple[str, str] = ("train", "val")) -> None:
+    """Two images: expressions for one, two (beside a crowd) and no objects; a sentence id occurs twice in `val`."""
+    for file in IMAGES.values():
+        picture(root / "coco/train2014" / file)
+    images = [{"id": n, "file_name": f, "height": H, "width": W} for n, f in IMAGES.items()]
+    annotations = [
+        instance(1, 77, 1, [SQUARE]),
+        instance(2, 77, 1, [[20.0, 4.0, 30.0, 4.0, 30.0, 20.0, 20.0, 20.0]]),
+        instance(3, 77, 1, run_lengths(box_mask(22, 0, 24, 32))) | {"iscrowd": 1},
+        instance(4, 4242, 18, [SQUARE]),
+    ]
+    categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+    write_json(
+        root / "grefcoco/instances.json", {"images": images, "annotations": annotations, "categories": categories}
+    )
+    refs = [
+        _ref(8, 1, 77, splits[1], ["man on the left"]) | {"ann_id": [1]},
+        _ref(9, 2, 77, splits[1], ["both men", "two people"]) | {"ann_id": [1, 2, 3]},
+        _ref(10, -1, 77, splits[1], ["a zebra", "the red bus"]) | {"ann_id": [-1]},
+        _ref(11, 4, 4242, splits[0], ["dog"]) | {"ann_id": 4},
+        _ref(12, -1, 4242, splits[0], ["a cat", "two cats"]) | {"ann_id": [-1]},
+    ]
+    refs[2]["sentences"][1]["sent_id"] = 80
+    if pickled:
+        (root / "grefcoco/grefs(unc).p").write_bytes(pickle.dumps(refs))
+    else:
+        write_json(root / "grefcoco/grefs(unc).json", refs)
+
+
 def _ref(number: int, annotation: int, image: int, split: str, texts: list[str]) -> dict[str, Any]:
     sentences = [
         {"sent_id": 10 * number + place, "sent": text, "raw": text.title(), "tokens": text.split()}

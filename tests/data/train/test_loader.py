@@ -25,7 +25,7 @@ from uniref.core.batch import Batch
 from uniref.core.boxes import cxcywh_to_xyxy
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
-from uniref.data.index import IndexWriter
+from uniref.data.index import Index, IndexWriter
 from uniref.data.train.loader import LoadingStoppedError, TrainLoader
 from uniref.model.text import TextTokenizer
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
@@ -551,3 +551,26 @@ def test_a_killed_worker_is_noticed_at_the_next_wait(make: Make) -> None:
     with pytest.raises(UniRefError, match="a data loader worker died"):
         for _ in range(10):
             next(steps)
+
+
+def test_expressions_without_a_target_are_left_out(tmp_path: Path, make: Make) -> None:
+    toy.images(tmp_path, Task.RIS, toy.scenes(8), "ris")
+    folder = tmp_path / "index/some/train"
+    source = Index.open(tmp_path / "index/ris/train")
+    with IndexWriter(
+        folder, dataset="some", split="train", task=Task.RIS, roots={"media": tmp_path / "media/ris"}
+    ) as writer:
+        for sample in source:
+            media, track = source.media(sample.media), source.annotations(sample.objects[0])
+            size = {"width": media.width, "height": media.height}
+            writer.add_media(name=media.name, kind="image", root="media", path=f"{media.name}.png", **size)
+            objects = []
+            if sample.row % 2:
+                objects = [writer.add_object(source_id=1)]
+                writer.add_annotation(0, track.boxes[0], track.counts[0], track.areas[0])
+            text = writer.add_expression("the red thing", source_id=media.name)
+            writer.add_sample(objects=objects, expressions=[text], no_target=not objects)
+    loader = make({"index": "some/train"}, root=tmp_path, end_step=8)
+    assert (len(loader.sources[0]), loader.sources[0].without_target) == (4, 4)
+    batches = flat(loader)
+    assert {int(name.rpartition(":")[2]) % 2 for batch in batches for name in batch.ids} == {1}

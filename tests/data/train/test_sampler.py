@@ -138,3 +138,16 @@ def test_places_far_apart_agree_with_counting() -> None:
     for source in (0, 2):
         mine = [place for each, place in places if each == source]
         assert mine == list(range(mine[0], mine[0] + len(mine)))
+
+
+def test_samples_that_may_not_be_drawn() -> None:
+    usable = np.arange(40) % 4 != 0
+    for micro_batch_size, wide in ((2, 25), (30, 38)):  # the second is more than an orientation has
+        pool = SourceSampler(landscape(40, 40 - wide), micro_batch_size, usable=usable)
+        drawn = [pool.draw((1,), index) for index in range(3 * pool.micro_batches_per_epoch)]
+        assert set(np.concatenate([np.concatenate(each) for each in drawn]).tolist()) <= set(np.flatnonzero(usable))
+        rows = np.concatenate([rows for rows, _ in drawn[: pool.micro_batches_per_epoch]])
+        assert len(set(rows.tolist())) == len(rows) >= 28
+    everything = SourceSampler(landscape(40, 15), 2, usable=np.ones(40, bool))
+    before = SourceSampler(landscape(40, 15), 2)
+    assert all(np.array_equal(a, b) for a, b in zip(everything.draw((1,), 5), before.draw((1,), 5), strict=True))

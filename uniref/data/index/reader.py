@@ -13,7 +13,7 @@ from uniref.core.errors import UniRefError
 from uniref.core.files import reading, sha256
 from uniref.data.index.manifest import Manifest, read_manifest
 from uniref.data.index.rows import Annotations, Expression, Media, Object, Sample
-from uniref.data.index.schema import KINDS, ROWS, TABLES, arrow_schema
+from uniref.data.index.schema import ADDED, KINDS, ROWS, TABLES, arrow_schema
 
 _ADVICE = "prepare the data set again"
 _LARGEST_SIDE, _MOST_PIXELS = 1 << 17, 1 << 28
@@ -31,6 +31,10 @@ class _TableReader:
         self._numeric = {f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)}
         with reading(path, advice=_ADVICE):
             self._file = pa.ipc.open_file(pa.memory_map(str(path), "r"))
+        # an earlier version's table has no `ADDED` columns
+        self._absent = frozenset(ADDED.get(path.stem, ())) - set(self._file.schema.names)
+        for name in self._absent:
+            schema = schema.remove(schema.get_field_index(name))
         if not self._file.schema.equals(schema) or self._file.num_record_batches != -(-rows // ROWS):
             raise UniRefError(f"{path}: does not fit its manifest; prepare the data set again")
         self._columns: dict[tuple[str, int], Any] = {}
@@ -51,6 +55,8 @@ class _TableReader:
         """One entry of a column of numbers."""
         if row < 0:
             raise UniRefError(f"{self.path.parent}: refers to row {row} of {self.path.stem}; {_ADVICE}")
+        if name in self._absent:
+            return 0
         batch, offset = divmod(row, ROWS)
         return int(self.column(name, batch)[offset])
 
@@ -61,6 +67,8 @@ class _TableReader:
 
     def whole(self, name: str) -> npt.NDArray[Any]:
         """A copy of a whole column of numbers."""
+        if name in self._absent:
+            return np.zeros(self.rows, TABLES[self.path.stem][name])
         parts = [self.column(name, batch) for batch in range(self._file.num_record_batches)]
         return np.concatenate(parts) if parts else np.zeros(0, TABLES[self.path.stem][name])
 
@@ -126,6 +134,7 @@ class Index:
                 expressions=expressions,
                 category=table.number("category", row),
                 group=table.number("group", row),
+                no_target=bool(table.number("no_target", row)),
             )
 
     def media(self, row: int) -> Media:
@@ -200,7 +209,7 @@ class Index:
             return Expression(row, text, source, table.number("annotator", row))
 
     def sample_column(self, name: str) -> npt.NDArray[Any]:
-        """`media`, `category` or `group` of every sample: a copy, [samples]."""
+        """`media`, `category`, `group` or `no_target` of every sample: a copy, [samples]."""
         return self._tables["samples"].whole(name)
 
     def object_column(self, name: str) -> npt.NDArray[Any]:

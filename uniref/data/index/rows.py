@@ -93,7 +93,9 @@ class Sample:
     category: int
     """Class of a few-shot sample, else -1."""
     group: int
-    """Evaluation run it belongs to (Ref-DAVIS17's annotators), else -1."""
+    """Evaluation run it belongs to (Ref-DAVIS17's annotators), or kind of its expression, else -1."""
+    no_target: bool = False
+    """Whether its expressions refer to nothing in the image or video; without objects alone, its truth is unknown."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Columns of the index's tables. A change here is a new `FORMAT`.
+"""Columns of the index's tables. A change here is a new `FORMAT`, but for columns of numbers that read as 0 (`ADDED`).
 
 Rows are contiguous: a media row names the range of its objects, an object row the range of its annotations, so that
 everything of a sample is found without a search. All record batches but the last have `ROWS` rows: row r is row
@@ -66,9 +66,13 @@ TABLES: dict[str, dict[str, str]] = {
         "expressions": "list of int64",
         "category": "int32",
         "group": "int8",
+        "no_target": "uint8",
     },
 }
 """Types of the columns of each table."""
+
+ADDED = {"samples": ("no_target",)}
+"""The last columns of a table that earlier versions of this format lack; they read as 0."""
 
 
 def arrow_schema(table: str) -> pa.Schema:

@@ -267,6 +267,7 @@ class IndexWriter:
         category: int = -1,
         group: int = -1,
         media: int | None = None,
+        no_target: bool = False,
     ) -> int:
         """A sample of the last media, or of an earlier one; returns its row."""
         return self._tables["samples"].add(
@@ -275,6 +276,7 @@ class IndexWriter:
             expressions=list(expressions),
             category=category,
             group=group,
+            no_target=int(no_target),
         )
 
     def drop(self, reason: str, count: int = 1) -> None:

@@ -54,15 +54,23 @@ class SourceSampler:
         landscape: Whether a sample's media is at least as wide as high, bool [samples]; at least one sample.
         micro_batch_size: Samples in a micro batch.
         weights: Relative probability of each sample, [samples]; None = every sample once an epoch.
+        usable: Samples that may be drawn, bool [samples], at least one; None = all.
     """
 
-    def __init__(self, landscape: npt.NDArray[np.bool_], micro_batch_size: int, weights: Reals | None = None) -> None:
+    def __init__(
+        self,
+        landscape: npt.NDArray[np.bool_],
+        micro_batch_size: int,
+        weights: Reals | None = None,
+        usable: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
         self.micro_batch_size = micro_batch_size
-        self._groups: list[Rows] = [np.flatnonzero(landscape), np.flatnonzero(~landscape)]
+        used = np.ones(len(landscape), np.bool_) if usable is None else usable
+        self._groups: list[Rows] = [np.flatnonzero(landscape & used), np.flatnonzero(~landscape & used)]
         if any(len(rows) < micro_batch_size for rows in self._groups):
             self._groups = [rows for rows in self._groups if len(rows)]
             if any(len(rows) < micro_batch_size for rows in self._groups):
-                self._groups = [np.arange(len(landscape))]
+                self._groups = [np.flatnonzero(used)]
         self._ends = np.cumsum([max(1, len(rows) // micro_batch_size) for rows in self._groups])
         self._weights = None if weights is None else [np.cumsum(weights[rows]) for rows in self._groups]
         self._orders: dict[Key, tuple[int, Rows]] = {}

@@ -94,7 +94,12 @@ class TrainSource:
         return self.index.manifest.name
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.index) - self.without_target
+
+    @property
+    def without_target(self) -> int:
+        """Samples whose expressions refer to nothing; they are never drawn."""
+        return int(self.index.sample_column("no_target").sum())
 
     @property
     def has_masks(self) -> bool:
@@ -108,7 +113,8 @@ class TrainSource:
         further = self.hooks.sample_weights()
         if further is not None:
             weights = further if weights is None else weights * further
-        return SourceSampler(width >= height, micro_batch_size, weights)
+        usable = self.index.sample_column("no_target") == 0
+        return SourceSampler(width >= height, micro_batch_size, weights, usable)
 
 
 def open_sources(config: DataConfig, root: Path, open_hooks: OpenHooks = no_hooks) -> tuple[TrainSource, ...]:
@@ -147,6 +153,8 @@ def _open(config: DataConfig, source: SourceConfig, root: Path, share: float, op
     # the index has to have what the task needs
     if not len(index):
         raise UniRefError(f"{index.folder}: holds no samples; prepare the data set again or leave the source out")
+    if index.sample_column("no_target").all():
+        raise UniRefError(f"{index.folder}: none of its expressions has a target; leave the source out")
     if prepared_for not in _SERVED_BY[task]:
         raise UsageError(
             f"{source.index}: is prepared for {prepared_for.value} and cannot serve {task.value} "

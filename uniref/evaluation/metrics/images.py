@@ -1,7 +1,8 @@
 """Metrics of images: referring expressions, few-shot segmentation, detected boxes.
 
 Referring expressions (RefCOCO, G-Ref): overall IoU (also called cumulative IoU, cIoU), mean IoU (gIoU) and Pr@X, as
-defined by Hu et al., "Segmentation from Natural Language Expressions" (ECCV 2016). Few-shot segmentation: mIoU over
+defined by Hu et al., "Segmentation from Natural Language Expressions" (ECCV 2016); with several or no targets, by Liu
+et al., "GRES: Generalized Referring Expression Segmentation" (CVPR 2023). Few-shot segmentation: mIoU over
 classes and FB-IoU, as in Rakelly et al., "Conditional Networks for Few-Shot Semantic Segmentation" (ICLR workshop
 2018). Boxes: COCO's AP (Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014).
 """
@@ -23,6 +24,7 @@ from uniref.evaluation.metrics.masks import check_size
 PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
 """IoU thresholds X of Pr@X."""
 BOX_METRICS = ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large", "AR@1", "AR@10", "AR@100")
+GENERALISED_PRECISIONS = (0.7, 0.8, 0.9)
 _SMOOTH = 1e-6
 
 
@@ -87,6 +89,61 @@ def referring(overlaps: Sequence[Overlap], box_ious: Sequence[float | None] = ()
     boxes = [value for value in box_ious if value is not None]
     if boxes:
         out["box accuracy"] = sum(value >= 0.5 for value in boxes) / len(boxes)
+    return out
+
+
+@dataclass(frozen=True)
+class GeneralisedOverlap:
+    """Overlap for an expression that may have no target, and for which no target may be predicted."""
+
+    overlap: Overlap
+    """Of the masks as they are."""
+    no_target: bool
+    """The expression refers to nothing."""
+    answered: bool
+    """A target is predicted."""
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Intersection and union as they count: none where both have no target, no intersection where one has."""
+        if self.no_target and not self.answered:
+            return 0, 0
+        both = 0 if self.no_target or not self.answered else self.overlap.intersection
+        return both, self.overlap.union
+
+    @property
+    def iou(self) -> float:
+        """0..1; 1 where there is no target and none is predicted."""
+        if self.no_target:
+            return float(not self.answered)
+        both, either = self.counted
+        return both / either if either else 0.0
+
+
+def generalised(scores: Sequence[GeneralisedOverlap]) -> dict[str, float]:
+    """gRefCOCO's metrics: gIoU, cIoU, N-acc, T-acc, and Pr@0.7 ... Pr@0.9 over expressions with a target.
+
+    N-acc is the share of expressions without a target for which none is predicted, T-acc that of the others for which
+    one is; each is left out where there are no such expressions.
+
+    Args:
+        scores: One per expression, at least one.
+
+    Returns:
+        Metric -> value, 0..1.
+    """
+    ious = np.array([score.iou for score in scores])
+    counted = [score.counted for score in scores]
+    union = sum(either for _, either in counted)
+    out = {"gIoU": float(ious.mean()), "cIoU": sum(both for both, _ in counted) / union if union else 1.0}
+    # whether there is a target at all
+    absent = np.array([score.no_target for score in scores])
+    answered = np.array([score.answered for score in scores])
+    if absent.any():
+        out["N-acc"] = float((~answered[absent]).mean())
+    if not absent.all():
+        out["T-acc"] = float(answered[~absent].mean())
+        out |= {f"P@{limit}": float((ious[~absent] >= limit).mean()) for limit in GENERALISED_PRECISIONS}
     return out
 
 

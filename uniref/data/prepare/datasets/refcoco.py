@@ -1,4 +1,5 @@
-"""RefCOCO, RefCOCO+ (unc split; Yu et al., ECCV 2016) and RefCOCOg (Mao et al., CVPR 2016; umd split), and their union.
+"""RefCOCO, RefCOCO+ (unc split; Yu et al., ECCV 2016), RefCOCOg (Mao et al., CVPR 2016; umd and google splits), and the
+union of those without the google split.
 
 Three kinds of files are read: the publishers' `refs(*).p` with `instances.json`, SeqTR's `instances.json` (split ->
 records), and the released system's `instances_<split>.json`. Images are COCO's train2014; the same ones under
@@ -55,6 +56,7 @@ _FAMILY = {
     "refcoco+": _RefFiles("refcoco+", "refs(unc).p", "refcocoplus-unc"),
 }
 """In the order in which the released system joins them."""
+_GOOGLE = _RefFiles("refcocog", "refs(google).p", "refcocog-google")
 _FOLDERS = ("", "annotations/")
 
 
@@ -69,10 +71,11 @@ class Ref:
 
 
 def convert(job: ConversionJob) -> None:
-    """One of the three, or with `refcoco-mixed` the union of their training splits."""
+    """One data set, or with `refcoco-mixed` the union of three training splits."""
     union = job.dataset.name == "refcoco-mixed"
     # referred objects, without those of withheld images
-    refs = _read_union(job) if union else _read(job, job.dataset.name, _FAMILY[job.dataset.name])
+    name = job.dataset.name
+    refs = _read_union(job) if union else _read(job, name, _FAMILY.get(name, _GOOGLE))
     withheld = evaluation_images(job) if job.options.get("clean") else frozenset()
     kept = [ref for ref in refs if ref.image.id not in withheld]
     # grouped by image, in the order of their first reference
@@ -81,7 +84,7 @@ def convert(job: ConversionJob) -> None:
         by_image[ref.image.id].append((order, ref))
     groups = list(job.first(list(by_image.values())))
     images = [group[0][1].image for group in groups]
-    root, pattern = _find_images(job, images)
+    root, pattern = find_images(job, images)
     samples: list[tuple[int, int, int, Ref]] = []
     with job.writer({"coco": root}) as writer:
         if len(kept) < len(refs):
@@ -123,8 +126,8 @@ def _add_samples(job: ConversionJob, writer: IndexWriter, media: int, row: int, 
         writer.add_sample(objects=[row], expressions=[writer.add_expression(text, source_id=number)], media=media)
 
 
-def _find_images(job: ConversionJob, images: Sequence[ImageRecord]) -> tuple[Path, str]:
-    """The folder of the images and the pattern of their names."""
+def find_images(job: ConversionJob, images: Sequence[ImageRecord]) -> tuple[Path, str]:
+    """The folder of COCO's images, and the pattern of their names by id. Raises FilesMissing."""
     if not images:
         return job.bases[0], "{}"
     patterns = ("train2014/COCO_train2014_{:012d}.jpg", "train2017/{:012d}.jpg")
@@ -291,7 +294,7 @@ def evaluation_images(job: ConversionJob) -> frozenset[int]:
     return frozenset(images)
 
 
-_TRAIN2014 = RemoteFile(
+TRAIN2014 = RemoteFile(
     "http://images.cocodataset.org/zips/train2014.zip",
     md5="0da8c0bd3d6becc4dcb32757491aca88",
     instead=("train2014", "train2017"),  # the same images
@@ -346,7 +349,7 @@ DATASETS = (
         },
         size="54 MB + COCO train2014 (13 GB)",
         files=f"refcoco.zip (refs(unc).p and instances.json), or instances_{{split}}.json, {_IMAGES}",
-        downloads=(_REFCOCO, _TRAIN2014),
+        downloads=(_REFCOCO, TRAIN2014),
         protocol=REFERRING,
     ),
     replace(
@@ -361,7 +364,7 @@ DATASETS = (
         },
         size="46 MB + COCO train2014 (13 GB)",
         files=f"refcoco+.zip (refs(unc).p and instances.json), or instances_{{split}}.json, {_IMAGES}",
-        downloads=(_REFCOCO_PLUS, _TRAIN2014),
+        downloads=(_REFCOCO_PLUS, TRAIN2014),
         protocol=REFERRING,
     ),
     replace(
@@ -375,7 +378,18 @@ DATASETS = (
         },
         size="57 MB + COCO train2014 (13 GB)",
         files=f"refcocog.zip (refs(umd).p and instances.json), or instances_{{split}}.json, {_IMAGES}",
-        downloads=(_REFCOCOG, _TRAIN2014),
+        downloads=(_REFCOCOG, TRAIN2014),
+        protocol=REFERRING,
+    ),
+    replace(
+        _COMMON,
+        name="refcocog-google",
+        title="RefCOCOg (google: images of val are in train too, and test was never released)",
+        # lichengunc/refer, README.md
+        splits={"train": PublishedCounts(24_698, samples=44_822), "val": PublishedCounts(4_650)},
+        size="57 MB + COCO train2014 (13 GB)",
+        files=f"refcocog.zip (refs(google).p and instances.json), {_IMAGES}",
+        downloads=(_REFCOCOG, TRAIN2014),
         protocol=REFERRING,
     ),
     replace(
@@ -385,7 +399,7 @@ DATASETS = (
         splits={"train": PublishedCounts(None, None, 321_327, 126_908)},
         size="156 MB + COCO train2014 (13 GB)",
         files=f"refcoco.zip, refcoco+.zip and refcocog.zip, or instances_train.json, {_IMAGES}",
-        downloads=(_REFCOCO, _REFCOCO_PLUS, _REFCOCOG, _TRAIN2014),
+        downloads=(_REFCOCO, _REFCOCO_PLUS, _REFCOCOG, TRAIN2014),
         options=(CLEAN,),
     ),
 )
