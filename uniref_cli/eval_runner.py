@@ -35,7 +35,7 @@ from uniref.evaluation.result_writer import (
     table,
 )
 from uniref.evaluation.shard_store import REQUEST, SUBMISSION, ShardStore
-from uniref.evaluation.submission import check_submission
+from uniref.evaluation.submission import check_submission, server_notes
 from uniref_cli.console import Console
 from uniref_cli.eval import EvalArguments
 from uniref_cli.process_rank import ProcessRank, gpu_names, local_device
@@ -106,7 +106,11 @@ class EvalRunner:
         self._warn_of_bad(lines)
         state = f"not a valid submission, {len(lines)} problems" if lines else "is a valid submission"
         self.console.say(f"{path}: {state} ({dataset.data})")
-        self.console.result({"submission": str(path), "data": dataset.data, "good": not lines, "problems": lines})
+        notes = server_notes(dataset)
+        for note in notes:
+            self.console.say(note)
+        record = {"submission": str(path), "data": dataset.data, "good": not lines, "problems": lines, "server": notes}
+        self.console.result(record)
         return 1 if lines else 0
 
     def run(self, rank: ProcessRank) -> int:
@@ -293,6 +297,8 @@ class EvalRunner:
                 self.console.warn(f"{record['name']}: incomplete, {record['missing']['count']} predictions are missing")
         for job in jobs if self.arguments.submission else ():
             self.console.say(f"{job.store.dataset.data}: {job.store.folder / SUBMISSION}")
+            for note in server_notes(job.store.dataset):
+                self.console.say(note)
         self.console.say(f"-> {out / REPORT}, {out / RESULTS}, {out / SEQUENCES}")
 
 

@@ -17,6 +17,7 @@ from tests.data.prepare.conftest import Prepare
 from tests.evaluation.masks import write_masks
 from tests.marks import slow_except
 from tests.packaging.test_lazy_imports import modules_after_command
+from uniref.data.prepare.catalog import data_sets
 from uniref.evaluation.dataset import open_dataset
 from uniref.evaluation.submission import pack
 from uniref_cli import app
@@ -69,7 +70,11 @@ LAYOUTS = {
     "youtube-vos-2019/val": (build.youtube_vos, "P", [f"Annotations/00f88c4f0a/{t:05d}.png" for t in (0, 5, 10)]),
     "mose/val": (build.mose, "P", [f"00ff00ff/{t:05d}.png" for t in range(3)]),
     "davis17/test-dev": (davis_test_dev, "P", [f"goat/{t:05d}.png" for t in range(3)]),
-    "lvos/test": (lvos_test, "P", [f"R3UJGYwy/{t:08d}.png" for t in (6, 11, 16)]),  # from the first annotated one on
+    "lvos/test": (
+        lvos_test,
+        "P",
+        [f"Annotations/R3UJGYwy/{t:08d}.png" for t in (6, 11, 16)],
+    ),  # from the annotated one on
     "mevis/val": (build.mevis, "L", [f"0a1b2c3d4e5f/{e}/{t:05d}.png" for e in (0, 1) for t in (0, 1)]),
 }
 """Data -> how to build it, the mode of its PNGs, and every file of its zip."""
@@ -147,7 +152,7 @@ def test_grey_masks_are_black_and_white(tmp_path: Path, prepare: Prepare, check:
     shutil.rmtree(folder / "0a1b2c3d4e5f/1")
     assert check("mevis/val", folder) == [
         "0a1b2c3d4e5f/1: missing with all its 2 files",
-        "0a1b2c3d4e5f/0/00001.png: holds the value 1; allowed are 0, 255",
+        "0a1b2c3d4e5f/0/00001.png: holds 0 and 1 where 0 and 255 are wanted; write mask * 255",
     ]
 
 
@@ -167,6 +172,62 @@ def test_a_zip_that_is_a_folder_off(
     lines = check(DATA, tmp_path / "a.zip")
     assert lines[0] == f"every file is one folder off: {hint}"
     assert any("missing with all its 3 files" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("rename", "cause"),
+    [
+        (lambda name: name.replace("/", "\\"), "3 names are written with backslashes, first Annotations\\00f88c4f0a\\"),
+        (lambda name: name.removesuffix(".png") + ".PNG", f"3 names end in .PNG, first {CLIP}/00000.PNG"),
+    ],
+    ids=["backslashes", "upper case"],
+)
+def test_a_cause_of_many_wrong_names_is_told_once(
+    rename: Callable[[str], str], cause: str, youtube: Path, tmp_path: Path, check: Check
+) -> None:
+    """And nothing is called missing that is only named wrongly; its masks are checked all the same."""
+    Image.new("L", (build.W, build.H)).save(youtube / CLIP / "00005.png")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in youtube.rglob("*.png"):
+            archive.write(path, rename(path.relative_to(youtube).as_posix()))
+    first, second = check(DATA, tmp_path / "a.zip")
+    assert first.startswith(cause)
+    assert second == f"{CLIP}/00005.png: is a L image, not a palette PNG"
+
+
+def test_a_zip_in_a_zip(youtube: Path, tmp_path: Path, check: Check) -> None:
+    pack(youtube, tmp_path / "Annotations.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "Annotations.zip", "Annotations.zip")
+        archive.writestr("__MACOSX/._Annotations.zip", b"x")
+    lines = check(DATA, tmp_path / "a.zip")
+    assert lines[0] == "Annotations.zip: is a zip in the submission; pack the folders that are in it instead"
+    assert any(line.startswith("__MACOSX/ holds 1 files that macOS added") for line in lines)
+
+
+def test_a_closed_server_is_named_with_what_took_over(
+    youtube: Path, tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build.mevis(tmp_path / "m")
+    prepare("mevis", tmp_path / "m", "val")
+    masks = write_masks(open_dataset(tmp_path / "data", "mevis/val"), tmp_path / "masks")
+    told = {}
+    for data, folder in (("mevis/val", masks), (DATA, youtube)):
+        capsys.readouterr()
+        assert (
+            app.run(["eval", "--data", data, "--check-submission", str(folder), "--root", str(tmp_path / "data")]) == 0
+        )
+        told[data] = capsys.readouterr().out
+    assert "competitions/15094 is closed: CodaLab has taken no submissions since 31 December 2025" in told["mevis/val"]
+    assert "https://www.codabench.org/competitions/11420" in told["mevis/val"]
+    assert "competitions/6066 is closed" in told[DATA]
+    assert "no successor is known" in told[DATA]
+
+
+def test_every_layout_has_a_source() -> None:
+    servers = {name: entry.protocol.server for name, entry in data_sets().items() if entry.protocol}
+    assert {name for name, server in servers.items() if server} >= {data.partition("/")[0] for data in LAYOUTS}
+    assert all(server.page and server.layout_source for server in servers.values() if server)
 
 
 def test_damaged_zips(youtube: Path, tmp_path: Path, check: Check, capsys: pytest.CaptureFixture[str]) -> None:

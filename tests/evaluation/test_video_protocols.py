@@ -17,6 +17,7 @@ from tests.evaluation.conftest import Score
 from tests.evaluation.masks import Masks, write_masks
 from uniref.evaluation.dataset import EvalItem, open_dataset
 from uniref.evaluation.prediction_files import write_png
+from uniref_cli import app
 
 
 def empty(masks: Masks) -> Masks:
@@ -156,7 +157,7 @@ def test_lvos(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     prepare("lvos", tmp_path / "l", "val")
 
     def lost(item: EvalItem, frame: int, masks: Masks) -> Masks:
-        gone = 2 if item.name == "R3UJGYwy" else 3  # 3 is beyond the range
+        gone = 2 if item.name.endswith("R3UJGYwy") else 3  # 3 is beyond the range
         return empty(masks) if frame == gone else masks
 
     dataset = open_dataset(tmp_path / "data", "lvos/val")
@@ -165,10 +166,31 @@ def test_lvos(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     assert (found["J&F seen"], found["V seen"]) == (1, 0)
     assert (found["J&F"], found["J"], found["F"], found["V"]) == (0.75, 0.75, 0.75, 0.25)
 
-    shutil.rmtree(tmp_path / "p/aB3dE5fG")
+    shutil.rmtree(tmp_path / "p/Annotations/aB3dE5fG")
     part = score("lvos/val", tmp_path / "p", "--allow-missing")
     assert part["numbers"]["J&F"] == part["numbers"]["J&F unseen"] == 0.5
     assert any("only unseen videos" in note for note in part["notes"])
+
+
+def test_given_masks_are_no_ground_truth(
+    tmp_path: Path, prepare: Prepare, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """LVOS test has a label map wherever an object first appears, which shows the earlier objects too."""
+    build.lvos(tmp_path / "l")
+    base = (tmp_path / "l/valid").rename(tmp_path / "l/test")
+    (base / "valid_meta.json").rename(base / "test_meta.json")
+    (base / "Annotations/R3UJGYwy/00000016.png").unlink()
+    prepare("lvos", tmp_path / "l", "test")
+    dataset = open_dataset(tmp_path / "data", "lvos/test")
+    assert not dataset.has_ground_truth
+    masks = write_masks(dataset, tmp_path / "p")
+    command = ["eval", "--predictions", str(masks), "--data", "lvos/test", "--root", str(tmp_path / "data")]
+    assert app.run([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "lvos/test: only a server has its ground truth; give yours with --truth" in capsys.readouterr().err
+    # masks of all frames are the truth only where they are named as such
+    build.label_map(masks / "Annotations/R3UJGYwy/00000001.png", {})
+    found = score("lvos/test", masks, "--truth", str(masks))
+    assert found["numbers"]["J&F"] == 1
 
 
 def test_mose_leaves_out_the_ends(tmp_path: Path, prepare: Prepare, score: Score) -> None:

@@ -221,11 +221,20 @@ class EvalDataset:
             return None
         return frozenset(read_manifest(folder).categories.values()) or None
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether only a server has the split's ground truth; masks in its index are those that a model is given."""
+        manifest = self.index.manifest
+        entry = data_sets().get(manifest.dataset)
+        return entry is not None and manifest.split in entry.hidden
+
     @cached_property
     def has_ground_truth(self) -> bool:
         """Whether there are masks or boxes to score against; of some splits only a server has them."""
         if self.ground_truth is not None:
             return True
+        if self.is_hidden:
+            return False
         if not self.protocol.is_video:
             samples = (self.sample(row) for row in self.shards[0])
             return any(sample.objects or sample.no_target for sample in samples)

@@ -18,6 +18,7 @@ from uniref.core.files import exists, reading
 from uniref.core.json_files import read_json
 from uniref.core.progress import Progress
 from uniref.core.text import printable
+from uniref.data.protocol import Protocol
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
 from uniref.evaluation.prediction_files import unexpected_files
 from uniref.evaluation.report import ExampleImages, report_page
@@ -210,9 +211,11 @@ def request_of(store: ShardStore, **more: Any) -> dict[str, Any]:
     """
     dataset = store.dataset
     tables = {name: table.sha256 for name, table in dataset.index.manifest.tables.items()}
-    protocol = asdict(dataset.protocol)
-    if not protocol["two_pass"]:
-        del protocol["two_pass"]  # as it was before there was a choice, so that what is half done can be finished
+    protocol = plain_protocol(dataset.protocol)
+    # as it was before there was a choice, so that what is half done can be finished
+    for name, usual in (("two_pass", False), ("missing", "stop")):
+        if protocol[name] == usual:
+            del protocol[name]
     request = {
         "data": dataset.data,
         "shots": dataset.shots,
@@ -224,6 +227,11 @@ def request_of(store: ShardStore, **more: Any) -> dict[str, Any]:
         **more,
     }
     return dict(json.loads(json.dumps(request)))  # as it is read back
+
+
+def plain_protocol(protocol: Protocol) -> dict[str, Any]:
+    """A protocol as plain values; of the server only whether there is one."""
+    return asdict(protocol) | {"task": protocol.task.value, "server": protocol.server is not None}
 
 
 # Tables
@@ -242,12 +250,11 @@ def record(result: DatasetResult, checkpoint: str | None) -> dict[str, Any]:
         "problems": result.issues.problems,
         "strays": result.issues.unexpected,
     }
-    protocol = asdict(dataset.protocol) | {"task": dataset.protocol.task.value}
     return {
         "name": dataset.name,
         "data": dataset.data,
         "shots": dataset.shots,
-        "protocol": protocol,
+        "protocol": plain_protocol(dataset.protocol),
         "samples": sum(len(shard) for shard in dataset.shards),
         "scored": len(result.scores),
         "complete": result.complete,

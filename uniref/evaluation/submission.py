@@ -6,13 +6,14 @@ import contextlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from uniref.core.atomic import atomic_file
 from uniref.core.errors import UniRefError, UsageError
@@ -83,21 +84,70 @@ def check_submission(dataset: EvalDataset, path: Path, workers: int, progress: P
     """
     if not dataset.protocol.server:
         raise UsageError(f"{dataset.data}: no server accepts masks for it; score them with --predictions")
-    # files that are missing or unexpected
+    # files as they are named, and as they should have been
     submission = Submission(path)
     shards = range(len(dataset.shards))
     by_shard = [[name for item in dataset.items(shard) for name in required(dataset, item)] for shard in shards]
-    needed, present = {name for names in by_shard for name in names}, set(submission.names)
-    out = []
+    needed = {name for names in by_shard for name in names}
+    stored = _stored_names(submission, needed)
+    present = set(stored)
+    out = _wrong_names(submission)
+    # files that are missing or unexpected
     if not needed & present and (problem := _shifted(needed, present)) is not None:
         out.append(f"every file is one folder off: {problem}")
     out += _by_folder(needed, present, "missing", "missing with all its {} files")
     out += _by_folder(present, needed, "unexpected file", "unexpected folder with {} files")
     out += [f"{a}: twice in the zip" for a, b in zip(submission.names, submission.names[1:], strict=False) if a == b]
     # masks, video by video
-    checks = (_ShardCheck(dataset, path, shard, present.intersection(by_shard[shard])) for shard in shards)
+    checks = (
+        _ShardCheck(dataset, path, shard, {name: stored[name] for name in by_shard[shard] if name in stored})
+        for shard in shards
+    )
     for lines in ordered_map(_check_shard, progress(checks, f"checking {path.name}", len(shards), "video"), workers):
         out += lines
+    return out
+
+
+def server_notes(dataset: EvalDataset) -> list[str]:
+    """Where a submission goes, one line each; whether that server has closed, and what took over."""
+    server = dataset.protocol.server
+    if server is None:
+        return []
+    if not server.closed:
+        return [f"{dataset.data}: submit it to {server.page}"]
+    after = server.successor or "no successor is known; ask the authors of the data set"
+    return [f"{dataset.data}: its server {server.page} is closed: {server.closed}", f"{dataset.data}: {after}"]
+
+
+_BACKSLASH, _UPPER, _MACOS = "\\", ".PNG", "__MACOSX/"
+
+
+def _stored_names(submission: Submission, needed: Set[str]) -> dict[str, str]:
+    """Names of the files in a submission by what they should be called: with `/`, and `.png` where that is needed."""
+    stored = {}
+    for name in submission.names:
+        wanted = name.replace(_BACKSLASH, "/")
+        if wanted not in needed and wanted.endswith(_UPPER) and wanted[: -len(_UPPER)] + ".png" in needed:
+            wanted = wanted[: -len(_UPPER)] + ".png"
+        if not wanted.startswith(_MACOS):
+            stored.setdefault(wanted, name)
+    return stored
+
+
+def _wrong_names(submission: Submission) -> list[str]:
+    """Causes that spoil many names at once, one line each."""
+    names, out = submission.names, []
+    if some := [name for name in names if _BACKSLASH in name]:
+        out.append(
+            f"{len(some)} names are written with backslashes, first {some[0]}: a server takes each for the name of a "
+            "file without a folder; pack with another tool, for example python -m zipfile -c"
+        )
+    if some := [name for name in names if name.endswith(_UPPER)]:
+        out.append(f"{len(some)} names end in .PNG, first {some[0]}: servers look for .png; rename them")
+    if some := [name for name in names if name.lower().endswith(".zip")]:
+        out.append(f"{some[0]}: is a zip in the submission; pack the folders that are in it instead")
+    if some := [name for name in names if name.startswith(_MACOS)]:
+        out.append(f"{_MACOS} holds {len(some)} files that macOS added; pack with zip -r -X, without that folder")
     return out
 
 
@@ -137,7 +187,8 @@ class _ShardCheck:
     dataset: EvalDataset
     path: Path
     shard: int
-    present: Set[str]
+    present: Mapping[str, str]
+    """Name that it should have -> name in the submission."""
 
 
 def _check_shard(check: _ShardCheck) -> list[str]:
@@ -148,7 +199,7 @@ def _check_shard(check: _ShardCheck) -> list[str]:
         media = dataset.index.media(item.sample.media)
         names = [name for name in required(dataset, item) if name in check.present]
         allowed = np.array([0, *_allowed_values(dataset, item)])
-        for name, content in zip(names, submission.read(names), strict=True):
+        for name, content in zip(names, submission.read([check.present[name] for name in names]), strict=True):
             try:
                 if isinstance(content, BadMask):
                     raise content
@@ -157,10 +208,18 @@ def _check_shard(check: _ShardCheck) -> list[str]:
                 out.append(f"{name}: {error}")
                 continue
             distinct = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-            if len(unknown := np.setdiff1d(distinct, allowed)):
-                listed = ", ".join(map(str, allowed.tolist()))
-                out.append(f"{name}: holds the value {unknown[0]}; allowed are {listed}")
+            if len(np.setdiff1d(distinct, allowed)):
+                out.append(f"{name}: {_wrong_values(distinct, allowed)}")
     return out
+
+
+def _wrong_values(distinct: npt.NDArray[np.int64], allowed: npt.NDArray[np.int64]) -> str:
+    """What is wrong with the values of a mask, and the usual cause."""
+    listed = ", ".join(map(str, allowed.tolist()))
+    if allowed.tolist() == [0, 255] and distinct.max() == 1:
+        return "holds 0 and 1 where 0 and 255 are wanted; write mask * 255"
+    unknown = np.setdiff1d(distinct, allowed)
+    return f"holds the value {unknown[0]}; allowed are {listed}"
 
 
 def _allowed_values(dataset: EvalDataset, item: EvalItem) -> list[int]:

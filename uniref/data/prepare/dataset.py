@@ -113,6 +113,10 @@ class DataSet:
     """Options of `prepare-data` that it takes beside those of all data sets."""
     protocol: Protocol | None = None
     """How it is evaluated; None: by the general protocol of its task."""
+    hidden: tuple[str, ...] = ()
+    """Splits whose ground truth only a server has; given masks of first frames are in their index, and no truth."""
+    papers: tuple[str, ...] = ()
+    """Papers that evaluate on it or train with it, as `UniRef++ (train, val)`, for `prepare-data --list`."""
     media_family: str = ""
     """Data sets of one family have images or videos in common: a training split is checked against the evaluation
     splits of all of them."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from uniref.core.tasks import Task
@@ -12,7 +13,7 @@ from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos
 from uniref.data.prepare.youtube_vis_json import convert_released
-from uniref.data.protocol import VIDEO_OBJECTS
+from uniref.data.protocol import DAVIS_SERVER, VIDEO_OBJECTS
 
 DAVIS_SITE = "https://data.vision.ee.ethz.ch/csergi/share/davis"
 
@@ -63,6 +64,7 @@ DATASETS = (
             RemoteFile(f"{DAVIS_SITE}/DAVIS-2017-trainval-480p.zip", splits=("train", "val")),
             RemoteFile(f"{DAVIS_SITE}/DAVIS-2017-test-dev-480p.zip", splits=("test-dev",)),
         ),
-        protocol=VIDEO_OBJECTS,
+        protocol=replace(VIDEO_OBJECTS, server=DAVIS_SERVER),
+        hidden=("test-dev",),
     ),
 )

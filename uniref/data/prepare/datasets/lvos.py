@@ -25,7 +25,7 @@ from uniref.data.prepare.videos import (
     read_video_json,
 )
 from uniref.data.prepare.youtube_vis_json import convert_released
-from uniref.data.protocol import VIDEO_OBJECTS
+from uniref.data.protocol import LVOS_SERVER, VIDEO_OBJECTS
 
 _FOLDERS = {"train": ("train",), "val": ("valid", "val"), "test": ("test",)}
 
@@ -133,6 +133,14 @@ DATASETS = (
         files="the v1 archives of train, val and test, and their <split>_meta.json",
         layout="<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}, <split>/<split>_meta.json",
         group="lvos",
-        protocol=replace(VIDEO_OBJECTS, summary="videos", threshold=0.5, frames="range"),
+        protocol=replace(
+            VIDEO_OBJECTS,
+            summary="videos",
+            threshold=0.5,
+            frames="range",
+            name="Annotations/{media}",
+            server=LVOS_SERVER,
+        ),
+        hidden=("test",),
     ),
 )

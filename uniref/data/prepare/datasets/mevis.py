@@ -7,6 +7,7 @@ to several objects: its sample then has all of them, and the target is their uni
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from uniref.data.prepare.dataset import OVIS_VIDEOS, DataSet, PublishedCounts
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.regions import region_of_counts
 from uniref.data.prepare.videos import read_video_json, text_of
-from uniref.data.protocol import VIDEO_EXPRESSIONS
+from uniref.data.protocol import MEVIS_SERVER, VIDEO_EXPRESSIONS
 
 _PUBLISHED = {
     "train": "f9d9b01a2a6d7a004e2e7a664ce2b9b1576218e975030f8e4df4f66111fb253f",
@@ -124,7 +125,8 @@ DATASETS = (
         files="the train, valid_u and valid folders with JPEGImages, meta_expressions.json and mask_dict.json",
         layout="{train,valid_u,valid}/{JPEGImages/<video>/%05d.jpg,meta_expressions.json,mask_dict.json}",
         group="mevis",
-        protocol=VIDEO_EXPRESSIONS,
+        protocol=replace(VIDEO_EXPRESSIONS, server=MEVIS_SERVER, missing="zero"),
+        hidden=("val",),
         media_family=OVIS_VIDEOS,
     ),
 )

@@ -12,7 +12,7 @@ from uniref.data.prepare.dataset import OVIS_VIDEOS, DataSet, PublishedCounts, R
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos
 from uniref.data.prepare.youtube_vis_json import convert_released
-from uniref.data.protocol import VIDEO_OBJECTS
+from uniref.data.protocol import MOSE_SERVER, VIDEO_OBJECTS
 
 
 def convert(job: ConversionJob) -> None:
@@ -70,7 +70,8 @@ DATASETS = (
                 splits=("val",),
             ),
         ),
-        protocol=replace(VIDEO_OBJECTS, threshold=0.4),
+        protocol=replace(VIDEO_OBJECTS, threshold=0.4, server=MOSE_SERVER),
+        hidden=("val",),
         media_family=OVIS_VIDEOS,
     ),
 )

@@ -125,7 +125,7 @@ DATASETS = (
             RemoteFile("https://www.mpi-inf.mpg.de/fileadmin/inf/d2/khoreva/davis_text_annotations.zip"),
         ),
         protocol=replace(
-            VIDEO_EXPRESSIONS, summary="assigned", name="valid_{group}/{media}", mode="P", propagate=False, server=False
+            VIDEO_EXPRESSIONS, summary="assigned", name="valid_{group}/{media}", mode="P", propagate=False
         ),
     ),
 )

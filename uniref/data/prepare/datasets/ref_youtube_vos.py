@@ -20,7 +20,7 @@ from uniref.data.prepare.datasets.youtube_vos import add_object, category_ids, r
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, read_labelled_videos, read_video_json, text_of
 from uniref.data.prepare.youtube_vis_json import Video, YoutubeVis, add_all, add_video, find_released
-from uniref.data.protocol import VIDEO_EXPRESSIONS
+from uniref.data.protocol import REF_YOUTUBE_VOS_SERVER, VIDEO_EXPRESSIONS
 
 
 def convert(job: ConversionJob) -> None:
@@ -162,6 +162,7 @@ DATASETS = (
         "meta_expressions/{train,valid}/meta_expressions.json",
         group="youtube-vos-2019",
         folders=("ref-youtube-vos", "refytvos", "rvos", "ytbvos19", "youtube2019", "youtube-vos"),
-        protocol=replace(VIDEO_EXPRESSIONS, name="Annotations/{media}/{expression}"),
+        protocol=replace(VIDEO_EXPRESSIONS, name="Annotations/{media}/{expression}", server=REF_YOUTUBE_VOS_SERVER),
+        hidden=("val",),
     ),
 )

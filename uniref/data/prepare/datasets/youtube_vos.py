@@ -8,6 +8,7 @@ mask does not mean that an object is absent.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from uniref.data.prepare.videos import (
     read_video_json,
 )
 from uniref.data.prepare.youtube_vis_json import convert_released
-from uniref.data.protocol import YOUTUBE_VOS
+from uniref.data.protocol import YOUTUBE_VOS, YOUTUBE_VOS_2018_SERVER, YOUTUBE_VOS_2019_SERVER
 
 _LAYOUT = "{train,valid}/{JPEGImages,Annotations}/<video>/<frame>.{jpg,png}, {train,valid}/meta.json"
 _FOLDERS = {"train": ("train",), "val": ("valid", "val")}
@@ -137,7 +138,8 @@ DATASETS = (
         layout=_LAYOUT,
         group="youtube-vos-2018",
         folders=("ytbvos18", "youtube2018"),
-        protocol=YOUTUBE_VOS,
+        protocol=replace(YOUTUBE_VOS, server=YOUTUBE_VOS_2018_SERVER),
+        hidden=("val",),
     ),
     DataSet(
         name="youtube-vos-2019",
@@ -152,6 +154,7 @@ DATASETS = (
         layout=_LAYOUT,
         group="youtube-vos-2019",
         folders=("ytbvos19", "youtube2019", "youtube-vos", "ref-youtube-vos"),
-        protocol=YOUTUBE_VOS,
+        protocol=replace(YOUTUBE_VOS, server=YOUTUBE_VOS_2019_SERVER),
+        hidden=("val",),
     ),
 )
