@@ -124,7 +124,7 @@ _BACKSLASH, _UPPER, _MACOS = "\\", ".PNG", "__MACOSX/"
 
 def _stored_names(submission: Submission, needed: Set[str]) -> dict[str, str]:
     """Names of the files in a submission by what they should be called: with `/`, and `.png` where that is needed."""
-    stored = {}
+    stored: dict[str, str] = {}
     for name in submission.names:
         wanted = name.replace(_BACKSLASH, "/")
         if wanted not in needed and wanted.endswith(_UPPER) and wanted[: -len(_UPPER)] + ".png" in needed:
