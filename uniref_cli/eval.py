@@ -36,6 +36,8 @@ EPILOG = """
     uniref eval --predictions masks/ --data davis17/val
 
     uniref eval --data mose/val --check-submission mose.zip
+
+    uniref eval --calibrate --checkpoint checkpoints/r50 --data refcoco/val
 """
 
 
@@ -77,6 +79,26 @@ class EvalArguments:
             "--subset",
             min=1,
             help="Only the first N samples (images) or videos of each split.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Measure, on the images with expressions of --data, from which score on an object is there, and store "
+            "that threshold in the checkpoint's config.json, for 'uniref predict'. Nothing else is evaluated.",
+            rich_help_panel=_DATA,
+        ),
+    ] = False
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="With --calibrate: answer at most this share of the phrases whose object is absent, instead of "
+            "balancing both kinds of mistakes.",
+            show_default=False,
             rich_help_panel=_DATA,
         ),
     ] = None
@@ -207,7 +229,16 @@ def evaluate(arguments: EvalArguments) -> None:
     from uniref_cli.process_rank import parse_shard, rank_of_environment
 
     data = named_data(arguments.data or [], arguments.recipe)
-    # check a submission, and nothing else
+    if arguments.false_alarms is not None and not arguments.calibrate:
+        raise UsageError("--false-alarms: belongs to --calibrate")
+    # measure the threshold of presence, or check a submission, and nothing else
+    if arguments.calibrate:
+        from uniref_cli.eval_presence import calibrate, check_calibration
+
+        check_calibration(arguments)
+        folder = folder or find_named_checkpoint(console, str(name), arguments.download)
+        calibrate(arguments, data, folder, console)
+        return
     if arguments.check_submission is not None:
         if name or arguments.predictions:
             raise UsageError("--check-submission: leave out --checkpoint and --predictions; nothing else is done")
