@@ -147,5 +147,6 @@ def test_what_cannot_be_calibrated(
     assert message in capsys.readouterr().err
 
 
-def test_videos_have_no_images_with_expressions(root: Path, own_checkpoint: Path) -> None:
+def test_false_alarms_belong_to_calibrate(root: Path, own_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["eval", "--checkpoint", str(own_checkpoint), "--data", split_of(root), "--false-alarms", "0.1"]) == 2
+    assert "belongs to --calibrate" in capsys.readouterr().err
