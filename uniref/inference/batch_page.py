@@ -102,7 +102,7 @@ def write_batch_page(
     # the page, one row at a time
     counts: dict[str, int] = {}
     rows = _counted(_rows(out, failures), counts)
-    title = f"Results in {printable(out.resolve().name)}"
+    title = f"uniref predict: {printable(out.resolve().name)}"
     values = {"title": title, "failed": [asdict(each) for each in failures.values()], "rows": rows, "counts": counts}
     with atomic_file(path) as work, work.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for part in html.stream("batch.html", width=_WIDTH, height=_HEIGHT, **values):
