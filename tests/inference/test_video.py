@@ -67,6 +67,16 @@ def test_objects_are_added_and_removed_while_frames_pass(checkpoint: Path, pictu
         tracker.remove(1)
 
 
+def test_a_mask_is_added_for_the_next_frame(checkpoint: Path, picture: np.ndarray, disk: np.ndarray) -> None:
+    tracker = Predictor.from_pretrained(checkpoint, device="cpu").track(score_threshold=0.0, short_side=32)
+    tracker.add(masks={3: disk})
+    assert tracker.ids == [3]
+    with pytest.raises(UsageError, match="object 3: is followed already"):
+        tracker.add(masks={3: disk})
+    assert np.array_equal(tracker.step(picture).masks[3], disk)
+    assert not np.array_equal(tracker.step(picture).masks[3], disk)  # it was given once
+
+
 def test_support_images_are_added_while_frames_pass(checkpoint: Path, picture: np.ndarray, disk: np.ndarray) -> None:
     predictor = Predictor.from_pretrained(checkpoint, device="cpu")
     tracker = predictor.track(score_threshold=0.0, short_side=32)

@@ -120,26 +120,30 @@ class VideoTracker:
         kept = SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
         self._thresholds = (kept if self.start_threshold is None else self.start_threshold, kept)
         self._objects: dict[int, _TrackedObject] = {}
+        self._next_masks: dict[int, npt.NDArray[np.generic]] = {}
         self.add(self.texts, self.supports)
 
     def add(
         self,
         texts: Mapping[int, str] | None = None,
         supports: Mapping[int, ProjectedReference] | None = None,
+        masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
     ) -> None:
-        """Add objects, which are looked for from the next step on. An object given by a mask is added by `step`.
+        """Add objects, which are looked for from the next step on.
 
         Args:
             texts: Object id -> text.
             supports: Object id -> what `Predictor.encode_support` returned.
+            masks: Object id -> mask [H, W] in the next frame, as for `step`.
 
         Raises:
             UsageError: An id is out of range or in use, or a text has no words; nothing is added.
         """
-        texts, supports = texts or {}, supports or {}
-        for number in (*texts, *supports):
+        texts, supports, masks = texts or {}, supports or {}, masks or {}
+        numbers = [*texts, *supports, *masks]
+        for number in numbers:
             check_id(number)
-            if number in self._objects or (number in texts and number in supports):
+            if number in self._objects or number in self._next_masks or numbers.count(number) > 1:
                 raise UsageError(f"object {number}: is followed already; use another id, or remove it first")
         added = {
             n: _TrackedObject(reference, follow=False, thresholds=self._thresholds) for n, reference in supports.items()
@@ -152,10 +156,11 @@ class VideoTracker:
             for number, reference in zip(texts, references, strict=True):
                 added[number] = _TrackedObject(reference, follow, thresholds, independent=self.propagate)
         self._objects |= added
+        self._next_masks |= masks
 
     def remove(self, number: int) -> None:
         """Follow an object no longer; its id may be used again. Raises UsageError where there is no such object."""
-        if self._objects.pop(number, None) is None:
+        if self._objects.pop(number, None) is None and self._next_masks.pop(number, None) is None:
             raise UsageError(f"object {number}: is not followed")
         self._instance_of.pop(number, None)
 
@@ -167,7 +172,7 @@ class VideoTracker:
     @property
     def ids(self) -> list[int]:
         """Ids of the objects that are followed, ascending."""
-        return sorted(self._objects)
+        return sorted({*self._objects, *self._next_masks})
 
     def step(
         self,
@@ -201,7 +206,8 @@ class VideoTracker:
         """
         check_image(image)
         found = found or {}
-        given_masks = self._check_masks(masks or {}, (image.shape[0], image.shape[1]))
+        given_masks = self._check_masks({**self._next_masks, **(masks or {})}, (image.shape[0], image.shape[1]))
+        self._next_masks = {}
         given_masks |= {number: probabilities > 0.5 for number, probabilities in found.items()}
         regions = regions_of(boxes, points)
         if regions:
