@@ -172,6 +172,56 @@ def test_lvos(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     assert any("only unseen videos" in note for note in part["notes"])
 
 
+def test_lvos_as_its_evaluator_of_2024_reads_it(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """Without the first and the last frame of a range, and with another list of unseen videos."""
+    names = [f"{5 * t + 1:08d}" for t in range(7)]
+    videos = {}
+    for video in ("R3UJGYwy", "UtEnRpiP", "aB3dE5fG"):  # unseen; unseen in 2023 alone; seen
+        for t, name in enumerate(names):
+            build.picture(tmp_path / f"l/valid/JPEGImages/{video}/{name}.jpg")
+            build.label_map(tmp_path / f"l/valid/Annotations/{video}/{name}.png", {1: (2, 2 + t, 12, 12 + t)})
+        limits = {"start": names[1], "end": names[6], "frame_nums": "5"}
+        videos[video] = {"objects": {"1": {"frame_range": limits}}}
+    build.write_json(tmp_path / "l/valid/valid_meta.json", {"videos": videos})
+    prepare("lvos", tmp_path / "l", "val")
+
+    def moved(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        steps = {"R3UJGYwy": 3, "UtEnRpiP": 5, "aB3dE5fG": 1}[item.name[-8:]]
+        return {n: np.roll(mask, steps if frame % 2 else steps + 2, 0) for n, mask in masks.items()}
+
+    dataset = open_dataset(tmp_path / "data", "lvos/val")
+    found = score("lvos/val", write_masks(dataset, tmp_path / "p", moved))
+    # the plain way, frame by frame
+    inner: dict[str, list[tuple[float, float]]] = {}
+    for item in dataset.all_items():
+        track = dataset.index.annotations(item.sample.objects[0])
+        pairs = [(moved(item, t, {1: track.mask(t)})[1], track.mask(t)) for t in range(2, 5)]
+        inner[item.name[-8:]] = [oracle.scores(*pair) for pair in pairs]
+    parts = {"unseen": [inner["R3UJGYwy"]], "seen": [inner["UtEnRpiP"], inner["aB3dE5fG"]]}
+    for place, metric in enumerate("JF"):
+        means = {name: np.mean([np.mean(track, 0)[place] for track in part]) for name, part in parts.items()}
+        for name, value in means.items():
+            assert found["numbers"][f"{metric} {name} 2024"] == pytest.approx(value, abs=1e-12)
+        assert found["numbers"][f"{metric} 2024"] == pytest.approx(np.mean(list(means.values())), abs=1e-12)
+    both = [np.mean(track, 1) for part in parts.values() for track in part]
+    v = [np.sqrt(round(np.mean((values - values.mean()) ** 2), 4)) for values in both]
+    assert found["numbers"]["V 2024"] == pytest.approx((v[0] + np.mean(v[1:])) / 2, abs=1e-12)
+    assert next(iter(found["numbers"])) == "J&F"
+    assert found["numbers"]["J&F"] != found["numbers"]["J&F 2024"]
+    assert any("the authors' evaluator of 2024" in note for note in found["notes"])
+
+
+def test_objects_without_a_frame_that_counts_are_named(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    base = build.davis(tmp_path / "d")
+    for kind, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
+        (base / kind / f"480p/goat/00002.{suffix}").unlink()
+    prepare("davis17", tmp_path / "d", "val")
+    found = score("davis17/val", write_masks(open_dataset(tmp_path / "data", "davis17/val"), tmp_path / "p"))
+    assert found["scored"] == 2
+    assert found["uncounted"] == {"count": 1, "names": ["goat, 1"]}
+    assert "1 objects are in no number, because no frame of them counts: goat, 1" in found["notes"]
+
+
 def test_given_masks_are_no_ground_truth(
     tmp_path: Path, prepare: Prepare, score: Score, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,3 +283,20 @@ def test_mevis(tmp_path: Path, prepare: Prepare, score: Score) -> None:
 
     found = score("mevis/valid_u", write_masks(dataset, tmp_path / "q", always))["numbers"]
     assert (found["J&F"], found["no-object accuracy"], found["presence accuracy"]) == (0.75, 0, 0.75)
+
+
+def test_mevis_counts_what_is_missing_as_zero(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """Its evaluator gives J and F 0 to the expressions of a video that is not there."""
+    build.mevis(tmp_path / "m")
+    prepare("mevis", tmp_path / "m", "valid_u")
+    masks = write_masks(open_dataset(tmp_path / "data", "mevis/valid_u"), tmp_path / "p")
+    shutil.rmtree(masks / "0a1b2c3d4e5f/1")
+    found = score("mevis/valid_u", masks, "--allow-missing")
+    numbers = found["numbers"]
+    assert list(numbers)[:3] == ["J&F", "J", "F"]
+    assert (numbers["J&F"], numbers["J&F without missing"]) == (0.5, 1)
+    assert found["missing"]["count"] == 2
+    assert any("2 missing masks count as 0, as in the published evaluator" in note for note in found["notes"])
+    (masks / "0a1b2c3d4e5f/0/00001.png").unlink()
+    numbers = score("mevis/valid_u", masks, "--allow-missing")["numbers"]
+    assert (numbers["J&F"], numbers["J&F without missing"]) == (0.25, 1)

@@ -249,6 +249,7 @@ def record(result: DatasetResult, checkpoint: str | None) -> dict[str, Any]:
         "missing": result.issues.missing,
         "problems": result.issues.problems,
         "strays": result.issues.unexpected,
+        "uncounted": result.issues.uncounted,
     }
     return {
         "name": dataset.name,
@@ -350,7 +351,7 @@ def _track_row(track: TrackScore) -> dict[str, Any]:
         "seen": {True: "seen", False: "unseen", None: ""}[track.seen],
         "size": size_of(track.share) if track.share else "",
         "frames": len(track.frames),
-        "missing": track.expected - len(track.frames),
+        "missing": track.missing,
     }
     if not track.frames:
         return row

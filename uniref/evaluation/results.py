@@ -14,6 +14,7 @@ from typing import Any
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.evaluation.dataset import EvalDataset
+from uniref.evaluation.lvos import ABOUT_YEAR, YEAR, numbers_of_year
 from uniref.evaluation.metrics.images import box_precision, few_shot, generalised, referring
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
 from uniref.evaluation.score_images import BoxScore, ImageScore, box_scores, class_agnostic, to_coco
@@ -39,12 +40,15 @@ class PredictionIssues:
     """They cannot be used, and why."""
     unexpected: list[str] = field(default_factory=list)
     """Files that are no prediction of the data set."""
+    uncounted: list[str] = field(default_factory=list)
+    """Objects of which no frame counts; they are in no number."""
 
     def add(self, scored: Mapping[str, Any]) -> None:
         """Those of one shard's scores."""
         self.missing += scored["missing"]
         self.problems += scored["problems"]
         self.unexpected += scored.get("strays", ())
+        self.uncounted += scored.get("uncounted", ())
 
 
 @dataclass(frozen=True)
@@ -107,17 +111,45 @@ def merge_scores(store: ShardStore, unexpected: Sequence[str] = ()) -> DatasetRe
     elif dataset.protocol.is_video:
         tracks = [_restored(TrackScore, record, store) for record in records]
         scored_tracks = [track for track in tracks if track.frames]
-        numbers = VIDEO_SUMMARIES[summary](scored_tracks) if scored_tracks else {}
+        numbers = _video_numbers(summary, scored_tracks) if scored_tracks else {}
         if scored_tracks and (line := caveat(summary, scored_tracks)):
             notes.append(line)
         if issues.missing:
-            notes.append(f"incomplete: {len(issues.missing)} missing masks were left out of the scores")
+            notes.append(f"incomplete: {len(issues.missing)} missing masks {_MISSING[dataset.protocol.missing]}")
+        if issues.uncounted:
+            notes.append(_uncounted_note(issues.uncounted))
+        if summary == "videos" and f"J&F{YEAR}" in numbers:
+            notes.append(ABOUT_YEAR)
     else:
         images = [_restored(ImageScore, record, store) for record in records]
         numbers = IMAGE_SUMMARIES[summary](images) if images else {}
         if issues.missing:
             notes.append(f"incomplete: {len(issues.missing)} missing predictions count as empty masks")
     return DatasetResult(dataset, numbers, images, tracks, boxes, issues, notes)
+
+
+_MISSING = {
+    "stop": "were left out of the scores (the published evaluator stops where one is missing)",
+    "zero": "count as 0, as in the published evaluator; `without missing` leaves them out",
+    "empty": "count as empty ones, and missing videos as 0, as in the published evaluator; `without missing` leaves "
+    "them out",
+}
+_LISTED = 5  # objects named in a note
+
+
+def _uncounted_note(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{len(names)} objects are in no number, because no frame of them counts: {'; '.join(names[:_LISTED])}{more}"
+
+
+def _video_numbers(summary: str, tracks: Sequence[TrackScore]) -> Numbers:
+    """By the published rule; where that scores what is missing, the headlines of what is there as well."""
+    numbers = VIDEO_SUMMARIES[summary](tracks)
+    if not any(track.absent for track in tracks):
+        return numbers
+    there = [each for track in tracks if (each := track.without_absent()).frames]
+    headlines = VIDEO_SUMMARIES[summary](there) if there else {}
+    return numbers | {f"{name} without missing": headlines[name] for name in ("J&F", "J", "F") if name in headlines}
 
 
 def _restored(kind: type[Any], record: dict[str, Any], store: ShardStore) -> Any:
@@ -206,7 +238,8 @@ def category_numbers(tracks: Sequence[TrackScore]) -> Numbers:
 
 
 def video_numbers(tracks: Sequence[TrackScore]) -> Numbers:
-    """LVOS: J, F and V over objects of seen and of unseen videos; overall = mean of the two."""
+    """LVOS: J, F and V over objects of seen and of unseen videos; overall = mean of the two. Both readings: the paper's
+    (2023), and the authors' evaluator of 2024."""
     # each kind of video
     parts: list[Numbers] = []
     named: Numbers = {}
@@ -219,7 +252,8 @@ def video_numbers(tracks: Sequence[TrackScore]) -> Numbers:
     if len(parts) < 2:  # a subset, or another split: no mean of two to take
         return object_numbers(tracks) | named
     overall = {metric: fmean(part[metric] for part in parts) for metric in parts[0]}
-    return overall | named | {k: v for k, v in object_numbers(tracks).items() if k not in overall}
+    rest = {k: v for k, v in object_numbers(tracks).items() if k not in overall}
+    return overall | named | numbers_of_year(tracks) | rest
 
 
 def _columns(tracks: Sequence[TrackScore]) -> tuple[list[list[float]], list[list[float]]]:

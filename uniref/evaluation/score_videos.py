@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +16,7 @@ from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.core.types import BoolMask, LabelMap
 from uniref.data.index import Annotations, Media
+from uniref.data.protocol import Protocol
 from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
 from uniref.evaluation.metrics.masks import score_masks, score_pairs
 from uniref.evaluation.metrics.videos import best_assignment, statistics
@@ -45,8 +46,10 @@ class TrackScore:
     """How a prediction was assigned where ids do not say: `best` (optimal assignment) or `direct`."""
     prediction: int = 1
     """Its value in the predicted files; in black-and-white ones, 1."""
-    expected: int = 0
-    """Frames that count; where some are missing, more than have scores."""
+    counted: list[int] = field(default_factory=list)
+    """Frames that count, ascending; where predictions are missing, more than have scores."""
+    absent: list[int] = field(default_factory=list)
+    """Frames whose prediction is missing and that have the score which the published evaluator gives them."""
     frames: list[int] = field(default_factory=list)
     region: list[float] = field(default_factory=list)
     """J per frame."""
@@ -65,6 +68,15 @@ class TrackScore:
         self.predicted_share.append(predicted)
         self.ground_truth_share.append(ground_truth)
 
+    def without_absent(self) -> TrackScore:
+        """The same without the frames whose prediction is missing."""
+        out = replace(self, absent=[], frames=[], region=[], boundary=[], ground_truth_share=[], predicted_share=[])
+        scores = (self.region, self.boundary, self.predicted_share, self.ground_truth_share)
+        for frame, *values in zip(self.frames, *scores, strict=True):
+            if frame not in self.absent:
+                out.add(frame, *values)
+        return out
+
     @property
     def score(self) -> float:
         """J&F, 0..1."""
@@ -75,6 +87,11 @@ class TrackScore:
         """Mean share of the frame that the object covers where it is visible; 0 where it never is."""
         visible = [share for share in self.ground_truth_share if share > 0]
         return fmean(visible) if visible else 0.0
+
+    @property
+    def missing(self) -> int:
+        """Number of frames that count and have no prediction."""
+        return len(self.counted) - len(self.frames) + len(self.absent)
 
     def compare(self, frame: int, predicted: BoolMask, ground_truth: BoolMask, void: BoolMask | None) -> None:
         """One more frame, from its masks, bool [H, W]."""
@@ -160,6 +177,8 @@ class _MaskReader:
     def __init__(self, folder: Path, root: Path, media: Media) -> None:
         self._folder, self._media = folder, media
         self._shown = folder.relative_to(root).as_posix()
+        self.video = next((each for each in (folder, *folder.parents) if each.name == media.name), folder)
+        """Folder of the video, with the masks of all its items."""
         self.missing: list[str] = []
         self.problems: list[str] = []
         self.unexpected: list[str] = []
@@ -167,6 +186,10 @@ class _MaskReader:
             names = {f"{frame_name(media, t)}.png" for t in range(media.length)}
             extra = [path.name for path in folder.iterdir() if path.name not in names]
             self.unexpected = sorted(f"{self._shown}/{name}" for name in extra)
+
+    def has(self, frame: int) -> bool:
+        """Whether a frame's file is there, usable or not."""
+        return (self._folder / f"{frame_name(self._media, frame)}.png").exists()
 
     def read(self, frame: int, read: Callable[[Path], R]) -> R | None:
         path = self._folder / f"{frame_name(self._media, frame)}.png"
@@ -189,8 +212,8 @@ def score_video(dataset: EvalDataset, shard: int, root: Path) -> dict[str, Any]:
         root: Folder of predictions.
 
     Returns:
-        `items`: `TrackScore`s as plain values; `missing`, `problems` and `strays` (unexpected files): lines for people;
-        nothing is raised for those.
+        `items`: `TrackScore`s as plain values; `missing`, `problems`, `strays` (unexpected files) and `uncounted`
+        (objects without a frame that counts): lines for people; nothing is raised for those.
 
     Raises:
         UniRefError: The ground truth cannot be read.
@@ -207,11 +230,25 @@ def score_video(dataset: EvalDataset, shard: int, root: Path) -> dict[str, Any]:
         tracks += score(dataset, item, media, reader)
         readers.append(reader)
     return {
-        "items": [asdict(track) for track in tracks if track.expected],
+        "items": [asdict(track) for track in tracks if track.counted],
         "missing": [line for reader in readers for line in reader.missing],
         "problems": [line for reader in readers for line in reader.problems],
         "strays": [line for reader in readers for line in reader.unexpected],
+        "uncounted": [f"{track.name}, {track.key}" for track in tracks if not track.counted],
     }
+
+
+def _add_absent(
+    protocol: Protocol, reader: _MaskReader, track: TrackScore, frame: int, mask: BoolMask, void: BoolMask | None
+) -> None:
+    """A frame whose prediction is missing, as the published evaluator scores it; not at all where that one stops."""
+    if protocol.missing == "stop" or reader.has(frame):
+        return
+    track.absent.append(frame)
+    if protocol.missing == "empty" and reader.video.is_dir():
+        track.compare(frame, np.zeros_like(mask), mask, void)
+    else:
+        track.add(frame, 0.0, 0.0, 0.0, _share(mask))
 
 
 def _score_by_id(dataset: EvalDataset, item: EvalItem, media: Media, reader: _MaskReader) -> list[TrackScore]:
@@ -220,18 +257,23 @@ def _score_by_id(dataset: EvalDataset, item: EvalItem, media: Media, reader: _Ma
     rows = [row for row in item.sample.objects if not dataset.index.object(row).crowd]
     ground_truth = VideoGroundTruth(dataset, item, [[row] for row in rows])
     ids = [dataset.index.object(row).source_id for row in rows]
-    counted = [frozenset(dataset.counted_frames(media, row)) for row in rows]
+    counted = [dataset.counted_frames(media, row) for row in rows]
     tracks = [_new_track(dataset, item, media, row, str(number)) for row, number in zip(rows, ids, strict=True)]
     for track, frames in zip(tracks, counted, strict=True):
-        track.expected = len(frames)
+        track.counted = frames
     # frame by frame, each file is read once
-    for frame in sorted(frozenset[int]().union(*counted)):
+    of_frame = [frozenset(frames) for frames in counted]
+    for frame in sorted(frozenset[int]().union(*of_frame)):
         labels = reader.read(frame, lambda path: read_ids(path, ground_truth.size, frozenset(ids)))
-        if labels is None:
+        if labels is None and dataset.protocol.missing == "stop":
             continue
         masks, void = ground_truth.masks(frame), ground_truth.void(frame)
-        for track, number, frames, mask in zip(tracks, ids, counted, masks, strict=True):
-            if frame in frames:
+        for track, number, frames_of_track, mask in zip(tracks, ids, of_frame, masks, strict=True):
+            if frame not in frames_of_track:
+                continue
+            if labels is None:
+                _add_absent(dataset.protocol, reader, track, frame, mask, void)
+            else:
                 track.compare(frame, labels == number, mask, void)
     return tracks
 
@@ -243,12 +285,15 @@ def _score_one_target(dataset: EvalDataset, item: EvalItem, media: Media, reader
     row = objects[0] if len(objects) == 1 else -1
     key = dataset.index.expression(item.expressions[0]).source_id if item.expressions else "0"
     track = _new_track(dataset, item, media, row, key)
-    frames = range(media.length) if row < 0 else dataset.counted_frames(media, row)
-    track.expected = len(frames)
-    for frame in frames:
+    track.counted = list(range(media.length)) if row < 0 else dataset.counted_frames(media, row)
+    for frame in track.counted:
         predicted = reader.read(frame, lambda path: read_binary(path, ground_truth.size))
-        if predicted is not None:
-            [mask] = ground_truth.masks(frame)
+        if predicted is None and dataset.protocol.missing == "stop":
+            continue
+        [mask] = ground_truth.masks(frame)
+        if predicted is None:
+            _add_absent(dataset.protocol, reader, track, frame, mask, ground_truth.void(frame))
+        else:
             track.compare(frame, predicted, mask, ground_truth.void(frame))
     return [track]
 
@@ -292,7 +337,7 @@ def _score_by_assignment(dataset: EvalDataset, item: EvalItem, media: Media, rea
     for matched, assigned in assignments.items():
         for position, (row, number) in enumerate(zip(rows, assigned, strict=True)):
             track = _new_track(dataset, item, media, row, str(dataset.index.object(row).source_id), matched)
-            track.prediction, track.expected = number + 1, media.length
+            track.prediction, track.counted = number + 1, list(range(media.length))
             for each in compared:
                 region, boundary = each.scores[position, number].tolist()
                 track.add(each.frame, region, boundary, each.predicted[number], each.ground_truth[position])

@@ -61,6 +61,36 @@ UNSEEN = frozenset(
     }
 )
 """Validation videos whose categories do not occur in training."""
+UNSEEN_2024 = (UNSEEN - {"UtEnRpiP", "aFytsETk"}) | {
+    "p9RjdKoh",
+    "9NA8c5C3",
+    "m37l7ti1",
+    "nwflTTf1",
+    "LY2zehlH",
+    "beR0WT11",
+    "afoR2rH6",
+    "xQZlxhxV",
+    "o36i3YWC",
+    "cdzAjcuN",
+    "IlvtT6D6",
+    "YfoFnMgm",
+    "FiQUhyRi",
+    "9oLyy7aJ",
+    "9RoNInYO",
+    "wrrX6bxv",
+    "q2HE4zaM",
+    "rvwT3piq",
+    "ZFqAoImI",
+    "bwcKqVSN",
+    "QE1wMR58",
+    "eEcUJVBZ",
+    "Qf9YVXOW",
+    "SRRojucs",
+    "PQfn7XV2",
+    "3bvEjhOT",
+}
+"""The same list as the authors' evaluator of 2024 has it, for v1 and v2 (`unseen_videos.txt` of
+LingyiHongfd/lvos-evaluation)."""
 
 
 def convert(job: ConversionJob) -> None:
