@@ -279,8 +279,9 @@ def predict(arguments: PredictArguments) -> None:
     """Segment objects in videos and images, referred to by text, by masks, or by support images.
 
     Results go to OUT/<input's name>/: overlay.mp4, masks/FRAME.png, ... and summary.json. A folder appears under its
-    name when it is complete; inputs that are already done are skipped. With several inputs, one that fails does not
-    stop the others, and the exit code is 1. An object that is not found has empty masks and is reported.
+    name when it is complete; inputs that are already done are skipped, and another request for the same input goes to
+    NAME-2, NAME-3, ... With several inputs, one that fails does not stop the others, and the exit code is 1. An object
+    that is not found has empty masks and is reported.
     """
     console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.weights.catalog import SMALL

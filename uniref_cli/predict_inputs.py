@@ -21,6 +21,13 @@ from uniref.recipe.yaml_tree import parse_file, plain
 
 _LONGEST_LIST = 1 << 26  # bytes
 _GLOB = frozenset("*?[")
+_REASONS = {
+    "tuple_type": "expected a text or a list of texts",
+    "string_type": "expected a text",
+    "bool_parsing": "expected true or false",
+    "model_type": 'expected a record, as in {"input": "clip.mp4", "text": "the dog"}',
+}
+"""What is wrong with a value, by pydantic's type of error, where its own message needs programmers."""
 
 
 class PredictInput(Strict):
@@ -71,12 +78,19 @@ class PredictInput(Strict):
     @field_validator("start", "end", mode="before")
     @classmethod
     def _number_or_time(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             value = str(value)
         if isinstance(value, str):
             from uniref.media.source import parse_position  # loads a decoder of videos
 
             parse_position(info.field_name or "", value)
+        return value
+
+    @field_validator("stride", "score_threshold", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("expected a number")
         return value
 
     @field_validator("input")
@@ -194,7 +208,8 @@ def read_prompts(path: Path) -> list[PredictInput]:
             if first["type"] == "extra_forbidden":
                 keys = ", ".join(about.alias or name for name, about in PredictInput.model_fields.items())
                 raise UniRefError(f"{path}: {position}: {key:.80}: unknown key; expected one of {keys}") from None
-            raise UniRefError(f"{path}: {position}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
+            reason = _REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
+            raise UniRefError(f"{path}: {position}: {key}: {reason}") from None
         for text in (each.input, *each.mask, *each.support):
             _refuse_address(text, f"{path}: {position}: ")
         each = _relative_to(each, path.parent)

@@ -123,6 +123,10 @@ def test_prompt_files(form: str, tmp_path: Path) -> None:
         ("a.jsonl", '{"input": "a", "start": "abc"}', "a.jsonl: line 1: start 'abc': use a frame index"),
         ("a.jsonl", '{"input": "a"}\n{"input": "b", "end": -1}', "a.jsonl: line 2: end '-1': use a frame index"),
         ("a.json", '[{"input": " "}]', "a.json: record 1: input: is empty"),
+        ("a.json", '[{"input": "a", "stride": true}]', "record 1: stride: expected a number"),
+        ("a.json", '[{"input": "a", "text": 5}]', "record 1: text: expected a text or a list of texts"),
+        ("a.json", '[{"input": "a", "start": 1.5}]', "record 1: start '1.5': use a frame index"),
+        ("a.json", "[5]", "record 1: record: expected a record, as in"),
     ],
 )
 def test_wrong_prompt_files_name_the_place(name: str, text: str, message: str, tmp_path: Path) -> None:
