@@ -237,51 +237,60 @@ class ImagePredictor:
         texts, support = dict(texts or {}), dict(support or {})
         regions = regions_of(boxes, points)
         check_ids([*texts, *support, *regions])
-        # encode the image as texts and as support images need it
-        references: dict[int, tuple[Frame, ProjectedReference]] = {}
-        if texts:
+        if regions:  # wrong ones are refused before anything is computed
+            check_image(image)
+            size = (image.shape[0], image.shape[1])
+            regions = {number: region.check(size, f"object {number}") for number, region in regions.items()}
+        # encode the image and the references: texts and regions at one resolution, support images at another
+        groups: list[tuple[Frame, dict[int, ProjectedReference]]] = []
+        results: dict[int, ImageResult] = {}
+        if texts or regions:
             frame = self._model.encode(image, *self._resize(short_side, long_side, TEXT_SIDES))
-            encoded = self._model.text_references(list(texts.values()))
-            references |= {n: (frame, each) for n, each in zip(texts, encoded, strict=True)}
+            results = self._segment_regions(frame, regions, probabilities)
+            if texts:
+                encoded = self._model.text_references(list(texts.values()))
+                groups.append((frame, dict(zip(texts, encoded, strict=True))))
         if support:
             resize = self._resize(short_side, long_side, SUPPORT_SIDES)
             frame = self._model.encode(image, *resize)
-            references |= {n: (frame, self._support(pairs, resize)) for n, pairs in support.items()}
-        # boxes and points
-        results = self._segment_regions(image, regions, short_side, long_side, probabilities)
-        # predict one object after the other
+            groups += [(frame, {number: self._support(pairs, resize)}) for number, pairs in support.items()]
+        # predict the best object of each, all of a group at once
+        if not all_instances:
+            for frame, references in groups:
+                predictions = self._model.predict(frame, [[batch_references(list(references.values()))]])
+                each = image_results(self._model, frame, predictions, score_threshold, probabilities)
+                results |= dict(zip(references, each, strict=True))
+            return as_frame(results)
+        # or all instances, one reference after the other
         start = self._start(score_threshold) if start_threshold is None else start_threshold
         instance_of: dict[int, int] = {}
-        for number, (frame, reference) in references.items():
-            if not all_instances:
-                predictions = self._model.predict(frame, [[reference]])
-                (results[number],) = image_results(self._model, frame, predictions, score_threshold, probabilities)
-                continue
-            free = [n for n in range(1, MAX_ID + 1) if n not in references and n not in results]
-            found = find_instances(self._model, frame, reference, start, score_threshold, 1 + len(free))
-            there = found.scores[0] > start
-            every = image_results(self._model, frame, found, None if there else start, probabilities)
-            results |= (own := dict(zip([number, *free], every, strict=False)))
-            instance_of |= dict.fromkeys(own if there else (), number)
+        used = {*texts, *support, *regions}
+        for frame, references in groups:
+            for number, reference in references.items():
+                free = [n for n in range(1, MAX_ID + 1) if n not in used]
+                found = find_instances(self._model, frame, reference, start, score_threshold, 1 + len(free))
+                there = found.scores[0] > start
+                each = image_results(self._model, frame, found, None if there else start, probabilities)
+                own = dict(zip([number, *free], each, strict=False))
+                results |= own
+                used.update(own)
+                instance_of |= dict.fromkeys(own if there else (), number)
         return as_frame(results, instance_of)
 
     def _segment_regions(
-        self, image: UInt8Image, regions: Mapping[int, Region], short: Side, long: Side, probabilities: bool
+        self, frame: Frame, regions: Mapping[int, Region], probabilities: bool
     ) -> dict[int, ImageResult]:
-        """Object id -> the object that a box or points show. Raises UsageError where they are not in the image."""
-        if not regions:
-            return {}
-        check_image(image)
-        size = (image.shape[0], image.shape[1])
-        checked = [region.check(size, f"object {number}") for number, region in regions.items()]
-        frame = self._model.encode(image, *self._resize(short, long, TEXT_SIDES))
+        """Object id -> the object that a (checked) box or points show."""
         results = {}
-        for number, found in zip(regions, self._model.predict_regions(frame, checked), strict=True):
+        shown = self._model.predict_regions(frame, list(regions.values())) if regions else []
+        for number, found in zip(regions, shown, strict=True):
             if found is not None:
                 (results[number],) = image_results(self._model, frame, found, None, probabilities)
             else:
-                soft = np.zeros(size, np.float32) if probabilities else None
-                results[number] = ImageResult(np.zeros(size, np.bool_), 0.0, np.zeros(4, np.float32), False, soft)
+                soft = np.zeros(frame.original, np.float32) if probabilities else None
+                results[number] = ImageResult(
+                    np.zeros(frame.original, np.bool_), 0.0, np.zeros(4, np.float32), False, soft
+                )
         return results
 
     def _start(self, score_threshold: float | None) -> float:
