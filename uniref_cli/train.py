@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from uniref.core.errors import UsageError
 from uniref.core.slurm import torch_variables
 from uniref_cli.arguments import MACHINE, OUTPUT, Device, Quiet, takes_arguments
 from uniref_cli.checkpoints import access
@@ -134,6 +135,8 @@ def train(arguments: TrainArguments) -> None:
     recipe = load_recipe(arguments.recipe, arguments.overrides or ())
     folder = arguments.out if arguments.out is not None else Path("runs") / arguments.recipe.stem
     stages = tuple(arguments.stage or ())
+    if arguments.memory is not None and not arguments.dry_run:
+        raise UsageError("--memory: is compared with the estimate of --dry-run; pass that too")
     # initial weights, whose sizes a recipe without `model` takes
     missing = missing_weights(recipe, stages)
     if arguments.download and not arguments.dry_run:
@@ -147,11 +150,11 @@ def train(arguments: TrainArguments) -> None:
     if arguments.dry_run:
         from uniref.engine.dry_run import describe
 
+        for weights in missing:
+            console.say(f"not there, --download fetches it: {weights}")
         processes = arguments.gpus or int(os.environ.get("WORLD_SIZE", "1"))
         for line in describe(recipe, stages, root, device, processes, folder, arguments.memory):
             console.say(line)
-        for weights in missing:
-            console.say(f"not there, --download fetches it: {weights}")
         return
     # show training samples, and stop
     if arguments.preview:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from tests.engine.conftest import MakeRecipe
 from tests.engine.test_run import go
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
+from uniref.data.index import Index
 from uniref.engine.requirements import check_requirements, find_problems
 from uniref.recipe.load import load_recipe
 from uniref.recipe.recipe import Recipe
@@ -43,6 +45,14 @@ def loaded(path: Path, *overrides: str) -> Recipe:
         ("stages.later.init.text=nowhere", r"stages\.later\.init\.text: nowhere: no such folder"),
         ("stages.later.data.sources=[{index: ris/train}, {index: gone/train}]", "gone/train: is not an index"),
         ("stages.later.evaluation={data: [gone/val]}", "gone/val: is not prepared in"),
+        (
+            "stages.later.evaluation={data: [ris/train], best: foo}",
+            r"evaluation\.best: 'foo' is not a metric of this data; expected one of .*mIoU, .*oIoU",
+        ),
+        (
+            "stages.later.init={model: smal, stage: null}",
+            r"stages\.later\.init\.model: smal: no such checkpoint; did you mean small\?",
+        ),
         ("stages.later.model.mask_encoder=null", r"fss/train: is trained as fss, but model\.mask_encoder is null"),
         ("stages.later.frozen=['nothing']", r"stages\.later\.frozen: 'nothing' matches no parameter"),
         ("stages.later.optim.groups={a: {match: nothing}}", "'nothing' matches no parameter of the model"),
@@ -128,3 +138,32 @@ def test_all_checkpoints_damaged_stops_and_keeps_them(make_recipe: MakeRecipe, r
 def test_a_logger_that_is_not_installed_is_named_first(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"run\.loggers: wandb is not installed; pip install wandb"):
         go(make_recipe(), root, tmp_path / "run", "run.loggers=[tensorboard, wandb]")
+
+
+@pytest.mark.parametrize(
+    "where", ["stages.later.data.sources=[{index: ris/train}]", "stages.later.evaluation={data: [ris/train]}"]
+)
+def test_images_of_a_later_stage_that_are_gone_or_damaged(
+    two_stages: Path, root: Path, tmp_path: Path, where: str
+) -> None:
+    """A disk that is not mounted: the index is there, its images are not."""
+    shutil.copytree(root, tmp_path / "data")
+    sources = "stages.only.data.sources=[{index: fss/train}]"
+    recipe = loaded(two_stages, sources, "stages.later.data.sources=[{index: fss/train}]", where)
+    assert not find_problems(recipe, ["only", "later"], tmp_path / "data", tmp_path)
+    index = Index.open(tmp_path / "data/index/ris/train")
+    image = Path(index.media(index.sample(len(index) - 1).media).path)
+    content = image.read_bytes()
+    image.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UniRefError, match=f"{image.name}: "):
+        check_requirements(recipe, ["only", "later"], tmp_path / "data", tmp_path)
+    image.unlink()
+    with pytest.raises(UniRefError, match=f"{image.name}: "):
+        check_requirements(recipe, ["only", "later"], tmp_path / "data", tmp_path)
+
+
+@pytest.mark.parametrize("override", ["stages.*.frozen=['[']", "stages.*.optim.groups={a: {match: '('}}"])
+def test_what_is_no_regular_expression_is_named(two_stages: Path, override: str) -> None:
+    key = override.partition("=")[0].replace("*", "only")
+    with pytest.raises(UniRefError, match=rf"{re.escape(key)}.*is not a regular expression"):
+        loaded(two_stages, override)

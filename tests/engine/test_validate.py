@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import pytest
 from PIL import Image
 
 from tests.engine.conftest import MakeRecipe
-from tests.engine.test_run import go
+from tests.engine.test_run import assert_equal, go, weights
 from uniref.core.errors import UniRefError, UsageError
+from uniref.data.index import Index
+from uniref.data.prepare.catalog import data_sets
+from uniref.data.protocol import OF_TASK
 from uniref.engine.checkpointer import checkpoint_folders, verify_checkpoint
 from uniref.engine.validate import Validation
+from uniref.evaluation.results import metric_names
 from uniref.weights.checkpoint import load_checkpoint, read_config
 
 
@@ -101,3 +106,46 @@ def test_an_unknown_measure_is_named() -> None:
         UsageError, match=r"evaluation\.best: 'IoU' is not a metric of this data; expected one of mIoU, oIoU"
     ):
         found.best("IoU")
+
+
+def test_every_protocol_says_its_metrics() -> None:
+    """Those of every data set, by a perfect prediction: what `evaluation.best` is checked against."""
+    for name, each in data_sets().items():
+        protocol = each.protocol or OF_TASK.get(each.task)
+        if protocol is not None:
+            assert metric_names(protocol), name
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_fails_keeps_the_steps_before_it(
+    make_recipe: MakeRecipe, root: Path, tmp_path: Path
+) -> None:
+    """An image is damaged while the training runs; when it is whole again, the run resumes with the evaluation."""
+    shutil.copytree(root, tmp_path / "data")
+    evaluation = {"every": 3, "data": ["ris/train"], "pictures": 0}
+    data = {"workers": 0, "augment": {"short_sides": [64], "max_long_side": 128}, "sources": [{"index": "fss/train"}]}
+    path = make_recipe(steps=4, sides=[64, 128], data=data, checkpoint={"every": 100, "keep": 1}, evaluation=evaluation)
+    go(path, tmp_path / "data", tmp_path / "whole")
+    index = Index.open(tmp_path / "data/index/ris/train")
+    image = Path(index.media(index.sample(1).media).path)  # not one of those that are looked at first
+    content = image.read_bytes()
+    image.write_bytes(content[:100])
+    with pytest.raises(UniRefError, match=r"evaluation at step 3: .*; the state is saved, resume with --resume auto"):
+        go(path, tmp_path / "data", tmp_path / "run")
+    (saved,) = checkpoint_folders(tmp_path / "run/only/checkpoints")
+    assert verify_checkpoint(saved).step == 3
+    with pytest.raises(UniRefError, match="evaluation at step 3"):
+        go(path, tmp_path / "data", tmp_path / "run", resume="auto")
+    image.write_bytes(content)
+    go(path, tmp_path / "data", tmp_path / "run", resume="auto")
+    assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_a_run_whose_checkpoints_are_gone_says_so(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
+    path = make_recipe(steps=2)
+    go(path, root, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/only/checkpoints")
+    shutil.rmtree(tmp_path / "run/only/final")
+    _, heard = go(path, root, tmp_path / "run", resume="auto")
+    assert any("checkpoints: holds no checkpoint; only starts at step 1 again" in line for line in heard.lines)

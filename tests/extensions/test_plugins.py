@@ -13,7 +13,7 @@ from uniref.core.errors import UsageError
 from uniref.core.tasks import Task
 from uniref.data.index import Index
 from uniref.data.prepare.catalog import data_sets
-from uniref.extensions.plugins import LOSSES, make_plugin, source_hooks
+from uniref.extensions.plugins import LOSSES, PluginLosses, make_plugin, source_hooks
 from uniref.recipe.base import PluginConfig
 from uniref.recipe.data import SourceConfig
 from uniref_cli.app import run
@@ -91,6 +91,59 @@ def test_names_and_options_that_are_wrong_are_one_line(packages: Path) -> None:
         make_plugin(LOSSES, PluginConfig(name="edge"))
     with pytest.raises(UsageError, match=r"plugin area \(my_plugins:AreaLoss\): TypeError: .*'wieght'"):
         make_plugin(LOSSES, PluginConfig(name="area", options={"wieght": 1}))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("[1, 2, 3]", r"sample_weights returned shape \(3,\), but synthetic/train-ris has \d+ samples"),
+        ("-np.ones(len(self.index))", "sample_weights must be finite and not negative, and not all zero"),
+        ("np.full(len(self.index), np.nan)", "sample_weights must be finite and not negative, and not all zero"),
+        ("'many'", "sample_weights returned str, not numbers"),
+        ("self.index.nothing", "AttributeError: .*'nothing'"),
+    ],
+)
+def test_weights_of_a_sampler_are_checked(packages: Path, root: Path, weights: str, message: str) -> None:
+    code = f"""
+import numpy as np
+from uniref.data.train.sources import SourceHooks
+
+class Odd(SourceHooks):
+    def __init__(self, index, task):
+        self.index = index
+
+    def sample_weights(self):
+        return {weights}
+"""
+    install(packages, "odd_sampler", code, "[uniref.samplers]\nodd = odd_sampler:Odd\n")
+    index = Index.open(root / "index" / "synthetic" / "train-ris")
+    config = SourceConfig(index="synthetic/train-ris", sampler=PluginConfig(name="odd"))
+    try:
+        with pytest.raises(UsageError, match=f"plugin odd: {message}"):
+            source_hooks(config, index, Task.RIS)
+    finally:
+        sys.modules.pop("odd_sampler", None)
+
+
+def test_a_loss_that_fails_is_named(packages: Path) -> None:
+    code = """
+from uniref.losses.criterion import LossHooks
+
+class Failing(LossHooks):
+    def losses(self, *arguments):
+        raise KeyError("oops")
+
+class Listing(LossHooks):
+    def losses(self, *arguments):
+        return [1.0]
+"""
+    entries = "[uniref.losses]\nfailing = failing_loss:Failing\nlisting = failing_loss:Listing\n"
+    install(packages, "failing_loss", code, entries)
+    for name, message in (("failing", "KeyError: 'oops'"), ("listing", "losses must be a dict of scalar tensors")):
+        hooks = PluginLosses(name, make_plugin(LOSSES, PluginConfig(name=name)))
+        with pytest.raises(UsageError, match=f"plugin {name}: {message}"):
+            hooks.losses(None, None, None, None)  # type: ignore[arg-type]
+    sys.modules.pop("failing_loss", None)
 
 
 def test_a_package_that_cannot_be_imported_is_named(packages: Path) -> None:

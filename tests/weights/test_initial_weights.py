@@ -177,8 +177,10 @@ def test_the_command(
         "cpu",
     ]
     command += ["--set", "stages.only.init.backbone=weights/resnet50"]
-    assert run([*command, "--dry-run"]) == 0
-    assert "not there, --download fetches it: weights/resnet50: ResNet-50 of torchvision" in capsys.readouterr().out
+    assert run([*command, "--dry-run"]) == 1
+    out, error = capsys.readouterr()
+    assert "not there, --download fetches it: weights/resnet50: ResNet-50 of torchvision" in out
+    assert "error: not ready to train: stages.only.init.backbone: weights/resnet50: no such checkpoint" in error
     assert run(command) == 1
     error = capsys.readouterr().err
     assert "weights/resnet50: no such checkpoint" in error

@@ -136,6 +136,10 @@ class Checkpointer:
                         self._reported.add(name)
                         self._reporter.warn(f"{name}: is kept; no training wrote it")
 
+    def is_saved(self, progress: StageProgress) -> bool:
+        """Whether this step has a checkpoint; every process has to call it."""
+        return self._world.gather(_step_folder(self._folder / CHECKPOINTS, progress.done).is_dir())[0]
+
     def restore(self, saved: SavedCheckpoint) -> StageProgress:
         """Resume from a checkpoint; returns how far it was.
 
@@ -230,6 +234,10 @@ def _differences(then: Any, now: Any, path: str = "") -> list[str]:
 # --- folders of checkpoints ------------------------------------------------------------------------------------------
 
 
+def _step_folder(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}"
+
+
 def write_checkpoint(
     folder: Path,
     step: int,
@@ -246,7 +254,7 @@ def write_checkpoint(
         metadata: Goes into the manifest: plain values.
         write_model: Writes the model's files into the folder that it gets.
     """
-    target = folder / f"step-{step:08d}"
+    target = _step_folder(folder, step)
     with atomic_folder(target, True, lambda folder: WRITTEN) as work:
         write_model(work)
         with writing(work / TRAINING):

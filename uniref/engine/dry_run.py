@@ -50,27 +50,35 @@ def describe(
 
     Raises:
         UsageError: The batch cannot be shared, or recipe and model do not fit.
+        UniRefError: After all lines: something is missing that the training needs.
     """
     names = recipe.select(names)
     target = _planned_device(device)
     yield from yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip().splitlines()
     for name in names:
         stage = recipe.stages[name]
+        # sizes of a checkpoint that is not there are unknown
+        start = stage.init.model
+        sizes_known = start is None or start.is_dir() or "model" in stage.model_fields_set
         with torch.device("meta"):
             model = build_model(stage.model)
         freeze(model, stage, f"stages.{name}")
         yield ""
         yield f"stage {name}"
-        yield from _parts(model)
-        yield from _rates(model, stage)
+        if sizes_known:
+            yield from _parts(model)
+            yield from _rates(model, stage)
         yield from _data(stage, root)
         yield from _batch(stage, name, target, processes)
-        yield _memory(model, stage, target, memory)
+        yield _memory(model, stage, target, memory) if sizes_known else f"  sizes are those of {stage.init.model}"
     # what the training would stop at
     if problems := find_problems(recipe, names, root, out if out is not None else Path("runs")):
         yield ""
-        yield "not ready to train; missing, or of another kind than the stages need:"
-        yield from dict.fromkeys(f"  {problem}" for problem in problems)
+        yield "missing, or of another kind than the stages need:"
+        texts = list(dict.fromkeys(map(str, problems)))
+        yield from (f"  {text}" for text in texts)
+        more = f"; and {len(texts) - 1} more" if len(texts) > 1 else ""
+        raise type(problems[0])(f"not ready to train: {texts[0]}{more}")
 
 
 def _planned_device(name: str) -> torch.device:

@@ -15,9 +15,10 @@ from uniref.engine.checkpointer import CHECKPOINTS, FINAL, checkpoint_folders
 from uniref.engine.loggers import check_loggers
 from uniref.engine.optim import parameter_groups
 from uniref.engine.stage_model import build_without_memory, check_sources
-from uniref.engine.validate import check_data
+from uniref.engine.validate import check_data, check_images
 from uniref.extensions.plugins import loss_hooks, source_hooks
 from uniref.recipe.recipe import Recipe
+from uniref.weights.catalog import closest_name
 from uniref.weights.initial_weights import missing_weights, named_weights
 
 _NAMED = 6  # problems in one message
@@ -60,6 +61,8 @@ def find_problems(recipe: Recipe, names: Sequence[str], root: Path, out: Path | 
             with _collected(problems):
                 opened = open_sources(stage.data.model_copy(update={"sources": (source,)}), root, source_hooks)
                 check_sources(opened, stage)
+                for each in opened:
+                    check_images(each.index)
         with _collected(problems):
             check_data(stage, root)
     # weights, and whether they fit
@@ -109,7 +112,10 @@ def _missing_weights(recipe: Recipe, name: str, names: Sequence[str], out: Path)
             if path in entries
             else f"name a {kind} that exists" + (", or make one with 'uniref convert'" if kind == "checkpoint" else "")
         )
-        yield CheckpointError(f"stages.{name}.{key}: {path}: no such {kind}; {how}")
+        near = closest_name(str(path)) if key == "init.model" and path not in entries else ""
+        yield CheckpointError(
+            f"stages.{name}.{key}: {path}: no such {kind}; {f'did you mean {near}? ' * bool(near)}{how}"
+        )
 
 
 def _check_model(recipe: Recipe, name: str, out: Path) -> None:

@@ -50,7 +50,7 @@ from uniref.engine.distributed import (
 from uniref.engine.loss_module import ground_truth_boxes
 from uniref.engine.optim import StepResult, TrainState, global_norm, set_rates
 from uniref.engine.report import write_report
-from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter, non_finite_samples
+from uniref.engine.reporter import METRICS, MetricLogger, Reporter, SilentReporter, non_finite_samples
 from uniref.engine.requirements import check_requirements
 from uniref.engine.stage_model import build_stage_model, train_mode
 from uniref.engine.validate import validate
@@ -275,9 +275,8 @@ class StageTrainer:
             self.checkpointer.save(self.progress)
         if failed:
             messages = self.world.gather(None if problem is None else str(problem))
-            saved = f"; the state is saved, resume with --resume auto ({self.name}, step {self.progress.done})"
             reason = next(message for message in messages if message is not None)
-            raise UniRefError(reason + (saved if self.progress.done else "")) from problem
+            raise UniRefError(reason + (self._saved() if self.progress.done else "")) from problem
         return None if left else batches
 
     # --- evaluation --------------------------------------------------------------------------------------------------
@@ -293,9 +292,26 @@ class StageTrainer:
 
         Returns:
             False where it was asked to stop meanwhile: the evaluation is then left for later.
+
+        Raises:
+            UniRefError: The evaluation failed; the state is saved, and resumes with the evaluation.
         """
         if not self._is_evaluation_due():
             return True
+        try:
+            return self._evaluate()
+        except UniRefError as error:
+            if not self.progress.done:
+                raise
+            if not self.checkpointer.is_saved(self.progress):
+                self.checkpointer.save(self.progress)
+            raise UniRefError(f"evaluation at step {self.progress.done}: {error}{self._saved()}") from error
+
+    def _saved(self) -> str:
+        return f"; the state is saved, resume with --resume auto ({self.name}, step {self.progress.done})"
+
+    def _evaluate(self) -> bool:
+        """As `_evaluate_if_due`, of an evaluation that is due."""
         evaluation, done = self.stage.evaluation, self.progress.done
         assert evaluation is not None
         # running statistics of batch norms differ between processes; the main one's are evaluated
@@ -438,8 +454,12 @@ def _requested_stages(request: TrainRequest) -> tuple[str, ...]:
     if request.resume in (None, "auto"):
         return names
     stage = stage_of_checkpoint(Path(str(request.resume)))
+    if stage is None:
+        raise UsageError(
+            f"--resume {request.resume}: is not a checkpoint of a training; name a folder step-... or auto"
+        )
     if stage not in names:
-        raise UsageError(f"--resume {request.resume}: is not a checkpoint of a stage that is to be trained ({stage})")
+        raise UsageError(f"--resume {request.resume}: is a checkpoint of stage {stage}, which is not to be trained")
     return names if request.stages else names[names.index(stage) :]
 
 
@@ -480,4 +500,6 @@ def _resume_point(request: TrainRequest, name: str, world: World, reporter: Repo
     with world.on_main_process():
         if world.main:
             latest = latest_checkpoint(request.out / name / CHECKPOINTS, reporter.warn)
+            if latest is None and (request.out / name / METRICS).exists():
+                reporter.warn(f"{request.out / name / CHECKPOINTS}: holds no checkpoint; {name} starts at step 1 again")
     return world.gather(latest)[0]

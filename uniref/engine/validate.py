@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from uniref.data.index import Index, Media, Sample
 from uniref.engine.distributed import World
 from uniref.evaluation import evaluate
 from uniref.evaluation.dataset import open_dataset
+from uniref.evaluation.results import metric_names
 from uniref.inference.predictor import Predictor
 from uniref.media.draw import draw_overlay
 from uniref.model.build import build_model
@@ -65,11 +66,8 @@ class Validation:
         values = [
             next(iter(v.values())) if name is None else v[name] for v in self.results.values() if not name or name in v
         ]
-        if not values:
-            available = sorted({key for metrics in self.results.values() for key in metrics})
-            raise UsageError(
-                f"evaluation.best: {name!r} is not a metric of this data; expected one of {', '.join(available)}"
-            )
+        if not values:  # a size, say, that no object of the data has
+            _check_metric(str(name), {key for metrics in self.results.values() for key in metrics})
         return sum(values) / len(values)
 
     def write_images(self, folder: Path) -> None:
@@ -89,14 +87,39 @@ def check_data(stage: StageConfig, root: Path) -> None:
         UsageError: A name is not `dataset/split`, or the model lacks a part that the data need.
         UniRefError: Not prepared, damaged, or nothing to evaluate.
     """
-    for name in stage.evaluation.data if stage.evaluation is not None else ():
-        assert stage.evaluation is not None
-        task = open_dataset(root, name, limit=stage.evaluation.limit).protocol.task
+    if stage.evaluation is None:
+        return
+    metrics: set[str] = set()
+    for name in stage.evaluation.data:
+        dataset = open_dataset(root, name, limit=stage.evaluation.limit)
+        task = dataset.protocol.task
+        metrics |= set(metric_names(dataset.protocol))
+        check_images(dataset.index)
         part = missing_part(task, stage.model, text_only=True)
         if part is not None:
             raise UsageError(
                 f"evaluation.data: {name} is evaluated as {task.value}, but model.{part} is null; leave it out"
             )
+    if stage.evaluation.data and stage.evaluation.best is not None:
+        _check_metric(stage.evaluation.best, metrics)
+
+
+def check_images(index: Index) -> None:
+    """Decode a few images of a data set: a disk that is not mounted is known before the training.
+
+    Raises:
+        UniRefError: One is missing or damaged.
+    """
+    last = len(index) - 1
+    for row in sorted({0, last // 2, last}) if last >= 0 else ():
+        read_frame(index.media(index.sample(row).media), 0)
+
+
+def _check_metric(name: str, metrics: Collection[str]) -> None:
+    if name not in metrics:
+        raise UsageError(
+            f"evaluation.best: {name!r} is not a metric of this data; expected one of {', '.join(sorted(metrics))}"
+        )
 
 
 class _StopRequested(Exception):

@@ -6,6 +6,7 @@ All numbers are fractions, 0..1.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -13,9 +14,10 @@ from typing import Any
 
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
+from uniref.data.protocol import Protocol
 from uniref.evaluation.dataset import EvalDataset
 from uniref.evaluation.lvos import ABOUT_YEAR, YEAR, numbers_of_year
-from uniref.evaluation.metrics.images import box_precision, few_shot, generalised, referring
+from uniref.evaluation.metrics.images import BOX_METRICS, box_precision, few_shot, generalised, referring
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
 from uniref.evaluation.score_images import BoxScore, ImageScore, box_scores, class_agnostic, to_coco
 from uniref.evaluation.score_videos import TrackScore
@@ -313,3 +315,26 @@ VIDEO_SUMMARIES: dict[str, Callable[[Sequence[TrackScore]], Numbers]] = {
     "videos": video_numbers,
     "assigned": assigned_numbers,
 }
+
+
+def metric_names(protocol: Protocol) -> tuple[str, ...]:
+    """Names of the numbers that data sets of this protocol have, some only where an object has a certain size."""
+    if protocol.task == Task.DETECTION:
+        return BOX_METRICS
+    # a perfect score of an object of each size; in videos also of none, by four annotators, seen, unseen, assigned in
+    # every way
+    shares = [limit / 2 for _, limit in SIZES]
+    if protocol.is_video:
+        kinds = itertools.product((0.0, *shares), range(4), (True, False), ("", "best", "direct"))
+        objects = [_perfect_track(row, *kind) for row, kind in enumerate(kinds)]
+        return tuple(VIDEO_SUMMARIES[protocol.summary](objects))
+    counts = [int(1000 * share) for share in shares]
+    images = [ImageScore(0, "", "", "", 0, count, count, 1000, count, count, 1.0, False) for count in counts]
+    return tuple(IMAGE_SUMMARIES[protocol.summary](images))
+
+
+def _perfect_track(row: int, share: float, group: int, seen: bool, matched: str) -> TrackScore:
+    track = TrackScore(row, "", "", "", "", group, row, complete=True, seen=seen, matched=matched, counted=[0, 1, 2])
+    for frame in range(3):
+        track.add(frame, 1.0, 1.0, share, share)
+    return track

@@ -7,10 +7,23 @@ without bound.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _check_pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r:.80} is not a regular expression ({error})") from None
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
+"""A regular expression."""
 
 
 class Strict(BaseModel):

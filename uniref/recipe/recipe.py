@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from uniref.core.errors import UsageError
 from uniref.core.tasks import Task, missing_part
-from uniref.recipe.base import Strict
+from uniref.recipe.base import Pattern, Strict
 from uniref.recipe.data import DataConfig
 from uniref.recipe.language import LanguageConfig
 from uniref.recipe.loss import LossConfig
@@ -25,7 +25,7 @@ from uniref.recipe.model import AnyModelConfig, ModelConfig, SamModelConfig
 class GroupConfig(Strict):
     """Parameters that learn at another rate than the rest."""
 
-    match: str = Field(min_length=1)
+    match: Pattern = Field(min_length=1)
     """Regular expression, searched for in parameter names from their start. It has to match at least one."""
     lr: float | None = Field(None, ge=0)
     """Learning rate; either this or `scale`."""
@@ -146,7 +146,7 @@ class StageConfig(Strict):
     micro_batch: int = Field(2, ge=1)
     """Samples that one device processes at once. Losses are normalised in it and batch norms see it, so the result
     depends on it, but not on how many devices share the global batch."""
-    frozen: tuple[str, ...] = ()
+    frozen: tuple[Pattern, ...] = ()
     """Regular expressions of parameters that are not trained, searched for from the start of their names. A part that
     is frozen as a whole runs as in inference (no dropout). `model.backbone.frozen_stages` adds to them."""
     sides: tuple[int, int] | None = None

@@ -256,7 +256,7 @@ CATALOG: Mapping[str, Weights] = {entry.name: entry for entry in _ENTRIES}
 
 def closest_name(name: str) -> str:
     """The entry whose name is closest to a misspelt one; empty if none is close."""
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), CATALOG, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), [*CATALOG, *_NAMES], n=1, cutoff=0.7)
     return near[0] if near else ""
 
 

@@ -135,7 +135,6 @@ def install(entry: Weights, target: Path, access: Access, text: Weights | None =
     """Fetch an entry of the catalogue and write it in the form that training and prediction read.
 
     Args:
-        # write, one process at a time
         entry: The entry.
         target: Folder to make; for an entry that recipes read as a file: the file.
         access: What may be done to get it.
@@ -152,6 +151,7 @@ def install(entry: Weights, target: Path, access: Access, text: Weights | None =
     # fetch
     words = fetch(text, access) if text is not None else None
     source = fetch(entry, access)
+    # write, one process at a time
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):

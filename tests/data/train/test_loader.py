@@ -574,3 +574,26 @@ def test_expressions_without_a_target_are_left_out(tmp_path: Path, make: Make) -
     assert (len(loader.sources[0]), loader.sources[0].without_target) == (4, 4)
     batches = flat(loader)
     assert {int(name.rpartition(":")[2]) % 2 for batch in batches for name in batch.ids} == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stopped_worker_ends_the_wait(make: Make, seed: int) -> None:
+    """Stopped at any moment, also while it hands a batch over, where receiving has no time limit of its own."""
+    asked = []
+    loader = make(
+        data={"workers": 1, "prefetch": 1}, seed=seed, end_step=10_000, patience=4.0, stop_requested=lambda: bool(asked)
+    )
+    steps = iter(loader)
+    next(steps)
+    [worker] = multiprocessing.active_children()
+    time.sleep(0.005 * seed)
+    os.kill(int(worker.pid or 0), signal.SIGSTOP)
+    began = time.monotonic()
+    if seed == 2:
+        asked.append(1)
+    with pytest.raises((UniRefError, LoadingStoppedError), match=None if asked else "delivered a batch for 4 seconds"):
+        for _ in steps:
+            assert time.monotonic() < began + 30
+    assert time.monotonic() < began + 30
+    assert not worker.is_alive()

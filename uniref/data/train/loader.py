@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import multiprocessing.util  # with its own function for the end of the process
 import os
+import queue
 import signal
 import threading
 import time
@@ -111,6 +112,7 @@ class TrainLoader:
         self._stop_requested, self._patience = stop_requested, patience
         self._per_step = len(self.sampler.step(start_step, rank, world_size))
         self._running: Iterator[LoadedBatch] | None = None
+        self._receiver: _Receiver | None = None
         # PyTorch's loader: sampler -> dataset -> collate, in workers
         workers = min(config.workers, usable_cores())
         _share_in_few_files()
@@ -132,7 +134,9 @@ class TrainLoader:
         self.close()
         with _signal_kept("SIGCHLD"):
             self._running = iter(self._loader)
-        _workers.update(getattr(self._running, "_workers", ()))
+        if workers := getattr(self._running, "_workers", ()):
+            _workers.update(workers)
+            self._receiver = _Receiver(self._running)
         try:
             while self._end is None or self.step < self._end:
                 batches = [self._next() for _ in range(self._per_step)]
@@ -146,14 +150,15 @@ class TrainLoader:
 
     def close(self) -> None:
         """Stop the workers; those that do not end by themselves (after an error, say) are killed after a moment."""
-        running, self._running = self._running, None
-        workers = getattr(running, "_workers", ())
-        if not workers:
+        (running, self._running), (receiver, self._receiver) = (self._running, None), (self._receiver, None)
+        if receiver is None:
             return
-        # PyTorch asks each worker to end, waits 5 seconds, sends SIGTERM, which they ignore, and waits 5 more
-        killer = threading.Timer(_GRACE, _kill, (workers,))
+        # PyTorch asks each worker to end, waits 5 seconds, sends SIGTERM, which they ignore, and waits 5 more; and the
+        # thread that receives may wait for a stopped worker for ever
+        killer = threading.Timer(_GRACE, _kill, (running._workers,))  # type: ignore[union-attr]
         killer.daemon = True
         killer.start()
+        receiver.end()
         running._shutdown_workers()  # type: ignore[union-attr]
         killer.cancel()
 
@@ -176,27 +181,72 @@ class TrainLoader:
     def _wait(self) -> LoadedBatch:
         """The next batch of the workers; no wait is without an end."""
         assert self._running is not None
+        if self._receiver is None:
+            return next(self._running)
         deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                return next(self._running)
-            except (RuntimeError, ConnectionError, FileNotFoundError, EOFError) as error:
-                if "DataLoader timed out" in str(error):
-                    if self._stop_requested():
-                        raise LoadingStoppedError from None
-                    if time.monotonic() < deadline:
-                        continue
-                    raise UniRefError(
-                        f"no data loader worker delivered a batch for {self._patience:.0f} seconds (a disk that hangs, "
-                        "or no room in /dev/shm?); look at the disk of the data, or set fewer `data.workers`"
-                    ) from None
-                # a worker that dies while it hands over a batch breaks the connection
-                if ("DataLoader worker" in str(error)) != isinstance(error, RuntimeError):
-                    raise
+        while (received := self._receiver.get(_POLL)) is None:
+            if self._stop_requested():
+                raise LoadingStoppedError
+            if time.monotonic() >= deadline:
                 raise UniRefError(
-                    "a data loader worker died (out of memory, or of shared memory in /dev/shm?); "
-                    "set fewer `data.workers` or a smaller `data.prefetch`"
-                ) from error
+                    f"no data loader worker delivered a batch for {self._patience:.0f} seconds (a disk that hangs, "
+                    "or no room in /dev/shm?); look at the disk of the data, or set fewer `data.workers`"
+                )
+        if isinstance(received, LoadedBatch):
+            return received
+        # a worker that dies while it hands over a batch breaks the connection
+        error = received
+        broken = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
+        if not broken and not (isinstance(error, RuntimeError) and "DataLoader worker" in str(error)):
+            raise error
+        raise UniRefError(
+            "a data loader worker died (out of memory, or of shared memory in /dev/shm?); "
+            "set fewer `data.workers` or a smaller `data.prefetch`"
+        ) from error
+
+
+class _Receiver:
+    """Takes batches from workers in a thread: receiving one waits without a time limit for a worker that is stopped, or
+    whose disk hangs, while it hands the batch over.
+
+    Args:
+        batches: PyTorch's iterator, which raises RuntimeError ("DataLoader timed out") after a while without a batch.
+    """
+
+    def __init__(self, batches: Iterator[LoadedBatch]) -> None:
+        self._batches = batches
+        self._received: queue.Queue[LoadedBatch | BaseException] = queue.Queue(1)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uniref-batches", daemon=True)
+        self._thread.start()
+
+    def get(self, seconds: float) -> LoadedBatch | BaseException | None:
+        """The next batch, or what went wrong; None where there is neither yet."""
+        try:
+            return self._received.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def end(self) -> None:
+        """Stop the thread; one that waits for a worker ends when that is killed."""
+        self._ended.set()
+        while self._thread.is_alive():
+            self.get(0)  # makes room for the last one
+            self._thread.join(_POLL / 10)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                received: LoadedBatch | BaseException = next(self._batches)
+            except RuntimeError as error:
+                if "DataLoader timed out" in str(error):
+                    continue
+                received = error
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that asks
+                received = error
+            self._received.put(received)
+            if isinstance(received, BaseException):
+                return
 
 
 def _kill(workers: Sequence[BaseProcess]) -> None:
