@@ -8,7 +8,15 @@ from typing import Literal
 
 from uniref.core.tasks import Task
 
-Summary = Literal["referring", "generalised", "few-shot", "boxes", "objects", "categories", "videos", "assigned"]
+Summary = Literal[
+    "referring", "generalised", "few-shot", "boxes", "objects", "categories", "videos", "assigned", "reasoning", "long"
+]
+REASONING_TYPES = ("referring", "reasoning", "hallucination")
+"""Kinds of ReVOS's expressions, by the sample's group."""
+LONG_TYPES = ("static", "dynamic", "hybrid")
+"""Kinds of Long-RVOS's expressions, by the sample's group."""
+FOREGROUND = "foreground"
+"""Name of a category whose object is all foreground of a video, to which no sample refers (ReVOS)."""
 Frames = Literal["all", "inner", "after first", "range"]
 Missing = Literal["stop", "zero", "empty"]
 
@@ -65,6 +73,7 @@ MEVIS_SERVER = Server(
     CODALAB_CLOSED,
     f"{_CODABENCH}/11420, which has the expressions of MeViS v2",
 )
+MEVIS_V2_SERVER = Server(f"{_CODABENCH}/11420", "henghuiding/MeViS, README.md: as for v1, 140 folders of videos")
 
 
 @dataclass(frozen=True)

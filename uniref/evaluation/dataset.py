@@ -18,7 +18,7 @@ from uniref.core.tasks import Task
 from uniref.data.index import Annotations, Index, Media, Object, Sample
 from uniref.data.index.manifest import read_manifest
 from uniref.data.prepare.catalog import data_sets
-from uniref.data.protocol import OF_TASK, Protocol
+from uniref.data.protocol import FOREGROUND, OF_TASK, Protocol
 
 BLOCK = 64
 """Least number of image samples per shard; a video is a shard of its own."""
@@ -245,6 +245,18 @@ class EvalDataset:
     def void_of(self, media: Media) -> list[Annotations]:
         """Regions of a video that do not count: objects that the index marks as crowds."""
         return [self.index.annotations(row) for row in self.objects_of(media, crowd=True)]
+
+    def foreground_of(self, media: Media) -> Annotations | None:
+        """All foreground of a video, where the data set knows it (category `foreground`)."""
+        if self._foreground is None:
+            return None
+        rows = [row for row in media.objects if self.index.object(row).category == self._foreground]
+        return self.index.annotations(rows[0]) if rows else None
+
+    @cached_property
+    def _foreground(self) -> int | None:
+        names = self.index.manifest.categories
+        return next((number for number, name in names.items() if name == FOREGROUND), None)
 
     def objects_of(self, media: Media, crowd: bool = False) -> list[int]:
         """Rows of a media's objects, or of its crowds."""

@@ -16,6 +16,7 @@ from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
 from uniref.data.protocol import Protocol
 from uniref.evaluation.dataset import EvalDataset
+from uniref.evaluation.expression_numbers import long_numbers, missing_kind, reasoning_numbers, target_numbers
 from uniref.evaluation.lvos import ABOUT_YEAR, YEAR, numbers_of_year
 from uniref.evaluation.metrics.images import BOX_METRICS, box_precision, few_shot, generalised, referring
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
@@ -225,7 +226,7 @@ def object_numbers(tracks: Sequence[TrackScore]) -> Numbers:
     for name, part in (("J", regions), ("F", boundaries)):
         out[f"{name} recall"] = fmean(s.recall for s in part)
         out[f"{name} decay"] = fmean(s.decay for s in part)
-    return out | _extra_numbers(tracks)
+    return out | target_numbers(tracks) | _extra_numbers(tracks)
 
 
 def category_numbers(tracks: Sequence[TrackScore]) -> Numbers:
@@ -264,6 +265,8 @@ def _columns(tracks: Sequence[TrackScore]) -> tuple[list[list[float]], list[list
 
 def caveat(summary: str, tracks: Sequence[TrackScore]) -> str | None:
     """Why the published headline cannot be computed, where it is a mean over seen and unseen and one of them lacks."""
+    if summary == "reasoning":
+        return missing_kind(tracks)
     kinds = {"categories": "categories", "videos": "videos"}
     seen = {track.seen for track in tracks}
     if summary not in kinds or seen >= {True, False}:
@@ -314,6 +317,8 @@ VIDEO_SUMMARIES: dict[str, Callable[[Sequence[TrackScore]], Numbers]] = {
     "categories": category_numbers,
     "videos": video_numbers,
     "assigned": assigned_numbers,
+    "reasoning": lambda tracks: reasoning_numbers(tracks) | _extra_numbers(tracks),
+    "long": lambda tracks: long_numbers(tracks) | _extra_numbers(tracks),
 }
 
 

@@ -59,6 +59,12 @@ class TrackScore:
     """Share of the frame that the object covers, 0..1."""
     predicted_share: list[float] = field(default_factory=list)
     """Share of the frame that its prediction covers, 0..1."""
+    foreground: list[float] = field(default_factory=list)
+    """Pixels of all foreground of each counted frame, where the data set knows them (ReVOS)."""
+    pixels: int = 0
+    """Of a frame."""
+    no_target: bool = False
+    """The expression refers to nothing in the video."""
 
     def add(self, frame: int, region: float, boundary: float, predicted: float, ground_truth: float) -> None:
         """One more frame: J, F, and the shares of the frame that prediction and ground truth cover."""
@@ -286,6 +292,10 @@ def _score_one_target(dataset: EvalDataset, item: EvalItem, media: Media, reader
     key = dataset.index.expression(item.expressions[0]).source_id if item.expressions else "0"
     track = _new_track(dataset, item, media, row, key)
     track.counted = list(range(media.length)) if row < 0 else dataset.counted_frames(media, row)
+    track.no_target = item.sample.no_target
+    if (foreground := dataset.foreground_of(media)) is not None:
+        positions = [foreground.at(frame) for frame in track.counted]
+        track.foreground = [0.0 if position is None else float(foreground.areas[position]) for position in positions]
     for frame in track.counted:
         predicted = reader.read(frame, lambda path: read_binary(path, ground_truth.size))
         if predicted is None and dataset.protocol.missing == "stop":
@@ -371,4 +381,5 @@ def _new_track(dataset: EvalDataset, item: EvalItem, media: Media, row: int, key
         seen=dataset.seen(row),
         matched=matched,
         prediction=int(key) if dataset.protocol.task == Task.VOS else 1,
+        pixels=media.height * media.width,
     )

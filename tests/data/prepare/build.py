@@ -205,6 +205,61 @@ def mevis(root: Path) -> None:
             write_json(root / f"{split}/mask_dict.json", {"301": [first, None], "302": [second, second]})
 
 
+def mevis_v2(root: Path, meta: str = "meta_expressions_v2.json") -> None:
+    """As `mevis`, with an expression for nothing, in files named as those of v2."""
+    mevis(root)
+    for split in ("train", "valid_u", "valid"):
+        path = root / split / "meta_expressions.json"
+        data = json.loads(path.read_text())
+        for video in data["videos"].values():
+            nothing = {} if split == "valid" else {"obj_id": [], "anno_id": []}
+            video["expressions"]["2"] = {"exp": "the dog running left"} | nothing
+        write_json(root / split / meta, data)
+        path.unlink() if meta != path.name else None
+
+
+def revos(root: Path) -> None:
+    """A video in a nested folder: two referring expressions, one that needs reasoning, one for nothing."""
+    frames = ["00000", "00001", "00002"]
+    name = "UVO/all/2E4T5NCywcE"
+    for frame in frames:
+        picture(root / "ReVOS/JPEGImages" / name / f"{frame}.jpg")
+    first, second = box_mask(1, 1, 9, 9), box_mask(5, 20, 9, 30)
+    expressions = {
+        "0": {"exp": "both birds", "obj_id": [1, 2], "anno_id": [301, 302], "type_id": 0},
+        "1": {"exp": "the left bird", "obj_id": [1], "anno_id": [301], "type_id": 0},
+        "2": {"exp": "What may lay eggs?", "obj_id": [2], "anno_id": [302], "type_id": 1},
+        "3": {"exp": "the reptile", "obj_id": [], "anno_id": [], "type_id": 2},
+    }
+    meta = {"videos": {name: {"expressions": expressions, "frames": frames, "vid_id": 7}}}
+    for split in ("train", "valid"):
+        write_json(root / f"ReVOS/meta_expressions_{split}_.json", meta)
+    masks = {"301": [run_lengths(first), None, run_lengths(first)], "302": [run_lengths(second)] * 3}
+    write_json(root / "ReVOS/mask_dict.json", masks)
+    both = [run_lengths(first | second), [run_lengths(second)], run_lengths(first | second)]
+    write_json(root / "ReVOS/mask_dict_foreground.json", {name: {"masks_rle": both}})
+
+
+def long_rvos(root: Path, test_masks: bool = True) -> None:
+    """A video per split: an object that is absent in its second frame, and one that is always there."""
+    frames = ["00000", "00001", "00002", "00003"]
+    for split in ("train", "valid", "test"):
+        base = root / "long_rvos" / split
+        for place, frame in enumerate(frames):
+            picture(base / f"JPEGImages/v1/{frame}.jpg")
+            if split == "test" and not test_masks:
+                continue
+            if place != 1:
+                grey(base / f"Annotations/v1/0/{frame}.png", box_mask(2, 2 + place, 12, 12).astype(np.uint8) * 255)
+            grey(base / f"Annotations/v1/5/{frame}.png", box_mask(10, 15, 20, 25).astype(np.uint8) * 255)
+        expressions = {
+            "0": {"exp": "a white duck", "obj_id": 0, "type": "static"},
+            "1": {"exp": "the duck that dives", "obj_id": 0, "type": "dynamic"},
+            "2": {"exp": "a boat that moors", "obj_id": 5, "type": "hybrid"},
+        }
+        write_json(base / "meta_expressions.json", {"videos": {"v1": {"expressions": expressions, "frames": frames}}})
+
+
 SQUARE = [3.0, 2.0, 12.0, 2.0, 12.0, 10.0, 3.0, 10.0]
 
 

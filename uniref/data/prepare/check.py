@@ -141,8 +141,9 @@ def _trains(split: str) -> bool:
 
 
 def _identities(index: Index, by_id: bool) -> set[str | int]:
-    """What identifies the media of an index: the data set's own ids, or their names."""
+    """What identifies the media of an index: the data set's own ids, or their names without folders (ReVOS's name the
+    data set that a video comes from)."""
     ids = index.media_column("source_id")
     if by_id:
         return set(ids.tolist())
-    return {index.media(row).name for row in range(len(ids))}
+    return {index.media(row).name.rpartition("/")[2] for row in range(len(ids))}

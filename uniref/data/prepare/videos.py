@@ -229,7 +229,7 @@ def video_file_size(path: Path) -> tuple[int, int, int]:
     return video.exact_frame_count(), first.image.shape[0], first.image.shape[1]
 
 
-def read_video_json(job: ConversionJob, path: Path, *fields: str) -> dict[str, dict[str, Any]]:
+def read_video_json(job: ConversionJob, path: Path, *fields: str, nested: bool = False) -> dict[str, dict[str, Any]]:
     """Videos by name of `{"videos": {name: {...}}}` (YouTube-VOS, LVOS, MeViS), with some of their fields.
 
     A video that lacks a field, or has one of another type, is a bad record.
@@ -238,6 +238,7 @@ def read_video_json(job: ConversionJob, path: Path, *fields: str) -> dict[str, d
         job: The split that is prepared.
         path: The file.
         fields: `objects` and `expressions` (mappings of mappings), `frames` (names without extension).
+        nested: A video's name may have folders, with /.
     """
     data = job.read_json(path)
     videos = data.get("videos") if isinstance(data, dict) else None
@@ -247,7 +248,8 @@ def read_video_json(job: ConversionJob, path: Path, *fields: str) -> dict[str, d
     by_name: dict[str, dict[str, Any]] = {}
     for name, video in videos.items():
         with job.record(f"{path}: video {name}"):
-            if name in (".", "..") or "/" in name or "\\" in name:
+            parts = name.split("/") if nested else [name]
+            if any(part in ("", ".", "..") or "/" in part or "\\" in part for part in parts):
                 raise BadRecord("its name is not a valid folder name")
             by_name[name] = {field: _checked_field(field, video[field]) for field in fields}
     return by_name

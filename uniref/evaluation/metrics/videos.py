@@ -58,6 +58,69 @@ def jitter(regions: Sequence[float], boundaries: Sequence[float]) -> float:
     return float(np.abs(np.diff(both)).mean()) if len(both) > 1 else 0.0
 
 
+def temporal_overlap(
+    truth: Sequence[float], prediction: Sequence[float], regions: Sequence[float]
+) -> tuple[float, float]:
+    """tIoU and vIoU of Long-RVOS: how well the frames that show an object are found, alone and weighted by J.
+
+    Args:
+        truth: Pixels, or share of the frame, of the object per frame.
+        prediction: The same of its prediction.
+        regions: J per frame, 0..1.
+
+    Returns:
+        Frames where both are visible over frames where either is; sum of J over the former, over the number of the
+        latter. Both 1 where neither is ever visible.
+    """
+    seen, found = np.asarray(truth) > 0, np.asarray(prediction) > 0
+    either, both = int((seen | found).sum()), seen & found
+    if not either:
+        return 1.0, 1.0
+    return int(both.sum()) / either, float(np.asarray(regions, np.float64)[both].sum()) / either
+
+
+@dataclass(frozen=True)
+class PixelAccuracy:
+    """A and R of ReVOS, means over the frames of one expression, 0..1."""
+
+    accuracy: float
+    """Share of the pixels that are right."""
+    robustness: float
+    """1 - wrongly predicted pixels / foreground pixels, at least 0."""
+
+
+def pixel_accuracy(
+    truth: Sequence[float],
+    prediction: Sequence[float],
+    regions: Sequence[float],
+    foreground: Sequence[float],
+    pixels: int,
+    white: int = 1,
+) -> PixelAccuracy:
+    """A and R of ReVOS (VISA, ECCV 2024).
+
+    The published evaluator compares true masks of 0 and 1 with predicted ones of 0 and 255 as they are: a predicted
+    pixel is never right, and each wrong one counts 255 times. `white=255` gives its numbers, which papers report. (It
+    also counts predicted pixels that several of an expression's objects share, once; that is left out here.)
+
+    Args:
+        truth: Share of the frame that the target covers, per frame.
+        prediction: Share of the frame that its prediction covers.
+        regions: J per frame.
+        foreground: Pixels of all foreground of the frame.
+        pixels: Of a frame.
+        white: Value of the predicted pixels.
+    """
+    g, p, j = (np.asarray(values, np.float64) * 1.0 for values in (truth, prediction, regions))
+    # from J to pixels
+    union = np.round((g + p) / (1 + j) * pixels)
+    both = np.round((g + p) * pixels) - union
+    wrong = np.round(p * pixels) - both
+    right = pixels - union + (both if white == 1 else 0)
+    robustness = np.maximum(1 - white * wrong / (np.asarray(foreground, np.float64) + 1e-6), 0)
+    return PixelAccuracy(float((right / pixels).mean()), float(robustness.mean()))
+
+
 def best_assignment(scores: Sequence[Sequence[float]]) -> list[int]:
     """The prediction of each object that maximises the sum of scores (DAVIS, unsupervised protocol).
 
