@@ -149,6 +149,25 @@ def test_a_model_is_evaluated_on_all_three(
     assert all(next(iter(found[name])) == "J&F" for name in data)
 
 
+def test_missing_masks(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """ReVOS: an expression with a missing mask counts 0. Long-RVOS: a missing mask is empty, a missing video 0."""
+    build.revos(tmp_path / "r")
+    prepare("revos", tmp_path / "r", "val")
+    path = write_masks(open_dataset(tmp_path / "data", "revos/val"), tmp_path / "p")
+    (path / "UVO/all/2E4T5NCywcE/2/00001.png").unlink()
+    (path / "UVO/all/2E4T5NCywcE/3/00001.png").unlink()
+    numbers = score("revos/val", path, "--allow-missing")["numbers"]
+    assert (numbers["J reasoning"], numbers["R reasoning"], numbers["J referring"], numbers["N-acc"]) == (0, 0, 1, 0)
+    build.long_rvos(tmp_path / "l")
+    prepare("long-rvos", tmp_path / "l", "val")
+    path = write_masks(open_dataset(tmp_path / "data", "long-rvos/val"), tmp_path / "q")
+    (path / "v1/0/00001.png").unlink()  # nothing is there in this frame
+    (path / "v1/2/00001.png").unlink()
+    numbers = score("long-rvos/val", path, "--allow-missing")["numbers"]
+    assert (numbers["J static"], numbers["tIoU static"]) == (1, 1)
+    assert (numbers["J hybrid"], numbers["tIoU hybrid"], numbers["vIoU hybrid"]) == (0.75, 0.75, 0.75)
+
+
 def test_nothing_is_ever_visible() -> None:
     assert temporal_overlap([0, 0], [0, 0], [1, 1]) == (1, 1)
     assert temporal_overlap([0, 0.5], [0.1, 0.5], [0, 0.5]) == (0.5, 0.25)

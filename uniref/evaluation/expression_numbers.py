@@ -73,14 +73,12 @@ def _long_means(values: Sequence[Numbers]) -> Numbers:
 
 def target_numbers(tracks: Sequence[TrackScore]) -> Numbers:
     """N-acc and T-acc as in gRefCOCO, where some expressions refer to nothing: a video without a predicted pixel says
-    that there is no target."""
-    answered = {
-        nothing: [any(t.predicted_share) for t in tracks if t.no_target is nothing] for nothing in (True, False)
-    }
-    if not answered[True]:
+    that there is no target, unless masks are missing."""
+    absent = [not any(track.predicted_share) and not track.absent for track in tracks if track.no_target]
+    answered = [any(track.predicted_share) for track in tracks if not track.no_target]
+    if not absent:
         return {}
-    out = {"N-acc": fmean(not each for each in answered[True])}
-    return out | ({"T-acc": fmean(answered[False])} if answered[False] else {})
+    return {"N-acc": fmean(absent)} | ({"T-acc": fmean(answered)} if answered else {})
 
 
 def missing_kind(tracks: Sequence[TrackScore]) -> str | None:
