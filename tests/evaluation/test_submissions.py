@@ -75,9 +75,7 @@ LAYOUTS = {
         "P",
         [f"Annotations/R3UJGYwy/{t:08d}.png" for t in (6, 11, 16)],
     ),  # from the annotated one on
-    "mevis-v2/val": (
-        build.mevis_v2, "L", [f"0a1b2c3d4e5f/{e}/{t:05d}.png" for e in (0, 1, 2) for t in (0, 1)]
-    ),
+    "mevis-v2/val": (build.mevis_v2, "L", [f"0a1b2c3d4e5f/{e}/{t:05d}.png" for e in (0, 1, 2) for t in (0, 1)]),
     "mevis/val": (build.mevis, "L", [f"0a1b2c3d4e5f/{e}/{t:05d}.png" for e in (0, 1) for t in (0, 1)]),
 }
 """Data -> how to build it, the mode of its PNGs, and every file of its zip."""
