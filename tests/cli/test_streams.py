@@ -126,7 +126,7 @@ def test_standard_input_is_a_video_or_a_list(
         done = subprocess.run(command, input=content, capture_output=True, env=dict(os.environ), check=False)
         assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
-    assert sorted(path.name for path in out.iterdir()) == ["picture", "stdin"]
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["picture", "stdin"]
     assert len(list((out / "stdin" / "masks").iterdir())) == 3
 
 
