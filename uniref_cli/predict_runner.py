@@ -19,9 +19,10 @@ from uniref.core.json_files import read_json
 from uniref.core.signals import StopRequest, stop_on_signals
 from uniref.inference.batch_page import FailedInput, write_batch_page
 from uniref.inference.merge_coco import merge_annotations
-from uniref.inference.predict_source import PredictOptions, StoppedError, predict_source
+from uniref.inference.predict_source import PredictOptions, predict_source
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import PROMPT_OPTIONS, Prompt, resolve
+from uniref.inference.recorder import StoppedError
 from uniref.inference.result_folders import SUMMARY, result_folders
 from uniref.inference.sinks import SINKS
 from uniref.inference.video import SCORE_THRESHOLD

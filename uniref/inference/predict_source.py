@@ -6,16 +6,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uniref.core.environment import versions
 from uniref.core.errors import MediaError, UsageError
-from uniref.core.parallel import BackgroundWorker, prefetch
+from uniref.core.parallel import prefetch
 from uniref.core.progress import Progress
 from uniref.core.types import BoolMask, UInt8Image
 from uniref.inference.clip import MediaClip
@@ -24,17 +23,14 @@ from uniref.inference.predictor import Predictor
 from uniref.inference.preview import PreviewSink
 from uniref.inference.prompt_regions import check_regions
 from uniref.inference.prompts import Objects
+from uniref.inference.recorder import Recorder, StoppedError
 from uniref.inference.results import FrameResult
-from uniref.inference.sink_base import Context, Sink
+from uniref.inference.sink_base import Context
 from uniref.inference.sinks import SINKS, draw_result
-from uniref.inference.tallies import PredictTallies
-from uniref.inference.timeline import Timeline
 from uniref.inference.two_pass import BothWays
 from uniref.inference.video import SCORE_THRESHOLD, VideoTracker
 from uniref.media.frame import SourceFrame
 from uniref.media.source import MediaSource, Selection, never
-
-_LISTED = 50  # damaged frames named in a summary
 
 
 @dataclass(frozen=True)
@@ -75,10 +71,6 @@ class PredictOptions:
     def probabilities(self) -> bool:
         """Whether an output needs masks with soft edges."""
         return any(SINKS[name].needs_probabilities for name in self.save)
-
-
-class StoppedError(Exception):
-    """A run was stopped before it wrote a frame."""
 
 
 def predict_source(
@@ -124,7 +116,7 @@ def predict_source(
             raise StoppedError
         # stages of the last one: read in a thread, predict here, write in a thread
         context = Context(folder, source, objects, options.selection.stride, options.labels, warn)
-        recorder = _Recorder(context, [*(SINKS[name] for name in options.save), *([PreviewSink] if preview else [])])
+        recorder = Recorder(context, [*(SINKS[name] for name in options.save), *([PreviewSink] if preview else [])])
         reading = source.frames(options.selection, stop)
         if source.seekable:  # a stream has a thread of its own, and the frames in between would be old
             reading = prefetch(reading)
@@ -156,7 +148,7 @@ def predict_source(
         stopped = report["ended"] == "stopped" and not source.open_ended
     summary = recorder.summary(not stopped, time.monotonic() - begun, model_seconds)
     _add_anchors(summary, follow)
-    _warn_of_damage(source, recorder, warn)
+    recorder.warn_of_damage()
     for note in objects.notes:
         warn(note)
     return summary | {
@@ -311,118 +303,6 @@ def _empty_result(frame: SourceFrame, context: Context) -> FrameResult:
     size = frame.image.shape[:2]
     masks = {n: np.zeros(size, np.bool_) for n in context.ids}
     return FrameResult(frame.index, np.zeros(size, np.uint8), masks, {}, {})
-
-
-class _Recorder:
-    """Writes frames in a thread and keeps the counts for the summary."""
-
-    def __init__(self, context: Context, kinds: Iterable[type[Sink]]) -> None:
-        self.context = context
-        self.sinks = [kind(context) for kind in kinds]
-        self._thread = BackgroundWorker(self._write)
-        self._tallies = PredictTallies()
-        self._timeline = Timeline()
-        self.frames = 0
-        self.damaged_count = 0
-        self.damaged: list[str] = []
-        self._last: SourceFrame | None = None
-        self._error: BaseException | None = None
-
-    def add(self, frame: SourceFrame, result: FrameResult) -> None:
-        if self.context.first is None:
-            self.context.first = frame
-        self._last = frame
-        self.frames += 1
-        self._timeline.add(result)
-        if frame.damaged:
-            self.damaged_count += 1
-            if len(self.damaged) < _LISTED:
-                self.damaged.append(frame.name)
-        else:
-            self.context.add_instances(result)
-            self._tallies.add(result)
-        self._thread.put((frame, result))
-
-    def _write(self, item: tuple[SourceFrame, FrameResult]) -> None:
-        for sink in self.sinks:
-            try:
-                sink.write(*item)
-            except OSError as error:
-                raise self._unwritable(error) from None
-
-    def _unwritable(self, error: OSError) -> MediaError:
-        return MediaError(f"{self.context.folder}: cannot be written ({error.strerror or error})")
-
-    def finish(self) -> None:
-        """Close every file, whatever happened; `check` raises what went wrong."""
-        steps: list[Callable[[], None]] = [self._thread.close, *(sink.close for sink in self.sinks)]
-        for step in steps:
-            try:
-                step()
-            except OSError as error:
-                self._error = self._error or self._unwritable(error)
-            except Exception as error:  # noqa: BLE001 - the others have to be closed too
-                self._error = self._error or error
-
-    def check(self, stop: Callable[[], bool]) -> None:
-        """Raise what went wrong while writing; StoppedError if `stop` came before the first frame."""
-        if self._error is not None:
-            raise self._error
-        if self.frames == 0 and stop():
-            raise StoppedError
-        if self.frames == 0:
-            raise MediaError(f"{self.context.source.label}: holds no frames to segment")
-
-    def summary(self, complete: bool, seconds: float, model_seconds: float) -> dict[str, Any]:
-        source = self.context.source
-        first, last = self.context.first, self._last
-        assert first is not None
-        assert last is not None
-        return {
-            # what was read
-            "input": source.label,
-            "kind": source.kind,
-            "complete": complete,
-            "size": {"height": first.image.shape[0], "width": first.image.shape[1]},
-            "tone_mapped": source.video is not None and source.video.tone_mapped,
-            "frames": {
-                "written": self.frames,
-                "first": first.index,
-                "last": last.index,
-                "damaged": self.damaged_count,
-                "damaged_names": self.damaged,
-                "lost_at_end": source.video.tail_lost if source.video else 0,
-            },
-            # what was predicted
-            "objects": self._tallies.summary(self.context.ids, self.context.describe),
-            **({"timeline": self._timeline.summary()} if source.kind != "image" else {}),
-            # how it went, and what came of it
-            "seconds": {"total": round(seconds, 3), "model": round(model_seconds, 3)},
-            "frames_per_second": round(self.frames / seconds, 3) if seconds else None,
-            **({"stream": report} if (report := source.stream_report()) else {}),
-            "outputs": sorted(str(p.relative_to(self.context.folder)) for p in self.context.folder.iterdir()),
-            "versions": versions(),
-        }
-
-
-def _warn_of_damage(source: MediaSource, recorder: _Recorder, warn: Callable[[str], None]) -> None:
-    if source.problem:
-        warn(f"{source.label}: {source.problem}")
-    if recorder.damaged_count:
-        warn(f"{source.label}: {recorder.damaged_count} damaged frames have empty masks (first: {recorder.damaged[0]})")
-    if source.video is not None and source.video.tail_lost:
-        warn(f"{source.label}: is cut off; {source.video.tail_lost} frames at its end are lost")
-    elif source.video is not None and source.video.lacks_end:
-        warn(f"{source.label}: is cut off; frames at its end are lost, and it does not say how many")
-    if source.resized and source.video is not None:
-        warn(f"{source.label}: its frames change size ({source.resized}); they are fitted to the first one's")
-    elif source.resized:
-        warn(
-            f"{source.label}: its frames differ in size ({source.resized}); masks have each frame's own size, videos "
-            "the first one's. If they are pictures of different things, name them one by one instead of their folder"
-        )
-    if source.video is not None and source.video.hdr and not source.video.tone_mapped:
-        warn(f"{source.label}: is HDR, which this ffmpeg (without zscale) cannot convert; colours are dull")
 
 
 def _plain(options: PredictOptions) -> dict[str, Any]:
