@@ -25,7 +25,7 @@ def test_a_folder_of_videos_with_stray_images_is_told(tmp_path: Path) -> None:
     source = MediaSource(folder_of(tmp_path, "a.mp4", "b.mp4", "x.png", "y.png", "notes.txt", ".c.mp4"))
     assert source.frame_count == 2
     [note] = source.notes
-    assert "its 2 images are read as the frames of one video; the 2 videos in it (a.mp4, ...) not read" in note
+    assert "is read as one video of 2 frames, its images; the 2 videos in it (a.mp4, ...) are left out" in note
     assert note.endswith("as in " + str(tmp_path / "clips/*.mp4") + ")")
 
 

@@ -141,9 +141,10 @@ class MediaSource:
                 raise
             raise MediaError(f"{self.path}: holds no frames, but {listed}; name them, for example as {glob}") from None
         if videos:
+            count, more = len(self._files), ", ..." if len(videos) > 1 else ""
             self.notes = (
-                f"{self.path}: its {len(self._files)} images are read as the frames of one video; the {listed} "
-                f"in it ({videos[0].name}{', ...' if len(videos) > 1 else ''}) not read (name them, as in {glob})",
+                f"{self.path}: is read as one video of {count} frame{'s' * (count > 1)}, its images; the {listed} "
+                f"in it ({videos[0].name}{more}) {'are' if more else 'is'} left out (name them, as in {glob})",
             )
         # a frame's outputs are called by its stem
         stems: dict[str, Path] = {}
