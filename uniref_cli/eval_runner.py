@@ -36,6 +36,7 @@ from uniref.evaluation.result_writer import (
 )
 from uniref.evaluation.shard_store import REQUEST, SUBMISSION, ShardStore
 from uniref.evaluation.submission import check_submission, server_notes
+from uniref.evaluation.truth_files import check_truth_root
 from uniref_cli.console import Console
 from uniref_cli.eval import EvalArguments
 from uniref_cli.process_rank import ProcessRank, gpu_names, local_device
@@ -74,7 +75,7 @@ class EvalRunner:
         if arguments.truth is not None:
             if not single or not dataset.protocol.is_video:
                 raise UsageError("--truth: belongs to one split of videos; name only that one with --data")
-            check_video_root(dataset, arguments.truth)
+            check_truth_root(dataset, arguments.truth)
         # input size: the command line's, else the checkpoint's, else the protocol's
         default = (self._metadata.resize if self._metadata else None) or dataset.protocol.sides
         short, long = arguments.short_side or default[0], arguments.long_side or default[1]

@@ -20,8 +20,8 @@ from uniref.evaluation.dataset import EvalDataset, frame_name
 from uniref.evaluation.predict import given_masks
 from uniref.evaluation.prediction_files import block_path, write_png
 from uniref.evaluation.score_images import ground_truth_mask
-from uniref.evaluation.score_videos import VideoGroundTruth
 from uniref.evaluation.shard_store import ShardStore
+from uniref.evaluation.track_scores import VideoGroundTruth
 from uniref.inference.predictor import Predictor
 from uniref_cli import app
 

@@ -10,7 +10,7 @@ import numpy as np
 from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
 from uniref.evaluation.prediction_files import write_png
 from uniref.evaluation.score_images import ground_truth_mask
-from uniref.evaluation.score_videos import VideoGroundTruth
+from uniref.evaluation.track_scores import VideoGroundTruth
 
 Masks = dict[int, np.ndarray]
 """By object id; of one target, under 1."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.optimize import linear_sum_assignment
 
 from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
@@ -109,6 +112,59 @@ def test_ref_davis17(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     for n in range(4):
         (tmp_path / "p" / f"valid_{n}").rename(tmp_path / "other" / f"refdavis-val-{n}")
     assert score("ref-davis17/val", tmp_path / "other")["numbers"] == found
+
+
+def unsupervised(truth: list[np.ndarray], predicted: list[np.ndarray], ids: Sequence[int]) -> list[float]:
+    """J&F of each object in DAVIS's unsupervised protocol: label maps in, all ids of a prediction up to its largest one
+    are proposals, padded with empty ones."""
+    proposals = max(len(ids), *(int(labels.max()) for labels in predicted))
+    scores = np.zeros((len(ids), proposals))
+    for n, p in np.ndindex(*scores.shape):
+        frames = [oracle.scores(b == p + 1, a == ids[n]) for a, b in zip(truth, predicted, strict=True)]
+        scores[n, p] = np.mean(frames)
+    rows, columns = linear_sum_assignment(-scores)
+    return [float(scores[pair]) for pair in zip(rows, columns, strict=True)]
+
+
+def test_ref_davis17_takes_ids_as_the_official_evaluator(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """Any ids up to 20, with gaps. Objects whose ids have gaps, or that come later, give the official number too."""
+    base = build.davis(tmp_path / "d", "Annotations_unsupervised") / "Annotations_unsupervised/480p"
+    build.davis_texts(tmp_path / "d")
+    truth: dict[str, list[np.ndarray]] = {"bear": [], "goat": []}
+    for name, length, boxes in (("bear", 4, {1: 0, 2: 8, 4: 16}), ("goat", 3, {1: 0})):
+        for t in range(length):
+            late = {2: (12, 12, 20, 20)} if name == "goat" and t else {}
+            path = base / f"{name}/{t:05d}.png"
+            build.label_map(path, {n: (2 + t, x, 9 + t, x + 7) for n, x in boxes.items()} | late)
+            truth[name].append(np.asarray(Image.open(path)))
+    prepare("ref-davis17", tmp_path / "d", "val")
+    predicted: dict[str, list[np.ndarray]] = {"bear": [], "goat": []}
+    for name, shown in (("bear", {7: 1, 3: 9, 20: 15}), ("goat", {5: 1, 2: 13})):
+        for t in range(len(truth[name])):
+            for group in range(4):
+                path = tmp_path / f"p/valid_{group}/{name}/{t:05d}.png"
+                build.label_map(path, {n: (2, x, 9, x + 7) for n, x in shown.items()})
+            predicted[name].append(np.asarray(Image.open(path)))
+    found = score("ref-davis17/val", tmp_path / "p")["numbers"]
+    # every object; and what the official evaluator takes for objects, all ids up to the first frame's largest
+    every, official = {"bear": [1, 2, 4], "goat": [1, 2]}, {"bear": [1, 2, 3, 4], "goat": [1]}
+    for metric, ids in (("J&F", every), ("J&F official", official)):
+        expected = [value for name in ids for value in unsupervised(truth[name], predicted[name], ids[name])]
+        assert found[metric] == pytest.approx(np.mean(expected), abs=1e-12)
+    assert found["J&F"] != pytest.approx(found["J&F official"], abs=1e-3)
+
+
+def test_ref_davis17_takes_no_more_than_20_proposals(
+    tmp_path: Path, prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build.davis(tmp_path / "d", "Annotations_unsupervised")
+    build.davis_texts(tmp_path / "d")
+    prepare("ref-davis17", tmp_path / "d", "val")
+    masks = write_masks(open_dataset(tmp_path / "data", "ref-davis17/val"), tmp_path / "p")
+    build.label_map(masks / "valid_0/goat/00001.png", {21: (1, 1, 5, 5)})
+    command = ["eval", "--predictions", str(masks), "--data", "ref-davis17/val", "--root", str(tmp_path / "data")]
+    assert app.run([*command, "--out", str(tmp_path / "out")]) == 1
+    assert "shows object 21; the evaluator of DAVIS takes at most 20 per video" in capsys.readouterr().err
 
 
 def youtube_truth(root: Path) -> Path:
@@ -269,6 +325,31 @@ def test_ref_youtube_vos_with_the_users_masks(tmp_path: Path, prepare: Prepare, 
     other = [oracle.scores(half, mask)] * 2 + [oracle.scores(~half & mask, mask)]
     j, f = np.mean(other, axis=0)
     assert (found["J"], found["F"]) == (pytest.approx((1 + j) / 2), pytest.approx((1 + f) / 2))
+
+
+def test_ref_youtube_vos_with_label_maps_by_object_id(
+    tmp_path: Path, prepare: Prepare, score: Score, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in YouTube-VOS; which object an expression means is in the expressions with `obj_id`."""
+    build.youtube_vos(tmp_path / "y")
+    build.youtube_texts(tmp_path / "y")
+    prepare("ref-youtube-vos", tmp_path / "y", "val")
+    truth = youtube_truth(tmp_path / "truth/valid")
+    mask = build.box_mask(8, 8, 15, 15)
+    for t in (0, 5, 10):
+        for expression, predicted in (("0", mask if t else ~mask & False), ("1", mask)):
+            path = tmp_path / f"p/Annotations/00f88c4f0a/{expression}/{t:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, predicted)
+    command = ["eval", "--predictions", str(tmp_path / "p"), "--data", "ref-youtube-vos/val", "--truth", str(truth)]
+    assert app.run([*command, "--root", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 1
+    assert "nothing says which object expression 0 means" in capsys.readouterr().err
+    expressions = {"0": {"exp": "an owl", "obj_id": "7"}, "1": {"exp": "a dog", "obj_id": "3"}}
+    meta = {"videos": {"00f88c4f0a": {"expressions": expressions, "frames": ["00000", "00005", "00010"]}}}
+    build.write_json(tmp_path / "truth/meta_expressions/valid/meta_expressions.json", meta)
+    found = score("ref-youtube-vos/val", tmp_path / "p", "--truth", str(truth))["numbers"]
+    dogs = [oracle.scores(mask, build.box_mask(1, 1 + t, 6, 6 + t)) for t in (0, 5, 10)]
+    assert (found["J"], found["F"]) == pytest.approx([(1 + mean) / 2 for mean in np.mean(dogs, axis=0)], abs=1e-12)
 
 
 def test_mevis(tmp_path: Path, prepare: Prepare, score: Score) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from uniref.data.protocol import LONG_TYPES, REASONING_TYPES
 from uniref.evaluation.metrics.videos import pixel_accuracy, statistics, temporal_overlap
-from uniref.evaluation.score_videos import TrackScore
+from uniref.evaluation.track_scores import TrackScore
 
 Numbers = dict[str, float]
 """Metric -> value, 0..1, the headline first."""

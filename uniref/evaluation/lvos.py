@@ -12,7 +12,7 @@ from statistics import fmean
 
 from uniref.data.prepare.datasets.lvos import UNSEEN_2024
 from uniref.evaluation.metrics.videos import deviation
-from uniref.evaluation.score_videos import TrackScore
+from uniref.evaluation.track_scores import TrackScore
 
 YEAR = " 2024"
 """Ends the names of its metrics."""

@@ -26,6 +26,9 @@ from uniref.media.mask import write_labels
 VOID = 255
 """Value of pixels that do not count in label maps."""
 
+MOST_PROPOSALS = 20
+"""Ids in a predicted video of DAVIS's unsupervised protocol."""
+
 ImagePrediction = dict[str, Any] | Path | None
 """A prediction for an image: a record of a JSON line (see predict.py), a PNG mask, or none."""
 
@@ -91,6 +94,18 @@ def read_ids(path: Path, size: tuple[int, int], ids: frozenset[int]) -> LabelMap
     if unknown := sorted(set(_values(labels)) - ids - {0}):
         listed = ", ".join(map(str, sorted(ids)))
         raise BadMask(f"shows object {unknown[0]}; the objects here are {listed}")
+    return labels
+
+
+def read_proposals(path: Path, size: tuple[int, int]) -> LabelMap:
+    """A predicted label map whose ids are proposals without an order, uint8 [H, W] (DAVIS, unsupervised protocol).
+
+    Raises:
+        BadMask: As `read_values`, or it shows an id over 20, with which the official evaluator stops.
+    """
+    labels = read_values(path, size)
+    if (largest := int(labels.max(initial=0))) > MOST_PROPOSALS:
+        raise BadMask(f"shows object {largest}; the evaluator of DAVIS takes at most {MOST_PROPOSALS} per video")
     return labels
 
 

@@ -25,8 +25,8 @@ from uniref.evaluation.prediction_files import (
 )
 from uniref.evaluation.results import DatasetResult, ItemScore
 from uniref.evaluation.score_images import Boxes, BoxScore, ImageScore, ground_truth_mask, predicted_mask
-from uniref.evaluation.score_videos import TrackScore, VideoGroundTruth
 from uniref.evaluation.shard_store import ShardStore
+from uniref.evaluation.track_scores import TrackScore, VideoGroundTruth
 from uniref.media.draw import colour, draw_overlay
 
 _EXAMPLES = 3  # best, median and worst each

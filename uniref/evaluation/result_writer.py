@@ -24,9 +24,9 @@ from uniref.evaluation.prediction_files import unexpected_files
 from uniref.evaluation.report import ExampleImages, report_page
 from uniref.evaluation.results import DatasetResult, merge_scores, size_of
 from uniref.evaluation.score_images import ImageScore
-from uniref.evaluation.score_videos import TrackScore
 from uniref.evaluation.shard_store import SUBMISSION, ShardStore
 from uniref.evaluation.submission import check_submission, pack
+from uniref.evaluation.track_scores import TrackScore
 from uniref.version import __version__
 from uniref.weights.published import PublishedNumber, published
 
@@ -323,7 +323,7 @@ def _rows(result: DatasetResult) -> Iterator[dict[str, Any]]:
             "box IoU": image.score,
         }
     for track in result.tracks:
-        if track.matched != "direct":
+        if track.is_main:
             yield _track_row(track)
 
 

@@ -20,6 +20,7 @@ from uniref.core.files import read_text
 from uniref.core.json_files import read_json
 from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
 from uniref.evaluation.prediction_files import block_path, find_folder
+from uniref.evaluation.truth_files import find_truth
 
 REQUEST, SUBMISSION = "request.json", "submission.zip"
 _LEFTOVER = re.compile(r"(scores|predictions)/(.+/)?\.[^/]+\.(partial-[^/]+|\d+)(/.*)?", re.DOTALL)
@@ -111,10 +112,13 @@ class ShardStore:
         """A digest of the foreign files (predictions, ground truth) that a video's scores depend on, by size and time
         of change; empty where there are none."""
         digest = hashlib.sha256()
-        roots = [root for root in (self.foreign, self.dataset.ground_truth) if root is not None]
-        if not roots or not self.dataset.protocol.is_video:
+        foreign, truth = self.foreign, self.dataset.ground_truth
+        if (foreign is None and truth is None) or not self.dataset.protocol.is_video:
             return ""
-        for folder in (find_folder(item, root) for item in self.dataset.items(shard) for root in roots):
+        items = self.dataset.items(shard)
+        folders = [] if foreign is None else [find_folder(item, foreign) for item in items]
+        folders += [] if truth is None else [find_truth(self.dataset, item, truth) for item in items]
+        for folder in folders:
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 status = path.stat()
                 digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
