@@ -234,6 +234,14 @@ def test_too_many_bad_steps_stop_with_the_state_saved(
     assert checkpointer.verify_checkpoint(tmp_path / "run/only/checkpoints/step-00000003").step == 3
 
 
+@pytest.mark.parametrize("out", ["file", "file/run"])
+def test_a_file_in_place_of_the_folder_is_named(make_recipe: MakeRecipe, root: Path, tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match=r"--out .*: .*file is a file; name a folder"):
+        go(make_recipe(), root, tmp_path / out)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_channels_last_trains_and_resumes_alike(make_recipe: MakeRecipe, root: Path, tmp_path: Path) -> None:
     """Weights differ by rounding alone, and checkpoints hold them as any other run's."""
     plain = make_recipe(steps=4)

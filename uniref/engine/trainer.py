@@ -104,8 +104,9 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
         # claim the folder, check what all stages need, and write the resolved recipe
         with world.on_main_process():
             if world.main:
+                _check_out(request)
                 stack.enter_context(exclusive(request.out, "trained"))
-                _check_out(request, names)
+                _check_unused(request, names)
                 left = [name for name in names if not (request.resume == "auto" and _is_finished(request, name))]
                 check_requirements(request.recipe, left, request.root, request.out)
                 request.out.mkdir(parents=True, exist_ok=True)
@@ -463,7 +464,13 @@ def _requested_stages(request: TrainRequest) -> tuple[str, ...]:
     return names if request.stages else names[names.index(stage) :]
 
 
-def _check_out(request: TrainRequest, names: tuple[str, ...]) -> None:
+def _check_out(request: TrainRequest) -> None:
+    """Raise UsageError where the run's folder cannot be one."""
+    if file := next((each for each in (request.out, *request.out.parents) if each.is_file()), None):
+        raise UsageError(f"--out {request.out}: {file} is a file; name a folder")
+
+
+def _check_unused(request: TrainRequest, names: tuple[str, ...]) -> None:
     """A new run needs a folder without one."""
     if request.resume is not None:
         return

@@ -200,6 +200,14 @@ def test_verify_on_all_cores_and_of_every_kind(
     assert app.run(["prepare-data", "coco", *base, "--verify", "--workers", "2"]) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     assert "000000000030.jpg: is 9 x 9, the index says 32 x 24; coco/train needs it" in line
+    # several are all named
+    other = next(each for each in sorted((tmp_path / "c/train2017").glob("*.jpg")) if each.stem != "000000000030")
+    other.write_bytes(other.read_bytes()[:200])
+    assert app.run(["prepare-data", "coco", *base, "--verify", "--workers", "2"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "000000000030.jpg: is 9 x 9" in line
+    assert f"{other.name}: " in line
+    assert line.endswith("coco/train needs them")
 
 
 def test_two_at_once(tmp_path: Path, refused: Refused) -> None:

@@ -77,7 +77,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / NAME
     if not path.is_file():
-        raise UniRefError(f"{folder}: is not an index (no {NAME}); make it with: uniref prepare-data")
+        raise UniRefError(
+            f"{folder}: is not an index (no {NAME}); make it with: uniref prepare-data {folder.parent.name}"
+        )
     raw = read_json(path)
     version = raw.get("format") if isinstance(raw, dict) else None
     if version != FORMAT:

@@ -29,6 +29,7 @@ from uniref.data.prepare.job import (
 from uniref.data.prepare.videos import video_file_size
 
 _CHUNK = 256  # images or videos that a process checks at a time
+_NAMED = 6  # files in one message
 _NAMES = {"media": "images or videos", "listed": "images"}
 
 
@@ -67,14 +68,17 @@ def check_media(index: Index, progress: Progress, workers: int = 1) -> None:
     """Every image and every frame of a video exists, can be decoded, and has the size that the index says.
 
     Raises:
-        UniRefError: Names the first that does not.
+        UniRefError: Names those that do not, the first few of many.
     """
     count = index.manifest.tables["media"].rows
     chunks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
     results = ordered_map(partial(_check_rows, index), chunks, workers if len(chunks) > 1 else 1)
-    for problem in progress(chain.from_iterable(results), f"{index.manifest.name} media", count, "file"):
-        if problem:
-            raise UniRefError(f"{problem}; {index.manifest.name} needs it")
+    every = progress(chain.from_iterable(results), f"{index.manifest.name} media", count, "file")
+    problems = [problem for problem in every if problem]
+    if problems:
+        more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        what = "it" if len(problems) == 1 else "them"
+        raise UniRefError(f"{'; '.join(problems[:_NAMED])}{more}; {index.manifest.name} needs {what}")
 
 
 def _check_rows(index: Index, rows: range) -> list[str]:
