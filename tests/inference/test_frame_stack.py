@@ -42,6 +42,16 @@ def test_a_mask_is_the_same_to_the_pixel(tmp_path: Path) -> None:
     stack.close()
 
 
+def test_smooth_edges_take_little_space(tmp_path: Path) -> None:
+    ys, xs = np.mgrid[:480, :854]
+    soft = 1 / (1 + np.exp(np.hypot(ys - 240, xs - 400) - 90))
+    stack = FrameStack(tmp_path)
+    stack.push(0, {1: stored(soft)})
+    assert stack._end < 8_000  # of 410,000 pixels
+    assert np.abs(stack.pop(0)[1].probability - soft).max() <= 1 / 256
+    stack.close()
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     stack = FrameStack(tmp_path)
     stack.push(0, {1: stored(np.ones((4, 4)))})

@@ -62,7 +62,7 @@ class FrameStack:
             steps = to_steps(each.probability)
             corners = _corners(steps)
             y0, y1, x0, x1 = corners
-            data = zlib.compress(steps[y0:y1, x0:x1].tobytes(), 1)
+            data = zlib.compress(_differences(steps[y0:y1, x0:x1]).tobytes(), 1)
             parts += [_OBJECT.pack(number, each.score, *each.box.tolist(), *corners, len(data)), data]
         size = sum(map(len, parts))
         try:
@@ -111,7 +111,8 @@ def _unpack(record: bytes) -> tuple[int, dict[int, StoredObject]]:
         steps = np.zeros((height, width), np.uint8)
         if y1 > y0:
             data = zlib.decompress(record[at : at + length])
-            steps[y0:y1, x0:x1] = np.frombuffer(data, np.uint8).reshape(y1 - y0, x1 - x0)
+            differences = np.frombuffer(data, np.uint8).reshape(y1 - y0, x1 - x0)
+            steps[y0:y1, x0:x1] = differences.cumsum(0, dtype=np.uint8).cumsum(1, dtype=np.uint8)
         at += length
         objects[number] = StoredObject(score, np.array(box, np.float32), to_probability(steps))
     return index, objects
@@ -127,6 +128,12 @@ def to_probability(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     table = (np.arange(256, dtype=np.float32) + 0.5) / 256
     table[0] = 0
     return np.asarray(table[steps], np.float32)
+
+
+def _differences(steps: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """To the neighbours on the left and above (modulo 256), which take half the space."""
+    nothing = np.uint8(0)
+    return np.diff(np.diff(steps, axis=1, prepend=nothing), axis=0, prepend=nothing)
 
 
 def _corners(steps: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
