@@ -145,7 +145,7 @@ class PredictArguments:
         typer.Option(
             "--two-pass",
             help="Videos: look for every text in all frames first, then follow it from its best frame to both ends. "
-            "Better than finding it on the way, takes twice as long.",
+            "One pass keeps the first frame where it scores over the threshold. Takes twice as long.",
             rich_help_panel=_INFERENCE,
         ),
     ] = False
