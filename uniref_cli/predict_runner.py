@@ -132,7 +132,7 @@ class PredictRunner:
                     failures.append(line if each.label in line else f"{each.label}: {line}")
                     failed.append(FailedInput(name, each.label, line))
                     error(failures[-1])
-        self._write_run_files(names, failed)
+        written = self._write_run_files(names, failed)
         # failures again at the end, where they are seen
         if failures:
             error(f"{len(failures)} of {len(own)} inputs failed:")
@@ -142,7 +142,7 @@ class PredictRunner:
             error("stopped; finished inputs are kept, run the same command again to continue")
             return stop.exit_code
         absent = self._report_absent(len(own)) if self.arguments.fail_if_absent else False
-        return 1 if failures or absent else 0
+        return 1 if failures or absent or not written else 0
 
     def _record_failure(self, each: PredictInput, reason: str) -> None:
         """The line of --json about an input that failed."""
@@ -223,21 +223,26 @@ class PredictRunner:
             )
         return self._predictor
 
-    def _write_run_files(self, names: Sequence[str], failed: Sequence[FailedInput]) -> None:
-        """Write what is about all inputs; of processes that share the work, the last to end has everything."""
+    def _write_run_files(self, names: Sequence[str], failed: Sequence[FailedInput]) -> bool:
+        """Write what is about all inputs; of processes that share the work, the last to end has everything.
+
+        Returns:
+            False where it could not be written, which is reported.
+        """
         out, warn = self.arguments.out, self.console.warn
         if not failed and (not out.is_dir() or next(result_folders(out), None) is None):
-            return
+            return True
         try:
             with exclusive(out / ".index", "written", wait=_PATIENCE):
                 if {"coco", "polygons"} & set(self.options.save) and out.is_dir():
                     merge_annotations(out, warn)
                 page = write_batch_page(out, names, failed, warn) if self.arguments.index else None
         except UniRefError as problem:  # the results themselves are there
-            warn(str(problem))
-            return
+            error(str(problem))
+            return False
         if page is not None:
             self.console.say(f"overview: {page}")
+        return True
 
     # What an input asks for
 

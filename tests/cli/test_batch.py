@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,19 @@ def test_files_of_the_user_stay(predict: Predict, pictures: list[Path], tmp_path
     assert (out / "000" / "coco.json").exists()
 
 
+def test_a_page_that_cannot_be_written_is_an_error(
+    predict: Predict, pictures: list[Path], tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "out"
+    for name, kind in (("index.html", "masks"), ("coco.json", "coco")):
+        obstacle = out / f".{Path(name).stem}.partial-{os.getpid()}{Path(name).suffix}"
+        obstacle.mkdir(parents=True)
+        assert predict(pictures[0], "--text", "dog", "--save", kind) == 1
+        assert f"{name}: cannot be written" in capsys.readouterr().err
+        obstacle.rmdir()
+    assert len(list(out.glob("*/summary.json"))) == 2
+
+
 def test_the_page_can_be_left_out(predict: Predict, pictures: list[Path], tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert predict(pictures[0], "--text", "dog", "--save", "masks", "--no-index") == 0
@@ -159,7 +173,11 @@ def test_all_outputs_at_once_with_a_variable_frame_rate(predict: Predict, tmp_pa
     assert matte[0].max() == 0
     assert matte[1].max() > 250
     with Image.open(folder / "overlay.gif") as gif:
-        assert getattr(gif, "n_frames", 1) == 4
+        durations = []
+        for index in range(4):
+            gif.seek(index)
+            durations.append(gif.info["duration"])
+        assert durations == pytest.approx([40, 460, 40, 40], abs=11)  # hundredths of a second
     files = json.loads((folder / "summary.json").read_text())["files"]
     assert files["mattes"] == [f"1/{index:05d}.png" for index in range(1, 4)]
     assert files["yolo"] == ["classes.txt", "data.yaml", *(f"labels/{index:05d}.txt" for index in range(4))]

@@ -10,6 +10,7 @@ from typing import Any
 
 from uniref.core.atomic import atomic_file
 from uniref.core.errors import UniRefError
+from uniref.core.files import writing
 from uniref.core.json_files import stream_json
 from uniref.inference.coco import INFO, Categories, JsonLists, write_document
 from uniref.inference.result_folders import may_replace, result_folders
@@ -44,16 +45,17 @@ def merge_annotations(out: Path, warn: Callable[[str], None]) -> list[Path]:
         files = [(part, part.folder / name) for part in parts if (part.folder / name).is_file()]
         if not files or not may_replace(out / name, _MARK, warn):
             continue
-        lists = JsonLists(out)
-        merger = _Merger(lists, media, [part for part, _ in files])
-        for part, path in files:
-            try:
-                merger.add(part, path)
-            except (UniRefError, KeyError, TypeError, AttributeError) as problem:
-                warn(f"{path}: is damaged, and {out / name} has not all of it ({problem})")
-        with atomic_file(out / name) as work:
-            write_document(work, lists, (media, "annotations"), merger.categories)
-        lists.close()
+        with writing(out / name):
+            lists = JsonLists(out)
+            merger = _Merger(lists, media, [part for part, _ in files])
+            for part, path in files:
+                try:
+                    merger.add(part, path)
+                except (UniRefError, KeyError, TypeError, AttributeError) as problem:
+                    warn(f"{path}: is damaged, and {out / name} has not all of it ({problem})")
+            with atomic_file(out / name) as work:
+                write_document(work, lists, (media, "annotations"), merger.categories)
+            lists.close()
         written.append(out / name)
     return written
 
