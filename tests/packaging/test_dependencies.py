@@ -33,7 +33,7 @@ STANDARD = sys.stdlib_module_names | {"tomllib"}  # since Python 3.11
 BROUGHT_BY_TORCH = {"triton"}
 
 # the extras, besides the dependencies, that the files of a folder may import
-EXTRAS = {"uniref": ("7z", "flash", "wandb"), "tests": ("test",)}
+EXTRAS = {"uniref": ("7z", "flash", "supervision", "wandb"), "tests": ("test",)}
 
 
 class Import(NamedTuple):
@@ -62,11 +62,12 @@ def imports(folder: str) -> list[Import]:
     return result
 
 
-def nodes(parent: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """All nodes of a syntax tree, each with whether it is within a function."""
+def nodes(parent: ast.AST, late: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """All nodes of a syntax tree, each with whether it does not run at import: in a function, or for type checkers."""
     for node in ast.iter_child_nodes(parent):
-        yield node, in_function
-        yield from nodes(node, in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        yield node, late
+        for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        yield from nodes(node, late or for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def normalised(name: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -390,8 +389,12 @@ def _probed(path: Path, modified: int, size: int) -> VideoInfo:
 @functools.cache
 def _decord() -> Any:
     """The module decord, loaded after PyTorch: with decord's libraries first, convolutions of PyTorch crash."""
-    importlib.import_module("torch")
-    return importlib.import_module("decord")
+    import torch  # noqa: F401
+
+    # isort: split
+    import decord
+
+    return decord
 
 
 def _decode_errors() -> tuple[type[Exception], ...]:
