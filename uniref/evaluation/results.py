@@ -18,7 +18,7 @@ from uniref.data.protocol import Protocol
 from uniref.evaluation.dataset import EvalDataset
 from uniref.evaluation.expression_numbers import long_numbers, missing_kind, reasoning_numbers, target_numbers
 from uniref.evaluation.lvos import ABOUT_YEAR, YEAR, numbers_of_year
-from uniref.evaluation.metrics.images import BOX_METRICS, box_precision, few_shot, generalised, referring
+from uniref.evaluation.metrics.images import BOX_METRICS, box_precision, few_shot, generalised, reasoning, referring
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
 from uniref.evaluation.score_images import BoxScore, ImageScore, box_scores, class_agnostic, to_coco
 from uniref.evaluation.shard_store import ShardStore
@@ -194,6 +194,15 @@ def generalised_numbers(scores: Sequence[ImageScore]) -> Numbers:
     return generalised([s.generalised for s in scores]) | _by_size(scores)
 
 
+def reasoning_image_numbers(scores: Sequence[ImageScore]) -> Numbers:
+    """ReasonSeg's metrics, over all images and over those of short and of long queries."""
+    out = reasoning([score.overlap for score in scores])
+    for group, kind in enumerate(("short", "long")):
+        if part := [score.overlap for score in scores if score.group == group]:
+            out |= {f"{metric} {kind}": value for metric, value in reasoning(part).items()}
+    return out | _by_size(scores)
+
+
 def few_shot_numbers(scores: Sequence[ImageScore]) -> Numbers:
     """FSS-1000's metrics, and mean IoU of images by size of the object."""
     return few_shot([s.overlap for s in scores], [s.category for s in scores]) | _by_size(scores)
@@ -210,6 +219,7 @@ def _by_size(scores: Sequence[ImageScore]) -> Numbers:
 IMAGE_SUMMARIES: dict[str, Callable[[Sequence[ImageScore]], Numbers]] = {
     "referring": referring_numbers,
     "generalised": generalised_numbers,
+    "reasoning": reasoning_image_numbers,
     "few-shot": few_shot_numbers,
 }
 

@@ -44,6 +44,8 @@ class ImageScore:
     box_iou: float | None
     missing: bool
     """No prediction was there; it counts as an empty one."""
+    group: int = -1
+    """Kind of the expression."""
     no_target: bool | None = None
     """Whether the expression refers to nothing, where the protocol knows such expressions."""
     answered: bool = True
@@ -105,6 +107,10 @@ def _score_item(dataset: EvalDataset, item: EvalItem, prediction: ImagePredictio
     # compare masks, and boxes where a model predicted one
     ground_truth, box = _ground_truth(dataset.index, item.sample)
     mask = predicted_mask(prediction, (media.height, media.width))
+    if dataset.protocol.summary == "reasoning":  # pixels that do not count
+        for ignored in dataset.void_of(media):
+            covered = ignored.mask(0)
+            mask = mask if covered is None else mask & ~covered
     shared = overlap(mask, ground_truth)
     generalised = dataset.protocol.summary == "generalised"
     predicted_box = prediction.get("box") if isinstance(prediction, dict) and not generalised else None
@@ -123,6 +129,7 @@ def _score_item(dataset: EvalDataset, item: EvalItem, prediction: ImagePredictio
         predicted_pixels=int(mask.sum()),
         box_iou=None if predicted_box is None else float(box_iou([predicted_box], [box])[0, 0]),
         missing=prediction is None,
+        group=item.sample.group,
         no_target=item.sample.no_target if generalised else None,
         answered=bool(mask.any()) if refused is None else not refused,
     )

@@ -348,6 +348,25 @@ def grefcoco(root: Path, pickled: bool = False, splits: tuple[str, str] = ("trai
         write_json(root / "grefcoco/grefs(unc).json", refs)
 
 
+def reason_seg(root: Path) -> None:
+    """Two images per split: overlapping targets with a region to be ignored and a flag; one in Windows's encoding."""
+    big = [[2.9, 2.2], [20.7, 2.2], [20.7, 18.9], [2.9, 18.9]]
+    shapes = [
+        {"label": "ignore_hole", "points": [[8, 6], [14, 6], [14, 12], [8, 12]], "shape_type": "polygon"},
+        {"label": "target", "points": big, "shape_type": "polygon"},
+        {"label": "Flag", "points": [[0, 0], [31, 0], [31, 23]], "shape_type": "polygon"},
+    ]
+    triangle = [{"label": "target", "points": [[4, 4], [27, 9], [10, 21]], "shape_type": "polygon"}]
+    for split in ("train", "val", "test"):
+        base = root / "ReasonSeg" / split
+        for name in ("100_1", "200_2"):
+            picture(base / f"{name}.jpg")
+        first = {"text": ["something to sit on", "a seat"], "is_sentence": False, "shapes": shapes}
+        second = {"text": ["Which caf\u00e9 is open?"], "is_sentence": True, "shapes": triangle}
+        write_json(base / "100_1.json", first)
+        write_text(base / "200_2.json", json.dumps(second, ensure_ascii=False), "cp1252")
+
+
 def _ref(number: int, annotation: int, image: int, split: str, texts: list[str]) -> dict[str, Any]:
     sentences = [
         {"sent_id": 10 * number + place, "sent": text, "raw": text.title(), "tokens": text.split()}

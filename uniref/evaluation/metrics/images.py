@@ -147,6 +147,20 @@ def generalised(scores: Sequence[GeneralisedOverlap]) -> dict[str, float]:
     return out
 
 
+def reasoning(overlaps: Sequence[Overlap]) -> dict[str, float]:
+    """ReasonSeg's metrics: gIoU, the mean of I / (U + 1e-5), 1 where U is 0; and cIoU, sum of I / (sum of U + 1e-10).
+
+    Args:
+        overlaps: One per image, at least one.
+
+    Returns:
+        Metric -> value, 0..1.
+    """
+    ious = [each.intersection / (each.union + 1e-5) + (each.union == 0) for each in overlaps]
+    both, either = sum(each.intersection for each in overlaps), sum(each.union for each in overlaps)
+    return {"gIoU": float(np.mean(ious)), "cIoU": both / (either + 1e-10)}
+
+
 def overall_iou(overlaps: Iterable[Overlap]) -> float:
     """Sum of intersections over sum of unions, 0..1; 1 where everything is empty."""
     pairs = [(o.intersection, o.union) for o in overlaps]

@@ -205,6 +205,7 @@ DATASETS = (
         group="grefcoco",
         folders=("grefcoco", "coco2014", "coco"),
         protocol=GENERALISED,
+        papers=("ReLA (train, val, testA, testB)", "GSVA (train, val, testA, testB)"),
         media_family=COCO_IMAGES,
     ),
 )

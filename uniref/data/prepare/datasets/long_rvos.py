@@ -174,6 +174,7 @@ DATASETS = (
         "meta_expressions.json}",
         group="long-rvos",
         folders=("long_rvos", "longrvos"),
+        papers=("ReferMo (train, val, test)",),
         protocol=replace(VIDEO_EXPRESSIONS, summary="long", missing="empty"),
     ),
 )

@@ -98,6 +98,7 @@ DATASETS = (
         layout="{train,valid_u,valid}/{JPEGImages/<video>/%05d.jpg,meta_expressions_v2.json,mask_dict.json}",
         group="mevis-v2",
         folders=("mevis_v2", "mevisv2"),
+        papers=("LMPM++ (train, valid_u, val)",),
         protocol=replace(VIDEO_EXPRESSIONS, server=MEVIS_V2_SERVER, missing="zero"),
     ),
 )

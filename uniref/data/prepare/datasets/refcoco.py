@@ -391,6 +391,7 @@ DATASETS = (
         files=f"refcocog.zip (refs(google).p and instances.json), {_IMAGES}",
         downloads=(_REFCOCOG, TRAIN2014),
         protocol=REFERRING,
+        papers=("VLT (train, val)", "ReLA (train, val)"),
     ),
     replace(
         _COMMON,

@@ -102,6 +102,7 @@ DATASETS = (
         layout="JPEGImages/<source>/.../<video>/<frame>.jpg, mask_dict.json, mask_dict_foreground.json, "
         "meta_expressions_{train,valid}_.json",
         group="revos",
+        papers=("VISA (train, val)", "HyperSeg (train, val)", "InstructSeg (train, val)"),
         protocol=replace(VIDEO_EXPRESSIONS, summary="reasoning", missing="zero"),
         media_family=OVIS_VIDEOS,
     ),
