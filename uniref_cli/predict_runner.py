@@ -18,7 +18,7 @@ from uniref.core.files import sha256
 from uniref.core.json_files import read_json
 from uniref.core.signals import StopRequest, stop_on_signals
 from uniref.inference.batch_page import FailedInput, write_batch_page
-from uniref.inference.merge_coco import merge_annotations
+from uniref.inference.merge_coco import MERGED, merge_annotations
 from uniref.inference.predict_source import PredictOptions, predict_source
 from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import PROMPT_OPTIONS, Prompt, resolve
@@ -234,7 +234,8 @@ class PredictRunner:
             return True
         try:
             with exclusive(out / ".index", "written", wait=_PATIENCE):
-                if {"coco", "polygons"} & set(self.options.save) and out.is_dir():
+                asked = {"coco", "polygons"} & set(self.options.save)
+                if out.is_dir() and (asked or any((out / name).is_file() for name in MERGED)):
                     merge_annotations(out, warn)
                 page = write_batch_page(out, names, failed, warn) if self.arguments.index else None
         except UniRefError as problem:  # the results themselves are there

@@ -68,6 +68,9 @@ def test_one_file_for_all_images(predict: Predict, pictures: list[Path], tmp_pat
     more = COCO(out / "coco.json")
     assert len(more.imgs) == 4
     assert {each["name"] for each in more.cats.values()} == {"dog", "the cat", "a bird"}
+    # results that are replaced by some without such a file are no longer in it
+    assert predict(*pictures, "--text", "dog", "--save", "masks", "--overwrite") == 0
+    assert {each["name"] for each in COCO(out / "coco.json").cats.values()} == {"a bird"}
 
 
 def test_parts_of_a_run_end_with_one_file_and_one_page(

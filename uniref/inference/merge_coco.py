@@ -15,7 +15,8 @@ from uniref.core.json_files import stream_json
 from uniref.inference.coco import INFO, Categories, JsonLists, write_document
 from uniref.inference.result_folders import may_replace, result_folders
 
-_LISTS = {"coco.json": "images", "polygons.json": "images", "youtube_vis.json": "videos"}
+MERGED = {"coco.json": "images", "polygons.json": "images", "youtube_vis.json": "videos"}
+"""Names of the files, and what they hold beside annotations."""
 _MARK = f'{{"info": {{"description": "{INFO["description"]}"'.encode()
 
 
@@ -41,7 +42,7 @@ def merge_annotations(out: Path, warn: Callable[[str], None]) -> list[Path]:
         if folder.summary.get("complete")
     ]
     written = []
-    for name, media in _LISTS.items():
+    for name, media in MERGED.items():
         files = [(part, part.folder / name) for part in parts if (part.folder / name).is_file()]
         if not files or not may_replace(out / name, _MARK, warn):
             continue
