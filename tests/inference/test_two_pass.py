@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from uniref import Predictor, UsageError
 from uniref.core.errors import UniRefError
@@ -189,6 +190,20 @@ def test_files_are_read_twice(predictor: Predictor, make_video, disk: np.ndarray
     for way in ({}, {"two_pass": True}):
         with pytest.raises(UsageError, match="frame 2, which is not among the frames"):
             predictor.segment_file(clip, masks={2: {7: disk}}, start="1", stride=2, **way)
+
+
+def test_damaged_frames_show_nothing_and_stop_nothing(
+    predictor: Predictor, frames: list[np.ndarray], disk: np.ndarray, tmp_path: Path
+) -> None:
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"\x89PNG")
+    options = {"both_ways": True, "short_side": 32, "score_threshold": 0.0}
+    found = list(predictor.segment_file(tmp_path, masks={4: {1: disk}}, **options))
+    assert [sorted(result.masks) for result in found] == [[1], [1], [], [1], [1], [1]]
+    # the frames before it are followed from the one after it
+    whole = follow(predictor, [*frames[:2], *frames[3:]], masks={3: {1: disk}}, both_ways=True)
+    assert np.array_equal(found[0].masks[1], whole[0].masks[1])
 
 
 def test_what_two_passes_cannot_do(
