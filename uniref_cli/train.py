@@ -169,7 +169,8 @@ def train(arguments: TrainArguments) -> None:
         from uniref_cli.launch import launch
 
         raise typer.Exit(launch(arguments.gpus, device, recipe, stages))
-    from uniref.engine.trainer import TrainRequest, train
+    from uniref.engine.request import TrainRequest
+    from uniref.engine.trainer import train
 
     result = train(TrainRequest(recipe, root, folder, stages, arguments.resume, device), console)
     if result.signal:

@@ -26,7 +26,8 @@ from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.engine import checkpointer, trainer
 from uniref.engine.reporter import SilentReporter
-from uniref.engine.trainer import RunResult, TrainRequest, train
+from uniref.engine.request import TrainRequest
+from uniref.engine.trainer import RunResult, train
 from uniref.recipe.load import load_recipe
 from uniref.weights.checkpoint import load_checkpoint
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from uniref.core.atomic import exclusive
 from uniref.core.batch import Batch
 from uniref.core.device import autocast, keep_freed_memory
-from uniref.core.errors import UniRefError, UsageError
+from uniref.core.errors import UniRefError
 from uniref.core.signals import StopRequest
 from uniref.data.train.loader import LoadingStoppedError, TrainLoader
 from uniref.engine.checkpointer import (
@@ -32,12 +32,7 @@ from uniref.engine.checkpointer import (
     CHECKPOINTS,
     FINAL,
     Checkpointer,
-    SavedCheckpoint,
     StageProgress,
-    latest_checkpoint,
-    stage_of_checkpoint,
-    steps_of_export,
-    verify_checkpoint,
 )
 from uniref.engine.distributed import (
     World,
@@ -50,32 +45,24 @@ from uniref.engine.distributed import (
 from uniref.engine.loss_module import ground_truth_boxes
 from uniref.engine.optim import StepResult, TrainState, global_norm, set_rates
 from uniref.engine.report import write_report
-from uniref.engine.reporter import METRICS, MetricLogger, Reporter, SilentReporter, non_finite_samples
+from uniref.engine.reporter import MetricLogger, Reporter, SilentReporter, non_finite_samples
+from uniref.engine.request import (
+    TrainRequest,
+    check_out,
+    check_unused,
+    is_finished,
+    requested_stages,
+    resume_point,
+    weights_of_stage_before,
+)
 from uniref.engine.requirements import check_requirements
 from uniref.engine.stage_model import build_stage_model, train_mode
 from uniref.engine.validate import validate
 from uniref.extensions.plugins import source_hooks
-from uniref.recipe.recipe import Recipe
 from uniref.weights.initial_weights import adopt_models
 
 STOPPED = "stopped"
 _STREAM = 1_000_003  # keeps the random streams of different seeds apart
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What to train."""
-
-    recipe: Recipe
-    root: Path
-    """Data root."""
-    out: Path
-    """Folder of the run."""
-    stages: tuple[str, ...] = ()
-    """Only these; empty = all."""
-    resume: str | None = None
-    """`auto`, or a checkpoint folder of this run."""
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -99,15 +86,15 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
         UniRefError: Data, weights or checkpoints cannot be used; another process is training in the folder.
     """
     request = replace(request, recipe=adopt_models(request.recipe))
-    names = _requested_stages(request)
+    names = requested_stages(request)
     with join(request.device, request.recipe.run.timeout_minutes) as world, contextlib.ExitStack() as stack:
         # claim the folder, check what all stages need, and write the resolved recipe
         with world.on_main_process():
             if world.main:
-                _check_out(request)
+                check_out(request)
                 stack.enter_context(exclusive(request.out, "trained"))
-                _check_unused(request, names)
-                left = [name for name in names if not (request.resume == "auto" and _is_finished(request, name))]
+                check_unused(request, names)
+                left = [name for name in names if not (request.resume == "auto" and is_finished(request, name))]
                 check_requirements(request.recipe, left, request.root, request.out)
                 request.out.mkdir(parents=True, exist_ok=True)
                 content = yaml.safe_dump(request.recipe.model_dump(mode="json"), sort_keys=False)
@@ -116,7 +103,7 @@ def train(request: TrainRequest, reporter: Reporter) -> RunResult:
         stop = stack.enter_context(stop_training_on_signals(reporter.warn if world.main else SilentReporter().warn))
         # stage after stage; a stop request ends the run with its state saved
         for name in names:
-            if request.resume == "auto" and _is_finished(request, name):
+            if request.resume == "auto" and is_finished(request, name):
                 if world.main:
                     reporter.say(f"{name}: is done ({request.out / name / FINAL})")
             elif not _train_stage(request, name, world, reporter, stop):
@@ -168,7 +155,7 @@ class StageTrainer:
         self.root, self.folder = request.root, request.out / name
         self.world, self.stop = world, stop
         self.reporter: Reporter = reporter if world.main else SilentReporter()
-        resume = _resume_point(request, name, world, reporter)
+        resume = resume_point(request, name, world, reporter)
         # settings of the process
         if self.stage.precision == "float32" and world.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
@@ -178,7 +165,7 @@ class StageTrainer:
             torch.set_num_threads(recipe.run.threads)
         # model, optimiser and checkpoints
         seed = recipe.stage_seed(name)
-        built = build_stage_model(self.stage, name, seed, _initial_weights(request, name), load=resume is None)
+        built = build_stage_model(self.stage, name, seed, weights_of_stage_before(request, name), load=resume is None)
         self.tokenizer = built.tokenizer
         self.state = TrainState(self.stage, built.model, world, seed)
         self.checkpointer = Checkpointer(self.folder, recipe, name, self.state, built.tokenizer, self.reporter)
@@ -444,69 +431,3 @@ def train_step(state: TrainState, batches: Sequence[Batch], step: int, stop: boo
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
     return StepResult(finite, overflow, mean, norm_value, bool(stops), terms, time.perf_counter() - began)
-
-
-# --- what to train, and from where -----------------------------------------------------------------------------------
-
-
-def _requested_stages(request: TrainRequest) -> tuple[str, ...]:
-    """The stages to train; from a checkpoint that is named, its stage and those after it."""
-    names = request.recipe.select(request.stages)
-    if request.resume in (None, "auto"):
-        return names
-    stage = stage_of_checkpoint(Path(str(request.resume)))
-    if stage is None:
-        raise UsageError(
-            f"--resume {request.resume}: is not a checkpoint of a training; name a folder step-... or auto"
-        )
-    if stage not in names:
-        raise UsageError(f"--resume {request.resume}: is a checkpoint of stage {stage}, which is not to be trained")
-    return names if request.stages else names[names.index(stage) :]
-
-
-def _check_out(request: TrainRequest) -> None:
-    """Raise UsageError where the run's folder cannot be one."""
-    if file := next((each for each in (request.out, *request.out.parents) if each.is_file()), None):
-        raise UsageError(f"--out {request.out}: {file} is a file; name a folder")
-
-
-def _check_unused(request: TrainRequest, names: tuple[str, ...]) -> None:
-    """A new run needs a folder without one."""
-    if request.resume is not None:
-        return
-    for name in names:
-        folder = request.out / name
-        if folder.is_dir() and any(folder.iterdir()):
-            raise UsageError(f"{folder}: holds a training; resume it with --resume auto, or choose another --out")
-
-
-def _initial_weights(request: TrainRequest, name: str) -> Path | None:
-    """The final weights of the stage that a stage starts from."""
-    before = request.recipe.stages[name].init.stage
-    return None if before is None else request.out / before / FINAL
-
-
-def _is_finished(request: TrainRequest, name: str) -> bool:
-    final = request.out / name / FINAL
-    return final.is_dir() and steps_of_export(final) >= request.recipe.stages[name].steps
-
-
-def _resume_point(request: TrainRequest, name: str, world: World, reporter: Reporter) -> SavedCheckpoint | None:
-    """The checkpoint that a stage is resumed from; None = it starts from the beginning."""
-    if request.resume is None:
-        return None
-    if request.resume != "auto":
-        saved = verify_checkpoint(Path(request.resume))
-        if saved.metadata.get("stage") == name:
-            return saved
-        # a later stage of the same run starts from the one that was resumed
-        if stage_of_checkpoint(Path(request.resume)) not in request.recipe.stages:
-            return None
-    # the newest intact checkpoint, as the main process sees it
-    latest = None
-    with world.on_main_process():
-        if world.main:
-            latest = latest_checkpoint(request.out / name / CHECKPOINTS, reporter.warn)
-            if latest is None and (request.out / name / METRICS).exists():
-                reporter.warn(f"{request.out / name / CHECKPOINTS}: holds no checkpoint; {name} starts at step 1 again")
-    return world.gather(latest)[0]
