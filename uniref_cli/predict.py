@@ -276,7 +276,7 @@ class PredictArguments:
 
 @takes_arguments
 def predict(arguments: PredictArguments) -> None:
-    """Segment objects in videos and images, referred to by text, by masks, or by support images.
+    """Segment objects in videos and images, referred to by text, masks, support images, boxes, or points.
 
     Results go to OUT/<input's name>/: overlay.mp4, masks/FRAME.png, ... and summary.json. A folder appears under its
     name when it is complete; inputs that are already done are skipped, and another request for the same input goes to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,15 @@ from tests.tiny import tiny_config
 from uniref.core.errors import UniRefError, UsageError
 from uniref.inference.predictor import Predictor
 from uniref.weights.catalog import checkpoint_folder
-from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint import (
+    CheckpointMetadata,
+    Presence,
+    PresencePoint,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+    write_config,
+)
 from uniref.weights.convert import convert
 
 
@@ -80,3 +89,13 @@ def test_names_of_bundled_checkpoints(tmp_path: Path) -> None:
     assert checkpoint_folder("small").parent.name == "assets"
     assert checkpoint_folder("./small") == Path("small")
     assert checkpoint_folder(tmp_path) == tmp_path
+
+
+def test_a_calibrated_threshold_is_kept(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "calibrated"
+    shutil.copytree(checkpoint, folder)
+    point = PresencePoint(threshold=0.5, precision=1, recall=1, false_alarms=0)
+    presence = Presence(threshold=0.5, rule="test", data="a/b", present=2, absent=3, curve=(point,))
+    write_config(folder, read_config(folder).model_copy(update={"presence": presence}))
+    convert(folder, tmp_path / "half", dtype="float16")
+    assert read_config(tmp_path / "half").presence == presence

@@ -198,7 +198,7 @@ def _result_row(folder: ResultFolder) -> _Row:
 def _chart(number: str, about: Mapping[str, Any], frames: int, series: Mapping[str, Any] | None) -> _Object:
     """What the page says of one object."""
     words = " ".join(str(about.get("text") or f"{about['kind']} {number}").split())
-    label = f"{words} {about['instance']}" if "instance" in about else words
+    label = f"{words} #{about['instance']}" if "instance" in about else words
     count = int(about["frames_present"])
     share = "" if frames <= 1 else f"{count:,} of {frames:,}"
     red, green, blue = colour(int(number))
