@@ -264,6 +264,16 @@ def prediction(run: Run) -> None:
             if name != "swinl" and objects <= 3 and not run.late():
                 slow = rate_of(released(old, task, frames[:4], masks))
             ratio = f"{rate / slow:.1f}x" if slow else ""
+            if task == "RIS" and not run.late():
+                stream = predictor.segment_images(frames, TEXT, short_side=None)
+                began = time.perf_counter()
+                together = len(list(stream)) / (time.perf_counter() - began)
+                rows[f"{name} RIS, batches"] = {
+                    "frames_per_second": together,
+                    "released": None,
+                    "peak_gb": peak_gb(run),
+                }
+                run.note(f"| {name} | RIS, segment_images | {together:.2f} | | | {peak_gb(run):.2f} |")
             label = task if task != "VOS" else f"VOS, {objects} object{'s' if objects > 1 else ''}"
             rows[f"{name} {label}"] = {"frames_per_second": rate, "released": slow, "peak_gb": memory}
             run.note(f"| {name} | {label} | {rate:.2f} | {f'{slow:.2f}' if slow else ''} | {ratio} | {memory:.2f} |")

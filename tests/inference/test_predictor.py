@@ -43,6 +43,24 @@ def test_several_texts_share_the_image(predictor: Predictor, picture: np.ndarray
         assert (alone.mask == found.mask).mean() > 0.99
 
 
+@pytest.mark.parametrize("batch", [None, 2, 3])
+def test_images_of_one_size_go_together(predictor: Predictor, picture: np.ndarray, batch: int | None) -> None:
+    """In any batches each image gets the result that it gets alone."""
+    small = np.ascontiguousarray(picture[:40, :50])
+    images = [picture, picture[::-1].copy(), np.roll(picture, 9, 1), small, small[:, ::-1].copy(), picture]
+    results = list(predictor.segment_images(iter(images), "the red car", short_side=64, long_side=128, batch=batch))
+    assert len(results) == len(images)
+    for image, result in zip(images, results, strict=True):
+        alone = predictor.segment_image(image, "the red car", short_side=64, long_side=128)
+        assert result.score == pytest.approx(alone.score, abs=1e-5)
+        assert result.box == pytest.approx(alone.box, abs=1e-2)
+        assert (result.mask == alone.mask).mean() > 0.999
+    assert not any(r.present for r in predictor.segment_images(images, "dog", 64, 128, score_threshold=1.0))
+    assert list(predictor.segment_images([], "dog")) == []
+    with pytest.raises(UsageError, match="batch 0: must be at least 1"):
+        predictor.segment_images(images, "dog", batch=0)
+
+
 def test_image_by_support_of_other_sizes(predictor: Predictor, picture: np.ndarray, disk: np.ndarray) -> None:
     small, small_disk = np.ascontiguousarray(picture[:40, :50]), np.ascontiguousarray(disk[:40, :50])
     one = predictor.segment_image(picture, support=[(picture, disk)], short_side=None)

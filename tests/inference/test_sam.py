@@ -63,6 +63,14 @@ def test_image(predictor: Predictor, picture: np.ndarray, disk: np.ndarray) -> N
     assert not np.array_equal(shown.mask, found.mask)
 
 
+def test_images_together(predictor: Predictor, picture: np.ndarray) -> None:
+    images = [picture, picture[::-1].copy()]
+    for image, result in zip(images, predictor.segment_images(images, "a disk", batch=2), strict=True):
+        alone = predictor.segment_image(image, "a disk")
+        assert result.score == pytest.approx(alone.score, abs=1e-5)
+        assert (result.mask == alone.mask).mean() > 0.999
+
+
 def test_the_encoder_runs_once_an_image(loaded: Checkpoint, picture: np.ndarray, disk: np.ndarray) -> None:
     assert isinstance(loaded.model, UniRefSam)
     predictor = Predictor(loaded, device="cpu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, cast, overload
 
 import numpy as np
@@ -199,6 +199,44 @@ class ImagePredictor:
         results = image_results(self._model, frame, predictions, score_threshold, probabilities)
         return results if isinstance(text, list | tuple) else results[0]
 
+    def segment_images(
+        self,
+        images: Iterable[UInt8Image],
+        text: str,
+        short_side: Side = "default",
+        long_side: Side = "default",
+        score_threshold: float | None = None,
+        batch: int | None = None,
+    ) -> Iterator[ImageResult]:
+        """Segment the object that one text means in many images. The text is encoded once, and images of the same size
+        that follow each other go through the network together.
+
+        Args:
+            images: uint8 RGB [H, W, 3] arrays; any iterable, consumed lazily.
+            text: What to segment.
+            short_side, long_side, score_threshold: As for `segment_image`.
+            batch: At most this many images at once; None: 4 on an accelerator, 1 on a CPU, where more gain nothing.
+
+        Returns:
+            One result per image, in their order, as soon as its batch is done.
+
+        Raises:
+            UsageError: The text has no words, an array has the wrong form, or `batch` is below 1.
+        """
+        most = self._model.batch_size if batch is None else batch
+        if most < 1:
+            raise UsageError(f"segment_images: batch {batch}: must be at least 1")
+        [reference] = self._model.text_references([text])
+        resize = self._resize(short_side, long_side, TEXT_SIDES)
+
+        def results() -> Iterator[ImageResult]:
+            for group in _of_one_size(images, most):
+                frames = self._model.encode_images(group, *resize)
+                for frame, found in zip(frames, self._model.predict_images(frames, reference), strict=True):
+                    yield from image_results(self._model, frame, found, score_threshold, False)
+
+        return results()
+
     def segment_objects(
         self,
         image: UInt8Image,
@@ -353,3 +391,15 @@ class ImagePredictor:
             images.append(normalise(image, size))
             masks.append(torch.tensor(resize_mask(marked, size)))
         return self._model.support_reference(images, masks)
+
+
+def _of_one_size(images: Iterable[UInt8Image], most: int) -> Iterator[list[UInt8Image]]:
+    """Images that follow each other and have the same size, at most `most` at a time."""
+    group: list[UInt8Image] = []
+    for image in images:
+        if group and (len(group) == most or np.shape(image) != np.shape(group[0])):
+            yield group
+            group = []
+        group.append(image)
+    if group:
+        yield group

@@ -30,6 +30,7 @@ from uniref.model.structures import (
     Features,
     ProjectedReference,
     ReferenceTokens,
+    join_images,
     join_objects,
     join_shots,
     split_reference,
@@ -117,7 +118,8 @@ class InferenceModel:
         on_cpu = device.type == "cpu"
         self._matmul: Callable[[Tensor | None], contextlib.AbstractContextManager[None]]
         self._matmul = fast_matmul if on_cpu else lambda images: contextlib.nullcontext()
-        self._batch_size = 1 if on_cpu else _OBJECTS
+        self.batch_size = 1 if on_cpu else _OBJECTS
+        """Objects that go through the transformer together."""
 
     @property
     def attention_precision(self) -> str:
@@ -137,14 +139,22 @@ class InferenceModel:
         Raises:
             UsageError: The image has another form, or does not fit into the model's square input.
         """
-        check_image(image)
-        original = (image.shape[0], image.shape[1])
+        return self.encode_images([image], short_side, long_side)[0]
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[UInt8Image], short_side: int | None, long_side: int | None) -> list[Frame]:
+        """Encode images of the same size as one batch. Arguments and errors as for `encode`."""
+        for image in images:
+            check_image(image)
+        original = (images[0].shape[0], images[0].shape[1])
         size = self.fit(original, short_side, long_side)
-        batch = pad_batch([normalise(image, size, self.device)], self.network.input_size)
-        images = batch.images.to(self.device)
-        with self._computing(images):
-            features = self.network.encode_image(images, batch.padding.to(self.device))
-        return Frame(features, images, size, original)
+        batch = pad_batch([normalise(image, size, self.device) for image in images], self.network.input_size)
+        inputs = batch.images.to(self.device)
+        with self._computing(inputs):
+            features = self.network.encode_image(inputs, batch.padding.to(self.device))
+        if len(images) == 1:
+            return [Frame(features, inputs, size, original)]
+        return [Frame(features.image(i), inputs[i : i + 1], size, original) for i in range(len(images))]
 
     def fit(self, original: tuple[int, int], short_side: int | None, long_side: int | None) -> tuple[int, int]:
         """Size of the network input, as `fit_size`, of an image of `original` size. Raises UsageError as `encode`."""
@@ -218,14 +228,27 @@ class InferenceModel:
         """
         with self._computing(frame.images):
             fused = join_objects([self.network.fuse(frame.features, references) for references in groups])
-            starts = range(0, len(fused.levels[0]), self._batch_size)
-            segments = [self.network.segment(fused.rows(slice(i, i + self._batch_size))) for i in starts]
+            starts = range(0, len(fused.levels[0]), self.batch_size)
+            segments = [self.network.segment(fused.rows(slice(i, i + self.batch_size))) for i in starts]
         boxes = [part.boxes for part in segments if part.boxes is not None]
         return MaskPredictions(
             logits=torch.cat([part.logits for part in segments]),
             scores=torch.cat([part.scores for part in segments]).tolist(),
             boxes=_pixels(torch.cat(boxes), frame.original) if boxes else None,
         )
+
+    @torch.inference_mode()
+    def predict_images(self, frames: Sequence[Frame], reference: ProjectedReference) -> list[MaskPredictions]:
+        """The object of one reference in each of several images of the same size, as one batch."""
+        with self._computing(frames[0].images):
+            fused = join_images([self.network.fuse(frame.features, [reference]) for frame in frames])
+            found = self.network.segment(fused)
+        scores = found.scores.tolist()
+        boxes = None if found.boxes is None else _pixels(found.boxes, frames[0].original)
+        return [
+            MaskPredictions(found.logits[i : i + 1], scores[i : i + 1], None if boxes is None else boxes[i : i + 1])
+            for i in range(len(frames))
+        ]
 
     @torch.inference_mode()
     def candidates(

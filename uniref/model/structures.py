@@ -37,6 +37,30 @@ class Features:
         prompt = None if self.prompt is None else self.prompt[rows]
         return replace(self, levels=tuple(x[rows] for x in self.levels), prompt=prompt)
 
+    def image(self, row: int) -> Features:
+        """One image of a batch, as a batch of its own."""
+        one = slice(row, row + 1)
+        return Features(
+            tuple(x[one] for x in self.levels),
+            tuple(x[one] for x in self.paddings),
+            self.sizes[one],
+            None if self.stride4 is None else self.stride4[one],
+            None if self.prompt is None else self.prompt[one],
+        )
+
+
+def join_images(parts: Sequence[Features]) -> Features:
+    """Several images of the same size, into each of which one object was fused, as one batch."""
+    stride4 = [part.stride4 for part in parts if part.stride4 is not None]
+    prompts = [part.prompt for part in parts if part.prompt is not None]
+    return Features(
+        tuple(torch.cat(maps) for maps in zip(*(part.levels for part in parts), strict=True)),
+        tuple(torch.cat(maps) for maps in zip(*(part.paddings for part in parts), strict=True)),
+        torch.cat([part.sizes for part in parts]),
+        torch.cat(stride4) if stride4 else None,
+        torch.cat(prompts) if prompts else None,
+    )
+
 
 def join_objects(parts: Sequence[Features]) -> Features:
     """Objects that were fused into one image group by group, as one batch."""
