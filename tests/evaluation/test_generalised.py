@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.data.prepare import build
 from tests.data.prepare.conftest import Prepare
 from tests.evaluation.conftest import Score
 from tests.evaluation.masks import Masks, write_masks
+from tests.tiny import tiny_sam_config
 from uniref.evaluation import evaluate
 from uniref.evaluation.dataset import EvalItem, open_dataset
 from uniref.evaluation.metrics.images import GeneralisedOverlap, generalised, overlap
 from uniref.inference.predictor import Predictor
 from uniref.media.image import read_image
+from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
@@ -161,3 +165,26 @@ def test_thresholds_where_there_are_none(
     assert "--score-threshold: is not used for refcoco/val" in capsys.readouterr().err
     assert app.run([*fixed, "--data", "grefcoco/val", "--predictions", str(tmp_path)]) == 2
     assert "--score-threshold: is for a model" in capsys.readouterr().err
+
+
+def test_a_calibrated_threshold_is_the_default(
+    checkpoint: Path, grefcoco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured on the data set's own expressions for nothing."""
+    folder = tmp_path / "calibrated"
+    shutil.copytree(checkpoint, folder)
+    fixed = ["eval", "--checkpoint", str(folder), "--data", "grefcoco/val", "--root", str(grefcoco)]
+    fixed += ["--short-side", "48", "--long-side", "96", "--json"]
+    assert app.run([*fixed, "--calibrate", "--false-alarms", "0"]) == 0
+    calibrated = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (calibrated["present"], calibrated["absent"]) == (3, 2)
+    assert app.run([*fixed, "--out", str(tmp_path / "out")]) == 0
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert record["protocol"]["threshold"] == calibrated["threshold"] != 0.3
+    assert record["numbers"]["N-acc"] == 1
+
+
+def test_a_sam_answers_with_its_one_mask(tokenizer: TextTokenizer, grefcoco: Path) -> None:
+    torch.manual_seed(0)
+    found = evaluate(UniRefSam(tiny_sam_config()), tokenizer, grefcoco, ["grefcoco/val"])["grefcoco/val"]
+    assert next(iter(found)) == "gIoU"

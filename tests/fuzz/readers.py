@@ -394,6 +394,13 @@ READERS = (
     Reader("ovis", build.ovis, "annotations_train.json", _prepared("ovis", "train"), tree=True),
     Reader("mevis", build.mevis, "train/meta_expressions.json", _prepared("mevis", "train"), tree=True),
     Reader("mevis masks", build.mevis, "train/mask_dict.json", _prepared("mevis", "train"), tree=True),
+    Reader("grefcoco", build.grefcoco, "grefcoco/grefs(unc).json", _prepared("grefcoco", "train"), tree=True),
+    Reader("revos", build.revos, "ReVOS/meta_expressions_valid_.json", _prepared("revos", "val"), tree=True),
+    Reader("revos foreground", build.revos, "ReVOS/mask_dict_foreground.json", _prepared("revos", "val"), tree=True),
+    Reader(
+        "long-rvos", build.long_rvos, "long_rvos/valid/meta_expressions.json", _prepared("long-rvos", "val"), tree=True
+    ),
+    Reader("reason-seg", build.reason_seg, "ReasonSeg/val/100_1.json", _prepared("reason-seg", "val"), tree=True),
     Reader("custom phrases", _own, "phrases.csv", _prepared("custom", "train")),
     Reader("custom mask", _own, "masks/cat.png", _prepared("custom", "train")),
     Reader("custom classes", _own_classes, "classes.csv", _prepared("custom", "train")),
