@@ -22,7 +22,8 @@ from uniref.media.video_write import VideoWriter
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
-from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
+from uniref.weights.checkpoint import save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 
 TINY = {
     "hidden_dim": 32,

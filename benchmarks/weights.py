@@ -8,7 +8,8 @@ from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights.catalog import checkpoint_folder
-from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, load_checkpoint
+from uniref.weights.checkpoint import Checkpoint, load_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 
 
 def make_checkpoint(checkpoint: str | None, seed: int = 0) -> Checkpoint:

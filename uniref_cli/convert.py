@@ -232,7 +232,7 @@ def _push(console: Console, arguments: ConvertArguments, source: str, folder: Pa
     """
     from uniref.recipe.model import SamModelConfig
     from uniref.weights.catalog import CATALOG
-    from uniref.weights.checkpoint import read_config
+    from uniref.weights.checkpoint_config import read_config
     from uniref.weights.hub import push
     from uniref.weights.model_card import model_card, read_results
 

@@ -46,7 +46,7 @@ def calibrate(arguments: EvalArguments, data: Sequence[str], folder: Path, conso
     from uniref.evaluation.dataset import open_dataset
     from uniref.evaluation.presence import choose_threshold, measure_presence
     from uniref.inference.predictor import Predictor
-    from uniref.weights.checkpoint import CONFIG, read_config, write_config
+    from uniref.weights.checkpoint_config import CONFIG, read_config, write_config
 
     if len(data) != 1:
         raise UsageError("--calibrate: takes one split; name it with --data")

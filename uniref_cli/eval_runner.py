@@ -42,7 +42,7 @@ from uniref_cli.eval import EvalArguments
 from uniref_cli.process_rank import ProcessRank, gpu_names, local_device
 
 if TYPE_CHECKING:
-    from uniref.weights.checkpoint import CheckpointMetadata
+    from uniref.weights.checkpoint_config import CheckpointMetadata
 
 _LISTED = 50  # names of bad files on the terminal
 
@@ -215,7 +215,7 @@ class EvalRunner:
     def _model_request(self) -> dict[str, Any]:
         """Everything about model and device that can change the predicted masks."""
         from uniref.core.device import best_precision, resolve_device
-        from uniref.weights.checkpoint import weights_of
+        from uniref.weights.checkpoint_config import weights_of
 
         assert self.checkpoint is not None
         assert self._metadata is not None
@@ -304,7 +304,7 @@ class EvalRunner:
 
 
 def _read_metadata(checkpoint: Path) -> CheckpointMetadata:
-    from uniref.weights.checkpoint import read_config
+    from uniref.weights.checkpoint_config import read_config
 
     return read_config(checkpoint)
 

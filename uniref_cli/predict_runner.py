@@ -30,7 +30,7 @@ from uniref.inference.viewer import Viewer
 from uniref.media.ffmpeg import kill_children
 from uniref.media.source import MediaSource, Selection, parse_position
 from uniref.media.stream import open_source
-from uniref.weights.checkpoint import read_config, weights_of
+from uniref.weights.checkpoint_config import read_config, weights_of
 from uniref.weights.rename import listing
 from uniref_cli.console import Console, error
 from uniref_cli.predict import PredictArguments

@@ -128,16 +128,17 @@ def train(arguments: TrainArguments) -> None:
     """
     console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.recipe.load import load_recipe
-    from uniref.weights.initial_weights import adopt_models, fetch_missing, missing_weights
 
     os.environ.update(torch_variables(os.environ))  # srun's tasks as torchrun's processes
     root, device = arguments.root, arguments.device
-    recipe = load_recipe(arguments.recipe, arguments.overrides or ())
+    recipe = load_recipe(arguments.recipe, arguments.overrides or ())  # before PyTorch, which takes seconds
     folder = arguments.out if arguments.out is not None else Path("runs") / arguments.recipe.stem
     stages = tuple(arguments.stage or ())
     if arguments.memory is not None and not arguments.dry_run:
         raise UsageError("--memory: is compared with the estimate of --dry-run; pass that too")
     # initial weights, whose sizes a recipe without `model` takes
+    from uniref.weights.initial_weights import adopt_models, fetch_missing, missing_weights
+
     missing = missing_weights(recipe, stages)
     if arguments.download and not arguments.dry_run:
         # gigabytes are not fetched for a training that lacks its data

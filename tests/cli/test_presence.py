@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uniref.media.mask import read_mask
-from uniref.weights.checkpoint import Presence, PresencePoint, read_config, write_config
+from uniref.weights.checkpoint_config import Presence, PresencePoint, read_config, write_config
 from uniref_cli.app import run
 
 Predict = Callable[..., int]

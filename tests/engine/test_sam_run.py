@@ -21,7 +21,8 @@ from uniref.evaluation import evaluate
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
 from uniref.recipe.load import load_recipe
-from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint import load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 
 TEST_SAM: dict[str, Any] = {
     "model": tiny_sam_config().model_dump(mode="json"),

@@ -20,7 +20,8 @@ from uniref.data.protocol import OF_TASK
 from uniref.engine.checkpointer import checkpoint_folders, verify_checkpoint
 from uniref.engine.validate import Validation
 from uniref.evaluation.results import metric_names
-from uniref.weights.checkpoint import load_checkpoint, read_config
+from uniref.weights.checkpoint import load_checkpoint
+from uniref.weights.checkpoint_config import read_config
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ from uniref.evaluation.shard_store import ShardStore
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
+from uniref.weights.checkpoint import save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref_cli import app
 
 

@@ -18,7 +18,8 @@ from uniref.evaluation.metrics.images import overlap, referring
 from uniref.inference.predictor import Predictor
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
+from uniref.weights.checkpoint import Checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 
 SIDES = (48, 96)
 

@@ -23,7 +23,8 @@ from uniref.media.image import read_image
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
-from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
+from uniref.weights.checkpoint import Checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref_cli import app
 
 

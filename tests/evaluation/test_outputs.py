@@ -25,7 +25,8 @@ from uniref.evaluation.shard_store import ShardStore
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.model import BackboneConfig
-from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
+from uniref.weights.checkpoint import save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref_cli import app
 
 Eval = Callable[..., tuple[int, Path, str, str]]

@@ -15,7 +15,7 @@ from uniref.core.progress import silent
 from uniref.evaluation import presence
 from uniref.evaluation.dataset import open_dataset
 from uniref.evaluation.presence import PresenceScores, choose_threshold, measure_presence
-from uniref.weights.checkpoint import read_config
+from uniref.weights.checkpoint_config import read_config
 from uniref_cli.app import run
 
 PHRASES = {

@@ -38,7 +38,8 @@ from uniref.media.source import MediaSource, Selection
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.recipe.load import load_recipe
-from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint import load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref.weights.conversion import read_settings
 from uniref.weights.convert import convert
 from uniref.weights.safe_load import read_pickled, read_weights

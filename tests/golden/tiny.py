@@ -25,7 +25,8 @@ from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
 from uniref.ops.images import normalise, pad_batch, pad_mask
 from uniref.recipe.loss import LossConfig
-from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
+from uniref.weights.checkpoint import Checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 
 FILE = Path(__file__).with_name("tiny.npz")
 TEXT, TEXTS = "the red disk on the left", ["a blue disk", "the green one"]

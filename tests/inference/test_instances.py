@@ -15,7 +15,8 @@ from uniref.media.mask import read_mask
 from uniref.media.video_read import VideoFile
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
-from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
+from uniref.weights.checkpoint import Checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

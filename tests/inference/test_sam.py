@@ -20,7 +20,8 @@ from uniref.model.sam import UniRefSam
 from uniref.model.structures import Features
 from uniref.model.text import TextTokenizer
 from uniref.ops.images import normalise, pad_batch
-from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, save_checkpoint
+from uniref.weights.checkpoint import Checkpoint, save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref_cli.app import run
 
 SIDE = 128

@@ -25,7 +25,7 @@ SHIPPED = [name for name in PYPROJECT["tool"]["setuptools"]["packages"]["find"][
 OWN = {*SHIPPED, "benchmarks", "examples", "tests"}
 
 # import names of packages that need not be installed where the tests run
-OPTIONAL_IMPORTS = {"flash_attn": "flash-attn"}
+OPTIONAL_IMPORTS = {"flash_attn": "flash-attn", "faster_coco_eval": "faster-coco-eval"}
 
 STANDARD = sys.stdlib_module_names | {"tomllib"}  # since Python 3.11
 
@@ -33,7 +33,7 @@ STANDARD = sys.stdlib_module_names | {"tomllib"}  # since Python 3.11
 BROUGHT_BY_TORCH = {"triton"}
 
 # the extras, besides the dependencies, that the files of a folder may import
-EXTRAS = {"uniref": ("7z", "flash", "supervision", "wandb"), "tests": ("test",)}
+EXTRAS = {"uniref": ("7z", "coco", "flash", "supervision", "wandb"), "tests": ("test",)}
 
 
 class Import(NamedTuple):

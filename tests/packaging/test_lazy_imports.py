@@ -42,6 +42,24 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert modules_after(code, *arguments) & (HEAVY | DATA_ONLY) == set()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("eval", "--checkpoint", "missing", "--data", "davis17/val"),
+        ("eval", "--checkpoint", "small", "--data", "davis17/val", "--root", "missing"),
+        ("train", "missing.yaml", "--dry-run"),
+        ("prepare-data", "--list"),
+        ("convert", "--list"),
+    ],
+    ids=" ".join,
+)
+def test_without_a_model_no_command_loads_pytorch(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """It takes seconds; an error about a name is told before."""
+    code = f"import os; os.chdir({str(tmp_path)!r}); from uniref_cli.app import run; run(sys.argv[1:])"
+    heavy = {"torch", "torchvision", "timm", "transformers", "scipy", "decord", "tensorboard"}
+    assert modules_after(code, *arguments) & heavy == set()
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = modules_after(f"import uniref; assert uniref.__version__ == {__version__!r}")
     assert loaded & (HEAVY | DATA_ONLY | {"pydantic"}) == set()

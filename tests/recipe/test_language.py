@@ -11,7 +11,7 @@ from tests.tiny import tiny_config
 from uniref.core.errors import UsageError
 from uniref.recipe.language import upgrade_stage
 from uniref.recipe.load import load_recipe
-from uniref.weights.checkpoint import CheckpointMetadata, read_config
+from uniref.weights.checkpoint_config import CheckpointMetadata, read_config
 
 RECIPE = """
 stages:

@@ -12,7 +12,8 @@ from tests.tiny import tiny_sam_config
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.sam import UniRefSam
 from uniref.model.text import TextTokenizer
-from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint import load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref.weights.convert import convert
 
 

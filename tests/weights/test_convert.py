@@ -12,7 +12,8 @@ from tests.weights.official import SWIN, official_state, small_config
 from uniref.core.errors import CheckpointError, UsageError
 from uniref.model.backbone import Backbone
 from uniref.recipe.model import BackboneConfig, ModelConfig
-from uniref.weights.checkpoint import load_checkpoint, read_config
+from uniref.weights.checkpoint import load_checkpoint
+from uniref.weights.checkpoint_config import read_config
 from uniref.weights.convert import convert
 
 VARIANTS = {

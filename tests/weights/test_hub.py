@@ -19,7 +19,8 @@ from uniref import Predictor
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.model.build import build_model
 from uniref.model.text import TextTokenizer
-from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
+from uniref.weights.checkpoint import save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref.weights.fetch import Access
 from uniref.weights.locate import find_checkpoint
 from uniref_cli.app import run

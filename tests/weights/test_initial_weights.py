@@ -29,7 +29,8 @@ from uniref.model.sam import UniRefSam
 from uniref.recipe.load import load_recipe
 from uniref.weights import catalog
 from uniref.weights.catalog import CATALOG, checkpoint_folder
-from uniref.weights.checkpoint import load_checkpoint, read_config
+from uniref.weights.checkpoint import load_checkpoint
+from uniref.weights.checkpoint_config import read_config
 from uniref.weights.fetch import Access
 from uniref.weights.initial_weights import adopt_models, fetch_missing, install, missing_weights
 from uniref_cli.app import run

@@ -13,15 +13,8 @@ from tests.tiny import tiny_config
 from uniref.core.errors import UniRefError, UsageError
 from uniref.inference.predictor import Predictor
 from uniref.weights.catalog import checkpoint_folder
-from uniref.weights.checkpoint import (
-    CheckpointMetadata,
-    Presence,
-    PresencePoint,
-    load_checkpoint,
-    read_config,
-    save_checkpoint,
-    write_config,
-)
+from uniref.weights.checkpoint import load_checkpoint, save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata, Presence, PresencePoint, read_config, write_config
 from uniref.weights.convert import convert
 
 

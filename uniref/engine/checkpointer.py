@@ -26,16 +26,8 @@ from uniref.model.text import TextTokenizer
 from uniref.recipe.language import upgrade_stage
 from uniref.recipe.recipe import Recipe
 from uniref.weights.adapter import AdapterBase
-from uniref.weights.checkpoint import (
-    ADAPTER,
-    CONFIG,
-    TOKENIZER,
-    WEIGHTS,
-    CheckpointMetadata,
-    read_config,
-    read_tensors,
-    save_checkpoint,
-)
+from uniref.weights.checkpoint import read_tensors, save_checkpoint
+from uniref.weights.checkpoint_config import ADAPTER, CONFIG, TOKENIZER, WEIGHTS, CheckpointMetadata, read_config
 from uniref.weights.safe_load import read_pickled
 
 CHECKPOINTS, FINAL, BEST = "checkpoints", "final", "best"

@@ -20,7 +20,8 @@ from uniref.model.referring import ReferringModel
 from uniref.model.text import TextTokenizer, wordpiece
 from uniref.model.uniref import UniRef
 from uniref.recipe.recipe import StageConfig
-from uniref.weights.checkpoint import TOKENIZER, read_config, read_tensors
+from uniref.weights.checkpoint import read_tensors
+from uniref.weights.checkpoint_config import TOKENIZER, read_config
 from uniref.weights.conversion import read_text_tensors
 from uniref.weights.rename import listing
 from uniref.weights.safe_load import read_weights

@@ -30,7 +30,8 @@ from uniref.media.draw import draw_overlay
 from uniref.model.build import build_model
 from uniref.model.text import TextTokenizer
 from uniref.recipe.recipe import StageConfig
-from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata, without_initialisation
+from uniref.weights.checkpoint import Checkpoint, without_initialisation
+from uniref.weights.checkpoint_config import CheckpointMetadata
 
 T = TypeVar("T")
 _SHARDS = ".evaluation"  # folder of the stage's processes

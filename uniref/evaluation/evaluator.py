@@ -78,7 +78,8 @@ def evaluate(
     """
     from uniref.evaluation import predict
     from uniref.inference.predictor import Predictor
-    from uniref.weights.checkpoint import Checkpoint, CheckpointMetadata
+    from uniref.weights.checkpoint import Checkpoint
+    from uniref.weights.checkpoint_config import CheckpointMetadata
 
     sides = sides or model.resize
     device = device or str(next(model.parameters()).device)

@@ -23,7 +23,7 @@ from uniref.core.types import UInt8Image
 from uniref.data.frames import read_frame
 from uniref.data.index import Index
 from uniref.evaluation.dataset import EvalDataset
-from uniref.weights.checkpoint import Presence, PresencePoint
+from uniref.weights.checkpoint_config import Presence, PresencePoint
 
 if TYPE_CHECKING:
     from uniref.inference.predictor import Predictor

@@ -13,15 +13,8 @@ from torch import Tensor
 from uniref.core.errors import CheckpointError, UniRefError
 from uniref.core.json_files import read_json
 from uniref.model.text import TextTokenizer
-from uniref.weights.checkpoint import (
-    CONFIG,
-    AdapterConfig,
-    CheckpointMetadata,
-    frozen_digest,
-    load_checkpoint,
-    read_tensors,
-    save_checkpoint,
-)
+from uniref.weights.checkpoint import frozen_digest, load_checkpoint, read_tensors, save_checkpoint
+from uniref.weights.checkpoint_config import CONFIG, AdapterConfig, CheckpointMetadata
 from uniref.weights.conversion import ConversionReport, DType, conversion_report, save
 from uniref.weights.rename import listing
 

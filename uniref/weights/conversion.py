@@ -15,7 +15,8 @@ from uniref.core.errors import CheckpointError
 from uniref.core.json_files import read_json
 from uniref.model.text import TextTokenizer
 from uniref.recipe.model import TextConfig
-from uniref.weights.checkpoint import CheckpointMetadata, save_checkpoint
+from uniref.weights.checkpoint import save_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref.weights.config_from_shapes import infer_text_config
 from uniref.weights.rename import check_fit, listing
 from uniref.weights.safe_load import read_weights

@@ -18,13 +18,7 @@ from uniref.model.uniref import UniRef
 from uniref.recipe.model import ModelConfig
 from uniref.weights import rename_rules
 from uniref.weights.adapter import convert_adapter, is_checkpoint
-from uniref.weights.checkpoint import (
-    ADAPTER,
-    CONFIG,
-    TOKENIZER,
-    WEIGHTS,
-    CheckpointMetadata,
-)
+from uniref.weights.checkpoint_config import ADAPTER, CONFIG, TOKENIZER, WEIGHTS, CheckpointMetadata
 from uniref.weights.config_from_shapes import infer_backbone_config, infer_model_config
 from uniref.weights.conversion import (
     ConversionReport,

@@ -16,7 +16,7 @@ from uniref.model.sam import PATCH, UniRefSam, sam_config
 from uniref.model.unifusion import UniFusion
 from uniref.recipe.model import SAM_SIZES, SamDecoderConfig, SamModelConfig
 from uniref.weights import rename_rules
-from uniref.weights.checkpoint import CheckpointMetadata
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref.weights.config_from_shapes import infer_sam_config
 from uniref.weights.conversion import (
     ConversionReport,

@@ -14,7 +14,7 @@ from uniref.core.atomic import atomic_file, atomic_folder
 from uniref.core.errors import CheckpointError, UniRefError, UsageError
 from uniref.recipe.recipe import Recipe, StageConfig
 from uniref.weights.catalog import CATALOG, Kind, Weights, is_bundled
-from uniref.weights.checkpoint import read_config
+from uniref.weights.checkpoint_config import read_config
 from uniref.weights.fetch import Access, fetch
 from uniref.weights.locate import find_checkpoint
 

@@ -13,7 +13,8 @@ from uniref.core.files import read_text
 from uniref.core.text import clean_text
 from uniref.model.text import TextTokenizer, wordpiece
 from uniref.recipe.model import TextConfig
-from uniref.weights.checkpoint import CheckpointMetadata, load_checkpoint
+from uniref.weights.checkpoint import load_checkpoint
+from uniref.weights.checkpoint_config import CheckpointMetadata
 from uniref.weights.conversion import ConversionReport, DType, conversion_report, save
 
 _EMBEDDINGS = "text_encoder.body.embeddings.word_embeddings.weight"
