@@ -360,8 +360,12 @@ class VideoTracker:
             n: torch.from_numpy(given[n]).to(device) if n in given else objects[n].probability for n in order
         }
         labels, masks = merge_objects(probabilities, {n for n in order if self._objects[n].independent})
-        # visible objects that are followed, unless their mask was given here, get a new previous reference
-        renewed = [n for n in order if n not in given and self._objects[n].follow and bool(masks[n].any())]
+        # visible objects that are followed, unless their mask was given here, get a new previous reference; the device
+        # is asked once for all
+        visible = torch.stack([masks[n].any() for n in order]).tolist()
+        renewed = [
+            n for n, seen in zip(order, visible, strict=True) if seen and n not in given and self._objects[n].follow
+        ]
         if renewed:
             references = self.model.mask_references(frame, torch.stack([masks[n] for n in renewed]))
             for number, reference in zip(renewed, references, strict=True):
@@ -369,12 +373,15 @@ class VideoTracker:
                 tracked.first = tracked.first or reference
                 tracked.previous = reference
         numbers = sorted(order)
+        on_host = torch.stack([masks[n] for n in numbers]).cpu()
         return FrameResult(
             index=index,
             labels=labels.cpu().numpy(),
-            masks={n: masks[n].cpu().numpy() for n in numbers},
+            masks={n: mask.numpy() for n, mask in zip(numbers, on_host, strict=True)},
             scores={n: objects[n].score for n in numbers},
-            boxes={n: objects[n].predictions.box(objects[n].row, masks[n]) for n in numbers},
+            boxes={
+                n: objects[n].predictions.box(objects[n].row, mask) for n, mask in zip(numbers, on_host, strict=True)
+            },
             instance_of=dict(self._instance_of),
             probabilities={n: probabilities[n].cpu().numpy() for n in numbers} if self.keep_probabilities else {},
         )
