@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,7 @@ from uniref_cli.checkpoints import find_named_checkpoint
 from uniref_cli.console import Console
 
 _DATA, _INFERENCE, _FOREIGN = "Data and checkpoint", "Inference", "Predictions of other tools, and submissions"
+_TABLE = "Earlier results side by side"
 
 EPILOG = """
 **Examples**
@@ -37,6 +38,8 @@ EPILOG = """
 
     uniref eval --data mose/val --check-submission mose.zip
 
+    uniref eval --table ours=eval/a baseline=eval/b --format latex
+
     uniref eval --calibrate --checkpoint checkpoints/r50 --data refcoco/val
 """
 
@@ -45,6 +48,14 @@ EPILOG = """
 class EvalArguments:
     """Arguments of `uniref eval`."""
 
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RESULTS]...",
+            help="With --table: results.json files of earlier evaluations or their folders, each PATH or NAME=PATH.",
+            show_default=False,
+        ),
+    ] = None
     checkpoint: Annotated[
         str | None,
         typer.Option(help=f"{CHECKPOINT_HELP} Or small, the bundled model.", show_default=False, rich_help_panel=_DATA),
@@ -174,6 +185,25 @@ class EvalArguments:
             rich_help_panel=_FOREIGN,
         ),
     ] = None
+    table: Annotated[
+        bool,
+        typer.Option(
+            "--table",
+            help="Only print the RESULTS side by side, a row per checkpoint, with the published numbers.",
+            rich_help_panel=_TABLE,
+        ),
+    ] = False
+    table_format: Annotated[
+        Literal["markdown", "latex", "html"], typer.Option("--format", help="Of the table.", rich_help_panel=_TABLE)
+    ] = "markdown"
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="In the table: these instead of each data set's headline; repeat for several.",
+            show_default=False,
+            rich_help_panel=_TABLE,
+        ),
+    ] = None
     out: Annotated[
         Path,
         typer.Option(help="Folder for results; processes that share the work share it.", rich_help_panel=OUTPUT),
@@ -222,6 +252,12 @@ def evaluate(arguments: EvalArguments) -> None:
     process alone. If machines do not share a disk, copy their folders together and run once more without --shard.
     """
     console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
+    # earlier results side by side, and nothing else
+    if arguments.table:
+        _print_table(arguments, console)
+        return
+    if arguments.results:
+        raise UsageError(f"{arguments.results[0]}: belongs to --table; name data with --data")
     name = arguments.checkpoint
     # a checkpoint that is not here is reported at once; a download waits until all other options are checked
     folder = find_named_checkpoint(console, name, False) if name is not None and not arguments.download else None
@@ -253,6 +289,23 @@ def evaluate(arguments: EvalArguments) -> None:
         code = EvalRunner(arguments, data, folder, console).run(rank)
     if code:
         raise typer.Exit(code)
+
+
+def _print_table(arguments: EvalArguments, console: Console) -> None:
+    """Print RESULTS as a table, or with --json a line per row. Raises UniRefError."""
+    from uniref.evaluation.leaderboard import read_leaderboard, render
+
+    if arguments.checkpoint or arguments.data or arguments.predictions or arguments.recipe:
+        raise UsageError("--table: shows earlier results; leave out --checkpoint, --data, --predictions and --recipe")
+    board = read_leaderboard(arguments.results or (), arguments.metric or ())
+    for line in render(board, arguments.table_format).splitlines():
+        console.say(line)
+    for row in board.rows:
+        numbers = [
+            {"data": column.name, "metric": column.metric, "percent": cell.percent, "remarks": list(cell.remarks)}
+            for column, cell in row.cells.items()
+        ]
+        console.result({"name": row.name, "source": row.source, "numbers": numbers})
 
 
 def named_data(values: Sequence[str], recipe: Path | None) -> list[str]:

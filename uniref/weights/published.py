@@ -28,6 +28,10 @@ _ROWS: Mapping[str, tuple[float | None, ...]] = {
 }
 
 
+RELEASED = tuple(_ROWS)
+"""Names of the released checkpoints."""
+
+
 @dataclass(frozen=True)
 class PublishedNumber:
     """A number to compare with."""
