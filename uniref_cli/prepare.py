@@ -100,7 +100,8 @@ class PrepareArguments:
     context: typer.Context
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET", show_default=False, help="See --list.")] = None
     list_all: Annotated[
-        bool, typer.Option("--list", help="Show every data set: task, splits, size, licence, what is prepared.")
+        bool,
+        typer.Option("--list", help="Show every data set: task, splits, size, papers, licence, what is prepared."),
     ] = False
     root: Annotated[Path, typer.Option(help="Folder of all indexes and fetched media.", rich_help_panel=_FILES)] = Path(
         "data"
@@ -375,6 +376,8 @@ def _list(console: Console, root: Path) -> None:
         console.say(f"    task       {entry.task.value}")
         console.say(f"    splits     {', '.join(entry.default_splits or entry.splits)}")
         console.say(f"    size       {entry.size}")
+        if entry.papers:
+            console.say(f"    papers     {', '.join(entry.papers)}")
         console.say(f"    licence    {entry.licence}")
         if entry.group:
             console.say(f"    files      {entry.files}")
@@ -390,6 +393,7 @@ def _list(console: Console, root: Path) -> None:
                 "task": entry.task.value,
                 "splits": list(entry.splits),
                 "size": entry.size,
+                "papers": list(entry.papers),
                 "licence": entry.licence,
                 "page": entry.page,
                 "download": bool(entry.downloads),

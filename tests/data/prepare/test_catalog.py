@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -178,3 +179,16 @@ def test_help_and_list_stay_light(option: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_list_says_which_papers_use_a_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `Name (split, split)`, of splits that it has."""
+    assert app.run(["prepare-data", "--list"]) == 0
+    assert "    papers     UniRef++ (train, val), ReferFormer (train, val)" in capsys.readouterr().out
+    assert app.run(["prepare-data", "--list", "--json"]) == 0
+    listed = {record["dataset"]: record for record in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert listed["davis17"]["papers"][0] == "UniRef++ (val)"
+    for entry in data_sets().values():
+        for paper in entry.papers:
+            name, splits = re.fullmatch(r"(.+) \((.+)\)", paper).groups()  # type: ignore[union-attr]
+            assert set(splits.split(", ")) <= set(entry.splits), (entry.name, name)

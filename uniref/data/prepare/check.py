@@ -1,11 +1,10 @@
-"""Checks of a written index: published counts, media files, images shared by training and evaluation splits."""
+"""Checks of a written index: published counts and media files."""
 
 from __future__ import annotations
 
 import os
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from uniref.core.parallel import ordered_map
 from uniref.core.progress import Progress
 from uniref.data.frames import frames_in_order
 from uniref.data.index import Index, Media
-from uniref.data.prepare.catalog import data_sets
-from uniref.data.prepare.dataset import COCO_IMAGES, PublishedCounts
+from uniref.data.prepare.dataset import PublishedCounts
 from uniref.data.prepare.job import (
     EMPTY_MASK,
     EMPTY_REF,
@@ -114,40 +112,3 @@ def _check_one(media: Media) -> str:
         lost = next((name for name in media.frames if name not in present), None)
         return "" if lost is None else f"{media.path / lost}: no such file"
     return ""
-
-
-def leaks(index: Index, root: Path) -> list[str]:
-    """Images or videos that a training split and prepared evaluation splits have in common; one line per split."""
-    entry = data_sets().get(index.manifest.dataset)
-    if entry is None or not entry.media_family:
-        return []
-    family = {other.name for other in data_sets().values() if other.media_family == entry.media_family}
-    by_id = entry.media_family == COCO_IMAGES
-    own_media = _identities(index, by_id)
-    training = _trains(index.manifest.split)
-    lines = []
-    for manifest in sorted((root / "index").glob("*/*/manifest.json")):
-        dataset, split = manifest.parent.parent.name, manifest.parent.name
-        if dataset not in family or _trains(split) == training or split.startswith("."):
-            continue
-        try:
-            shared = len(own_media & _identities(Index.open(manifest.parent), by_id))
-        except UniRefError:
-            continue
-        if shared:
-            use = "evaluation" if training else "training"
-            lines.append(f"{shared:,} of its images or videos are also in {dataset}/{split}, which is for {use}")
-    return lines
-
-
-def _trains(split: str) -> bool:
-    return "train" in split
-
-
-def _identities(index: Index, by_id: bool) -> set[str | int]:
-    """What identifies the media of an index: the data set's own ids, or their names without folders (ReVOS's name the
-    data set that a video comes from)."""
-    ids = index.media_column("source_id")
-    if by_id:
-        return set(ids.tolist())
-    return {index.media(row).name.rpartition("/")[2] for row in range(len(ids))}

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 COCO_IMAGES = "COCO images"
 """`DataSet.media_family` of data sets on COCO's images, which are identified by COCO's image ids."""
 OVIS_VIDEOS = "OVIS videos"
-"""`DataSet.media_family` of data sets that took videos from OVIS."""
+"""`DataSet.media_family` of data sets that took videos from each other: OVIS, MOSE, MeViS, ReVOS (about half of MOSE v1
+is from OVIS: henghuiding/MOSE-api, issue 28; ReVOS names its sources in cilinyan/ReVOS-api)."""
 COCO_TERMS = "COCO terms of use; Flickr terms for the images"
 RESEARCH_TERMS = "research use; terms on its site"
 

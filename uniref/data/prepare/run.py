@@ -18,9 +18,10 @@ from uniref.data.index import Index
 from uniref.data.index.manifest import NAME
 from uniref.data.index.schema import TABLES
 from uniref.data.prepare.catalog import data_set_options, data_sets, find_data_set, other_folders
-from uniref.data.prepare.check import check_media, count_problems, leaks
+from uniref.data.prepare.check import check_media, count_problems
 from uniref.data.prepare.dataset import DataSet, option_values
 from uniref.data.prepare.job import ConversionJob, FilesMissing
+from uniref.data.prepare.leaks import leaks
 from uniref.data.prepare.source_files import SourceFiles, listing, locate, unpack_archives
 
 _MOST_NAMES = 8  # names of what was found, in a message

@@ -67,6 +67,7 @@ DATASETS = (
         files="train2017.zip, val2017.zip and annotations_trainval2017.zip",
         layout="{train,val}2017/%012d.jpg, annotations/instances_{train,val}2017.json",
         group="coco",
+        papers=("UniRef++ (train)", "UNINEXT (train, val)"),
         downloads=(
             RemoteFile(
                 f"{_SITE}/zips/train2017.zip",

@@ -65,6 +65,7 @@ DATASETS = (
             RemoteFile(f"{DAVIS_SITE}/DAVIS-2017-test-dev-480p.zip", splits=("test-dev",)),
         ),
         protocol=replace(VIDEO_OBJECTS, server=DAVIS_SERVER),
+        papers=("UniRef++ (val)", "XMem (train, val, test-dev)", "Cutie (train, val, test-dev)", "SAM 2 (val)"),
         hidden=("test-dev",),
     ),
 )

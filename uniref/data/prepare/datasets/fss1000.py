@@ -215,6 +215,7 @@ DATASETS = (
         files="fewshot_data.zip, and the class lists trn.txt, val.txt and test.txt for --splits",
         layout="[fewshot_data/]<class>/{1..10}.{jpg,png}, [splits/]{trn,val,test}.txt",
         group="fss1000",
+        papers=("UniRef++ (train, val)", "HSNet (train, val, test)", "VAT (train, val, test)"),
         folders=("fss-1000", "fewshot_data"),
         options=(_SPLITS, _COMPAT),
         protocol=FEW_SHOT,

@@ -163,6 +163,7 @@ DATASETS = (
         files="the v1 archives of train, val and test, and their <split>_meta.json",
         layout="<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}, <split>/<split>_meta.json",
         group="lvos",
+        papers=("UniRef++ (train, val)", "DDMemory (train, val, test)"),
         protocol=replace(
             VIDEO_OBJECTS,
             summary="videos",

@@ -75,6 +75,7 @@ _V1 = DataSet(
     files="the train, valid_u and valid folders with JPEGImages, meta_expressions.json and mask_dict.json",
     layout="{train,valid_u,valid}/{JPEGImages/<video>/%05d.jpg,meta_expressions.json,mask_dict.json}",
     group="mevis",
+    papers=("LMPM (train, valid_u, val)",),
     protocol=replace(VIDEO_EXPRESSIONS, server=MEVIS_SERVER, missing="zero"),
     hidden=("val",),
     media_family=OVIS_VIDEOS,

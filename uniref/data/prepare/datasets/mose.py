@@ -54,6 +54,7 @@ DATASETS = (
         files="train.tar.gz and valid.tar.gz",
         layout="{train,valid}/{JPEGImages,Annotations}/<video>/%05d.{jpg,png}",
         group="mose",
+        papers=("Cutie (train, val)", "SAM 2 (val)"),
         downloads=(
             RemoteFile(
                 f"{_SITE}/train.tar.gz",

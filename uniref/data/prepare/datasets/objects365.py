@@ -219,6 +219,7 @@ DATASETS = (
         "zhiyuan_objv2_{train,val}_new.json",
         layout="{train,val}/patchN/objects365_v*_%08d.jpg (or without patchN), zhiyuan_objv2_{train,val}[_new].json",
         group="objects365",
+        papers=("UniRef++ (train)", "UNINEXT (train)"),
         folders=("objects365v2", "o365"),
         downloads=(
             RemoteFile(f"{_SITE}/train/zhiyuan_objv2_train.tar.gz", splits=("train",), folder="annotations"),

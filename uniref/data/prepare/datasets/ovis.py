@@ -31,6 +31,7 @@ DATASETS = (
         files="the train frames and annotations_train.json",
         layout="train/<video>/img_%07d.jpg, annotations_train.json",
         group="ovis",
+        papers=("UniRef++ (train)",),
         media_family=OVIS_VIDEOS,
     ),
 )

@@ -119,6 +119,7 @@ DATASETS = (
         layout="DAVIS/{JPEGImages,Annotations_unsupervised}/480p/<sequence>/%05d.{jpg,png}, "
         "davis_text_annotations/Davis17_annot{1,2}[_full_video].txt",
         group="davis",
+        papers=("UniRef++ (val)", "ReferFormer (val)"),
         folders=("ref-davis", "ref-davis17", "refdavis"),
         downloads=(
             RemoteFile(f"{DAVIS_SITE}/DAVIS-2017-Unsupervised-trainval-480p.zip"),

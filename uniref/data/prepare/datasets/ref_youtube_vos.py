@@ -161,6 +161,7 @@ DATASETS = (
         layout="{train,valid}/{JPEGImages,Annotations}/<video>/<frame>.{jpg,png}, "
         "meta_expressions/{train,valid}/meta_expressions.json",
         group="youtube-vos-2019",
+        papers=("UniRef++ (train, val)", "ReferFormer (train, val)", "URVOS (train, val)"),
         folders=("ref-youtube-vos", "refytvos", "rvos", "ytbvos19", "youtube2019", "youtube-vos"),
         protocol=replace(VIDEO_EXPRESSIONS, name="Annotations/{media}/{expression}", server=REF_YOUTUBE_VOS_SERVER),
         hidden=("val",),

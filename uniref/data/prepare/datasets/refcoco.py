@@ -340,6 +340,7 @@ DATASETS = (
     replace(
         _COMMON,
         name="refcoco",
+        papers=("UniRef++ (val, testA, testB)", "LAVT (train, val, testA, testB)", "ReLA (train, val, testA, testB)"),
         title="RefCOCO (unc)",
         splits={
             "train": PublishedCounts(16_994, 42_404, 120_624, 42_404),
@@ -355,6 +356,7 @@ DATASETS = (
     replace(
         _COMMON,
         name="refcoco+",
+        papers=("UniRef++ (val, testA, testB)", "LAVT (train, val, testA, testB)", "ReLA (train, val, testA, testB)"),
         title="RefCOCO+ (unc)",
         splits={
             "train": PublishedCounts(16_992, 42_278, 120_191, 42_278),
@@ -370,6 +372,7 @@ DATASETS = (
     replace(
         _COMMON,
         name="refcocog",
+        papers=("UniRef++ (val, test)", "LAVT (train, val, test)", "ReLA (train, val, test)"),
         title="RefCOCOg (umd)",
         splits={
             "train": PublishedCounts(21_899, 42_226, 80_512, 42_226),
@@ -396,6 +399,7 @@ DATASETS = (
     replace(
         _COMMON,
         name="refcoco-mixed",
+        papers=("UniRef++ (train)", "UNINEXT (train)"),
         title="Training union of RefCOCO, RefCOCOg and RefCOCO+",
         splits={"train": PublishedCounts(None, None, 321_327, 126_908)},
         size="156 MB + COCO train2014 (13 GB)",
