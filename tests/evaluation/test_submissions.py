@@ -69,6 +69,7 @@ LAYOUTS = {
     "youtube-vos-2018/val": (build.youtube_vos, "P", [f"Annotations/00f88c4f0a/{t:05d}.png" for t in (0, 5, 10)]),
     "youtube-vos-2019/val": (build.youtube_vos, "P", [f"Annotations/00f88c4f0a/{t:05d}.png" for t in (0, 5, 10)]),
     "mose/val": (build.mose, "P", [f"00ff00ff/{t:05d}.png" for t in range(3)]),
+    "mose-v2/val": (build.mose, "P", [f"00ff00ff/{t:05d}.png" for t in range(3)]),
     "davis17/test-dev": (davis_test_dev, "P", [f"goat/{t:05d}.png" for t in range(3)]),
     "lvos/test": (
         lvos_test,

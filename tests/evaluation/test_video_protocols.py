@@ -267,6 +267,33 @@ def test_lvos_as_its_evaluator_of_2024_reads_it(tmp_path: Path, prepare: Prepare
     assert any("the authors' evaluator of 2024" in note for note in found["notes"])
 
 
+def test_lvos_v2(tmp_path: Path, prepare: Prepare, score: Score) -> None:
+    """By the evaluator of 2024 alone: without the ends of a range, with its list of unseen videos."""
+    build.lvos(tmp_path / "l")
+    base = (tmp_path / "l/valid").rename(tmp_path / "l/val")
+    names = [f"{5 * t + 1:08d}" for t in range(6)]
+    videos = {}
+    for video in ("p9RjdKoh", "UtEnRpiP"):  # unseen; unseen for the evaluator of v1 alone
+        for t, name in enumerate(names):
+            build.picture(base / f"JPEGImages/{video}/{name}.jpg")
+            build.label_map(base / f"Annotations/{video}/{name}.png", {1: (2, 2 + t, 12, 12 + t)})
+        limits = {"start": names[1], "end": names[5], "frame_nums": "4"}
+        videos[video] = {"objects": {"1": {"frame_range": limits}}}
+    (base / "valid_meta.json").unlink()
+    build.write_json(base / "val_meta.json", {"videos": videos})
+    prepare("lvos-v2", tmp_path / "l", "val")
+
+    def lost(item: EvalItem, frame: int, masks: Masks) -> Masks:
+        ends = frame in (0, 1, 4, 5)  # none of these counts
+        return empty(masks) if ends or (frame == 2 and item.name.endswith("p9RjdKoh")) else masks
+
+    dataset = open_dataset(tmp_path / "data", "lvos-v2/val")
+    found = score("lvos-v2/val", write_masks(dataset, tmp_path / "p", lost))["numbers"]
+    assert (found["J&F"], found["J&F seen"], found["J&F unseen"]) == (0.75, 1, 0.5)
+    assert (found["V"], found["V unseen"]) == (0.25, 0.5)
+    assert not any("2024" in name for name in found)
+
+
 def test_objects_without_a_frame_that_counts_are_named(tmp_path: Path, prepare: Prepare, score: Score) -> None:
     base = build.davis(tmp_path / "d")
     for kind, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):

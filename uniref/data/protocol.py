@@ -9,7 +9,18 @@ from typing import Literal
 from uniref.core.tasks import Task
 
 Summary = Literal[
-    "referring", "generalised", "few-shot", "boxes", "objects", "categories", "videos", "assigned", "reasoning", "long"
+    "referring",
+    "generalised",
+    "few-shot",
+    "boxes",
+    "objects",
+    "categories",
+    "videos",
+    "videos 2024",
+    "reappearance",
+    "assigned",
+    "reasoning",
+    "long",
 ]
 REASONING_TYPES = ("referring", "reasoning", "hallucination")
 """Kinds of ReVOS's expressions, by the sample's group."""
@@ -17,7 +28,7 @@ LONG_TYPES = ("static", "dynamic", "hybrid")
 """Kinds of Long-RVOS's expressions, by the sample's group."""
 FOREGROUND = "foreground"
 """Name of a category whose object is all foreground of a video, to which no sample refers (ReVOS)."""
-Frames = Literal["all", "inner", "after first", "range"]
+Frames = Literal["all", "inner", "after first", "range", "inner range"]
 Missing = Literal["stop", "zero", "empty"]
 
 
@@ -62,6 +73,11 @@ MOSE_SERVER = Server(
     CODALAB_CLOSED,
     f"the organisers name the server of MOSEv2, another data set: {_CODABENCH}/10062 (henghuiding/MOSE-api, issue 18)",
 )
+MOSE_V2_SERVER = Server(
+    f"{_CODABENCH}/10062",
+    "henghuiding/MOSE-api, MOSEv2/sam2_rcms: README.md (zip made inside the folder of videos) and tools/score.py "
+    "(frames are taken by their place in the folder: none may be missing)",
+)
 LVOS_SERVER = Server(
     f"{_CODALAB}/8767",
     "LingyiHongfd/lvos-evaluation, evaluation_codalab.py: reads Annotations/<video>/<frame>.png",
@@ -98,7 +114,7 @@ class Protocol:
     """Texts in videos: find each in its best frame first, then follow it both ways. No published protocol does."""
     frames: Frames = "all"
     """Which frames of an object count: all; all but the video's first and last; those after the object's first; the
-    range that the data set names."""
+    range that the data set names; that range without its first and last frame."""
     mode: Literal["P", "L"] = "P"
     """Palette PNGs with object ids, or grey ones with 0 and 255."""
     server: Server | None = None

@@ -291,7 +291,17 @@ def _range(media: Media, obj: Object, given: int) -> list[int]:
     return list(range(first, last + 1))
 
 
-_FRAMES = {"all": _all, "inner": _inner, "after first": _after_first, "range": _range}
+def _inner_range(media: Media, obj: Object, given: int) -> list[int]:
+    return _range(media, obj, given)[1:-1]
+
+
+_FRAMES = {
+    "all": _all,
+    "inner": _inner,
+    "after first": _after_first,
+    "range": _range,
+    "inner range": _inner_range,
+}
 
 
 def protocol_of(dataset: str, task: Task) -> Protocol:

@@ -20,6 +20,7 @@ from uniref.evaluation.expression_numbers import long_numbers, missing_kind, rea
 from uniref.evaluation.lvos import ABOUT_YEAR, YEAR, numbers_of_year
 from uniref.evaluation.metrics.images import BOX_METRICS, box_precision, few_shot, generalised, reasoning, referring
 from uniref.evaluation.metrics.videos import deviation, jitter, statistics
+from uniref.evaluation.reappearance import HEADLINE, reappearance_numbers
 from uniref.evaluation.score_images import BoxScore, ImageScore, box_scores, class_agnostic, to_coco
 from uniref.evaluation.shard_store import ShardStore
 from uniref.evaluation.track_scores import TrackScore
@@ -152,7 +153,10 @@ def _video_numbers(summary: str, tracks: Sequence[TrackScore]) -> Numbers:
         return numbers
     there = [each for track in tracks if (each := track.without_absent()).frames]
     headlines = VIDEO_SUMMARIES[summary](there) if there else {}
-    return numbers | {f"{name} without missing": headlines[name] for name in ("J&F", "J", "F") if name in headlines}
+    return numbers | {f"{name} without missing": headlines[name] for name in _HEADLINES if name in headlines}
+
+
+_HEADLINES = (HEADLINE, "J&F", "J", "F_new", "F")
 
 
 def _restored(kind: type[Any], record: dict[str, Any], store: ShardStore) -> Any:
@@ -250,9 +254,14 @@ def category_numbers(tracks: Sequence[TrackScore]) -> Numbers:
     return overall | out | object_numbers(tracks)
 
 
+def two_year_numbers(tracks: Sequence[TrackScore]) -> Numbers:
+    """LVOS v1 in both readings: the paper's (2023), and the authors' evaluator of 2024."""
+    numbers = video_numbers(tracks)
+    return numbers | (numbers_of_year(tracks) if {"J seen", "J unseen"} <= numbers.keys() else {})
+
+
 def video_numbers(tracks: Sequence[TrackScore]) -> Numbers:
-    """LVOS: J, F and V over objects of seen and of unseen videos; overall = mean of the two. Both readings: the paper's
-    (2023), and the authors' evaluator of 2024."""
+    """LVOS: J, F and V over objects of seen and of unseen videos; overall = mean of the two."""
     # each kind of video
     parts: list[Numbers] = []
     named: Numbers = {}
@@ -266,7 +275,7 @@ def video_numbers(tracks: Sequence[TrackScore]) -> Numbers:
         return object_numbers(tracks) | named
     overall = {metric: fmean(part[metric] for part in parts) for metric in parts[0]}
     rest = {k: v for k, v in object_numbers(tracks).items() if k not in overall}
-    return overall | named | numbers_of_year(tracks) | rest
+    return overall | named | rest
 
 
 def _columns(tracks: Sequence[TrackScore]) -> tuple[list[list[float]], list[list[float]]]:
@@ -277,7 +286,7 @@ def caveat(summary: str, tracks: Sequence[TrackScore]) -> str | None:
     """Why the published headline cannot be computed, where it is a mean over seen and unseen and one of them lacks."""
     if summary == "reasoning":
         return missing_kind(tracks)
-    kinds = {"categories": "categories", "videos": "videos"}
+    kinds = {"categories": "categories", "videos": "videos", "videos 2024": "videos"}
     seen = {track.seen for track in tracks}
     if summary not in kinds or seen >= {True, False}:
         return None
@@ -333,7 +342,9 @@ def _deviation(tracks: Sequence[TrackScore]) -> float:
 VIDEO_SUMMARIES: dict[str, Callable[[Sequence[TrackScore]], Numbers]] = {
     "objects": object_numbers,
     "categories": category_numbers,
-    "videos": video_numbers,
+    "videos": two_year_numbers,
+    "videos 2024": video_numbers,
+    "reappearance": lambda tracks: reappearance_numbers(tracks) | _extra_numbers(tracks),
     "assigned": assigned_numbers,
     "reasoning": lambda tracks: reasoning_numbers(tracks) | _extra_numbers(tracks),
     "long": lambda tracks: long_numbers(tracks) | _extra_numbers(tracks),
@@ -350,6 +361,7 @@ def metric_names(protocol: Protocol) -> tuple[str, ...]:
     if protocol.is_video:
         kinds = itertools.product((0.0, *shares), range(4), (True, False), ("", "best", "direct"))
         objects = [_perfect_track(row, *kind) for row, kind in enumerate(kinds)]
+        objects[-1].ground_truth_share[1] = 0.0  # it disappears and comes back
         return tuple(VIDEO_SUMMARIES[protocol.summary](objects))
     counts = [int(1000 * share) for share in shares]
     images = [ImageScore(0, "", "", "", 0, count, count, 1000, count, count, 1.0, False) for count in counts]
@@ -357,7 +369,9 @@ def metric_names(protocol: Protocol) -> tuple[str, ...]:
 
 
 def _perfect_track(row: int, share: float, group: int, seen: bool, matched: str) -> TrackScore:
-    track = TrackScore(row, "", "", "", "", group, row, complete=True, seen=seen, matched=matched, counted=[0, 1, 2])
+    track = TrackScore(
+        row, "", "", "", "", group, row, complete=True, seen=seen, matched=matched, counted=[0, 1, 2], adaptive=[]
+    )
     for frame in range(3):
-        track.add(frame, 1.0, 1.0, share, share)
+        track.add(frame, 1.0, 1.0, share, share, 1.0)
     return track

@@ -16,6 +16,7 @@ from uniref.core.tasks import Task
 from uniref.core.types import BoolMask, LabelMap
 from uniref.data.index import Annotations, Media
 from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
+from uniref.evaluation.metrics.adaptive import score_adaptive
 from uniref.evaluation.metrics.masks import score_masks
 from uniref.evaluation.metrics.videos import statistics
 from uniref.evaluation.prediction_files import VOID, BadMask, read_values
@@ -65,19 +66,27 @@ class TrackScore:
     """Of a frame."""
     no_target: bool = False
     """The expression refers to nothing in the video."""
+    adaptive: list[float] | None = None
+    """F per frame within a tolerance that depends on the object's size; J is MOSEv2's too then. None: other data."""
 
-    def add(self, frame: int, region: float, boundary: float, predicted: float, ground_truth: float) -> None:
-        """One more frame: J, F, and the shares of the frame that prediction and ground truth cover."""
+    def add(
+        self, frame: int, region: float, boundary: float, predicted: float, ground_truth: float, adaptive: float = 0.0
+    ) -> None:
+        """One more frame: J, F, the shares of the frame that prediction and ground truth cover, and MOSEv2's F."""
         self.frames.append(frame)
         self.region.append(region)
         self.boundary.append(boundary)
         self.predicted_share.append(predicted)
         self.ground_truth_share.append(ground_truth)
+        if self.adaptive is not None:
+            self.adaptive.append(adaptive)
 
     def without_absent(self) -> TrackScore:
         """The same without the frames whose prediction is missing."""
         out = replace(self, absent=[], frames=[], region=[], boundary=[], ground_truth_share=[], predicted_share=[])
-        scores = (self.region, self.boundary, self.predicted_share, self.ground_truth_share)
+        out.adaptive = None if self.adaptive is None else []
+        adaptive = self.adaptive or [0.0] * len(self.frames)
+        scores = (self.region, self.boundary, self.predicted_share, self.ground_truth_share, adaptive)
         for frame, *values in zip(self.frames, *scores, strict=True):
             if frame not in self.absent:
                 out.add(frame, *values)
@@ -85,8 +94,8 @@ class TrackScore:
 
     @property
     def score(self) -> float:
-        """J&F, 0..1."""
-        return (statistics(self.region).mean + statistics(self.boundary).mean) / 2
+        """J&F, 0..1; with MOSEv2's F where the track has that."""
+        return (statistics(self.region).mean + statistics(self.adaptive or self.boundary).mean) / 2
 
     @property
     def share(self) -> float:
@@ -106,8 +115,13 @@ class TrackScore:
 
     def compare(self, frame: int, predicted: BoolMask, ground_truth: BoolMask, void: BoolMask | None) -> None:
         """One more frame, from its masks, bool [H, W]."""
-        score = score_masks(predicted, ground_truth, void)
-        self.add(frame, score.region, score.boundary, covered_share(predicted), covered_share(ground_truth))
+        shares = (covered_share(predicted), covered_share(ground_truth))
+        if self.adaptive is None:
+            score = score_masks(predicted, ground_truth, void)
+            self.add(frame, score.region, score.boundary, *shares)
+        else:
+            own = score_adaptive(predicted, ground_truth)
+            self.add(frame, own.region, own.boundary, *shares, own.adaptive)
 
 
 def covered_share(mask: BoolMask) -> float:
@@ -237,4 +251,5 @@ def new_track(dataset: EvalDataset, item: EvalItem, media: Media, row: int, key:
         matched=matched,
         prediction=int(key) if dataset.protocol.task == Task.VOS else 1,
         pixels=media.height * media.width,
+        adaptive=[] if dataset.protocol.summary == "reappearance" else None,
     )

@@ -73,19 +73,30 @@ class PackedMask:
     @cached_property
     def near_edges(self) -> int:
         """The boundary, dilated."""
-        return _dilate(self.edges, self._stride, self._radius)
+        return self.edges_within(self._radius)
+
+    def edges_within(self, radius: float) -> int:
+        """The boundary, dilated by another disk, which reaches no further than the tolerance (see `disk_rows`)."""
+        return _dilate(self.edges, self._stride, disk_rows(radius))
 
     def compare(self, ground_truth: PackedMask) -> MaskScore:
         """J and F against a mask of the same crop."""
         union = (self.bits | ground_truth.bits).bit_count()
         region = (self.bits & ground_truth.bits).bit_count() / union if union else 1.0
+        return MaskScore(region, self.compare_edges(ground_truth))
+
+    def compare_edges(self, ground_truth: PackedMask, radius: float | None = None) -> float:
+        """F against a mask of the same crop, where boundaries match within `radius`; None = the tolerance."""
         predicted, true = self.edges.bit_count(), ground_truth.edges.bit_count()
         if not predicted or not true:
-            return MaskScore(region, float(predicted == true))
-        precision = (self.edges & ground_truth.near_edges).bit_count() / predicted
-        recall = (ground_truth.edges & self.near_edges).bit_count() / true
+            return float(predicted == true)
+        near_truth, near = (
+            each.near_edges if radius is None else each.edges_within(radius) for each in (ground_truth, self)
+        )
+        precision = (self.edges & near_truth).bit_count() / predicted
+        recall = (ground_truth.edges & near).bit_count() / true
         total = precision + recall
-        return MaskScore(region, 2 * precision * recall / total if total else 0.0)
+        return 2 * precision * recall / total if total else 0.0
 
 
 def pack_masks(masks: Sequence[BoolMask], radius: int) -> list[PackedMask]:
@@ -201,25 +212,32 @@ def _pack(mask: BoolMask, stride: int) -> int:
     return int.from_bytes(rows.tobytes(), "big")
 
 
-@lru_cache(maxsize=8)
-def _half_widths(radius: int) -> tuple[int, ...]:
-    """Half the width of a disk's rows, from its middle row to its last."""
-    return tuple(math.isqrt(radius * radius - y * y) for y in range(radius + 1))
+@lru_cache(maxsize=64)
+def disk_rows(radius: float) -> tuple[tuple[int, int, int], ...]:
+    """Rows of a disk around a pixel, as (offset of the row, first and last offset in it).
+
+    A radius between two integers gives what scikit-image's `disk` and OpenCV's `dilate` make of it together, which the
+    evaluator of MOSEv2 uses: the disk's samples begin at `-radius`, so that none of them is its centre, and the pixel
+    is the one in the middle of the array.
+    """
+    axis = np.arange(-radius, radius + 1)
+    inside = axis[:, None] ** 2 + axis**2 <= radius**2
+    middle = len(axis) // 2
+    rows = [(middle - row, np.flatnonzero(line)) for row, line in enumerate(inside) if line.any()]
+    return tuple((row, middle - int(columns[-1]), middle - int(columns[0])) for row, columns in rows)
 
 
-def _dilate(bits: int, stride: int, radius: int) -> int:
+def _dilate(bits: int, stride: int, disk: Sequence[tuple[int, int, int]]) -> int:
     """Every bit becomes a disk. What leaves the image goes into the gap, beyond the ends, or is lost."""
-    widths = _half_widths(radius)
     runs, run, length = {}, bits, 1
-    for half in sorted(set(widths)):
-        while length < 2 * half + 1:  # every bit a run of `length` bits, to the right
-            step = min(length, 2 * half + 1 - length)
+    for wanted in sorted({last - first + 1 for _, first, last in disk}):
+        while length < wanted:  # every bit a run of `length` bits, to the right
+            step = min(length, wanted - length)
             run |= run >> step
             length += step
-        runs[half] = run
+        runs[wanted] = run
     out = 0
-    for row in range(-radius, radius + 1):
-        half = widths[abs(row)]
-        shift = row * stride - half
-        out |= runs[half] >> shift if shift >= 0 else runs[half] << -shift
+    for row, first, last in disk:
+        shift = row * stride + first
+        out |= runs[last - first + 1] >> shift if shift >= 0 else runs[last - first + 1] << -shift
     return out

@@ -1,8 +1,10 @@
-"""LVOS v1 (Hong et al., "LVOS: A Benchmark for Long-term Video Object Segmentation", ICCV 2023).
+"""LVOS v1 (Hong et al., "LVOS: A Benchmark for Long-term Video Object Segmentation", ICCV 2023) and v2 (Hong et al.,
+"LVOS: A Benchmark for Large-scale Long-term Video Object Segmentation", arXiv 2404.19326), whose files have one layout.
 
 `<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}` and `<split>_meta.json`. Frame names start at 00000001 and
 step by 5. Validation has masks of every frame; an object is given in the first frame of its `frame_range` and scored
-in `frame_nums` frames from there: the published evaluator stops before `end`, and divides by that number.
+in `frame_nums` frames from there: the published evaluator stops before `end`, and divides by that number. v2 is scored
+by the authors' evaluator of 2024 alone, without the first and the last of those frames.
 """
 
 from __future__ import annotations
@@ -97,13 +99,14 @@ def convert(job: ConversionJob) -> None:
     """One sample per video."""
     names = [f"{name}_meta.json" for name in _FOLDERS[job.split]]
     inside = [f"{folder}/{name}" for folder in _FOLDERS[job.split] for name in names]
-    if convert_released(job, [*inside, *_outside(names)], complete=job.split == "train"):
+    if job.dataset.name == "lvos" and convert_released(job, [*inside, *_outside(names)], complete=job.split == "train"):
         return
     # frames, label maps and scored ranges
     base = job.need(*(f"{name}/JPEGImages" for name in _FOLDERS[job.split])).parent
     meta = _read_meta(job, base)
     files = [VideoFiles(name, base / "JPEGImages" / name, base / "Annotations" / name) for name in sorted(meta)]
     hidden = job.split == "test"
+    unseen = UNSEEN if job.dataset.name == "lvos" else UNSEEN_2024
     # one sample per video, each object with its range
     with job.writer({"lvos": base}) as writer:
         for video in read_labelled_videos(job, files, every_frame=not hidden):
@@ -113,7 +116,7 @@ def convert(job: ConversionJob) -> None:
             if ranges is None:
                 continue
             add_labelled_video(writer, video, "lvos", f"JPEGImages/{video.name}", complete=not hidden)
-            seen = video.name not in UNSEEN if job.split == "val" else None
+            seen = video.name not in unseen if job.split == "val" else None
             rows = []
             for number, limits in ranges.items():
                 given = -1 if job.split == "train" else limits[0]
@@ -171,6 +174,25 @@ DATASETS = (
             frames="range",
             name="Annotations/{media}",
             server=LVOS_SERVER,
+        ),
+        hidden=("test",),
+    ),
+    DataSet(
+        name="lvos-v2",
+        title="LVOS v2",
+        task=Task.VOS,
+        splits={"train": PublishedCounts(420), "val": PublishedCounts(140), "test": PublishedCounts(160)},
+        convert=convert,
+        size="not published",
+        licence="annotations CC BY 4.0; videos for non-commercial research",
+        page="https://lingyihongfd.github.io/lvos.github.io/",
+        files="the v2 archives of train, val and test, and their <split>_meta.json",
+        layout="<split>/{JPEGImages,Annotations}/<video>/%08d.{jpg,png}, <split>/<split>_meta.json",
+        group="lvos-v2",
+        folders=("lvosv2", "lvos_v2"),
+        papers=("LVOS v2 (train, val, test)", "SAM 2 (val)"),
+        protocol=replace(
+            VIDEO_OBJECTS, summary="videos 2024", threshold=0.5, frames="inner range", name="Annotations/{media}"
         ),
         hidden=("test",),
     ),

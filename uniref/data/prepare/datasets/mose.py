@@ -1,6 +1,8 @@
-"""MOSE v1 (Ding et al., "MOSE: A New Dataset for Video Object Segmentation in Complex Scenes", ICCV 2023).
+"""MOSE v1 (Ding et al., "MOSE: A New Dataset for Video Object Segmentation in Complex Scenes", ICCV 2023) and MOSEv2
+(Ding et al., "MOSEv2: A More Challenging Dataset for Video Object Segmentation in Complex Scenes", arXiv 2508.05630).
 
 `{train,valid}/{JPEGImages,Annotations}/<video>/%05d.{jpg,png}`; `valid` has the first frame's masks.
+The layout of v2 is that of v1 (henghuiding/MOSE-api, `MOSEv2/README.md` and issue 24).
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ from uniref.data.prepare.dataset import OVIS_VIDEOS, DataSet, PublishedCounts, R
 from uniref.data.prepare.job import ConversionJob
 from uniref.data.prepare.videos import VideoFiles, add_labelled_video, add_track, read_labelled_videos
 from uniref.data.prepare.youtube_vis_json import convert_released
-from uniref.data.protocol import MOSE_SERVER, VIDEO_OBJECTS
+from uniref.data.protocol import MOSE_SERVER, MOSE_V2_SERVER, VIDEO_OBJECTS
 
 
 def convert(job: ConversionJob) -> None:
     """One sample per video. Four training videos of a single frame are kept and make no pairs."""
     train = job.split == "train"
     folders = ("train",) if train else ("valid", "val")
-    if convert_released(job, [f"{name}/Annotations" for name in folders], complete=train):
+    if job.dataset.name == "mose" and convert_released(
+        job, [f"{name}/Annotations" for name in folders], complete=train
+    ):
         return
     base = job.need(*(f"{name}/JPEGImages" for name in folders)).parent
     names = sorted(x.name for x in (base / "JPEGImages").iterdir() if x.is_dir())
@@ -72,6 +76,24 @@ DATASETS = (
             ),
         ),
         protocol=replace(VIDEO_OBJECTS, threshold=0.4, server=MOSE_SERVER),
+        hidden=("val",),
+        media_family=OVIS_VIDEOS,
+    ),
+    DataSet(
+        name="mose-v2",
+        title="MOSEv2",
+        task=Task.VOS,
+        splits={"train": PublishedCounts(), "val": PublishedCounts()},
+        convert=convert,
+        size="not published",
+        licence="CC BY-NC-SA 4.0 (its repository; its page on Hugging Face says CC BY-SA 4.0)",
+        page="https://huggingface.co/datasets/FudanCVL/MOSEv2",
+        files="the archives of train and valid",
+        layout="{train,valid}/{JPEGImages,Annotations}/<video>/%05d.{jpg,png}",
+        group="mose-v2",
+        folders=("mosev2", "mose_v2"),
+        papers=("MOSEv2 (train, val)", "LSVOS challenge 2025 (val)"),
+        protocol=replace(VIDEO_OBJECTS, summary="reappearance", threshold=0.4, server=MOSE_V2_SERVER, missing="zero"),
         hidden=("val",),
         media_family=OVIS_VIDEOS,
     ),
