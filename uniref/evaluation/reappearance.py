@@ -40,7 +40,8 @@ def reappearance_numbers(tracks: Sequence[TrackScore]) -> dict[str, float]:
 
 def _of_segments(track: TrackScore) -> tuple[float | None, float | None]:
     """J&F_new of an object while it is gone and after it came back: means over segments; None where there is none."""
-    gone, back = [], []
+    gone: list[float] = []
+    back: list[float] = []
     for visible, segment in _segments(track):
         if segment.start:  # what an object is at first is neither
             j, f = (fmean(values[segment]) for values in (track.region, track.adaptive or []))
