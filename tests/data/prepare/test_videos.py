@@ -16,6 +16,7 @@ from tests.data.prepare.conftest import Prepare
 from uniref.core.tasks import Task
 from uniref.data.frames import read_frame
 from uniref.data.index import GIVEN, TRUTH, Index
+from uniref_cli import app
 
 Refused = Callable[..., str]
 
@@ -164,6 +165,14 @@ def test_mevis(tmp_path: Path, prepare: Prepare) -> None:
     assert index.annotations(both.objects[0]).frames.tolist() == [0]
     val = prepare("mevis", tmp_path / "m", "val")
     assert val.sample(0).objects == ()
+
+
+def test_expressions_of_mevis_v2_are_not_taken_for_v1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build.mevis_v2(tmp_path / "m")
+    command = ["prepare-data", "mevis", "--source", str(tmp_path / "m"), "--root", str(tmp_path / "data")]
+    assert app.run([*command, "--split", "valid_u"]) == 1
+    told = capsys.readouterr().err
+    assert "valid_u/meta_expressions_v2.json: has the expressions of MeViS v2; prepare mevis-v2 from it" in told
 
 
 def test_the_released_systems_own_files(tmp_path: Path, prepare: Prepare) -> None:

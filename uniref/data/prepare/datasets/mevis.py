@@ -16,7 +16,7 @@ from typing import Any
 
 from uniref.core.tasks import Task
 from uniref.data.prepare.dataset import OVIS_VIDEOS, DataSet, PublishedCounts
-from uniref.data.prepare.job import ConversionJob
+from uniref.data.prepare.job import ConversionJob, FilesMissing
 from uniref.data.prepare.mask_dict import add_expression_video, expression_video, note_no_target, read_mask_dict
 from uniref.data.prepare.videos import read_video_json
 from uniref.data.protocol import MEVIS_SERVER, MEVIS_V2_SERVER, VIDEO_EXPRESSIONS
@@ -36,7 +36,7 @@ _META = {
 def convert(job: ConversionJob) -> None:
     """One sample per expression; `val` has no masks."""
     name, folder = job.dataset.name, _FOLDERS[job.split]
-    meta_file = job.need(*(f"{folder}/{file}" for file in _META[name]))
+    meta_file = _meta_file(job, folder)
     base = meta_file.parent
     videos = read_video_json(job, meta_file, "expressions", "frames")
     masks = None if job.split == "val" else _read_masks(job, base / "mask_dict.json")
@@ -50,6 +50,15 @@ def convert(job: ConversionJob) -> None:
                 every += len(checked.texts)
                 nothing += sum(not keys for keys in (checked.objects or {}).values())
         note_no_target(job, nothing, every)
+
+
+def _meta_file(job: ConversionJob, folder: str) -> Path:
+    """The expressions of a split; those of v2 are not taken for v1's, whose file has another name."""
+    found = job.find(*(f"{folder}/{file}" for file in _META[job.dataset.name]))
+    other = job.find(*(f"{folder}/{file}" for file in _META["mevis-v2"]))
+    if found is None and other is not None:
+        raise FilesMissing(f"{other}: has the expressions of MeViS v2; prepare mevis-v2 from it")
+    return found or job.need(*(f"{folder}/{file}" for file in _META[job.dataset.name]))
 
 
 def _read_masks(job: ConversionJob, path: Path) -> Mapping[str, Any]:
