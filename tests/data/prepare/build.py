@@ -26,6 +26,15 @@ def picture(path: Path, height: int = H, width: int = W) -> Path:
     return path
 
 
+def drawn_frames(folder: Path, seed: int, count: int = 2, quality: int = 90) -> None:
+    """Frames with a content of their own; those of `picture` are all alike."""
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    for t in range(count):
+        frame = Image.fromarray(np.roll(small, t, 1)).resize((W, H), Image.Resampling.BICUBIC)
+        frame.save(folder / f"{t:05d}.jpg", quality=quality)
+
+
 def label_map(path: Path, boxes: Mapping[int, tuple[int, int, int, int]], height: int = H, width: int = W) -> Path:
     """A palette PNG with filled boxes (y0, x0, y1, x1) by object id."""
     path.parent.mkdir(parents=True, exist_ok=True)

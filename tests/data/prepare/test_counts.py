@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.data.prepare import build
 from tests.data.prepare.test_images import few_classes  # noqa: F401 - a fixture
@@ -118,21 +117,12 @@ def test_frames_of_davis(tmp_path: Path, publish, capsys: pytest.CaptureFixture[
     assert "has 7 frames, published are 8" in capsys.readouterr().err
 
 
-def drawn_frames(folder: Path, seed: int, quality: int = 90, names: str = "{:05d}.jpg") -> None:
-    """Two frames with a content of their own."""
-    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-    folder.mkdir(parents=True, exist_ok=True)
-    for t in range(2):
-        picture = Image.fromarray(np.roll(small, t, 1)).resize((build.W, build.H), Image.Resampling.BICUBIC)
-        picture.save(folder / names.format(t), quality=quality)
-
-
 def test_videos_under_another_name_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """MeViS has videos of MOSE under names of its own, perhaps encoded again; others are not taken for them."""
     build.mevis(tmp_path / "mevis")
-    drawn_frames(tmp_path / "mevis/valid_u/JPEGImages/0a1b2c3d4e5f", seed=1, quality=60)
+    build.drawn_frames(tmp_path / "mevis/valid_u/JPEGImages/0a1b2c3d4e5f", seed=1, quality=60)
     for number, name in enumerate(("0a1b2c3d", "11111111", "22222222")):
-        drawn_frames(tmp_path / f"mose/train/JPEGImages/{name}", seed=number)
+        build.drawn_frames(tmp_path / f"mose/train/JPEGImages/{name}", seed=number)
         for t in range(2):
             build.label_map(tmp_path / f"mose/train/Annotations/{name}/{t:05d}.png", {1: (1, 1, 5, 5)})
     for dataset, split in (("mose", "train"), ("mevis", "valid_u")):

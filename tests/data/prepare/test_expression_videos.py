@@ -63,8 +63,7 @@ def test_videos_of_revos_and_their_sources_are_recognised(
     for name in ("ReVOS/meta_expressions_valid_.json", "ReVOS/mask_dict_foreground.json"):
         path = tmp_path / "r" / name
         path.write_text(path.read_text().replace("UVO/all/2E4T5NCywcE", "MOSE/0a1b2c3d"))
-    for frame in range(3):
-        build.picture(tmp_path / f"r/ReVOS/JPEGImages/MOSE/0a1b2c3d/{frame:05d}.jpg")
+    build.drawn_frames(tmp_path / "r/ReVOS/JPEGImages/MOSE/0a1b2c3d", seed=0, count=3)
     prepare("revos", tmp_path / "r", "val")
     build.mose(tmp_path / "m")
     prepare("mose", tmp_path / "m", "train")

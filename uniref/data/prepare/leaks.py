@@ -70,7 +70,8 @@ class _Contents:
 
     Args:
         index: The split.
-        by_id: By the data set's own ids; else by names, and by first frames.
+        by_id: By the data set's own ids; else by names without folders (ReVOS's begin with the data set that a video
+            comes from), and by first frames.
     """
 
     def __init__(self, index: Index, by_id: bool) -> None:
@@ -78,7 +79,8 @@ class _Contents:
         self._index = index
         self._pictures: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
         ids = index.media_column("source_id").tolist()
-        self.names: list[int | str] = ids if by_id else [index.media(row).name for row in range(len(ids))]
+        names = (index.media(row).name.rpartition("/")[2] for row in range(len(ids)))
+        self.names: list[int | str] = ids if by_id else list(names)
 
     @property
     def pictures(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -94,7 +96,7 @@ class _Contents:
         """Number of the media that the other split has too: under the same name, and under another one."""
         names = set(other.names)
         renamed = [row for row, name in enumerate(self.names) if name not in names]
-        same = len(self.names) - len(renamed)
+        same = len(names.intersection(self.names))
         if self.by_id or not renamed:
             return same, 0
         (own, own_aspects), (others, aspects) = self.pictures, other.pictures
