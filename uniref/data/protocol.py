@@ -17,6 +17,7 @@ Summary = Literal[
     "categories",
     "videos",
     "videos 2024",
+    "transformation",
     "reappearance",
     "assigned",
     "reasoning",
@@ -28,7 +29,7 @@ LONG_TYPES = ("static", "dynamic", "hybrid")
 """Kinds of Long-RVOS's expressions, by the sample's group."""
 FOREGROUND = "foreground"
 """Name of a category whose object is all foreground of a video, to which no sample refers (ReVOS)."""
-Frames = Literal["all", "inner", "after first", "range", "inner range"]
+Frames = Literal["all", "inner", "after first", "range", "inner range", "inner annotated"]
 Missing = Literal["stop", "zero", "empty"]
 
 
@@ -102,8 +103,8 @@ class Protocol:
     sides: tuple[int, int]
     """Short and longest long side of the network input, pixels."""
     name: str
-    """Name of a sample's prediction, with `{media}`, `{stem}`, `{expression}`, `{category}` and `{group}`: of an image
-    its key, of a video the folder that holds `<frame>.png`."""
+    """Name of a sample's prediction, with `{media}`, `{stem}`, `{object}`, `{expression}`, `{category}` and `{group}`:
+    of an image its key, of a video the folder that holds `<frame>.png`."""
     threshold: float = 0.3
     """Videos, and images with `instances`: a best score at or under it gives an empty mask."""
     instances: bool = False
@@ -114,9 +115,12 @@ class Protocol:
     """Texts in videos: find each in its best frame first, then follow it both ways. No published protocol does."""
     frames: Frames = "all"
     """Which frames of an object count: all; all but the video's first and last; those after the object's first; the
-    range that the data set names; that range without its first and last frame."""
+    range that the data set names; that range without its first and last frame; the object's
+    annotated frames but the first and the last."""
     mode: Literal["P", "L"] = "P"
     """Palette PNGs with object ids, or grey ones with 0 and 255."""
+    other_ids: bool = False
+    """Predicted label maps may have ids that the video does not have; the published evaluator drops them."""
     server: Server | None = None
     """Scores some split from a zip of this layout; None: there is none."""
     missing: Missing = "stop"

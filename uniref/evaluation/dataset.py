@@ -154,6 +154,7 @@ class EvalDataset:
             expression=self.index.expression(expressions[0]).source_id if expressions else "",
             category=self.index.manifest.categories.get(sample.category, sample.category),
             group=sample.group,
+            object=f"{self.index.object(sample.objects[0]).source_id:03d}" if sample.objects else "",
         )
         return _UNSAFE.sub("_", name)
 
@@ -182,8 +183,9 @@ class EvalDataset:
         return self.protocol.mode == "L"
 
     def first_frame(self, sample: Sample) -> int:
-        """First frame of a video's prediction: where the first object's mask is given, 0 for expressions."""
-        if self.protocol.task != Task.VOS:
+        """First frame of a video's prediction: where the first object's mask is given; 0 for expressions and for
+        objects that have files of their own."""
+        if self.protocol.task != Task.VOS or self.one_mask:
             return 0
         return min((self.given_frame(row) for row in sample.objects), default=0)
 
@@ -197,6 +199,8 @@ class EvalDataset:
 
     def counted_frames(self, media: Media, row: int) -> list[int]:
         """Frames in which an object is scored, ascending."""
+        if self.protocol.frames == "inner annotated" and self.ground_truth is None:
+            return [int(frame) for frame in self.index.annotations(row).frames[1:-1]]
         frames = _FRAMES[self.protocol.frames](media, self.index.object(row), self.given_frame(row))
         if media.complete or self.ground_truth is not None:
             return frames
@@ -301,6 +305,7 @@ _FRAMES = {
     "after first": _after_first,
     "range": _range,
     "inner range": _inner_range,
+    "inner annotated": _inner,
 }
 
 

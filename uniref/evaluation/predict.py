@@ -198,7 +198,7 @@ def _predict_video(predictor: Predictor, dataset: EvalDataset, shard: int, root:
 def _track_masks(
     predictor: Predictor, dataset: EvalDataset, items: list[EvalItem], frames: Iterator[tuple[int, UInt8Image]]
 ) -> FrameMasks:
-    """Objects given by masks: a label map of their ids."""
+    """Objects given by masks: a label map of their ids, or (SA-V) a mask of each."""
     short, long = dataset.protocol.sides
     threshold = dataset.protocol.threshold
     trackers = [
@@ -210,12 +210,13 @@ def _track_masks(
         encoded: Frame | None = None  # the image encoder runs once per frame
         for tracker, masks in zip(trackers, prompts, strict=True):
             encoded = encoded or tracker.encode(image)
-            out.append(tracker.step(image, masks.get(t), encoded).labels)
+            labels = tracker.step(image, masks.get(t), encoded).labels
+            out.append(labels != 0 if dataset.one_mask else labels)
         yield t, out
 
 
 def given_masks(dataset: EvalDataset, item: EvalItem) -> dict[int, dict[int, BoolMask]]:
-    """Masks that the protocol gives: frame -> object id -> mask, bool [H, W]."""
+    """Masks that the protocol gives: frame -> object id -> mask, bool [H, W]. An object with files of its own is 1."""
     masks: dict[int, dict[int, BoolMask]] = {}
     for row in item.sample.objects:
         obj, annotations = dataset.index.object(row), dataset.index.annotations(row)
@@ -225,7 +226,7 @@ def given_masks(dataset: EvalDataset, item: EvalItem) -> dict[int, dict[int, Boo
         position = annotations.at(frame)
         mask = None if position is None else annotations.mask(position)
         if mask is not None and mask.any():
-            masks.setdefault(frame, {})[obj.source_id] = mask
+            masks.setdefault(frame, {})[1 if dataset.one_mask else obj.source_id] = mask
     return masks
 
 

@@ -7,6 +7,7 @@ All numbers are fractions, 0..1.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -243,6 +244,20 @@ def object_numbers(tracks: Sequence[TrackScore]) -> Numbers:
     return out | target_numbers(tracks) | _extra_numbers(tracks)
 
 
+def transformation_numbers(tracks: Sequence[TrackScore]) -> Numbers:
+    """VOST: J over the last quarter of the frames that count, when objects have changed, and over all of them."""
+    j = fmean(fmean(track.region) for track in tracks)
+    late = [statistics(values) for track in tracks if (values := _late_regions(track))]
+    if not late:  # only where predictions are missing
+        return {"J": j}
+    return {"J_tr": fmean(s.mean for s in late), "J": j, "J_tr recall": fmean(s.recall for s in late)}
+
+
+def _late_regions(track: TrackScore) -> list[float]:
+    frames = frozenset(track.counted[math.floor(0.75 * len(track.counted)) :])
+    return [region for frame, region in zip(track.frames, track.region, strict=True) if frame in frames]
+
+
 def category_numbers(tracks: Sequence[TrackScore]) -> Numbers:
     """YouTube-VOS: J and F of seen and unseen categories, G = mean of the four."""
     out: Numbers = {}
@@ -344,6 +359,7 @@ VIDEO_SUMMARIES: dict[str, Callable[[Sequence[TrackScore]], Numbers]] = {
     "categories": category_numbers,
     "videos": two_year_numbers,
     "videos 2024": video_numbers,
+    "transformation": lambda tracks: transformation_numbers(tracks) | object_numbers(tracks),
     "reappearance": lambda tracks: reappearance_numbers(tracks) | _extra_numbers(tracks),
     "assigned": assigned_numbers,
     "reasoning": lambda tracks: reasoning_numbers(tracks) | _extra_numbers(tracks),

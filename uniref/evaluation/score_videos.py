@@ -13,7 +13,7 @@ from uniref.core.types import BoolMask
 from uniref.data.index import Media
 from uniref.data.protocol import Protocol
 from uniref.evaluation.dataset import EvalDataset, EvalItem
-from uniref.evaluation.prediction_files import find_folder, read_binary, read_ids
+from uniref.evaluation.prediction_files import find_folder, read_binary, read_ids, read_values
 from uniref.evaluation.score_assigned import score_by_assignment
 from uniref.evaluation.track_scores import MaskReader, TrackScore, VideoGroundTruth, covered_share, new_track
 
@@ -78,8 +78,12 @@ def _score_by_id(dataset: EvalDataset, item: EvalItem, media: Media, reader: Mas
         track.counted = frames
     # frame by frame, each file is read once
     of_frame = [frozenset(frames) for frames in counted]
+    known = None if dataset.protocol.other_ids else frozenset(ids)
+    size = ground_truth.size
     for frame in sorted(frozenset[int]().union(*of_frame)):
-        labels = reader.read(frame, lambda path: read_ids(path, ground_truth.size, frozenset(ids)))
+        labels = reader.read(
+            frame, lambda path: read_values(path, size) if known is None else read_ids(path, size, known)
+        )
         if labels is None and dataset.protocol.missing == "stop":
             continue
         masks, void = ground_truth.masks(frame), ground_truth.void(frame)
@@ -94,11 +98,13 @@ def _score_by_id(dataset: EvalDataset, item: EvalItem, media: Media, reader: Mas
 
 
 def _score_one_target(dataset: EvalDataset, item: EvalItem, media: Media, reader: MaskReader) -> list[TrackScore]:
-    """Black-and-white masks of the objects of one expression."""
+    """Black-and-white masks of the objects of one expression, or of an object that has files of its own."""
     objects = item.sample.objects
     ground_truth = VideoGroundTruth(dataset, item, [list(objects)])
     row = objects[0] if len(objects) == 1 else -1
+    is_object = dataset.protocol.task == Task.VOS
     key = dataset.index.expression(item.expressions[0]).source_id if item.expressions else "0"
+    key = str(dataset.index.object(row).source_id) if is_object else key
     track = new_track(dataset, item, media, row, key)
     track.counted = list(range(media.length)) if row < 0 else dataset.counted_frames(media, row)
     track.no_target = item.sample.no_target
@@ -114,4 +120,6 @@ def _score_one_target(dataset: EvalDataset, item: EvalItem, media: Media, reader
             _add_absent(dataset.protocol, reader, track, frame, mask, ground_truth.void(frame))
         else:
             track.compare(frame, predicted, mask, ground_truth.void(frame))
+    if is_object:
+        track.start_where_visible()
     return [track]

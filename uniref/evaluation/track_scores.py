@@ -92,6 +92,16 @@ class TrackScore:
                 out.add(frame, *values)
         return out
 
+    def start_where_visible(self) -> None:
+        """Leave out what comes before the object is in the truth or in the prediction, and an object that never is in
+        the truth, as the evaluator of SA-V does."""
+        shown = [a > 0 or b > 0 for a, b in zip(self.ground_truth_share, self.predicted_share, strict=True)]
+        start = shown.index(True) if any(self.ground_truth_share) else len(shown)
+        first = self.frames[start] if start < len(shown) else None
+        self.counted = [frame for frame in self.counted if first is not None and frame >= first]
+        for values in (self.frames, self.region, self.boundary, self.predicted_share, self.ground_truth_share):
+            del values[:start]
+
     @property
     def score(self) -> float:
         """J&F, 0..1; with MOSEv2's F where the track has that."""
@@ -249,7 +259,7 @@ def new_track(dataset: EvalDataset, item: EvalItem, media: Media, row: int, key:
         complete=media.complete or dataset.ground_truth is not None,
         seen=dataset.seen(row),
         matched=matched,
-        prediction=int(key) if dataset.protocol.task == Task.VOS else 1,
+        prediction=1 if dataset.one_mask or dataset.protocol.task != Task.VOS else int(key),
         pixels=media.height * media.width,
         adaptive=[] if dataset.protocol.summary == "reappearance" else None,
     )

@@ -428,3 +428,29 @@ def fss1000(root: Path, classes: list[str], shots: int = 3) -> None:
     stray = root / "fewshot_data" / classes[0]
     picture(stray / "10.jpeg")
     grey(stray / "2.png", box_mask(0, 0, 2 * H, W, 2 * H, 2 * W).astype(np.uint8) * 255)
+
+
+def sav(root: Path) -> None:
+    """A video of 21 frames, every fourth annotated: two objects that overlap, one of which comes late and goes."""
+    base = root / "sav_val"
+    for t in range(21):
+        picture(base / f"JPEGImages_24fps/sav_000001/{t:05d}.jpg")
+        if t % 4 == 0:
+            whole, part = box_mask(2, 2, 16, 16 + t // 4), box_mask(4, 4, 9, 9 + t // 4)
+            for number, mask in enumerate((whole, part if 8 <= t < 20 else np.zeros_like(part))):
+                grey(base / f"Annotations_6fps/sav_000001/{number:03d}/{t:05d}.png", mask.astype(np.uint8) * 255)
+    write_text(base / "sav_val.txt", "sav_000001\n")
+
+
+def vost(root: Path) -> Path:
+    """A sequence whose frame 3 has no label map, with two objects, a void border and an object that comes later."""
+    base = root / "VOST"
+    for t in range(10):
+        picture(base / f"JPEGImages/1_cut_onion/frame{t:05d}.jpg")
+        if t != 3:
+            boxes = {1: (2, 2, 8 + t, 8), 255: (22, 0, 24, 32)}
+            boxes |= {2: (5, 12, 12, 15 + t)} if t < 7 else {3: (15, 20, 20, 30)}
+            label_map(base / f"Annotations/1_cut_onion/frame{t:05d}.png", boxes)
+    for split in ("train", "val"):
+        write_text(base / f"ImageSets/{split}.txt", "1_cut_onion\n")
+    return base

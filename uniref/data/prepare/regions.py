@@ -53,6 +53,11 @@ def region_of_mask(mask: BoolMask) -> Region | None:
     return region_of_counts(rle.encode(mask), *mask.shape) if mask.any() else None
 
 
+def empty_region(height: int, width: int) -> Region:
+    """The mask of an object that is not in the image; it says that the frame was annotated."""
+    return Region(rle.encode(np.zeros((height, width), np.bool_)), (0, 0, 0, 0), 0)
+
+
 def merge_regions(parts: Sequence[Region], height: int, width: int) -> Region:
     """The union of regions of one frame."""
     if len(parts) == 1:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uniref.core.errors import MediaError
 from uniref.data.index import GIVEN, TRUTH, IndexWriter
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
-from uniref.data.prepare.regions import VOID, Region, read_label_map, regions
+from uniref.data.prepare.regions import VOID, Region, read_label_map, region_of_mask, regions
 from uniref.media.image import EXTENSIONS
 from uniref.media.mask import Labels, read_labels
 
@@ -65,7 +65,7 @@ def read_labelled_video(files: VideoFiles) -> LabelledVideo:
 def _read(files: VideoFiles) -> LabelledVideo:
     # frames: names, size, and their index by name
     is_file = files.frames.is_file()
-    names, frame_of, size = _read_file(files.frames) if is_file else _read_folder(files.frames)
+    names, frame_of, size = _read_file(files.frames) if is_file else read_frames(files.frames)
     regions_of: dict[int, dict[int, Region]] = {}
     labelled: list[int] = []
     numbers: dict[tuple[int, int, int], int] = {}
@@ -94,6 +94,32 @@ def _read(files: VideoFiles) -> LabelledVideo:
     )
 
 
+def read_object_masks(folder: Path, frame_of: Mapping[str, int], size: tuple[int, int]) -> dict[int, Region | None]:
+    """The masks of one object, a PNG per frame in which every value but 0 is the object (Long-RVOS, SA-V).
+
+    Args:
+        folder: Of the object.
+        frame_of: Frame indices by file names without extension; other files are left out.
+        size: (H, W) of the frames.
+
+    Returns:
+        Regions by frame index, ascending; None where the mask is empty.
+
+    Raises:
+        BadRecord: No such folder, or a mask is damaged or of another size.
+    """
+    if not folder.is_dir():
+        raise BadRecord(f"{folder}: no such folder")
+    paths = {frame_of[path.stem]: path for path in folder.glob("*.png") if path.stem in frame_of}
+    masks = {}
+    for frame, path in sorted(paths.items()):
+        labels = _at(path, read_label_map)
+        if labels.shape != size:
+            raise BadRecord(f"{path}: is {_text(labels.shape)}, the frame {_text(size)}")
+        masks[frame] = region_of_mask(labels != 0)
+    return masks
+
+
 def _own_labels(path: Path) -> Labels:
     try:
         return read_labels(path)
@@ -101,8 +127,12 @@ def _own_labels(path: Path) -> Labels:
         raise BadRecord(str(error)) from None
 
 
-def _read_folder(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
-    """Names of the frames, their indices by name without extension, and (height, width) in pixels."""
+def read_frames(folder: Path) -> tuple[tuple[str, ...], dict[str, int], tuple[int, int]]:
+    """Names of the frames of a folder, their indices by name without extension, and (height, width) in pixels.
+
+    Raises:
+        BadRecord: No such folder, no images, or images of several sizes or with the same name.
+    """
     if not folder.is_dir():
         raise BadRecord(f"{folder}: no such folder")
     names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in EXTENSIONS)

@@ -20,8 +20,8 @@ from uniref.core.tasks import Task
 from uniref.data.index import TRUTH, IndexWriter
 from uniref.data.prepare.dataset import DataSet, no_counts
 from uniref.data.prepare.job import BadRecord, ConversionJob, image_size
-from uniref.data.prepare.regions import Region, read_label_map, region_of_mask
-from uniref.data.prepare.videos import read_video_json, text_of
+from uniref.data.prepare.regions import Region
+from uniref.data.prepare.videos import read_object_masks, read_video_json, text_of
 from uniref.data.protocol import LONG_TYPES, VIDEO_EXPRESSIONS
 
 _FOLDERS = {"train": "train", "val": "valid", "test": "test"}
@@ -99,7 +99,8 @@ def _checked(files: _VideoFiles) -> _Video:
     if files.masks:
         folder = files.base / "Annotations" / files.name
         numbers = sorted({text.object_id for text in texts})
-        tracks = {number: _read_track(folder / str(number), frames, size) for number in numbers}
+        frame_of = {Path(frame).stem: number for number, frame in enumerate(frames)}
+        tracks = {number: _read_track(folder / str(number), frame_of, size) for number in numbers}
     return _Video(files.name, frames, size, texts, tracks)
 
 
@@ -110,26 +111,10 @@ def _text(number: str, record: Mapping[str, Any]) -> _Text:
     return _Text(number, text_of(record["exp"]), int(record["obj_id"]), LONG_TYPES.index(kind))
 
 
-def _read_track(folder: Path, frames: tuple[str, ...], size: tuple[int, int]) -> dict[int, Region]:
-    """The regions of an object by frame. Raises BadRecord."""
-    if not folder.is_dir():
-        raise BadRecord(f"{folder}: no such folder")
-    present = {path.stem: path for path in folder.glob("*.png")}
-    track = {}
-    for number, frame in enumerate(frames):
-        path = present.get(Path(frame).stem)
-        if path is None:
-            continue
-        try:
-            labels = read_label_map(path)
-        except BadRecord as error:
-            raise BadRecord(f"{path}: {error}") from None
-        if labels.shape != size:
-            raise BadRecord(f"{path}: is {labels.shape[1]} x {labels.shape[0]}, the frame {size[1]} x {size[0]}")
-        region = region_of_mask(labels != 0)
-        if region is not None:
-            track[number] = region
-    return track
+def _read_track(folder: Path, frame_of: Mapping[str, int], size: tuple[int, int]) -> dict[int, Region]:
+    """The regions of an object by frame; none where its mask is empty or missing. Raises BadRecord."""
+    masks = read_object_masks(folder, frame_of, size)
+    return {frame: region for frame, region in masks.items() if region is not None}
 
 
 def _add_video(writer: IndexWriter, video: _Video, together: bool) -> None:
