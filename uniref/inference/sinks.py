@@ -162,7 +162,7 @@ def draw_result(context: Context, frame: SourceFrame, result: FrameResult) -> np
         name = context.name(number)
         if not drawable(name):
             name = f"#{number}"
-        return f"{name} {result.scores[number]:.2f}" if number in result.scores else name
+        return f"{name}: {result.scores[number]:.2f}" if number in result.scores else name
 
     labels = {number: label(number) for number in result.masks} if context.labels else None
     return draw_overlay(frame.image, result.masks, labels)
