@@ -51,7 +51,7 @@ class EvalArguments:
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RESULTS]...",
+            metavar="RESULTS",
             help="With --table: results.json files of earlier evaluations or their folders, each PATH or NAME=PATH.",
             show_default=False,
         ),
@@ -258,6 +258,8 @@ def evaluate(arguments: EvalArguments) -> None:
         return
     if arguments.results:
         raise UsageError(f"{arguments.results[0]}: belongs to --table; name data with --data")
+    if arguments.metric:
+        raise UsageError("--metric: belongs to --table; an evaluation gives every metric")
     name = arguments.checkpoint
     # a checkpoint that is not here is reported at once; a download waits until all other options are checked
     folder = find_named_checkpoint(console, name, False) if name is not None and not arguments.download else None

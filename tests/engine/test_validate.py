@@ -115,6 +115,8 @@ def test_every_protocol_says_its_metrics() -> None:
         protocol = each.protocol or OF_TASK.get(each.task)
         if protocol is not None:
             assert metric_names(protocol), name
+            if name == "lvos":
+                assert "J&F 2024" in metric_names(protocol)
 
 
 @pytest.mark.slow

@@ -131,3 +131,10 @@ def test_bad_input(
     captured = capsys.readouterr()
     assert message in captured.err
     assert (captured.out, captured.err.count("\n")) == ("", 1)
+
+
+def test_metrics_belong_to_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["eval", "--data", "davis17/val", "--metric", "J"]) == 2
+    assert "--metric: belongs to --table" in capsys.readouterr().err
+    assert app.run(["eval", "out", "--data", "davis17/val"]) == 2
+    assert "out: belongs to --table" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from typing import Any
 
 from uniref.core.errors import UniRefError
 from uniref.core.tasks import Task
+from uniref.data.prepare.datasets.lvos import UNSEEN_2024
 from uniref.data.protocol import Protocol
 from uniref.evaluation.dataset import EvalDataset
 from uniref.evaluation.expression_numbers import long_numbers, missing_kind, reasoning_numbers, target_numbers
@@ -385,8 +386,9 @@ def metric_names(protocol: Protocol) -> tuple[str, ...]:
 
 
 def _perfect_track(row: int, share: float, group: int, seen: bool, matched: str) -> TrackScore:
+    media = "" if seen else min(UNSEEN_2024)  # as LVOS's second reading has it
     track = TrackScore(
-        row, "", "", "", "", group, row, complete=True, seen=seen, matched=matched, counted=[0, 1, 2], adaptive=[]
+        row, "", media, "", "", group, row, complete=True, seen=seen, matched=matched, counted=[0, 1, 2], adaptive=[]
     )
     for frame in range(3):
         track.add(frame, 1.0, 1.0, share, share, 1.0)
