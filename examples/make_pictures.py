@@ -20,6 +20,7 @@ COMMANDS = {
     "street": ["street.mp4", "--text", "the red car"],
     "street-cars": ["street.mp4", "--text", "the red car", "--text", "the blue car", "--text", "the yellow car"],
     "street-mask": ["street.mp4", "--mask", "street-masks/00000.png"],
+    "street-all": ["street.mp4", "--text", "car", "--all"],
     "table": ["table.jpg", "--text", "the blue cup", "--text", "the green apple"],
     "shelf": ["shelf.jpg", "--support", "cup-1.jpg=cup-1-mask.png", "--support", "cup-2.jpg=cup-2-mask.png"],
 }
