@@ -285,12 +285,13 @@ def predict(arguments: PredictArguments) -> None:
     """
     console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.weights.catalog import SMALL
-    from uniref_cli.predict_inputs import expand, read_prompts
+    from uniref_cli.predict_inputs import check_only_input, expand, read_prompts
 
     # inputs
     inputs = expand(arguments.inputs or []) + (read_prompts(arguments.prompts) if arguments.prompts else [])
     if not inputs:
         raise UsageError("no input given; name a video, an image or a folder of frames")
+    check_only_input(inputs, console.result)
     # checkpoint: one that is not here is reported at once; a download waits until all other options are checked
     name = arguments.checkpoint
     if name is None:

@@ -6,15 +6,15 @@ import glob
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from uniref.core.addresses import is_address, shown
-from uniref.core.errors import UniRefError, UsageError
-from uniref.core.files import decode_text, read_text, reading, split_pair
+from uniref.core.errors import MediaError, UniRefError, UsageError
+from uniref.core.files import decode_text, exists, read_text, reading, split_pair
 from uniref.core.json_files import read_json, read_json_lines
 from uniref.recipe.base import Strict
 from uniref.recipe.yaml_tree import parse_file, plain
@@ -183,6 +183,26 @@ def _listed(lines: Iterable[str], name: str) -> list[PredictInput]:
     if not inputs:
         raise UsageError(f"{name}: lists no inputs")
     return inputs
+
+
+def check_only_input(inputs: Sequence[PredictInput], report: Callable[[dict[str, Any]], None]) -> None:
+    """Raise MediaError where the only input is a file that does not exist: a mistyped name is told before PyTorch is
+    loaded, which takes seconds.
+
+    Args:
+        inputs: All inputs; of several, each is checked when its turn comes.
+        report: Takes the record of --json about it.
+    """
+    if len(inputs) != 1:
+        return
+    [only] = inputs
+    if only.input == "-" or only.input.isdecimal() or is_address(only.input) or exists(Path(only.input)):
+        return
+    reason = f"{only.label}: no such file or folder"
+    report(
+        {"input": only.label, "status": "failed", "error": reason} | ({"record": only.origin} if only.origin else {})
+    )
+    raise MediaError(f"{only.origin}: {reason}" if only.origin else reason)
 
 
 def read_prompts(path: Path) -> list[PredictInput]:

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,3 +222,15 @@ def test_hostile_prompts_are_one_line(text: str, message: str, tmp_path: Path) -
     with pytest.raises(UniRefError, match=message) as caught:
         read_prompts(tmp_path / "p.yaml")
     assert "p.yaml" in str(caught.value)
+
+
+def test_a_mistyped_name_is_told_before_pytorch_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys; from uniref_cli.app import run; code = run(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, "predict", "nowhere.mp4", "--text", "a car", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "uniref: error: nowhere.mp4: no such file or folder\n"
+    assert json.loads(done.stdout)["error"] == "nowhere.mp4: no such file or folder"
