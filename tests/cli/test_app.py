@@ -28,6 +28,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"uniref {__version__}\n"
 
 
+STREET = str(Path(__file__).parents[2] / "examples" / "street.mp4")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -35,12 +38,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["predict", "--nonsense"], "No such option"),
         (["convert"], "name what to convert"),
         (["convert", "a", "b", "--dtype", "int3"], "int3"),
-        (["predict", "x.mp4", "--score-threshold", "7"], "score-threshold"),
+        (["predict", STREET, "--score-threshold", "7"], "score-threshold"),
         (["predict"], "no input given"),
-        (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--save", "film"], "--save 'film'"),
-        (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--shard", "0/2"], "--shard"),
-        (["predict", "x.mp4", "--text", "dog", "--checkpoint", "c", "--start", "soon"], "--start"),
-        (["predict", "x.mp4", "--checkpoint", "c"], "no prompt given"),
+        (["predict", STREET, "--text", "dog", "--checkpoint", "c", "--save", "film"], "--save 'film'"),
+        (["predict", STREET, "--text", "dog", "--checkpoint", "c", "--shard", "0/2"], "--shard"),
+        (["predict", STREET, "--text", "dog", "--checkpoint", "c", "--start", "soon"], "--start"),
+        (["predict", STREET, "--checkpoint", "c"], "no prompt given"),
         (["predict", "no/*.mp4", "--text", "dog", "--checkpoint", "c"], "matches no file"),
     ],
 )
