@@ -18,6 +18,7 @@ Summary = Literal[
     "videos",
     "videos 2024",
     "transformation",
+    "tracking",
     "reappearance",
     "assigned",
     "reasoning",
@@ -29,7 +30,7 @@ LONG_TYPES = ("static", "dynamic", "hybrid")
 """Kinds of Long-RVOS's expressions, by the sample's group."""
 FOREGROUND = "foreground"
 """Name of a category whose object is all foreground of a video, to which no sample refers (ReVOS)."""
-Frames = Literal["all", "inner", "after first", "range", "inner range", "inner annotated"]
+Frames = Literal["all", "inner", "after first", "range", "inner range", "annotated", "inner annotated"]
 Missing = Literal["stop", "zero", "empty"]
 
 
@@ -116,7 +117,7 @@ class Protocol:
     frames: Frames = "all"
     """Which frames of an object count: all; all but the video's first and last; those after the object's first; the
     range that the data set names; that range without its first and last frame; the object's
-    annotated frames but the first and the last."""
+    annotated frames, or these but the first and the last."""
     mode: Literal["P", "L"] = "P"
     """Palette PNGs with object ids, or grey ones with 0 and 255."""
     other_ids: bool = False

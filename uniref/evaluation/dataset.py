@@ -199,8 +199,9 @@ class EvalDataset:
 
     def counted_frames(self, media: Media, row: int) -> list[int]:
         """Frames in which an object is scored, ascending."""
-        if self.protocol.frames == "inner annotated" and self.ground_truth is None:
-            return [int(frame) for frame in self.index.annotations(row).frames[1:-1]]
+        if self.protocol.frames in ("annotated", "inner annotated") and self.ground_truth is None:
+            frames = [int(frame) for frame in self.index.annotations(row).frames]
+            return frames if self.protocol.frames == "annotated" else frames[1:-1]
         frames = _FRAMES[self.protocol.frames](media, self.index.object(row), self.given_frame(row))
         if media.complete or self.ground_truth is not None:
             return frames
@@ -305,6 +306,7 @@ _FRAMES = {
     "after first": _after_first,
     "range": _range,
     "inner range": _inner_range,
+    "annotated": _all,
     "inner annotated": _inner,
 }
 

@@ -26,6 +26,7 @@ from uniref.evaluation.reappearance import HEADLINE, reappearance_numbers
 from uniref.evaluation.score_images import BoxScore, ImageScore, box_scores, class_agnostic, to_coco
 from uniref.evaluation.shard_store import ShardStore
 from uniref.evaluation.track_scores import TrackScore
+from uniref.evaluation.tracking import ABOUT_BOXES, tracking_numbers
 
 ItemScore = ImageScore | TrackScore | BoxScore
 """Score of a single expression, query image, object or image."""
@@ -126,6 +127,8 @@ def merge_scores(store: ShardStore, unexpected: Sequence[str] = ()) -> DatasetRe
             notes.append(_uncounted_note(issues.uncounted))
         if summary == "videos" and f"J&F{YEAR}" in numbers:
             notes.append(ABOUT_YEAR)
+        if summary == "tracking":
+            notes.append(ABOUT_BOXES)
     else:
         images = [_restored(ImageScore, record, store) for record in records]
         numbers = IMAGE_SUMMARIES[summary](images) if images else {}
@@ -158,7 +161,7 @@ def _video_numbers(summary: str, tracks: Sequence[TrackScore]) -> Numbers:
     return numbers | {f"{name} without missing": headlines[name] for name in _HEADLINES if name in headlines}
 
 
-_HEADLINES = (HEADLINE, "J&F", "J", "F_new", "F")
+_HEADLINES = (HEADLINE, "HOTA", "DetA", "AssA", "J&F", "J", "F_new", "F")
 
 
 def _restored(kind: type[Any], record: dict[str, Any], store: ShardStore) -> Any:
@@ -361,6 +364,7 @@ VIDEO_SUMMARIES: dict[str, Callable[[Sequence[TrackScore]], Numbers]] = {
     "videos": two_year_numbers,
     "videos 2024": video_numbers,
     "transformation": lambda tracks: transformation_numbers(tracks) | object_numbers(tracks),
+    "tracking": lambda tracks: tracking_numbers(tracks) | object_numbers(tracks),
     "reappearance": lambda tracks: reappearance_numbers(tracks) | _extra_numbers(tracks),
     "assigned": assigned_numbers,
     "reasoning": lambda tracks: reasoning_numbers(tracks) | _extra_numbers(tracks),
@@ -387,9 +391,11 @@ def metric_names(protocol: Protocol) -> tuple[str, ...]:
 
 def _perfect_track(row: int, share: float, group: int, seen: bool, matched: str) -> TrackScore:
     media = "" if seen else min(UNSEEN_2024)  # as LVOS's second reading has it
+    key = str(row)
     track = TrackScore(
-        row, "", media, "", "", group, row, complete=True, seen=seen, matched=matched, counted=[0, 1, 2], adaptive=[]
+        row, key, media, key, "", group, row, complete=True, seen=seen, matched=matched, counted=[0, 1, 2], adaptive=[]
     )
+    track.category, track.overlaps, track.box_overlaps = int(seen), {key: [1.0] * 3}, {key: [1.0] * 3}
     for frame in range(3):
         track.add(frame, 1.0, 1.0, share, share, 1.0)
     return track

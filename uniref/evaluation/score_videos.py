@@ -60,6 +60,7 @@ def _add_absent(
     if protocol.missing == "stop" or reader.has(frame):
         return
     track.absent.append(frame)
+    track.add_overlaps(None, mask)
     if protocol.missing == "empty" and reader.video.is_dir():
         track.compare(frame, np.zeros_like(mask), mask, void)
     else:
@@ -76,6 +77,13 @@ def _score_by_id(dataset: EvalDataset, item: EvalItem, media: Media, reader: Mas
     tracks = [new_track(dataset, item, media, row, str(number)) for row, number in zip(rows, ids, strict=True)]
     for track, frames in zip(tracks, counted, strict=True):
         track.counted = frames
+    if dataset.protocol.summary == "tracking":
+        for track, row in zip(tracks, rows, strict=True):
+            track.category = dataset.index.object(row).category
+        for track in tracks:
+            keys = [other.key for other in tracks if other.category == track.category]
+            track.overlaps = {key: [] for key in keys}
+            track.box_overlaps = {key: [] for key in keys}
     # frame by frame, each file is read once
     of_frame = [frozenset(frames) for frames in counted]
     known = None if dataset.protocol.other_ids else frozenset(ids)
@@ -94,6 +102,7 @@ def _score_by_id(dataset: EvalDataset, item: EvalItem, media: Media, reader: Mas
                 _add_absent(dataset.protocol, reader, track, frame, mask, void)
             else:
                 track.compare(frame, labels == number, mask, void)
+                track.add_overlaps(labels, mask)
     return tracks
 
 

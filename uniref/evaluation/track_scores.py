@@ -17,7 +17,7 @@ from uniref.core.types import BoolMask, LabelMap
 from uniref.data.index import Annotations, Media
 from uniref.evaluation.dataset import EvalDataset, EvalItem, frame_name
 from uniref.evaluation.metrics.adaptive import score_adaptive
-from uniref.evaluation.metrics.masks import score_masks
+from uniref.evaluation.metrics.masks import box_overlap, score_masks
 from uniref.evaluation.metrics.videos import statistics
 from uniref.evaluation.prediction_files import VOID, BadMask, read_values
 from uniref.evaluation.truth_files import find_label_maps, find_truth, object_ids
@@ -66,6 +66,12 @@ class TrackScore:
     """Of a frame."""
     no_target: bool = False
     """The expression refers to nothing in the video."""
+    category: int = -1
+    """Of the object, where `overlaps` are known."""
+    overlaps: dict[str, list[float]] | None = None
+    """IoU per frame with the predicted masks of the objects of its category, by their keys (BURST)."""
+    box_overlaps: dict[str, list[float]] | None = None
+    """The same of the boxes around the masks."""
     adaptive: list[float] | None = None
     """F per frame within a tolerance that depends on the object's size; J is MOSEv2's too then. None: other data."""
 
@@ -85,12 +91,27 @@ class TrackScore:
         """The same without the frames whose prediction is missing."""
         out = replace(self, absent=[], frames=[], region=[], boundary=[], ground_truth_share=[], predicted_share=[])
         out.adaptive = None if self.adaptive is None else []
+        kept = [place for place, frame in enumerate(self.frames) if frame not in self.absent]
+        out.overlaps, out.box_overlaps = (
+            None if table is None else {key: [values[place] for place in kept] for key, values in table.items()}
+            for table in (self.overlaps, self.box_overlaps)
+        )
         adaptive = self.adaptive or [0.0] * len(self.frames)
         scores = (self.region, self.boundary, self.predicted_share, self.ground_truth_share, adaptive)
         for frame, *values in zip(self.frames, *scores, strict=True):
             if frame not in self.absent:
                 out.add(frame, *values)
         return out
+
+    def add_overlaps(self, labels: LabelMap | None, ground_truth: BoolMask) -> None:
+        """IoU of one more frame with every prediction that the tables name; None: nothing is predicted there."""
+        if self.overlaps is None or self.box_overlaps is None:
+            return
+        for key, values in self.overlaps.items():
+            predicted = np.zeros_like(ground_truth) if labels is None else labels == int(key)
+            union = np.count_nonzero(predicted | ground_truth)
+            values.append(np.count_nonzero(predicted & ground_truth) / union if union else 0.0)
+            self.box_overlaps[key].append(box_overlap(predicted, ground_truth))
 
     def start_where_visible(self) -> None:
         """Leave out what comes before the object is in the truth or in the prediction, and an object that never is in

@@ -454,3 +454,45 @@ def vost(root: Path) -> Path:
     for split in ("train", "val"):
         write_text(base / f"ImageSets/{split}.txt", "1_cut_onion\n")
     return base
+
+
+def burst(root: Path) -> dict[str, Any]:
+    """Two videos with objects of a common class, an uncommon one and a distractor; one frame in three is annotated.
+
+    Returns what `all_classes.json` holds.
+    """
+    sequences = []
+    for place, (source, name) in enumerate((("ArgoVerse", "clip_a"), ("YFCC100M", "v_b"))):
+        frames = [f"frame{t:04d}.jpg" for t in range(1, 14)]
+        for frame in frames:
+            picture(root / f"frames/val/{source}/{name}/{frame}")
+        masks = []
+        for step in range(5):
+            boxes = {1: (2, 2 + step, 9, 10 + step), 2: (4, 8, 12, 18), 3: (15, 2, 20, 9 + step), 4: (0, 24, 4, 31)}
+            shown = {n: box for n, box in boxes.items() if (n != 2 or step > 0) and (n != 3 or step != 2)}
+            shown = {4: boxes[4]} if place and step == 3 else shown
+            masks.append({str(n): {"rle": run_lengths(box_mask(*box))["counts"]} for n, box in shown.items()})
+        sequences.append(
+            {
+                "width": W,
+                "height": H,
+                "id": place,
+                "seq_name": name,
+                "dataset": source,
+                "fps": 3,
+                "all_image_paths": frames,
+                "annotated_image_paths": frames[::3],
+                "neg_category_ids": [],
+                "not_exhaustive_category_ids": [],
+                "track_category_ids": {"1": 805, "2": 805, "3": 3 + place * 150, "4": 20},
+                "segmentations": masks,
+            }
+        )
+    names = {3: "air_conditioner", 20: "armoire", 153: "bristle_brush", 805: "baby", 943: "scrubbing_brush"}
+    data = {
+        "sequences": sequences,
+        "categories": [{"id": number, "name": name} for number, name in names.items()],
+        "split": "val",
+    }
+    write_json(root / "annotations/val/all_classes.json", data)
+    return data

@@ -198,6 +198,19 @@ def score_pairs(
     return np.array(scores)
 
 
+def box_overlap(first: BoolMask, second: BoolMask) -> float:
+    """IoU of the boxes around two masks, bool [H, W]; 0 where one of them is empty."""
+    bounds, others = mask_bounds(first), mask_bounds(second)
+    if bounds is None or others is None:
+        return 0.0
+    (rows, columns), (other_rows, other_columns) = bounds, others
+    height = min(rows.stop, other_rows.stop) - max(rows.start, other_rows.start)
+    width = min(columns.stop, other_columns.stop) - max(columns.start, other_columns.start)
+    shared = max(height, 0) * max(width, 0)
+    areas = [(y.stop - y.start) * (x.stop - x.start) for y, x in (bounds, others)]
+    return float(shared / (sum(areas) - shared))
+
+
 def check_size(mask: npt.NDArray[np.generic], size: tuple[int, int]) -> None:
     """Raise UniRefError unless a mask has this (height, width)."""
     if mask.shape != size:

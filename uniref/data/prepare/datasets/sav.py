@@ -107,7 +107,7 @@ DATASETS = (
         size="not published",
         licence="CC BY 4.0",
         page="https://ai.meta.com/datasets/segment-anything-video-downloads/",
-        files="sav_val.tar or sav_test.tar",
+        files="the archives of the val and test sets",
         layout="sav_<split>/{sav_<split>.txt,JPEGImages_24fps/<video>/%05d.jpg,"
         "Annotations_6fps/<video>/<object>/%05d.png}",
         group="sav",
