@@ -16,6 +16,7 @@ from uniref.inference.prompts import Prompt
 from uniref.inference.result_folders import SUMMARY, read_summary
 from uniref.media.source import MediaSource
 
+_DRAWN = frozenset(("overlay", "gif"))  # outputs with labels
 _NUMBERED = re.compile(r"\d{1,18}:")  # a mask of a later frame
 
 
@@ -82,7 +83,16 @@ def partial_of(final: Path) -> Path:
 def answered_request(folder: Path) -> dict[str, Any] | None:
     """The request that a folder of results answers; None where it holds no results of this command."""
     summary = read_summary(folder)
-    return None if summary is None else dict(summary["request"])
+    return None if summary is None else plain_request(summary["request"])
+
+
+def plain_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request without what changes no file: the order of the outputs, and labels where nothing is drawn."""
+    options = request.get("options")
+    if not isinstance(options, Mapping) or not isinstance(options.get("save"), Sequence):
+        return dict(request)
+    save = sorted(map(str, options["save"]))
+    return {**request, "options": {**options, "save": save, "labels": bool(options.get("labels") and {*save} & _DRAWN)}}
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

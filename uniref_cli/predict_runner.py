@@ -28,7 +28,7 @@ from uniref.inference.sinks import SINKS
 from uniref.inference.video import SCORE_THRESHOLD
 from uniref.inference.viewer import Viewer
 from uniref.media.ffmpeg import kill_children
-from uniref.media.source import MediaSource, Selection, parse_position
+from uniref.media.source import MediaSource, Selection, parse_duration
 from uniref.media.stream import open_source
 from uniref.weights.checkpoint_config import read_config, weights_of
 from uniref.weights.rename import listing
@@ -39,6 +39,7 @@ from uniref_cli.predict_folders import (
     answered_request,
     is_free,
     partial_of,
+    plain_request,
     protect,
     write_summary,
     written_files,
@@ -81,7 +82,7 @@ class PredictRunner:
             long_side="default" if arguments.long_side is None else arguments.long_side or None,
             labels=arguments.labels,
             live=arguments.live,
-            duration=None if arguments.duration is None else float(parse_position("--duration", arguments.duration)),
+            duration=None if arguments.duration is None else parse_duration("--duration", arguments.duration),
         )
         self._viewer = Viewer("uniref") if arguments.show else None
         self._predictor: Predictor | None = None
@@ -171,12 +172,12 @@ class PredictRunner:
             )
             self._absent[each.label] = list(absent_objects(earlier))
             return
-        if final != folders.usual and not self.arguments.overwrite:
-            self.console.say(f"{each.label}: {folders.usual} holds the result of another request; this goes to {final}")
-        self._warn_of_foreign_files(final)
         # segment into a folder that gets its final name when it is complete
         objects = resolve(prompt, source, options.selection)
         predictor = self._load(checkpoint)
+        if final != folders.usual and not self.arguments.overwrite:
+            self.console.say(f"{each.label}: {folders.usual} holds the result of another request; this goes to {final}")
+        self._warn_of_foreign_files(final)
         summary: dict[str, Any] = {"complete": False}
         with contextlib.suppress(StoppedError), atomic_folder(final, True, written_files) as work:
             summary = predict_source(
@@ -288,7 +289,7 @@ class PredictRunner:
             "precision": self.arguments.precision,
             "fast": self.arguments.fast,
         }
-        return dict(json.loads(json.dumps(request)))
+        return plain_request(json.loads(json.dumps(request)))
 
     # Objects that are not there
 

@@ -170,6 +170,11 @@ def test_another_request_gets_a_folder_of_its_own(predict, make_video: MakeVideo
     assert predict(clip, "--text", "cat", "--json") == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["status"], record["output"]) == ("skipped", str(out / "clip-2"))
+    # what changes no file makes no other request; what is refused is not announced
+    assert predict(clip, "--text", "cat", "--save", "masks, overlay", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["output"] == str(out / "clip-2")
+    assert predict(clip, "--text", "cow", "--box", "5,5,5,5") == 2
+    assert "goes to" not in capsys.readouterr().out
     # overwriting repeats a request where it is, and gives the usual place to a new one
     assert predict(clip, "--text", "cat", "--overwrite") == predict(clip, "--text", "hen", "--overwrite") == 0
     assert texts() == {"clip": "hen", "clip-2": "cat", "clip-3": "cow"}

@@ -10,7 +10,7 @@ import pytest
 
 from uniref.core.errors import MediaError, UsageError
 from uniref.media.ffmpeg import run_ffmpeg
-from uniref.media.source import MediaSource, Selection, parse_position
+from uniref.media.source import MediaSource, Selection, parse_duration, parse_position
 from uniref.media.video_read import VideoFile
 from uniref.media.video_write import VideoWriter
 
@@ -52,7 +52,20 @@ def test_places(text: str, place: float) -> None:
     assert parse_position("--start", text) == place
 
 
-@pytest.mark.parametrize("text", ["", "x", "1.5", "-3", "1:2:3:4", "3m"])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10", 10.0), ("0.5", 0.5), ("2.5s", 2.5), ("1:30", 90.0), ("75:00", 4500.0)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration("--duration", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "-1", "10h", "1:99", ""])
+def test_unclear_durations_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--duration .*: use a time above 0 in seconds or minutes"):
+        parse_duration("--duration", text)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "-3", "1:2:3:4", "3m", "1:60", "1:60:00"])
 def test_unclear_places_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--end"):
         Selection(end=text)
@@ -200,6 +213,11 @@ def test_folders_of_frames_in_natural_order(picture: np.ndarray, tmp_path: Path)
     (folder / "f9.jpg").write_bytes(b"broken")
     assert [f.damaged for f in source.frames(Selection())] == [False, True, False]
     (folder / "f1.jpg").write_bytes(b"broken")
+    frames = list(source.frames(Selection()))
+    assert [f.damaged for f in frames] == [True, True, False]
+    assert [f.image.shape for f in frames] == [picture.shape] * 3
+    assert not frames[0].image.any()
+    (folder / "f10.jpg").write_bytes(b"broken")
     with pytest.raises(MediaError, match=r"f1\.jpg"):
         list(source.frames(Selection()))
     (tmp_path / "empty").mkdir()

@@ -60,7 +60,7 @@ class SelectedFrames:
 
     def do_not_hold(self, frame: int) -> str:
         """Says that a frame is not read."""
-        every = f", every {self._stride}th" if self._stride > 1 else ""
+        every = f" with stride {self._stride}" if self._stride > 1 else ""
         return (
             f"frame {frame} is not among the frames that are read of {self._source.label} ({self.first} to "
             f"{self._all.stop - 1}{every})"

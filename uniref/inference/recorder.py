@@ -126,9 +126,12 @@ class Recorder:
         if source.problem:
             warn(f"{source.label}: {source.problem}")
         if self.damaged_count:
-            warn(f"{source.label}: {self.damaged_count} damaged frames have empty masks (first: {self.damaged[0]})")
+            frames = "1 damaged frame has" if self.damaged_count == 1 else f"{self.damaged_count} damaged frames have"
+            warn(f"{source.label}: {frames} empty masks (first: {self.damaged[0]})")
         if source.video is not None and source.video.tail_lost:
-            warn(f"{source.label}: is cut off; {source.video.tail_lost} frames at its end are lost")
+            lost = source.video.tail_lost
+            frames = "1 frame at its end is" if lost == 1 else f"{lost} frames at its end are"
+            warn(f"{source.label}: is cut off; {frames} lost")
         elif source.video is not None and source.video.lacks_end:
             warn(f"{source.label}: is cut off; frames at its end are lost, and it does not say how many")
         if source.resized and source.video is not None:

@@ -11,6 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import exists, is_file, is_folder, reading
 from uniref.core.types import UInt8Image
@@ -58,11 +60,29 @@ def parse_position(option: str, value: str) -> int | float:
     """Parse a position: an int is a frame index, a float is seconds. Raises UsageError that names `option`."""
     if re.fullmatch(r"\d{1,15}", value):
         return int(value)
+    seconds = _seconds(value)
+    if seconds is None:
+        raise UsageError(f"{option} {value!r:.80}: use a frame index (120) or a time (3.5s, 1:02.5, 0:01:02)")
+    return seconds
+
+
+def parse_duration(option: str, value: str) -> float:
+    """Parse a duration in seconds, above 0. Raises UsageError that names `option`."""
+    seconds = float(value) if re.fullmatch(r"\d{1,15}(?:\.\d*)?|\.\d+", value) else _seconds(value)
+    if not seconds:
+        raise UsageError(f"{option} {value!r:.80}: use a time above 0 in seconds or minutes (10, 2.5s, 1:30)")
+    return seconds
+
+
+def _seconds(value: str) -> float | None:
+    """A time as seconds; None where it is none."""
     if match := re.fullmatch(r"(\d{1,15}(?:\.\d*)?|\.\d+)s", value):
         return float(match[1])
     if match := re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)", value):
-        return int(match[1] or 0) * 3600 + int(match[2]) * 60 + float(match[3])
-    raise UsageError(f"{option} {value!r:.80}: use a frame index (120) or a time (3.5s, 1:02.5, 0:01:02)")
+        hours, minutes, seconds = int(match[1] or 0), int(match[2]), float(match[3])
+        if seconds < 60 and (minutes < 60 or match[1] is None):
+            return hours * 3600 + minutes * 60 + seconds
+    return None
 
 
 def _to_index(option: str, value: str, index_at: Callable[[float], int]) -> int:
@@ -294,7 +314,7 @@ class MediaSource:
                     yield frame
 
     def _images(self, indices: range) -> Iterator[SourceFrame]:
-        """Frames of a folder; one that cannot be read comes marked as damaged, except the first."""
+        """Frames of a folder; one that cannot be read comes marked as damaged, unless all are."""
         previous: UInt8Image | None = None
         size: tuple[int, ...] = ()
         for index in indices:
@@ -304,7 +324,7 @@ class MediaSource:
             except MediaError:
                 if not exists(file):
                     raise MediaError(f"{file}: is missing; it was removed while the folder was read") from None
-                if previous is None:
+                if previous is None and (previous := self._black(indices[indices.index(index) :])) is None:
                     raise
                 image, damaged = previous, True
             size = size or image.shape
@@ -312,6 +332,13 @@ class MediaSource:
                 self._resized = f"{image.shape[1]} x {image.shape[0]} from {file.name} on"
             yield SourceFrame(index, file.stem, image, seconds, 1 / _FOLDER_FPS, damaged)
             previous = image
+
+    def _black(self, indices: range) -> UInt8Image | None:
+        """A black image like the first that can be read; None where none can."""
+        for index in indices:
+            with contextlib.suppress(MediaError):
+                return np.zeros_like(images.read_image(self._files[index]))
+        return None
 
 
 def frame_files(folder: Path) -> list[Path]:
