@@ -402,6 +402,13 @@ READERS = (
         "long-rvos", build.long_rvos, "long_rvos/valid/meta_expressions.json", _prepared("long-rvos", "val"), tree=True
     ),
     Reader("reason-seg", build.reason_seg, "ReasonSeg/val/100_1.json", _prepared("reason-seg", "val"), tree=True),
+    Reader("burst", build.burst, "annotations/val/all_classes.json", _prepared("burst", "val"), tree=True),
+    Reader(
+        "sav mask",
+        build.sav,
+        "sav_val/Annotations_6fps/sav_000001/000/00004.png",
+        _prepared("sav", "val"),
+    ),
     Reader("custom phrases", _own, "phrases.csv", _prepared("custom", "train")),
     Reader("custom mask", _own, "masks/cat.png", _prepared("custom", "train")),
     Reader("custom classes", _own_classes, "classes.csv", _prepared("custom", "train")),

@@ -1,13 +1,16 @@
-"""SA-V: faults of its folders of masks, one per object."""
+"""SA-V and BURST: faults of masks that lie in a folder per object, or in one file."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.data.prepare import build
-from tests.data.prepare.conftest import Refused
+from tests.data.prepare.conftest import Prepare, Refused
 
 VIDEO = "sav_000001"
 
@@ -25,3 +28,48 @@ def test_broken_sav(path: str, message: str, tmp_path: Path, refused: Refused) -
     broken = tmp_path / "s/sav_val" / path
     broken.rename(tmp_path / "moved")
     assert message in refused("sav", tmp_path / "s", "val", "--accept-counts")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["annotated_image_paths"].append("frame9999.jpg"), "frame9999.jpg: no such file"),
+        (lambda s: s["segmentations"].pop(), "sequence 0: malformed"),
+        (lambda s: s["track_category_ids"].pop("1"), "sequence 0: has no 1"),
+        (lambda s: s.update(seq_name="../x"), "is not a valid name"),
+        (lambda s: s.update(width=99), "is 99 x 24 by its record"),
+        (lambda s: s["segmentations"][0]["1"].update(rle="?"), "sequence 0: malformed"),
+        (lambda s: s.pop("all_image_paths"), "sequence 0: has no 'all_image_paths'"),
+    ],
+)
+def test_broken_burst(
+    change: Callable[[dict[str, Any]], object], message: str, tmp_path: Path, refused: Refused
+) -> None:
+    data = build.burst(tmp_path / "b")
+    change(data["sequences"][0])
+    build.write_json(tmp_path / "b/annotations/val/all_classes.json", data)
+    assert message in refused("burst", tmp_path / "b", "val", "--accept-counts")
+
+
+def test_ids_of_burst_that_no_label_map_can_hold(tmp_path: Path, refused: Refused) -> None:
+    build.burst(tmp_path / "b")
+    path = tmp_path / "b/annotations/val/all_classes.json"
+    path.write_text(path.read_text().replace('"3": ', '"300": '))
+    assert "track 300: the ids of a video are expected to be 1 to 254" in refused("burst", tmp_path / "b", "val")
+
+
+def test_objects_of_burst(tmp_path: Path, prepare: Prepare) -> None:
+    """Distractors are left out, merged categories are one, and an object is given by its first mask."""
+    build.burst(tmp_path / "b")
+    index = prepare("burst", tmp_path / "b", "val")
+    objects = [index.object(row) for media in (0, 1) for row in index.media(media).objects]
+    assert [(o.source_id, o.category, o.given_frame, o.seen) for o in objects] == [
+        (1, 805, 0, True),
+        (2, 805, 3, True),
+        (3, 3, 0, False),
+        (1, 805, 0, True),
+        (2, 805, 3, True),
+        (3, 943, 0, False),
+    ]
+    assert index.annotations(objects[1].row).areas.tolist()[0] == 0
+    assert json.loads((tmp_path / "data/index/burst/val/manifest.json").read_text())["categories"]["3"]

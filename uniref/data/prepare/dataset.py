@@ -23,6 +23,8 @@ COCO_IMAGES = "COCO images"
 OVIS_VIDEOS = "OVIS videos"
 """`DataSet.media_family` of data sets that took videos from each other: OVIS, MOSE, MeViS, ReVOS (about half of MOSE v1
 is from OVIS: henghuiding/MOSE-api, issue 28; ReVOS names its sources in cilinyan/ReVOS-api)."""
+LVOS_VIDEOS = "LVOS videos"
+"""`DataSet.media_family` of both versions of LVOS, which share videos."""
 COCO_TERMS = "COCO terms of use; Flickr terms for the images"
 RESEARCH_TERMS = "research use; terms on its site"
 

@@ -88,7 +88,7 @@ def _checked(images: Path, record: Mapping[str, Any]) -> _Video:
     frames, annotated = _frames(images / source / name, record)
     if (found := image_size(images / source / name / frames[annotated[0]])) != size:
         raise BadRecord(
-            f"{source}/{name}: the record says {size[1]} x {size[0]}, its frames are {found[1]} x {found[0]}"
+            f"{source}/{name}: is {size[1]} x {size[0]} by its record, its frames are {found[1]} x {found[0]}"
         )
     # masks of the objects that are scored, in frames that show any object which is not a distractor
     original = {int(track): int(category) for track, category in record["track_category_ids"].items()}

@@ -16,7 +16,7 @@ from typing import Any
 
 from uniref.core.files import exists
 from uniref.core.tasks import Task
-from uniref.data.prepare.dataset import RESEARCH_TERMS, DataSet, PublishedCounts
+from uniref.data.prepare.dataset import LVOS_VIDEOS, RESEARCH_TERMS, DataSet, PublishedCounts
 from uniref.data.prepare.job import BadRecord, ConversionJob
 from uniref.data.prepare.videos import (
     LabelledVideo,
@@ -176,6 +176,7 @@ DATASETS = (
             server=LVOS_SERVER,
         ),
         hidden=("test",),
+        media_family=LVOS_VIDEOS,
     ),
     DataSet(
         name="lvos-v2",
@@ -195,5 +196,6 @@ DATASETS = (
             VIDEO_OBJECTS, summary="videos 2024", threshold=0.5, frames="inner range", name="Annotations/{media}"
         ),
         hidden=("test",),
+        media_family=LVOS_VIDEOS,
     ),
 )
