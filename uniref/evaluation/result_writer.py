@@ -213,7 +213,7 @@ def request_of(store: ShardStore, **more: Any) -> dict[str, Any]:
     tables = {name: table.sha256 for name, table in dataset.index.manifest.tables.items()}
     protocol = plain_protocol(dataset.protocol)
     # as it was before there was a choice, so that what is half done can be finished
-    for name, usual in (("two_pass", False), ("missing", "stop")):
+    for name, usual in (("two_pass", False), ("missing", "stop"), ("other_ids", False)):
         if protocol[name] == usual:
             del protocol[name]
     request = {
