@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, StrictBool, ValidationError, ValidationInfo, field_validator
 
 from uniref.core.addresses import is_address, shown
 from uniref.core.errors import MediaError, UniRefError, UsageError
@@ -41,13 +42,13 @@ class PredictInput(Strict):
     support: tuple[str, ...] = ()
     box: tuple[str, ...] = ()
     point: tuple[str, ...] = ()
-    all_instances: bool | None = Field(None, alias="all")
+    all_instances: StrictBool | None = Field(None, alias="all")
     start: str | None = None
     end: str | None = None
     stride: int | None = Field(None, ge=1, le=1 << 40)
-    propagate: bool | None = None
-    two_pass: bool | None = None
-    both_ways: bool | None = None
+    propagate: StrictBool | None = None
+    two_pass: StrictBool | None = None
+    both_ways: StrictBool | None = None
     score_threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     _origin: str = PrivateAttr("")
 
@@ -64,12 +65,14 @@ class PredictInput(Strict):
     @field_validator("text", "mask", "support", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        return () if value is None else (value,) if isinstance(value, str) else value
 
     @field_validator("box", "point", mode="before")
     @classmethod
     def _numbers_or_text(cls, value: Any) -> Any:
         """Also `[x, y]`, or a list of such lists."""
+        if value is None:
+            return ()
         entries = [value] if isinstance(value, str) or _is_numbers(value) else value
         if not isinstance(entries, list | tuple):
             return value
@@ -140,7 +143,16 @@ def expand(arguments: Sequence[str]) -> list[PredictInput]:
             raise UsageError("INPUT '': is empty; name a file or folder")
         else:
             inputs.append(PredictInput(input=argument))
-    return list(dict.fromkeys(inputs))  # each input once
+    # each input once, however its path is written
+    first: dict[str, PredictInput] = {}
+    for each in inputs:
+        first.setdefault(_same(each.input), each)
+    return list(first.values())
+
+
+def _same(path: str) -> str:
+    """Equal for two ways of writing a path: `a.mp4` and `./a.mp4`."""
+    return path if path == "-" or path.isdecimal() or is_address(path) else f"./{os.path.normpath(path)}"
 
 
 def _standard_input() -> str:

@@ -234,3 +234,17 @@ def test_a_mistyped_name_is_told_before_pytorch_is_loaded(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr == "uniref: error: nowhere.mp4: no such file or folder\n"
     assert json.loads(done.stdout)["error"] == "nowhere.mp4: no such file or folder"
+
+
+def test_an_input_counts_once_however_it_is_written() -> None:
+    inputs = expand(["b.mp4", "./b.mp4", "a/../b.mp4", "c.mp4", "0", "./0"])
+    assert [each.input for each in inputs] == ["b.mp4", "c.mp4", "0", "./0"]
+
+
+@pytest.mark.parametrize("key", ["all", "propagate", "two_pass", "both_ways"])
+def test_truth_values_of_records_are_no_texts(tmp_path: Path, key: str) -> None:
+    (tmp_path / "p.json").write_text(json.dumps([{"input": "a.mp4", "text": None, "box": None, key: "yes"}]))
+    with pytest.raises(UniRefError, match=rf"record 1: {key}: "):
+        read_prompts(tmp_path / "p.json")
+    (tmp_path / "p.json").write_text(json.dumps([{"input": "a.mp4", "text": None, "box": None, key: True}]))
+    assert read_prompts(tmp_path / "p.json")[0].text == ()
