@@ -343,7 +343,7 @@ class PredictRunner:
         frames, seconds = summary["frames"]["written"], summary["seconds"]["total"]
         unit = "frames" if frames != 1 else "frame"
         dropped = summary.get("stream", {}).get("dropped")
-        less = f" ({dropped} dropped, since the model is slower)" if dropped else ""
+        less = f" ({dropped} dropped to keep up with the source)" if dropped else ""
         self.console.say(f"{each.label}: {frames} {unit} in {seconds:.1f} s{less}; object {object_report(summary)}")
         self.console.say(f"  -> {final}")
         self.console.result(

@@ -63,6 +63,8 @@ def test_container(name: str, master: Path, tmp_path: Path) -> None:
     frames = list(source.frames(Selection()))
     assert len(frames) == len(truth.times)
     assert not any(frame.damaged for frame in frames)
+    assert isinstance(source.video, VideoFile)
+    assert (source.video.tail_lost, source.video.lacks_end) == (0, False)
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert source.exact_frame_count() == len(frames)
     difference = np.abs(np.stack([frame.image for frame in frames]).astype(int) - truth.frames)
@@ -372,6 +374,33 @@ def test_sound_that_an_edit_list_cuts_in_the_middle(master: Path, tmp_path: Path
     assert truth.beep is not None
     assert overlay.beep is not None
     assert overlay.beep - overlay.flash == pytest.approx(truth.beep - truth.flash, abs=0.03)
+
+
+# file -> frames that may be miscounted; None = the file does not say how many it had
+CUT = {
+    **dict.fromkeys(["ffv1.mkv", "vp9.webm", "trimmed.mkv", "h264.mkv", "frames.ivf", "sorenson.flv", "raw.avi"], 0),
+    **dict.fromkeys(["xvid-b-frames.avi", "material.mxf"], 1),
+    **dict.fromkeys(["h264.avi", "flash-video.flv", "theora.ogv"], 2),
+    "windows.wmv": None,
+}
+
+
+@pytest.mark.parametrize("kept", [0.85, 0.6])
+@pytest.mark.parametrize("name", slow_except({"ffv1.mkv", "h264.mkv", "raw.avi"}, list(CUT)))
+def test_a_file_without_its_end_is_never_silent(name: str, kept: float, master: Path, tmp_path: Path) -> None:
+    """Not even of the last few frames."""
+    path = make(name, tmp_path, master)
+    whole = len(present(path).times)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    video, tolerated = VideoFile(path), CUT[name]
+    there = len(list(video.frames()))
+    assert there < whole
+    assert video.lacks_end or video.tail_lost
+    assert tolerated is None or there + video.tail_lost == pytest.approx(whole, abs=tolerated)
+    # a part before the end is whole
+    part = VideoFile(path)
+    list(part.frames(0, 1))
+    assert there == 1 or (part.tail_lost, part.lacks_end) == (0, False)
 
 
 @pytest.mark.parametrize("name", ["still.mp4", "still.mkv", "still.mov"])

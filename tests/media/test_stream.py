@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -163,6 +164,54 @@ def test_a_video_that_breaks_off_is_told(server: VideoServer, clip: Path) -> Non
     assert source.problem is not None
     assert source.problem.startswith("broke off")
     assert source.stream_report() == {"live": False, "ended": "broken off", "dropped": 0}
+
+
+def test_a_whole_answer_of_a_video_without_its_end_is_told(server: VideoServer, clip: Path) -> None:
+    mkv = remuxed(clip, "clip.mkv", "-c:v", "mjpeg", "-r", "5")
+    server.answers["/short.mkv"] = Answer(mkv[: len(mkv) * 9 // 10])
+    piped = clip.with_name("short.mkv")
+    piped.write_bytes(mkv[: len(mkv) * 9 // 10])
+    for source in (open_source(f"{server.address}/short.mkv"), StreamSource(local(piped, live=False))):
+        assert len(list(source.frames())) > 0
+        assert source.problem is not None
+        assert source.problem.startswith("broke off")
+        assert source.ended == "broken off"
+
+
+def test_a_sender_that_stops_before_the_announced_end_is_told(clip: Path) -> None:
+    """It may have been stopped, or been meant to send a part; a header on a pipe does not tell."""
+    remuxed(clip, "slow.mkv", "-c:v", "mjpeg", "-vf", "setpts=4*PTS", "-fps_mode", "passthrough")
+    whole = VideoFile(clip.with_name("slow.mkv"))
+    part = clip.with_name("part.mkv")
+    sent = ["-i", str(whole.path), "-c", "copy", "-frames:v", "3", "-f", "matroska", "pipe:1"]
+    done = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *sent], capture_output=True, check=True)
+    part.write_bytes(done.stdout)
+    source = StreamSource(StreamInput("a pipe", "pipe", ["-i", str(part)], live=False))
+    assert len(list(source.frames())) == 3
+    assert source.ended == "end of the source"
+    assert source.problem is not None
+    assert f"its header announces {whole.info.seconds:.1f} s" in source.problem
+
+
+def test_sound_that_goes_on_is_no_missing_end(clip: Path) -> None:
+    tone = ["-f", "lavfi", "-i", "sine=d=5", "-c:v", "mjpeg", "-c:a", "pcm_s16le"]
+    remuxed(clip, "sound.mkv", *tone)
+    remuxed(clip, "sound.avi", *tone)
+    for name in ("sound.mkv", "sound.avi"):
+        source = StreamSource(local(clip.with_name(name), live=False))
+        assert len(list(source.frames())) == FRAMES
+        assert source.problem is None
+
+
+def test_a_live_transport_stream_begins_soon(server: VideoServer, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the second in which streams are looked for; ffmpeg's own five would never come."""
+    monkeypatch.setattr(stream, "_FIRST_PATIENCE", 8.0)
+    ts = remuxed(clip, "clip.ts", "-c:v", "mpeg2video", "-q:v", "2", "-vf", "loop=-1:12,trim=duration=3")
+    server.answers["/live"] = Answer(ts, length=False, silent=True)
+    source = open_source(f"{server.address}/live", live=True)
+    frames = source.frames()
+    assert next(frames).index == 0
+    frames.close()
 
 
 @pytest.mark.slow

@@ -133,7 +133,7 @@ class Recorder:
             frames = "1 frame at its end is" if lost == 1 else f"{lost} frames at its end are"
             warn(f"{source.label}: is cut off; {frames} lost")
         elif source.video is not None and source.video.lacks_end:
-            warn(f"{source.label}: is cut off; frames at its end are lost, and it does not say how many")
+            warn(f"{source.label}: is cut off; frames at its end may be lost, and it does not say how many")
         if source.resized and source.video is not None:
             warn(f"{source.label}: its frames change size ({source.resized}); they are fitted to the first one's")
         elif source.resized:

@@ -54,7 +54,7 @@ class AnimatedImage:
 
     indexed = True
     seekable = False
-    hdr = tone_mapped = lacks_end = has_sound = False
+    hdr = tone_mapped = cut_off = lacks_end = has_sound = False
     colors: ColorTags = BT709
     pixel_aspect = Fraction(1)
     time_base = Fraction(1, 1000)

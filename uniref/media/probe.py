@@ -19,19 +19,22 @@ import numpy.typing as npt
 from uniref.core.errors import MediaError
 from uniref.core.files import first_line
 from uniref.media.ffmpeg import input_arguments, run_ffmpeg, running_ffmpeg
+from uniref.media.truncation import says_cut_off
 from uniref.media.video_colors import VP8_COLORS, ColorTags
 
 NO_TIME = np.iinfo(np.int64).min
 """A packet's timestamp where the container gives none (AV_NOPTS_VALUE)."""
 
-_ENOUGH = 1000  # bytes of messages
-_KEY, _DISCARD = 1, 4  # AV_PKT_FLAG_KEY, AV_PKT_FLAG_DISCARD
+_ENOUGH = 1 << 20  # bytes of messages
+_KEY, _CORRUPT, _DISCARD = 1, 2, 4  # AV_PKT_FLAG_KEY, AV_PKT_FLAG_CORRUPT, AV_PKT_FLAG_DISCARD
+_BROADCAST = ("mpegts", "mpeg")  # whose packets are corrupt where something was lost on the way, too
+_FAULT = re.compile(r"^(.*)\[(?:error|fatal|panic)\] (.*)$", re.M)
 _NOT_VIDEO = re.compile(
     r"_pipe$|^(image2|tty|concat|dash|imf|libgme)$"
 )  # formats that ffmpeg calls video, but that are images or playlists
 _JPEGS = (".mjpeg", ".mjpg")  # a sequence of JPEGs; images have other extensions
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.M)
-_DURATION = re.compile(r"Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
+_DURATION = re.compile(r"(?:Duration|DURATION +): (\d+):(\d+):(\d+(?:\.\d+)?)")
 _STREAM = re.compile(r"^ *Stream #0:(\d+)\S*: (Video|Audio): (.*)$", re.M)
 _ROTATION = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
 _SIZE = re.compile(r"[ ,](\d+)x(\d+)(?=[ ,\[]|$)")
@@ -58,6 +61,8 @@ class Packets:
     is shown before it (open GOP)."""
     error: str | None
     """The first error that ffmpeg reported while reading the packets."""
+    cut_off: bool
+    """ffmpeg reported that the file lacks its end."""
 
     @property
     def ordered(self) -> bool:
@@ -96,6 +101,8 @@ class VideoInfo:
     fps: float | None
     seconds: float
     """Duration that the file announces; 0 = none."""
+    video_seconds: float
+    """Until when the file announces video: the stream's own duration if told, else `seconds`; sound may be longer."""
     video_streams: int
     audio_codec: str | None
     """Of the first audio stream; None = silent."""
@@ -126,7 +133,7 @@ def probe(path: Path) -> VideoInfo:
     audio = [s.text for s in streams if s.kind == "Audio"]
     # the packets
     codec = video.text.split(" ")[0].rstrip(",")
-    packets = read_packets(path, codec)
+    packets = read_packets(path, container[1], codec)
     if not len(packets.times):
         raise MediaError(f"{path}: holds no video frames that can be read")
     # the description
@@ -142,6 +149,7 @@ def probe(path: Path) -> VideoInfo:
         colors=VP8_COLORS if codec == "vp8" and video.colors.matrix is None else video.colors,
         fps=video.fps,
         seconds=_announced(text),
+        video_seconds=video.seconds or _announced(text),
         video_streams=len(videos),
         other_streams=re.search(r"^ *Stream #0:\d+\S*: (?!Video|Audio)", text, re.M) is not None,
         audio_codec=audio[0].split(" ")[0].rstrip(",") if audio else None,
@@ -156,6 +164,8 @@ class Header:
     fps: float | None
     seconds: float
     """Duration that it announces; 0 = none."""
+    video_seconds: float = 0.0
+    """Until when it announces video; 0 = unknown, as where there is sound, which may be longer."""
     refused: str = ""
     """Why it is not read, for a message."""
 
@@ -167,10 +177,12 @@ def parse_header(text: str) -> Header | None:
     if container is None:
         return None
     if not videos:
-        return Header(None, 0.0, "holds no video")
+        return Header(None, 0.0, refused="holds no video")
     if _NOT_VIDEO.search(container[1].split(",")[0]):
-        return Header(None, 0.0, "is an image or a list of files, not a video; download it first")
-    return Header(min(videos, key=lambda stream: stream.index).fps, _announced(text))
+        return Header(None, 0.0, refused="is an image or a list of files, not a video; download it first")
+    video, silent = min(videos, key=lambda stream: stream.index), all(s.kind == "Video" for s in _streams(text))
+    seconds = _announced(text)
+    return Header(video.fps, seconds, video.seconds or (seconds if silent else 0.0))
 
 
 def _announced(text: str) -> float:
@@ -203,6 +215,11 @@ class _Stream:
         aspects = _ASPECT.findall(self.text)  # the container's, which counts, comes after the codec's
         width, height = (int(number) for number in aspects[-1]) if aspects else (1, 1)
         return Fraction(width, height) if width and height else Fraction(1)
+
+    @property
+    def seconds(self) -> float:
+        """When it ends, as Matroska says; 0 = unknown."""
+        return _announced(self.details)
 
     @property
     def fps(self) -> float | None:
@@ -249,13 +266,13 @@ _PARAMETERS = {
 }
 
 
-def read_packets(path: Path, codec: str) -> Packets:
+def read_packets(path: Path, container: str, codec: str) -> Packets:
     """The packets of a file's first video stream, read without decoding."""
     if codec in _PARAMETERS:
-        packets = _read_packets(path, codec, _PARAMETERS[codec])
+        packets = _read_packets(path, container, codec, _PARAMETERS[codec])
         if packets.error is None:
             return packets
-    return _read_packets(path, codec, None)  # such a filter drops damaged packets
+    return _read_packets(path, container, codec, None)  # such a filter drops damaged packets
 
 
 def sound_ends(path: Path) -> float:
@@ -267,12 +284,13 @@ def sound_ends(path: Path) -> float:
     return max(map(int, times)) * int(base[1]) / int(base[2]) if base and times else 0.0
 
 
-def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
-    arguments = ["-hide_banner", "-nostdin", "-v", "error", *input_arguments(path), "-map", "0:V:0", "-copyinkf"]
+def _read_packets(path: Path, container: str, codec: str, packet_filter: str | None) -> Packets:
+    arguments = ["-hide_banner", "-nostdin", "-nostats", "-v", "level+warning", *input_arguments(path)]
+    arguments += ["-map", "0:V:0", "-copyinkf"]
     arguments += ["-c", "copy", *(["-bsf:v", packet_filter] if packet_filter else []), "-f", "framecrc", "-"]
     # times, flags and parameters of every packet
     times: list[int] = []
-    flags_seen, first_flags, base = 0, 0, Fraction(1, 1000)
+    flags, flags_seen, first_flags, base = 0, 0, 0, Fraction(1, 1000)
     key_time, closed = NO_TIME, True
     last_time, last_duration = NO_TIME, 0
     parameters: set[str] = set()
@@ -301,7 +319,8 @@ def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
                 base = Fraction(int(match[1]), int(match[2]))
         child.wait()
         messages.seek(0)
-        said = messages.read(_ENOUGH).decode("utf-8", "replace").strip()
+        said = messages.read(_ENOUGH).decode("utf-8", "replace")
+    fault = _FAULT.search(said)
     return Packets(
         np.array(times, np.int64),
         base,
@@ -310,5 +329,6 @@ def _read_packets(path: Path, codec: str, packet_filter: str | None) -> Packets:
         bool(flags_seen & _DISCARD),
         packet_filter is not None and len(parameters) <= 1,
         closed and (packet_filter is not None or codec not in _PARAMETERS),
-        first_line(said) if said else None,
+        first_line(fault[1] + fault[2]) if fault else None,
+        says_cut_off(said, container) or (bool(flags & _CORRUPT) and container not in _BROADCAST),
     )

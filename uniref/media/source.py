@@ -204,7 +204,7 @@ class MediaSource:
             self.kind, self._files = "image", [self.path]
             return
         self.kind = "video"
-        if suffix == ".gif" and self._video.frame_count == 1 and not self._video.lacks_end:
+        if suffix == ".gif" and self._video.frame_count == 1 and not self._video.cut_off:
             self.kind, self._video, self._files = "image", None, [self.path]
 
     @property

@@ -211,7 +211,15 @@ class StreamSource(MediaSource):
         """Why no frame follows `last`, and what is wrong with that."""
         if receiver.broke_off:
             return "broken off", f"broke off ({receiver.broke_off}); its frames until then are used"
-        missing = (self._header.seconds if self._header else 0.0) - last.seconds - 1 / self.fps
-        if not self.open_ended and missing > _TOLERATED:
+        end, announced = last.seconds + 1 / self.fps, self._header.video_seconds if self._header else 0.0
+        missing = 0.0 if self.live else announced - end
+        if receiver.cut_off:
+            before = f" {missing:.1f} s before its end" if missing > 0.5 / self.fps else ", or lacks its end"
+            return "broken off", f"broke off{before}; its frames until then are used"
+        if missing > _TOLERATED and not self.open_ended:
             return "broken off", f"broke off {missing:.1f} s before its end; its frames until then are used"
+        if missing > _TOLERATED:
+            # ffmpeg also announces the whole length of an input of which it sends a part
+            said = f"ended after {end:.1f} s, and its header announces {announced:.1f} s"
+            return "end of the source", f"{said}; frames are missing unless only a part was sent"
         return "end of the source", None

@@ -30,6 +30,7 @@ _PROTOCOLS = {
 }
 """What a source may open, by the scheme of its address; never a local file, whatever a playlist says."""
 _LIMITS = ["-max_pixels", str(MAX_FRAME_PIXELS)]
+_PROBED = ["-analyzeduration", "1000000"]  # microseconds in which streams are found; of MPEG-TS, frames come only then
 _AT_ONCE = ["-flags", "low_delay"]
 _DIRECTSHOW = re.compile(r'"([^"]+)" \(video\)')
 
@@ -65,7 +66,7 @@ def network_input(text: str) -> StreamInput:
     if any(ord(letter) < 33 or ord(letter) == 127 for letter in text):
         raise UsageError(f"{label}: holds a space or control character; write it percent-encoded")
     # http addresses in the form that servers take; the others as they are
-    arguments = [*_LIMITS, "-protocol_whitelist", _PROTOCOLS[scheme]]
+    arguments = [*_LIMITS, "-protocol_whitelist", _PROTOCOLS[scheme], *_PROBED]
     if scheme in ("https", "rtsps", "rtmps"):
         arguments += ["-tls_verify", "1"]
     if scheme in ("http", "https"):

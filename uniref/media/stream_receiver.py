@@ -19,6 +19,7 @@ from uniref.media.ffmpeg import decoded_frames, decoding, start_ffmpeg
 from uniref.media.frame import FrameClock, SourceFrame
 from uniref.media.probe import Header, parse_header
 from uniref.media.stream_input import environment
+from uniref.media.truncation import says_cut_off
 
 DEFAULT_FPS = 25.0
 _AHEAD = 2  # frames that wait for the consumer where none is dropped
@@ -92,6 +93,11 @@ class FrameReceiver:
         ends = any(fault.startswith("Stream ends prematurely") and _UNKNOWN_LENGTH in fault for fault in self._faults())
         reasons = [fault.removeprefix(_BROKEN) for fault in self._faults() if fault.startswith(_BROKEN)]
         return reasons[-1] if reasons and not ends else ""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether ffmpeg says that what came lacks its end."""
+        return says_cut_off("\n".join(self._lines))
 
     def wait(self, seconds: float) -> bool:
         """Wait until a frame is there or the source is over; False where neither came about in time."""

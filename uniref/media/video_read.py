@@ -23,6 +23,7 @@ from uniref.core.types import UInt8Image
 from uniref.media.ffmpeg import DecodedFrame, decode
 from uniref.media.frame import LONGEST, MAX_FRAME_PIXELS, FrameClock, SourceFrame, writing_base
 from uniref.media.probe import VideoInfo, probe, sound_ends
+from uniref.media.truncation import avi_seconds, lacks_end
 from uniref.media.video_colors import BT709, ColorTags, can_tone_map, readable_colors, tone_mapping
 
 EXTENSIONS = (
@@ -34,12 +35,14 @@ EXTENSIONS = (
 _DEFAULT_FPS = 25.0
 _SEEK_MARGIN = 1.0  # seconds of decoding ahead of the first frame
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_EXACT = ("mxf", "ivf")  # containers that announce the number of frames
 _DECORD_CODECS = ("h264", "hevc", "av1")
 _HIDES_FRAMES = ("vp8",)  # packets of its alternate reference frames show nothing
 _RECENT = 10  # frames within which a fault of the decoder explains a missing one
 _ROUNDED = Fraction(1, 1000)  # seconds; Matroska's unit of time
 _FAR = 50  # frames from which on a seek by ffmpeg is faster than decoding up to there
 _TOLERATED = 0.5  # seconds that a container may announce too much
+_REORDERED = 16  # frames that a video may hold in another order than they are shown
 _SAME_TIME = 0.002  # seconds; decord keeps times in 32 bits
 
 
@@ -128,8 +131,10 @@ class VideoFile:
         self._end = 0.0  # of the last frame that was streamed
         self.tail_lost = 0
         """Frames at the end that the file announces but does not hold; known once `frames` has reached the end."""
-        self.lacks_end = lacks_end(self.path)
-        """The file is truncated, and the number of lost frames is unknown."""
+        self.cut_off = self.info.packets.cut_off or lacks_end(self.path)
+        """The file is truncated, as its header or ffmpeg says."""
+        self.lacks_end = False
+        """Whether it is `cut_off` and `frames` has reached the end: frames that `tail_lost` may not count are lost."""
         self.resized: str | None = None
         """The first frame whose size differs from the first one's, for a message; known once `frames` has passed it."""
 
@@ -226,6 +231,7 @@ class VideoFile:
         if image is None:
             raise self._nothing()
         if stop == len(times):
+            self.lacks_end = self.cut_off
             end = float(times[-1]) + self._last_duration
             self.tail_lost = len(range(expected, len(times) + self._lost_at_end(end), stride))
 
@@ -296,16 +302,27 @@ class VideoFile:
                     return
 
     def _lost_at_end(self, until: float) -> int:
-        """Number of frames after `until`, the end of the last one, that the file announces but does not hold."""
-        if self.info.container in _INDEXED and self.info.packets.error is None:
+        """Number of frames that the file announces but does not hold at its end; `until` is the end of the last one."""
+        if self.info.container in _INDEXED and self.info.packets.error is None and not self.cut_off:
             return 0  # every frame of the index is there
-        tolerated = max(_TOLERATED, 2 / self.fps)
-        missing = self.info.seconds - until
-        if (
-            missing > tolerated and self.has_sound
-        ):  # it may be longer than the video, and the file announces the longer of the two
-            missing = min(missing, self.info.seconds - sound_ends(self.path))
-        return round(missing * self.fps) if missing > tolerated and not self.info.other_streams else 0
+        announced, rate = self.info.video_seconds, self.info.fps or self.fps
+        if self.cut_off:
+            # all of it was cut at one place, so that the shorter of video and sound tells nothing
+            missing = max(announced, avi_seconds(self.path)) - until
+            lost = round(missing * rate) if 0 < missing < LONGEST else 0
+            return lost + self._lost_between(rate)
+        tolerated = 1.5 / rate if self.info.container in _EXACT else max(_TOLERATED, 2 / rate)
+        missing = announced - until
+        if missing > tolerated and self.has_sound:
+            # it may be longer than the video, and the file announces the longer of the two
+            missing = min(missing, announced - sound_ends(self.path))
+        return round(missing * rate) if tolerated < missing < LONGEST and not self.info.other_streams else 0
+
+    def _lost_between(self, rate: float) -> int:
+        """Frames of a constant rate that are missing between the last ones, because they come later in the file."""
+        steps = np.round(np.diff(self._times) * rate) if self._times is not None else np.ones(0)
+        constant = len(steps) > 0 and np.median(steps) == 1 and (steps[:-_REORDERED] == 1).all()
+        return int((steps[-_REORDERED:] - 1).sum()) if constant else 0
 
     # other files: the frames are known when they are decoded
 
@@ -322,6 +339,7 @@ class VideoFile:
                 held = SourceFrame(index, f"{index:05d}", image, seconds, 1 / self.fps, damaged)
         if held is not None:
             yield held
+        self.lacks_end = self.cut_off
         self.tail_lost = self._lost_at_end(self._end) // stride
 
     def _stream(self, times_only: bool = False) -> Iterator[tuple[int, float, UInt8Image, bool]]:
@@ -417,20 +435,6 @@ def _open_decord(path: Path, times: npt.NDArray[np.float64]) -> Any:
         return None
     same = np.abs((stamps - stamps[0]) - (times - times[0])).max() < _SAME_TIME + 1e-6 * times[-1]
     return reader if same else None
-
-
-def lacks_end(path: Path) -> bool:
-    """Whether an animated image, whose header has no length, ends before its end mark."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        file.seek(-min(64, size), 2)
-        tail = file.read()
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return not tail.rstrip(b"\0").endswith(b";")
-    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        return int.from_bytes(head[4:8], "little") + 8 > size
-    return head[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" not in tail
 
 
 def _rgb(frame: UInt8Image) -> UInt8Image:
