@@ -403,6 +403,17 @@ def test_a_file_without_its_end_is_never_silent(name: str, kept: float, master: 
     assert there == 1 or (part.tail_lost, part.lacks_end) == (0, False)
 
 
+@pytest.mark.parametrize("container", slow_except({"avi", "matroska"}, ["avi", "matroska", "asf", "ogg", "flv"]))
+def test_a_file_that_was_written_to_a_pipe_is_whole(container: str, master: Path, tmp_path: Path) -> None:
+    """Its header was written before its size was known."""
+    path = tmp_path / f"piped.{container}"
+    codec = "libtheora" if container == "ogg" else "flv1" if container == "flv" else "mpeg4"
+    path.write_bytes(ffmpeg("-i", master, "-an", "-c:v", codec, "-q:v", "5", "-f", container, "pipe:1").stdout)
+    video = VideoFile(path)
+    assert len(list(video.frames())) == len(present(path).times)
+    assert (video.tail_lost, video.lacks_end) == (0, False)
+
+
 @pytest.mark.parametrize("name", ["still.mp4", "still.mkv", "still.mov"])
 def test_a_last_frame_that_stays(name: str, master: Path, tmp_path: Path) -> None:
     """As screen recorders leave it: nothing is lost, and the overlay lasts as long."""

@@ -10,6 +10,7 @@ _SAID = re.compile(r"File ended prematurely|partial file|^\[in#0[^]]*\].*[Tt]run
 _SHORT_PACKET = re.compile(r"Packet corrupt \(stream")
 _SHORT_IF_CORRUPT = ("avi", "ivf", "mxf")  # of which ffmpeg calls no packet corrupt but one that the file's end cuts
 _LARGEST_PAGE = 1 << 16  # bytes of a page of Ogg, and a little more than its header
+_UNKNOWN_SIZE = (1 << 32) - 1  # in an AVI that was written to a pipe
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _HEADER = 1 << 14  # bytes in which ASF describes the file
@@ -38,7 +39,8 @@ def lacks_end(path: Path) -> bool:
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return not tail.rstrip(b"\0").endswith(b";")
     if head[:4] == b"RIFF" and head[8:12] in (b"WEBP", b"AVI "):
-        return int.from_bytes(head[4:8], "little") + 8 > size
+        announced = int.from_bytes(head[4:8], "little")
+        return announced != _UNKNOWN_SIZE and announced + 8 > size
     if head[:16] == _ASF and (at := head.find(_ASF_PROPERTIES)) >= 0:
         broadcast = int.from_bytes(head[at + 88 : at + 92], "little") & 1  # its size was not known when it was written
         return not broadcast and int.from_bytes(head[at + 40 : at + 48], "little") > size
