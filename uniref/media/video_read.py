@@ -305,6 +305,8 @@ class VideoFile:
         """Number of frames that the file announces but does not hold at its end; `until` is the end of the last one."""
         if self.info.container in _INDEXED and self.info.packets.error is None and not self.cut_off:
             return 0  # every frame of the index is there
+        if self.info.container == "avi" and not self.cut_off:
+            return 0  # it has its whole size, or was written to a pipe, with a length that is made up
         announced, rate = self.info.video_seconds, self.info.fps or self.fps
         if self.cut_off:
             # all of it was cut at one place, so that the shorter of video and sound tells nothing
