@@ -170,10 +170,8 @@ class EvalRunner:
             if lack := self._missing_part(dataset.protocol.task):
                 raise UsageError(f"{self.checkpoint}: has no {lack}, so it cannot be evaluated on {dataset.data}")
             if arguments.predictions is not None and not dataset.has_ground_truth:
-                raise UsageError(
-                    f"{dataset.data}: only a server has its ground truth; give yours with --truth, or see "
-                    "--check-submission"
-                )
+                see = ", or see --check-submission" if dataset.protocol.server else ""
+                raise UsageError(f"{dataset.data}: its ground truth is not public; give yours with --truth{see}")
             if arguments.submission and not dataset.protocol.server:
                 raise UsageError(f"--submission: no server accepts masks for {dataset.data}; it is scored here")
         # processes

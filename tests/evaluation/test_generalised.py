@@ -15,9 +15,11 @@ from tests.data.prepare.conftest import Prepare
 from tests.evaluation.conftest import Score
 from tests.evaluation.masks import Masks, write_masks
 from tests.tiny import tiny_sam_config
+from uniref.core.errors import UniRefError
 from uniref.evaluation import evaluate
 from uniref.evaluation.dataset import EvalItem, open_dataset
 from uniref.evaluation.metrics.images import GeneralisedOverlap, generalised, overlap
+from uniref.evaluation.prediction_files import foreign_predictions
 from uniref.inference.predictor import Predictor
 from uniref.media.image import read_image
 from uniref.model.sam import UniRefSam
@@ -106,6 +108,17 @@ def test_masks_of_another_tool(tmp_path: Path, prepare: Prepare, score: Score) -
     assert second["gIoU"] == pytest.approx((0 + 2 * sum(area) / pixels + 1 + 1) / 5)
     assert second["cIoU"] == pytest.approx(2 * sum(area) / (3 * pixels))
     assert (second["N-acc"], second["T-acc"]) == (1, pytest.approx(2 / 3))
+    # a text is no truth value
+    (tmp_path / "lines/all.jsonl").write_text(json.dumps(lines[0] | {"no_target": "false"}))
+    with pytest.raises(UniRefError, match=r"all\.jsonl: line 1: no_target: must be true or false"):
+        foreign_predictions(dataset, tmp_path / "lines")
+    # files that are no masks of this data are named, with what to do
+    (tmp_path / "lines/all.jsonl").rename(tmp_path / "all.zip")
+    (tmp_path / "lines/11.PNG").write_bytes(b"")
+    with pytest.raises(UniRefError, match=r"11\.PNG: names of masks end in \.png; rename it"):
+        foreign_predictions(dataset, tmp_path / "lines")
+    with pytest.raises(UniRefError, match=r"all\.zip: is a file; unpack it, and name the folder"):
+        foreign_predictions(dataset, tmp_path / "all.zip")
 
 
 @pytest.fixture

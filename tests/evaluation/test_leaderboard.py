@@ -110,6 +110,10 @@ def test_a_real_evaluation(tmp_path: Path, prepare: Prepare, capsys: pytest.Capt
         (["missing"], "missing: no such file"),
         (["other.json"], "other.json: is not the results.json of an evaluation"),
         (["old.json"], "old.json: is damaged, or of another version of uniref"),
+        (["percent"], "percent/results.json: is damaged, or of another version of uniref"),
+        (["nan"], "nan/results.json: is damaged, or of another version of uniref"),
+        (["truth"], "truth/results.json: is damaged, or of another version of uniref"),
+        (["empty"], "empty: holds no numbers"),
         (["good", "--metric", "AP"], "--metric AP: none of these evaluations has it"),
         (["good", "--data", "davis17/val"], "--table: shows earlier results"),
     ],
@@ -124,6 +128,9 @@ def test_bad_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     results(tmp_path / "good", {"davis17/val": {"J&F": 0.5}})
+    for name, value in {"percent": 55.0, "nan": float("nan"), "truth": True}.items():
+        results(tmp_path / name, {"davis17/val": {"J&F": value}})
+    results(tmp_path / "empty", {"davis17/val": {}})
     old: dict[str, Any] = {"uniref": "1", "about": {}, "benchmarks": [{"name": "davis17/val"}]}
     build.write_json(tmp_path / "old.json", old)
     build.write_json(tmp_path / "other.json", [1])

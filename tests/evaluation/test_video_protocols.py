@@ -319,7 +319,7 @@ def test_given_masks_are_no_ground_truth(
     masks = write_masks(dataset, tmp_path / "p")
     command = ["eval", "--predictions", str(masks), "--data", "lvos/test", "--root", str(tmp_path / "data")]
     assert app.run([*command, "--out", str(tmp_path / "out")]) == 2
-    assert "lvos/test: only a server has its ground truth; give yours with --truth" in capsys.readouterr().err
+    assert "lvos/test: its ground truth is not public; give yours with --truth" in capsys.readouterr().err
     # masks of all frames are the truth only where they are named as such
     build.label_map(masks / "Annotations/R3UJGYwy/00000001.png", {})
     found = score("lvos/test", masks, "--truth", str(masks))

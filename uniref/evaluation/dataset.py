@@ -323,6 +323,16 @@ def protocol_of(dataset: str, task: Task) -> Protocol:
     return own if own is not None and own.task == task else OF_TASK[task]
 
 
+def _how_to_prepare(name: str, split: str) -> str:
+    """What to do about a split that is not there."""
+    entry = data_sets().get(name)
+    if entry is None:
+        return "name a data set of 'uniref prepare-data --list', or own data by the --name it was prepared with"
+    if split not in entry.splits and name != "custom":
+        return f"the splits of {name} are {', '.join(entry.splits)}"
+    return f"run: uniref prepare-data {name} --split {split}"
+
+
 def open_dataset(root: Path, data: str, shots: int = 1, limit: int | None = None) -> EvalDataset:
     """One split as it is evaluated.
 
@@ -341,7 +351,7 @@ def open_dataset(root: Path, data: str, shots: int = 1, limit: int | None = None
         raise UsageError(f"{data!r}: write data as dataset/split, for example davis17/val")
     folder = Path(root) / "index" / name / split
     if not folder.is_dir():
-        raise UniRefError(f"{data}: is not prepared in {root}; run: uniref prepare-data {name} --split {split}")
+        raise UniRefError(f"{data}: is not prepared in {root}; {_how_to_prepare(name, split)}")
     # few-shot data has its number of support images
     index = Index.open(folder)
     task = index.manifest.task

@@ -122,6 +122,10 @@ def read_leaderboard(sources: Sequence[str], metrics: Sequence[str] = ()) -> Lea
             of_checkpoint[identity] = row
         row.cells |= own
         columns |= dict.fromkeys(own)
+    if not columns and not metrics:
+        raise UniRefError(
+            f"{sources[0]}: holds no numbers; only a server has the ground truth, or nothing was evaluated"
+        )
     if lost := [metric for metric in metrics if all(column.metric != metric for column in columns)]:
         raise UsageError(f"--metric {lost[0]}: none of these evaluations has it")
     return Leaderboard(list(columns), [*_published_rows(columns), *rows])
@@ -148,7 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _cells(record: Any, metrics: Sequence[str], path: Path) -> list[tuple[Column, Cell]]:
     """The numbers of a data set that are shown."""
     try:
-        numbers = {str(name): float(value) for name, value in record["numbers"].items()}
+        numbers = {str(name): _fraction(value) for name, value in record["numbers"].items()}
         reference = (record["published"] or {}).get("measure")
         wanted = list(metrics) or list(dict.fromkeys([*list(numbers)[:1], *([reference] if reference else [])]))
         remarks = _remarks(record)
@@ -158,8 +162,17 @@ def _cells(record: Any, metrics: Sequence[str], path: Path) -> list[tuple[Column
         raise UniRefError(f"{path}: is damaged, or of another version of uniref; evaluate again") from None
 
 
+def _fraction(value: Any) -> float:
+    """A number of an evaluation, from -1 (decays may be negative) to 1. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
+        raise ValueError(value)
+    return float(value)
+
+
 def _remarks(record: Mapping[str, Any]) -> tuple[str, ...]:
     """What sets a result apart from the published protocol."""
+    if not isinstance(record["complete"], bool):
+        raise TypeError(record["complete"])
     out = [] if record["complete"] else [f"incomplete: {record['missing']['count']} predictions are missing"]
     notes = [str(note) for note in record["notes"]]
     return (*out, *(note for note in notes if any(sign in note for sign in _APART)))

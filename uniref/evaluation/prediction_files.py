@@ -149,10 +149,18 @@ def _spellings(item: EvalItem) -> Iterator[str]:
         yield from (f"{prefix}{item.sample.group}/{rest}" for prefix in _ANNOTATORS[1:])
 
 
+def no_folder(path: Path, kind: str) -> str:
+    """Says that a path is no folder, and what to do with a file."""
+    if not path.is_file():
+        return f"{path}: no such {kind}"
+    how = "unpack it, and name the folder" if path.suffix.lower() == ".zip" else "name the folder that holds it"
+    return f"{path}: is a file; {how}"
+
+
 def check_video_root(dataset: EvalDataset, root: Path) -> None:
     """Raise UniRefError unless at least one item of a video data set has a folder below `root`."""
     if not root.is_dir():
-        raise UniRefError(f"{root}: no such folder")
+        raise UniRefError(no_folder(root, "folder"))
     items = dataset.all_items()
     if not any(find_folder(item, root).is_dir() for item in items):
         raise UniRefError(f"{root}: holds nothing of {dataset.data}; expected folders such as {root / items[0].name}")
@@ -212,7 +220,7 @@ def foreign_predictions(dataset: EvalDataset, source: Path) -> Mapping[str, dict
     if dataset.protocol.task == Task.DETECTION:
         return _coco_results(dataset, source)
     if not source.is_dir():
-        raise UniRefError(f"{source}: no such folder of predictions")
+        raise UniRefError(no_folder(source, "folder of predictions"))
     predictions: dict[str, dict[str, Any] | Path] = {}
 
     def add(key: str, prediction: dict[str, Any] | Path, where: str) -> None:
@@ -228,10 +236,14 @@ def foreign_predictions(dataset: EvalDataset, source: Path) -> Mapping[str, dict
                 raise UniRefError(f"{where}: needs key, size and counts")
             if not _is_size(record["size"]) or not isinstance(record["counts"], str):
                 raise UniRefError(f"{where}: size is [height, width], counts compressed COCO run lengths (text)")
+            if not isinstance(record.get("no_target", False), bool):
+                raise UniRefError(f"{where}: no_target: must be true or false")
             add(str(record["key"]), record, where)
     # PNG masks
     for path in sorted(source.rglob("*.png")):
         add(path.relative_to(source).with_suffix("").as_posix(), path, str(path))
+    if upper := next(iter(sorted(source.rglob("*.PNG"))), None):
+        raise UniRefError(f"{upper}: names of masks end in .png; rename it, and all like it")
     if not predictions:
         raise UniRefError(f"{source}: holds no predictions (<name>.png or .jsonl) for {dataset.data}")
     return predictions

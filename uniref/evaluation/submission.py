@@ -83,7 +83,8 @@ def check_submission(dataset: EvalDataset, path: Path, workers: int, progress: P
         UniRefError: `path` is neither a folder nor a zip.
     """
     if not dataset.protocol.server:
-        raise UsageError(f"{dataset.data}: no server accepts masks for it; score them with --predictions")
+        truth = "" if dataset.has_ground_truth else " and --truth"
+        raise UsageError(f"{dataset.data}: no server accepts masks for it; score them with --predictions{truth}")
     # files as they are named, and as they should have been
     submission = Submission(path)
     shards = range(len(dataset.shards))

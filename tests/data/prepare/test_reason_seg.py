@@ -53,6 +53,7 @@ def change(path: Path, how: Any) -> None:
     ("how", "message"),
     [
         (lambda r: r.update(text=[]), "100_1.json: has no text"),
+        (lambda r: r.update(is_sentence="false"), "100_1.json: is_sentence: is 'false', not true or false"),
         (lambda r: r.pop("shapes"), "100_1.json: has no 'shapes'"),
         (lambda r: r["shapes"][1].update(points=[[1, 2, 3]]), "the points of 'target' are not corners"),
         (lambda r: r["shapes"][1].update(points=[[1, 1e12]]), "the points of 'target' are not corners"),

@@ -83,6 +83,8 @@ def _checked(path: Path, record: Mapping[str, Any]) -> _Image:
     texts = tuple(text_of(text) for text in record["text"])
     if not texts:
         raise BadRecord("has no text")
+    if not isinstance(record["is_sentence"], bool | int):
+        raise BadRecord(f"is_sentence: is {record['is_sentence']!r:.40}, not true or false")
     target, ignored = draw_shapes(record["shapes"], *size)
     return _Image(path, size, texts, bool(record["is_sentence"]), region_of_mask(target), region_of_mask(ignored))
 
