@@ -54,6 +54,7 @@ def test_previews_and_exports_show_what_has_no_target(tmp_path: Path, prepare: P
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"ann_id": []}, "ref 8: ann_id is empty; it is [-1] where nothing is referred to"),
         ({"ann_id": [1, 99]}, "ref 8: annotation 99 is not in instances.json"),
         ({"ann_id": [1, 4]}, "ref 8: its image is 77, its annotation's 4242"),
         ({"image_id": 5}, "ref 8: image 5 is not in instances.json"),

@@ -73,3 +73,14 @@ def test_objects_of_burst(tmp_path: Path, prepare: Prepare) -> None:
     ]
     assert index.annotations(objects[1].row).areas.tolist()[0] == 0
     assert json.loads((tmp_path / "data/index/burst/val/manifest.json").read_text())["categories"]["3"]
+
+
+def test_a_video_that_is_listed_twice(tmp_path: Path, refused: Refused) -> None:
+    """It would count twice in every score."""
+    build.sav(tmp_path / "s")
+    names = tmp_path / "s/sav_val/sav_val.txt"
+    names.write_text(names.read_text() * 2)
+    assert f"sav_val.txt: {VIDEO}: is listed twice" in refused("sav", tmp_path / "s", "val", "--accept-counts")
+    base = build.vost(tmp_path / "v")
+    (base / "ImageSets/val.txt").write_text("1_cut_onion\n1_cut_onion\n")
+    assert "val.txt: 1_cut_onion: is listed twice" in refused("vost", tmp_path / "v", "val", "--accept-counts")

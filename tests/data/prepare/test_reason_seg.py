@@ -70,3 +70,13 @@ def test_damaged_json(tmp_path: Path, refused: Refused) -> None:
     build.reason_seg(tmp_path / "r")
     (tmp_path / "r/ReasonSeg/val/100_1.json").write_text("{")
     assert "100_1.json" in refused("reason-seg", tmp_path / "r", "val")
+
+
+def test_an_image_or_a_record_without_the_other(tmp_path: Path, refused: Refused) -> None:
+    build.reason_seg(tmp_path / "r")
+    base = tmp_path / "r/ReasonSeg/val"
+    moved = (base / "200_2.json").rename(tmp_path / "200_2.json")
+    assert "200_2.jpg: has no 200_2.json beside it" in refused("reason-seg", tmp_path / "r", "val")
+    moved.rename(base / "200_2.json")
+    (base / "100_1.jpg").unlink()
+    assert "100_1.json: has no 100_1.jpg beside it" in refused("reason-seg", tmp_path / "r", "val")

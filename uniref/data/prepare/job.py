@@ -133,6 +133,19 @@ class ConversionJob:
         self.used(path)
         return [line.strip() for line in text.splitlines() if line.strip()]
 
+    def read_names(self, path: Path) -> list[str]:
+        """A text file with a name per line; one that is listed twice is bad, since it would count twice.
+
+        Raises:
+            UniRefError: The file cannot be read, or a name is listed twice and bad records are not skipped.
+        """
+        lines = self.read_lines(path)
+        names = list(dict.fromkeys(lines))
+        for name in names:
+            if lines.count(name) > 1:
+                self.bad(f"{path}: {name}", "is listed twice")
+        return names
+
     def used(self, path: Path) -> None:
         """Name a file in the manifest, with its checksum."""
         self.last_used = path

@@ -25,7 +25,7 @@ def convert(job: ConversionJob) -> None:
         return
     list_file = job.need(*lists)
     root = list_file.parents[2]
-    names = job.read_lines(list_file)
+    names = job.read_names(list_file)
     labels = root / "Annotations/480p"
     hidden = job.split == "test-dev"
     files = [VideoFiles(name, root / "JPEGImages/480p" / name, labels / name) for name in names]

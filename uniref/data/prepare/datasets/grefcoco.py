@@ -123,11 +123,13 @@ def _ref(
         raise BadRecord(f"image {number} is not in instances.json")
     # no target, one or several
     named = record["ann_id"] if isinstance(record["ann_id"], list) else [record["ann_id"]]
+    if not named:
+        raise BadRecord("ann_id is empty; it is [-1] where nothing is referred to")
     no_target = named == _NOTHING
     targets: dict[int, Instance] = {}
     for each in [] if no_target else named:
         if each not in by_id:
-            raise BadRecord(f"annotation {each} is not in instances.json")
+            raise BadRecord(f"annotation {each} is not in instances.json, or cannot be used there")
         image, instance = by_id[each]
         if image.id != number:
             raise BadRecord(f"its image is {number}, its annotation's {image.id}")

@@ -48,11 +48,18 @@ class _Image:
 def convert(job: ConversionJob) -> None:
     """One sample per image: with all its texts (train), or the first one."""
     folder = job.need(*(f"{parent}{job.split}" for parent in ("reason_seg/ReasonSeg/", "ReasonSeg/", "")))
-    paths = sorted(path for path in folder.glob("*.jpg") if exists(path.with_suffix(".json")))
+    images = sorted(folder.glob("*.jpg"))
+    paths = [path for path in images if exists(path.with_suffix(".json"))]
     if not paths:
         raise FilesMissing(
             f"{folder}: holds no .jpg beside a .json of the same name; it is part of {job.dataset.files}"
         )
+    for path in images:
+        if path not in paths:
+            job.bad(path, f"has no {path.stem}.json beside it")
+    for path in sorted(folder.glob("*.json")):
+        if not exists(path.with_suffix(".jpg")):
+            job.bad(path, f"has no {path.stem}.jpg beside it")
     with job.writer({"reason-seg": folder}) as writer:
         for image in job.map(_read_image, job.first(paths), "image"):
             if image.problem:

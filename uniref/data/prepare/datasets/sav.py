@@ -39,7 +39,7 @@ def convert(job: ConversionJob) -> None:
     name = f"sav_{job.split}"
     names_file = job.need(f"{name}/{name}.txt", f"{name}.txt")
     base = names_file.parent
-    names = job.first(job.read_lines(names_file))
+    names = job.first(job.read_names(names_file))
     with job.writer({"sav": base}) as writer:
         for video in job.map(_read, [(base, name) for name in names], "video"):
             if video.problem:

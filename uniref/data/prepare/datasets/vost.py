@@ -23,7 +23,7 @@ def convert(job: ConversionJob) -> None:
     lists = [f"{folder}ImageSets/{job.split}.txt" for folder in ("VOST/", "")]
     list_file = job.need(*lists)
     root = list_file.parents[1]
-    names = job.read_lines(list_file)
+    names = job.read_names(list_file)
     files = [VideoFiles(name, root / "JPEGImages" / name, root / "Annotations" / name) for name in names]
     with job.writer({"vost": root}) as writer:
         for video in read_labelled_videos(job, files):
