@@ -148,6 +148,8 @@ def _ranges(video: LabelledVideo, objects: Mapping[str, Any], scored: bool) -> d
         if scored and start not in video.tracks.get(int(number), {}):
             raise BadRecord(f"object {number} has no mask in its first frame {limits['start']}")
         before = frame_of.get(limits["end"], len(frame_of))
+        if before < start:
+            raise BadRecord(f"object {number} ends at frame {limits['end']}, before it starts")
         count = int(limits.get("frame_nums", before - start))
         ranges[int(number)] = (start, min(start + max(count, 1), len(frame_of)) - 1)
     return ranges
