@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.engine.conftest import MakeRecipe
-from uniref.core.errors import UsageError
+from uniref.core.errors import UniRefError, UsageError
 from uniref.engine.dry_run import _activations, describe, fixed_memory
 from uniref.model.uniref import UniRef
 from uniref.recipe.load import load_recipe
@@ -54,8 +54,10 @@ def test_recomputed_activations_are_not_counted(make_recipe: MakeRecipe, root: P
 
 @pytest.mark.slow
 def test_data_that_is_not_there_is_told(recipe: Recipe, tmp_path: Path) -> None:
-    text = "\n".join(describe(recipe, ("only",), tmp_path, "cpu", 1))
-    assert "ris/train: not prepared (uniref prepare-data ris)" in text
+    lines: list[str] = []
+    with pytest.raises(UniRefError, match=r"not ready to train: .*ris/train: is not an index .*; and 3 more"):
+        lines.extend(describe(recipe, ("only",), tmp_path, "cpu", 1))
+    assert any("ris/train: not prepared (uniref prepare-data ris)" in line for line in lines)
 
 
 def test_a_batch_that_cannot_be_shared(recipe: Recipe, make_recipe: MakeRecipe, root: Path) -> None:

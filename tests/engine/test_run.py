@@ -142,7 +142,7 @@ def test_resuming_from_a_named_checkpoint(make_recipe: MakeRecipe, root: Path, t
     _, heard = go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/checkpoints/step-00000002"))
     assert any("resuming at step 2" in line for line in heard.lines)
     assert_equal(before, weights(tmp_path / "run"))
-    with pytest.raises(UsageError, match="not a checkpoint of a stage"):
+    with pytest.raises(UsageError, match="is not a checkpoint of a training; name a folder step-"):
         go(path, root, tmp_path / "run", resume=str(tmp_path / "run/only/final"))
 
 

@@ -102,7 +102,7 @@ def test_texts_from_a_frame_on(video: MediaSource, written: str, number: int, fr
 def test_texts_that_begin_too_late(video: MediaSource, png: Path) -> None:
     # between two frames that are read is fine, after the last one is not
     assert resolve(Prompt(text=("3:dog",)), video, Selection(stride=2)).text_frames == {1: 3}
-    with pytest.raises(UsageError, match=r"--text '5:dog': frame 5 is not among the frames.*0 to 5, every 2th"):
+    with pytest.raises(UsageError, match=r"--text '5:dog': frame 5 is not among the frames.*0 to 5 with stride 2"):
         resolve(Prompt(text=("5:dog",)), video, Selection(stride=2))
     with pytest.raises(UsageError, match="frame 4 is not among"):
         resolve(Prompt(text=("4:dog",)), MediaSource(png), Selection())
