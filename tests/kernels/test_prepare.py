@@ -2,10 +2,12 @@
 
 import copy
 import shutil
+from pathlib import Path
 
 import pytest
 import timm
 import torch
+import torch._dynamo.utils
 from torch import Tensor, nn
 
 from tests.tiny import tiny_config, tiny_sam_config
@@ -144,11 +146,28 @@ def test_a_compiled_image_encoder_gives_the_same_features(config: AnyModelConfig
     prepare_for_inference(model)
     side = model.input_size or 64
     images, padding = torch.randn(1, 3, side, side), torch.zeros(1, side, side, dtype=torch.bool)
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
     with torch.inference_mode():
         before = model.encode_image(images, padding)
         compile_image_encoder(model)
         after = model.encode_image(images, padding)
     for x, y in zip(before.levels, after.levels, strict=True):
         torch.testing.assert_close(y, x, rtol=1e-3, atol=1e-4 * float(x.abs().max()))
-    [encoder] = (module for module in model.modules() if module._compiled_call_impl is not None)
-    assert encoder is (model.backbone if hasattr(model, "backbone") else model.sam.vision_encoder)
+    # and it is the compiled code that ran
+    frames = torch._dynamo.utils.counters["frames"]["ok"]
+    assert frames >= 1
+
+
+def test_where_nothing_can_be_compiled_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nowhere/c++"))
+    torch.compiler.reset()
+    model = build_model(tiny_config()).eval()
+    prepare_for_inference(model)
+    compile_image_encoder(model)
+    with (
+        torch.inference_mode(),
+        pytest.raises(UsageError, match=r"--compile: PyTorch cannot compile here .*leave it out"),
+    ):
+        model.encode_image(torch.randn(1, 3, 32, 32), torch.zeros(1, 32, 32, dtype=torch.bool))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
 
+from uniref.core.errors import UsageError
+from uniref.core.files import first_line
 from uniref.kernels import InferenceKernel
 from uniref.kernels.deformable import BagDeformableAttention
 from uniref.kernels.feed_forward import ChunkedFeedForward
@@ -50,10 +53,21 @@ def compile_image_encoder(model: ReferringModel) -> None:
     frame, go through kernels of their own.
 
     Args:
-        model: Prepared for inference; changed in place.
+        model: Prepared for inference; changed in place. Its next image may raise UsageError: PyTorch cannot compile
+            here.
     """
+    from torch._dynamo.exc import TorchDynamoException  # a second and a half, which only compiling needs
+
     encoder = model.get_submodule("backbone" if isinstance(model, UniRef) else "sam.vision_encoder")
-    encoder.compile(dynamic=False)
+    compiled = torch.compile(encoder.forward, dynamic=False)
+
+    def forward(*arguments: Any, **options: Any) -> Any:
+        try:
+            return compiled(*arguments, **options)
+        except TorchDynamoException as error:
+            raise UsageError(f"--compile: PyTorch cannot compile here ({first_line(error)}); leave it out") from error
+
+    encoder.forward = forward
 
 
 def share_weights(model: ReferringModel) -> ReferringModel:

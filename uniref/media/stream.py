@@ -58,9 +58,9 @@ def open_source(name: str | Path | int, live: bool | None = None, duration: floa
         opening = camera_input(int(text))
     if opening is not None:
         return StreamSource(opening, live, duration)
-    for option, value in (("--live", live), ("--duration", duration)):
+    for option, value, instead in (("--live", live, ""), ("--duration", duration, " (use --end)")):
         if value is not None:
-            raise UsageError(f"{option}: is for cameras, addresses and standard input, not for {text} (use --end)")
+            raise UsageError(f"{option}: is for cameras, addresses and standard input, not for {text}{instead}")
     return MediaSource(Path(text))
 
 

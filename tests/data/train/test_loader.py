@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -26,7 +27,7 @@ from uniref.core.boxes import cxcywh_to_xyxy
 from uniref.core.errors import UniRefError, UsageError
 from uniref.core.tasks import Task
 from uniref.data.index import Index, IndexWriter
-from uniref.data.train.loader import LoadingStoppedError, TrainLoader
+from uniref.data.train.loader import LoadingStoppedError, TrainLoader, _Receiver
 from uniref.model.text import TextTokenizer
 from uniref.recipe.data import AugmentConfig, DataConfig, SourceConfig
 
@@ -597,3 +598,14 @@ def test_a_stopped_worker_ends_the_wait(make: Make, seed: int) -> None:
             assert time.monotonic() < began + 30
     assert time.monotonic() < began + 30
     assert not worker.is_alive()
+
+
+def test_a_worker_that_cannot_be_killed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk hangs inside the kernel: the run ends nevertheless, and saves its state."""
+    monkeypatch.setattr("uniref.data.train.loader._LEFT_BEHIND", 0.1)
+    monkeypatch.setattr("uniref.data.train.loader._GRACE", 0.1)
+    never = threading.Event()
+    receiver = _Receiver(iter(never.wait, True))  # type: ignore[arg-type]  # waits for a batch for ever
+    assert receiver.get(0.05) is None
+    receiver.end()
+    never.set()

@@ -37,6 +37,7 @@ except ImportError:  # Windows, which has no such limit
 
 _FILES_TO_SHARE = 512
 _GRACE = 1.0  # seconds that a worker has to end by itself
+_LEFT_BEHIND = 5.0  # seconds after which nobody waits for the thread of a worker that was killed
 _POLL = 1  # seconds between two looks at a stop request and at the workers
 _workers: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 """Processes of this module's loaders, for the end of the program."""
@@ -228,9 +229,11 @@ class _Receiver:
             return None
 
     def end(self) -> None:
-        """Stop the thread; one that waits for a worker ends when that is killed."""
+        """Stop the thread. One that waits for a worker ends when that is killed; where that cannot be killed (its disk
+        hangs inside the kernel), the thread is left behind."""
         self._ended.set()
-        while self._thread.is_alive():
+        deadline = time.monotonic() + _GRACE + _LEFT_BEHIND
+        while self._thread.is_alive() and time.monotonic() < deadline:
             self.get(0)  # makes room for the last one
             self._thread.join(_POLL / 10)
 
