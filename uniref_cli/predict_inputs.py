@@ -151,8 +151,10 @@ def expand(arguments: Sequence[str]) -> list[PredictInput]:
 
 
 def _same(path: str) -> str:
-    """Equal for two ways of writing a path: `a.mp4` and `./a.mp4`."""
-    return path if path == "-" or path.isdecimal() or is_address(path) else f"./{os.path.normpath(path)}"
+    """Equal for two ways of writing a path: `a.mp4` and `./a.mp4`. A link is another input than what it leads to."""
+    if path == "-" or path.isdecimal() or is_address(path):
+        return path
+    return str(Path(os.path.realpath(Path(path).parent), Path(path).name))
 
 
 def _standard_input() -> str:

@@ -241,6 +241,18 @@ def test_an_input_counts_once_however_it_is_written() -> None:
     assert [each.input for each in inputs] == ["b.mp4", "c.mp4", "0", "./0"]
 
 
+def test_folders_that_are_links_lead_to_other_inputs(tmp_path: Path) -> None:
+    (tmp_path / "far/sub").mkdir(parents=True)
+    (tmp_path / "near").symlink_to(tmp_path / "far/sub")
+    for path in ("a.mp4", "far/a.mp4"):
+        (tmp_path / path).write_bytes(b"")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
+    # near/.. is far, and a link may be asked for beside its file
+    names = [str(tmp_path / name) for name in ("a.mp4", "near/../a.mp4", "link.mp4")]
+    assert [each.input for each in expand(names)] == names
+    assert [each.input for each in expand([names[1], str(tmp_path / "far/a.mp4")])] == [names[1]]
+
+
 @pytest.mark.parametrize("key", ["all", "propagate", "two_pass", "both_ways"])
 def test_truth_values_of_records_are_no_texts(tmp_path: Path, key: str) -> None:
     (tmp_path / "p.json").write_text(json.dumps([{"input": "a.mp4", "text": None, "box": None, key: "yes"}]))
