@@ -31,7 +31,6 @@ def launch(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...])
         UniRefError: A process was killed.
     """
     _check(processes, device, recipe, stages)
-    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -52,11 +51,29 @@ def launch(processes: int, device: str, recipe: Recipe, stages: tuple[str, ...])
     )
     try:
         elastic_launch(config, sys.executable)("-u", "-m", "uniref_cli.app", *sys.argv[1:])
-    except SignalException as stopped:
-        return _STOPPED + int(stopped.sigval)
     except ChildFailedError as failed:
         return _code(failed.get_first_failure()[1].exitcode, [each.exitcode for each in failed.failures.values()])
+    except Exception as error:
+        if (number := signal_behind(error)) is None:
+            raise
+        return _STOPPED + number
     return 0
+
+
+def signal_behind(error: BaseException) -> int | None:
+    """The signal that ended the launcher; None where something else did.
+
+    PyTorch raises `SignalException` wherever it is. In the first line of its timed functions, their own clean-up then
+    fails too (`UnboundLocalError`), and the signal is only the context of that.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, SignalException):
+            return int(behind.sigval)
+        behind = behind.__context__
+    return None
 
 
 def _code(first: int, all_codes: list[int]) -> int:
