@@ -33,7 +33,7 @@ STANDARD = sys.stdlib_module_names | {"tomllib"}  # since Python 3.11
 BROUGHT_BY_TORCH = {"triton"}
 
 # the extras, besides the dependencies, that the files of a folder may import
-EXTRAS = {"uniref": ("7z", "coco", "flash", "supervision", "wandb"), "tests": ("test",)}
+EXTRAS = {"uniref": ("7z", "coco", "flash", "label", "supervision", "wandb"), "tests": ("test",)}
 
 
 class Import(NamedTuple):

@@ -1,0 +1,1 @@
+"""The label page: point, look and correct, with the same tracker as `predict`."""
