@@ -33,6 +33,13 @@ def decode(counts: bytes, height: int, width: int) -> BoolMask:
     return coco.decode({"size": [height, width], "counts": counts}).astype(bool)
 
 
+def to_runs(mask: BoolMask) -> list[int]:
+    """COCO's plain counts of a mask [H, W]: lengths of runs, column by column, the first of them of background."""
+    flat = np.concatenate([[False], mask.flatten(order="F")])
+    starts = np.flatnonzero(flat[1:] != flat[:-1])
+    return [int(each) for each in np.diff(np.concatenate([[0], starts, [mask.size]]))]
+
+
 def area(counts: bytes, height: int, width: int) -> int:
     """Number of foreground pixels."""
     from pycocotools import mask as coco
