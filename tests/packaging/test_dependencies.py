@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
 SHIPPED = [name for name in PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"] if not name.endswith("*")]
-OWN = {*SHIPPED, "benchmarks", "examples", "tests"}
+OWN = {*SHIPPED, "benchmarks", "examples", "scripts", "tests"}
 
 # import names of packages that need not be installed where the tests run
-OPTIONAL_IMPORTS = {"flash_attn": "flash-attn", "faster_coco_eval": "faster-coco-eval"}
+OPTIONAL_IMPORTS = {"flash_attn": "flash-attn", "faster_coco_eval": "faster-coco-eval", "griffe": "griffelib"}
 
 STANDARD = sys.stdlib_module_names | {"tomllib"}  # since Python 3.11
 
@@ -33,7 +33,11 @@ STANDARD = sys.stdlib_module_names | {"tomllib"}  # since Python 3.11
 BROUGHT_BY_TORCH = {"triton"}
 
 # the extras, besides the dependencies, that the files of a folder may import
-EXTRAS = {"uniref": ("7z", "coco", "flash", "label", "supervision", "wandb"), "tests": ("test",)}
+EXTRAS = {
+    "uniref": ("7z", "coco", "flash", "label", "supervision", "wandb"),
+    "tests": ("test",),
+    "scripts": ("docs",),
+}
 
 
 class Import(NamedTuple):

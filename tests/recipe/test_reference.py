@@ -1,11 +1,24 @@
-"""`docs/config-reference.md` describes every key of a recipe, and is what the docstrings say today."""
+"""The reference describes every key of a recipe, and the schema fits every recipe file and notices mistakes in it."""
 
+import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from uniref.recipe.recipe import Recipe
-from uniref.recipe.reference import config_reference
+from uniref.recipe.reference import config_reference, recipe_schema
+from uniref.recipe.yaml_tree import parse, parse_file, plain
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "config-reference.md"
+RECIPES = Path(__file__).parents[2] / "recipes"
+FILES = sorted(RECIPES.rglob("*.yaml"))
+
+
+def faults(recipe: Any) -> list[str]:
+    """What the schema says about the content of a recipe file."""
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft7Validator(json.loads(recipe_schema()))
+    return [error.message for error in validator.iter_errors(json.loads(json.dumps(recipe)))]
 
 
 def test_every_key_is_described() -> None:
@@ -36,6 +49,33 @@ def test_ranges_defaults_and_choices_are_given() -> None:
     assert any(line.startswith("| `clip_norm` | number, > 0 or null | `0.1` |") for line in lines)
 
 
-def test_the_file_is_up_to_date() -> None:
-    message = "run: python -m uniref.recipe.reference docs/config-reference.md"
-    assert REFERENCE.read_text("utf-8") == config_reference(), message
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_schema_fits_every_recipe_file(path: Path) -> None:
+    assert faults(plain(parse_file(path))) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_first_line_names_the_schema(path: Path) -> None:
+    first = path.read_text("utf-8").splitlines()[0]
+    name = first.removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / name).resolve() == RECIPES / "recipe.schema.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages: {a: {stepz: 10}}", "'stepz' was unexpected"),
+        ("stages: {a: {steps: 0}}", "0 is less than the minimum of 1"),
+        ("defaults: {optim: {lr: fast}}", "'fast' is not of type 'number'"),
+        ("stages: {a: {precision: float8}}", "'float8' is not one of ['auto', 'float32', 'bfloat16', 'float16']"),
+        ("sources: []", "'sources' was unexpected"),
+    ],
+)
+def test_the_schema_notices_mistakes(text: str, message: str) -> None:
+    assert any(message in fault for fault in faults(plain(parse(text, "recipe")))), faults(plain(parse(text, "recipe")))
+
+
+def test_the_schema_has_the_descriptions_that_editors_show() -> None:
+    schema = json.loads(recipe_schema())
+    assert "Optimiser steps." in schema["$defs"]["StageConfig"]["properties"]["steps"]["description"]
+    assert {"extends", "defaults", "stages"} <= {*schema["properties"]}
