@@ -1,0 +1,190 @@
+/**
+ * The data behind the page: the server's state and changes, and what is loaded of frames, masks and thumbnails.
+ *
+ * @typedef {import("./rle.js").Mask} Mask
+ * @typedef {{object: number, kind: "given" | "tracked", score: number | null, mask: Mask, path: Path2D}} FrameMask
+ */
+
+import { Api } from "./api.js";
+import { contours, toPath } from "./contour.js";
+import { Loader } from "./loader.js";
+import { decode } from "./rle.js";
+import { Store, initialState } from "./state.js";
+import { Tracks } from "./tracks.js";
+
+const AHEAD = 8; // frames loaded before they are played
+const PICTURE_BYTES = 192 * 2 ** 20; // of decoded frames that are kept
+const REFRESH_MS = 120; // the server's events are answered at most this often
+
+export class App {
+  /** @param {Api} api @param {import("./api.js").ServerState} server */
+  constructor(api, server) {
+    this.api = api;
+    this.store = new Store(initialState(server));
+    const { frames, width, height } = server.video;
+    this.tracks = new Tracks(frames);
+    const capacity = Math.max(4, Math.min(120, Math.floor(PICTURE_BYTES / (width * height * 4))));
+    const close = (/** @type {ImageBitmap} */ picture) => picture.close();
+
+    /** @type {Loader<ImageBitmap>} */
+    this.pictures = new Loader((i, signal) => api.picture(`api/frames/${i}.jpg`, signal), {
+      capacity, slots: 3, drop: close,
+      onLoad: (i) => this.#pictureLoaded(i),
+      onError: (error) => this.store.set({ message: { text: error.message } }),
+    });
+    /** @type {Loader<FrameMask[]>} */
+    this.masks = new Loader((i, signal) => this.#loadMasks(i, signal), {
+      capacity, slots: 3,
+      onLoad: (i) => i === this.store.state.shown && this.store.touch("masks"),
+      onError: (error) => this.store.set({ message: { text: error.message } }),
+    });
+    /** @type {Loader<ImageBitmap>} */
+    this.thumbnails = new Loader((i, signal) => api.picture(`api/thumbnails/${i}.jpg`, signal), {
+      capacity: 500, slots: 4, drop: close,
+      onLoad: () => this.store.touch("thumbnails"),
+    });
+    this.store.on(["frame", "playing"], () => this.#wantFrames());
+  }
+
+  /** Opens the page's data. */
+  static async open() {
+    const api = new Api();
+    const app = new App(api, await api.get("api/state"));
+    await app.refresh();
+    api.listen(
+      (event) => app.#onEvent(event),
+      (reached) => {
+        app.store.set({ reached });
+        if (reached) app.refresh().catch(() => {});
+      },
+    );
+    return app;
+  }
+
+  /** Takes over what is new at the server. Calls while one is under way share the next one. */
+  refresh() {
+    this.#next ??= (this.#current ?? Promise.resolve()).catch(() => {}).then(() => {
+      this.#current = this.#next;
+      this.#next = null;
+      return this.#takeOver();
+    });
+    return this.#next;
+  }
+  /** @type {Promise<void> | null} */
+  #current = null;
+  /** @type {Promise<void> | null} */
+  #next = null;
+
+  /**
+   * A mask that was just painted: shown, and painted on, before the server has it.
+   *
+   * @param {number} frame @param {number} object @param {Mask} mask
+   */
+  showMask(frame, object, mask) {
+    const painted = { object, kind: /** @type {const} */ ("given"), score: 1, mask, path: toPath(contours(mask)) };
+    this.#painted.set(`${frame}/${object}`, { frame, painted, sent: false });
+    this.masks.put(frame, this.#withPainted(frame, this.masks.get(frame) ?? []));
+    this.store.touch("masks");
+  }
+  /** Painted masks by frame and object, until the server's own have been loaded.
+   * @type {Map<string, {frame: number, painted: FrameMask, sent: boolean}>} */
+  #painted = new Map();
+
+  /** The server has taken (or refused) a painted mask. @param {number} frame @param {number} object @param {Mask} mask */
+  maskSent(frame, object, mask) {
+    const entry = this.#painted.get(`${frame}/${object}`);
+    if (entry?.painted.mask === mask) entry.sent = true; // else a newer one is under way
+    this.masks.invalidate([frame]);
+  }
+
+  /** @param {number} frame @param {FrameMask[]} masks */
+  #withPainted(frame, masks) {
+    const painted = [...this.#painted.values()].filter((entry) => entry.frame === frame).map((entry) => entry.painted);
+    return [...masks.filter(({ object }) => !painted.some((mask) => mask.object === object)), ...painted];
+  }
+
+  /** Can the selected object's mask be painted on: is the newest one there? */
+  get editable() {
+    const { frame, shown, selected } = this.store.state;
+    return frame === shown && (this.masks.fresh(frame) || this.#painted.has(`${frame}/${selected}`));
+  }
+
+  /** Masks of the frame that is shown, undefined until they are loaded. */
+  shownMasks() {
+    return this.masks.get(this.store.state.shown);
+  }
+
+  /** The mask of an object in the frame that is shown. @param {number | null} object */
+  shownMask(object) {
+    return this.shownMasks()?.find((mask) => mask.object === object);
+  }
+
+  async #takeOver() {
+    const [server, changes] = await Promise.all([
+      this.api.get("api/state"),
+      this.api.get(`api/timeline?after=${this.tracks.revision}`),
+    ]);
+    const frames = this.tracks.apply(changes);
+    this.masks.invalidate(frames);
+    const error = server.error && server.error !== this.store.state.error ? { message: { text: server.error } } : {};
+    const known = /** @type {any} */ (this.store.state);
+    const news = Object.entries(server).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(known[name]));
+    this.store.set({ ...Object.fromEntries(news), ...error });
+    if (frames !== "all") this.#followRun(frames);
+    const { selected, objects } = this.store.state;
+    // undo may have removed the selected object
+    if (selected !== null && !objects.some(({ id }) => id === selected)) this.store.set({ selected: objects[0]?.id ?? null });
+    if (frames === "all" || frames.size) this.store.touch("tracks");
+    this.#wantFrames();
+  }
+
+  /** Shows the newest masks of a run. @param {Set<number>} frames  that changed */
+  #followRun(frames) {
+    const { job, follow, playing } = this.store.state;
+    if (job?.kind !== "run" || !follow || playing || !frames.size) return;
+    const distance = (/** @type {number} */ frame) => Math.abs(frame - job.frame);
+    this.store.set({ frame: [...frames].reduce((best, frame) => (distance(frame) < distance(best) ? frame : best)) });
+  }
+
+  #timer = 0;
+  /** @param {{frame: number | null, job: import("./api.js").Job | null}} event */
+  #onEvent({ job }) {
+    if (job) this.store.set({ job });
+    if (this.#timer) return;
+    this.#timer = window.setTimeout(() => {
+      this.#timer = 0;
+      this.refresh().catch((error) => this.store.set({ message: { text: error.message } }));
+    }, REFRESH_MS);
+  }
+
+  #wantFrames() {
+    const { frame, playing, video } = this.store.state;
+    const keys = [frame];
+    for (let i = 1; playing && i <= AHEAD && frame + i < video.frames; i++) keys.push(frame + i);
+    this.pictures.want(keys);
+    this.masks.want(keys);
+    if (this.pictures.get(frame)) this.store.set({ shown: frame });
+  }
+
+  /** While someone scrubs, frames that come late are shown when they are nearer than what is shown. @param {number} i */
+  #pictureLoaded(i) {
+    const { frame, shown, playing } = this.store.state;
+    if (i === frame || (!playing && (shown < 0 || Math.abs(i - frame) < Math.abs(shown - frame)))) {
+      this.store.set({ shown: i });
+      this.store.touch("picture");
+    }
+  }
+
+  /** @param {number} i @param {AbortSignal} signal @returns {Promise<FrameMask[]>} */
+  async #loadMasks(i, signal) {
+    const known = [...this.#painted].filter(([, entry]) => entry.frame === i && entry.sent);
+    /** @type {{masks: import("./api.js").ServerMask[]}} */
+    const { masks } = await this.api.get(`api/frames/${i}/masks`, signal);
+    for (const [key, entry] of known) if (this.#painted.get(key) === entry) this.#painted.delete(key);
+    const loaded = masks.map(({ object, kind, score, rle }) => {
+      const mask = decode(rle);
+      return { object, kind, score, mask, path: toPath(contours(mask)) };
+    });
+    return this.#withPainted(i, loaded);
+  }
+}

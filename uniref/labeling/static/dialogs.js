@@ -1,0 +1,111 @@
+/**
+ * The dialogs: export, and an object by an example picture.
+ *
+ * @typedef {import("./app.js").App} App
+ */
+
+import * as actions from "./actions.js";
+
+/** What each format is, for those that the server offers. @type {Record<string, string>} */
+const FORMATS = {
+  masks: "a PNG per frame, object numbers",
+  overlay: "video with coloured masks",
+  coco: "COCO JSON, run lengths",
+  mattes: "grey PNG per object and frame",
+  custom: "folder to fine-tune on",
+  npz: "NumPy arrays",
+  cutout: "the objects alone, transparent PNG",
+  webm: "the objects alone, video with alpha",
+  prores: "the objects alone, ProRes with alpha",
+  rle: "run lengths per frame, JSON Lines",
+  polygons: "outlines, JSON",
+  yolo: "YOLO segmentation labels",
+  mots: "MOTS text file",
+  cvat: "CVAT XML",
+  gif: "small animation",
+};
+const USUAL = ["masks", "overlay"];
+
+/** @param {string} id @returns {any} */
+const element = (id) => document.getElementById(id);
+
+/** @param {App} app */
+export function initExport(app) {
+  const { store } = app;
+  const dialog = element("export-dialog");
+  element("formats").append(
+    ...store.state.formats.map((format) => {
+      const label = document.createElement("label");
+      const box = Object.assign(document.createElement("input"), { type: "checkbox", value: format, checked: USUAL.includes(format) });
+      const text = document.createElement("span");
+      const about = document.createElement("small");
+      about.textContent = FORMATS[format] ?? "";
+      text.append(format, about);
+      label.append(box, text);
+      return label;
+    }),
+  );
+  element("export").onclick = () => openExport(app);
+  element("export-form").addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
+    if (/** @type {HTMLButtonElement} */ (event.submitter)?.value !== "start") return;
+    event.preventDefault(); // the dialog stays, its list shows what was written
+    const formats = [...dialog.querySelectorAll("#formats input:checked")].map((box) => box.value);
+    if (!formats.length) return;
+    await actions.exportMasks(app, formats, element("export-name").value.trim());
+    if (store.state.message && !store.state.message.good) dialog.close();
+  });
+  const update = () => {
+    const exporting = store.state.job?.kind === "export";
+    const none = !dialog.querySelector("#formats input:checked");
+    element("export-start").disabled = none || store.state.job !== null || !store.state.objects.length;
+    element("export-start").textContent = exporting ? "Exporting …" : "Export";
+  };
+  element("formats").addEventListener("change", update);
+  store.on(["job", "objects"], update);
+  store.on(["exports"], () => listExports(app));
+  store.on(["objects"], () => {
+    const stale = store.state.objects.filter((object) => object.stale_from !== null).map((object) => object.name);
+    element("export-stale").hidden = !stale.length;
+    element("export-stale").textContent = `Not up to date: ${stale.join(", ")}. Segment first, or export what is there.`;
+  });
+}
+
+/** @param {App} app */
+export function openExport(app) {
+  const { project } = app.store.state;
+  element("export-where").textContent = `Into ${project}/exports/`;
+  element("export-dialog").showModal();
+}
+
+/** @param {App} app */
+function listExports(app) {
+  const { exports } = app.store.state;
+  element("exports-section").hidden = !exports.length;
+  element("exports").replaceChildren(
+    ...[...exports].reverse().map(({ name, folder, formats, files, next }) => {
+      const item = document.createElement("li");
+      const title = document.createElement("b");
+      title.textContent = name;
+      item.append(title, ` ${formats.join(", ")} · ${files.toLocaleString("en")} file${files === 1 ? "" : "s"}`);
+      for (const line of [folder, next]) {
+        if (!line) continue;
+        const code = document.createElement("code");
+        code.textContent = line;
+        item.append(code);
+      }
+      return item;
+    }),
+  );
+}
+
+/** @param {App} app */
+export function initExample(app) {
+  element("example").onclick = () => element("example-dialog").showModal();
+  element("example-form").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
+    if (/** @type {HTMLButtonElement} */ (event.submitter)?.value !== "start") return;
+    const [image] = element("example-image").files;
+    const [mask] = element("example-mask").files;
+    actions.addByExample(app, image, mask, element("example-name").value.trim());
+    element("example-form").reset();
+  });
+}
