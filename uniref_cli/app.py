@@ -20,7 +20,7 @@ import typer
 from uniref.core.errors import UniRefError
 from uniref.core.signals import SignalReceived, raise_on_signals
 from uniref.version import __version__
-from uniref_cli import console, convert, eval, predict, prepare, train
+from uniref_cli import console, convert, eval, label, predict, prepare, train
 from uniref_cli.arguments import Command
 
 # Typer carries its own copy of click; its public exception leads to the classes in use
@@ -28,7 +28,7 @@ _ClickUsageError: Any = typer.BadParameter.__bases__[0]
 _ClickError: type[Exception] = _ClickUsageError.__bases__[0]
 
 _OPEN_FILES = 4096
-_READERS = ("predict", "eval", "prepare-data")
+_READERS = ("predict", "label", "eval", "prepare-data")
 
 app = typer.Typer(
     name="uniref",
@@ -56,6 +56,7 @@ def _root(
 
 
 app.command("predict", cls=Command, epilog=predict.EPILOG)(predict.predict)
+app.command("label", cls=Command, epilog=label.EPILOG)(label.label)
 app.command("convert", cls=Command, epilog=convert.EPILOG)(convert.convert)
 app.command("prepare-data", cls=prepare.PrepareDataCommand, epilog=prepare.EPILOG)(prepare.prepare_data)
 app.command("train", cls=Command, epilog=train.EPILOG)(train.train)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +24,8 @@ from uniref_cli.checkpoints import find_named_checkpoint
 from uniref_cli.console import Console
 
 _INPUTS, _PROMPTS, _INFERENCE = "Inputs", "Prompts", "Inference"
+_LABEL_OPTIONS = {"inputs", "interactive", "checkpoint", "download", "device", "precision", "quiet", "as_json"}
+_OPTION_NAMES = {"all_instances": "all", "compiled": "compile", "index": "no-index", "labels": "no-labels"}
 
 EPILOG = """
 **Examples**
@@ -243,6 +245,15 @@ class PredictArguments:
             "--show", help="Videos and streams: show the overlay in a window meanwhile.", rich_help_panel=OUTPUT
         ),
     ] = False
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive",
+            help="Show objects of one input, look at them and correct them on a page in the browser, as 'uniref label' "
+            "does.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
     quiet: Quiet = False
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per input.", rich_help_panel=OUTPUT)] = (
         False
@@ -283,6 +294,9 @@ def predict(arguments: PredictArguments) -> None:
     NAME-2, NAME-3, ... With several inputs, one that fails does not stop the others, and the exit code is 1. An object
     that is not found has empty masks and is reported.
     """
+    if arguments.interactive:
+        _label(arguments)
+        return
     console = Console(quiet=arguments.quiet, json_lines=arguments.as_json)
     from uniref.weights.catalog import SMALL
     from uniref_cli.predict_inputs import check_only_input, expand, read_prompts
@@ -309,3 +323,20 @@ def predict(arguments: PredictArguments) -> None:
     code = runner.run(inputs, folder or find_named_checkpoint(console, name, arguments.download), rank)
     if code:
         raise typer.Exit(code)
+
+
+def _label(arguments: PredictArguments) -> None:
+    """`uniref label` with the options that it shares. Raises UsageError for the others."""
+    from uniref_cli.label import LabelArguments, serve
+
+    for field in fields(arguments):
+        if field.name not in _LABEL_OPTIONS and getattr(arguments, field.name) != field.default:
+            option = _OPTION_NAMES.get(field.name, field.name.replace("_", "-"))
+            raise UsageError(f"--{option}: is not for --interactive; objects and outputs are chosen on the page")
+    inputs = arguments.inputs or []
+    if len(inputs) != 1:
+        raise UsageError(
+            f"--interactive: is for one input, not {len(inputs)}; name a video, an image or a folder of frames"
+        )
+    shared = {name: getattr(arguments, name) for name in _LABEL_OPTIONS - {"inputs", "interactive"}}
+    serve(LabelArguments(inputs[0], **shared))
