@@ -34,7 +34,7 @@ def modules_after_command(*arguments: object) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("predict", "--help"), ("train", "--help"), ("eval", "--help")],
+    [("--help",), ("--version",), ("predict", "--help"), ("label", "--help"), ("train", "--help"), ("eval", "--help")],
     ids=" ".join,
 )
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
@@ -50,6 +50,7 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
         ("train", "missing.yaml", "--dry-run"),
         ("prepare-data", "--list"),
         ("convert", "--list"),
+        ("label", "missing.mp4"),
     ],
     ids=" ".join,
 )

@@ -50,7 +50,7 @@ class LabelApi:
         """The application, which everybody may use: `Guard` decides who gets here."""
         routes = [
             Route("/", self.page),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
             Route("/api/state", self.state),
             Route("/api/timeline", self.timeline),
             Route("/api/events", self.events),

@@ -77,11 +77,12 @@ class LabelServer(uvicorn.Server):
         token = secrets.token_urlsafe(24)
         self.url = f"http://{self._host}:{self.port}/?token={token}"
         """Address of the page, with its token."""
-        self._changes = Changes(session)
+        self.changes = Changes(session)
+        """Who listens."""
         access = Access(token, f"uniref_label_{self.port}", frozenset(hosts), any_address=not self.loopback)
         super().__init__(
             uvicorn.Config(
-                Guard(LabelApi(session, self._changes).app(), access, report),
+                Guard(LabelApi(session, self.changes).app(), access, report),
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -106,7 +107,7 @@ class LabelServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams and whatever waits for the session, then the connections."""
-        await self._changes.close()
+        await self.changes.close()
         await asyncio.to_thread(self._session.close)
         await super().shutdown(sockets)
 
