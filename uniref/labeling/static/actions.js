@@ -20,12 +20,11 @@ export async function attempt(app, act) {
   }
 }
 
-/** @param {App} app @param {number} frame @param {{user?: boolean}} [by]  user: someone looks around, so stop following */
-export function goTo(app, frame, { user = true } = {}) {
+/** Someone looks at a frame: a run is not followed any more. @param {App} app @param {number} frame */
+export function goTo(app, frame) {
   const { state } = app.store;
   const next = Math.min(state.video.frames - 1, Math.max(0, Math.round(frame)));
-  if (user && state.job?.kind === "run" && state.follow && next !== state.frame) app.store.set({ follow: false });
-  app.store.set({ frame: next });
+  app.store.set({ frame: next, follow: state.follow && state.job?.kind !== "run" });
 }
 
 /**

@@ -128,9 +128,10 @@ export class App {
     this.masks.invalidate(frames);
     const error = server.error && server.error !== this.store.state.error ? { message: { text: server.error } } : {};
     const known = /** @type {any} */ (this.store.state);
+    const job = server.job ?? known.job; // the last frames of a run come with its end
     const news = Object.entries(server).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(known[name]));
     this.store.set({ ...Object.fromEntries(news), ...error });
-    if (frames !== "all") this.#followRun(frames);
+    if (frames !== "all") this.#followRun(job, frames);
     const { selected, objects } = this.store.state;
     // undo may have removed the selected object
     if (selected !== null && !objects.some(({ id }) => id === selected)) this.store.set({ selected: objects[0]?.id ?? null });
@@ -138,9 +139,9 @@ export class App {
     this.#wantFrames();
   }
 
-  /** Shows the newest masks of a run. @param {Set<number>} frames  that changed */
-  #followRun(frames) {
-    const { job, follow, playing } = this.store.state;
+  /** Shows the newest masks of a run. @param {import("./api.js").Job | null} job @param {Set<number>} frames  that changed */
+  #followRun(job, frames) {
+    const { follow, playing } = this.store.state;
     if (job?.kind !== "run" || !follow || playing || !frames.size) return;
     const distance = (/** @type {number} */ frame) => Math.abs(frame - job.frame);
     this.store.set({ frame: [...frames].reduce((best, frame) => (distance(frame) < distance(best) ? frame : best)) });

@@ -83,6 +83,11 @@ export function initKeys(page) {
     event.preventDefault();
     shortcut.act(page, event);
   });
+  // what was clicked leaves the keys to the page, so that Space plays
+  document.addEventListener("click", (event) => {
+    const clicked = /** @type {HTMLElement} */ (event.target).closest("button, input[type=range], input[type=checkbox]");
+    if (event.detail && clicked instanceof HTMLElement && !clicked.closest("dialog")) clicked.blur();
+  });
   fillHelp();
   element("help").onclick = () => element("help-dialog").showModal();
   for (const dialog of document.querySelectorAll("dialog")) {

@@ -18,7 +18,7 @@ export class ObjectList {
   constructor(app) {
     this.app = app;
     this.list = /** @type {HTMLElement} */ (document.getElementById("object-list"));
-    app.store.on(["objects", "selected"], () => this.#show());
+    app.store.on(["objects", "selected", "waiting"], () => this.#show());
     app.store.on(["objects", "selected", "frame", "tracks"], () => this.#showFrame());
     app.store.on(["selected", "objects"], () => this.#scrollToSelected());
     const form = /** @type {HTMLFormElement} */ (document.getElementById("describe"));
@@ -98,7 +98,8 @@ export class ObjectList {
     label(eye, object.visible ? `Hide ${object.name}` : `Show ${object.name}`, "H");
     eye.querySelector("use").setAttribute("href", object.visible ? "#i-eye" : "#i-eye-off");
     label(trash, `Remove ${object.name}`, "Shift+Delete");
-    prompt.textContent = promptLine(object);
+    const waiting = selected ? this.app.store.state.waiting : null;
+    prompt.textContent = waiting ? `${waiting} …` : promptLine(object);
     prompt.title = prompt.textContent;
     if (index < 9) row.title = `Select with ${index + 1}`;
   }

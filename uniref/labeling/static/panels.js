@@ -6,6 +6,7 @@
  */
 
 import * as actions from "./actions.js";
+import { time } from "./player.js";
 import { TOOLS } from "./tools.js";
 
 /** @param {string} id @returns {any} */
@@ -19,7 +20,7 @@ export function initHeader(app) {
   element("video-name").textContent = video.name;
   const seconds = video.frames / video.fps;
   const parts = [`${video.frames.toLocaleString("en")} frame${video.frames === 1 ? "" : "s"}`, `${video.width} × ${video.height}`];
-  if (video.frames > 1) parts.push(`${Number(video.fps.toFixed(2))} frames per second`, `${seconds.toFixed(1)} s`);
+  if (video.frames > 1) parts.push(`${Number(video.fps.toFixed(2))} frames per second`, seconds < 60 ? `${seconds.toFixed(1)} s` : time(seconds));
   element("video-facts").textContent = parts.join(" · ");
   element("video-facts").title = `Saved in ${store.state.project}`;
   store.on(["model"], () => {

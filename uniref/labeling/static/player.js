@@ -55,8 +55,9 @@ export class Player {
 
   toggle() {
     const { playing, frame, video } = this.app.store.state;
-    if (!playing && frame === video.frames - 1) goTo(this.app, 0);
-    this.app.store.set({ playing: !playing && video.frames > 1, follow: this.app.store.state.follow && playing });
+    // from the end it begins again; a run is not followed any more
+    if (!playing) goTo(this.app, frame === video.frames - 1 ? 0 : frame);
+    this.app.store.set({ playing: !playing && video.frames > 1 });
   }
 
   /** @param {number} frames */
@@ -103,7 +104,7 @@ export class Player {
 }
 
 /** 75.5 s as 1:15.50. @param {number} seconds */
-function time(seconds) {
+export function time(seconds) {
   const hundredths = Math.round(seconds * 100);
   const minutes = Math.floor(hundredths / 6000);
   const rest = ((hundredths % 6000) / 100).toFixed(2).padStart(5, "0");

@@ -28,6 +28,7 @@ export class Timeline {
     this.span = this.frames;
     for (const canvas of [this.strip, this.tracks]) {
       canvas.addEventListener("pointerdown", (event) => this.#down(event, canvas));
+      canvas.addEventListener("mousedown", (event) => event.preventDefault()); // no focus: keys are for the page
       canvas.addEventListener("pointermove", (event) => this.#move(event, canvas));
       canvas.addEventListener("pointerup", () => (this.#scrubbing = false));
       canvas.addEventListener("pointercancel", () => (this.#scrubbing = false));
@@ -110,6 +111,7 @@ export class Timeline {
   #down(event, canvas) {
     if (event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
     this.#scrubbing = true;
     this.app.store.set({ playing: false });
     if (canvas === this.tracks) {
