@@ -190,7 +190,7 @@ class PredictArguments:
         bool,
         typer.Option(
             "--fast",
-            help="Videos: faster, with small differences in the masks (see the README).",
+            help="Videos: faster, with small differences in the masks (docs/performance.md).",
             rich_help_panel=_INFERENCE,
         ),
     ] = False
