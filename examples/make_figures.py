@@ -148,15 +148,12 @@ def frame_figure() -> str:
             ("result", "masks, overlay, annotations", ("MaskSink.write",)),
         ],
     )
-    references = [
-        Box(352, way[1].y, 200, "reference", "text", ("text_references", "tokens of BERT")),
-        Box(
-            352, way[2].y + 30, 200, "reference", "mask of this object", ("mask_references", "frame and mask, encoded")
-        ),
-    ]
+    text = Box(352, way[1].y, 200, "reference", "text", ("text_references", "tokens of BERT"))
+    words = ("mask_references", "frame and mask, encoded")
+    mask = Box(352, way[2].y + 30, 200, "reference", "mask of this object", words)
     fusion, last = way[3], way[6]
     gather = fusion.y + fusion.height / 2
-    parts = chain(way) + [text.svg(), mask.svg()]
+    parts = [*chain(way), text.svg(), mask.svg()]
     # references into the fusion
     parts.append(arrow((552, text.y + 33), (568, text.y + 33), (568, gather), (300, gather)))
     parts.append(arrow((mask.middle, mask.bottom), (mask.middle, gather - 2)))
