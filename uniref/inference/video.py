@@ -19,58 +19,13 @@ from uniref.inference.image_objects import find_instances
 from uniref.inference.inference_model import Frame, InferenceModel, MaskPredictions
 from uniref.inference.regions import Box, Points, Region, regions_of
 from uniref.inference.results import FrameResult
+from uniref.inference.tracked_object import ObjectPrediction, TrackedObject
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
 from uniref.ops.images import check_image, check_mask, resize_bilinear, resize_mask
 
 MAX_ID = 255  # labels are uint8, 0 is background
 SCORE_THRESHOLD = 0.3
 """Where nothing else is asked for: that of the published protocols for texts."""
-
-
-@dataclass
-class _TrackedObject:
-    """The references of one object; nothing here grows with the number of frames."""
-
-    static: ProjectedReference | None = None
-    """A text or support images: the same in every frame."""
-    follow: bool = True
-    """Use the object's own masks as references for later frames."""
-    thresholds: tuple[float, float] | None = None
-    """A best score at or below it means that the object is not in the frame: before it has a mask, and from then on.
-    None: it is in every frame."""
-    independent: bool = False
-    """Its mask may overlap other objects'."""
-    first: ProjectedReference | None = None
-    """Its mask in the first frame where it has one."""
-    previous: ProjectedReference | None = None
-    """Its mask in the last frame where it has one."""
-
-    def is_present(self, score: float) -> bool:
-        """Whether the object is in a frame where its best query has this score."""
-        return self.thresholds is None or score > self.thresholds[self.first is not None]
-
-    @property
-    def group(self) -> tuple[int, ...]:
-        """Equal for objects that can be fused as one batch with shared attention: texts with as many tokens and no
-        masks, and objects whose two masks belong to the same two frames."""
-        static = tuple(level.values.shape[1] for level in self.static or ())
-        return (*static, *(id(masks[0].keys) for masks in (self.first, self.previous) if masks))
-
-
-@dataclass(frozen=True)
-class ObjectPrediction:
-    """One object in one frame."""
-
-    predictions: MaskPredictions
-    row: int
-    """Of the object in `predictions`."""
-    probability: Tensor
-    """Float32 [H, W]."""
-
-    @property
-    def score(self) -> float:
-        """Confidence, 0..1."""
-        return self.predictions.scores[self.row]
 
 
 @dataclass
@@ -119,7 +74,7 @@ class VideoTracker:
         self._instance_of: dict[int, int] = {}
         kept = SCORE_THRESHOLD if self.score_threshold is None else self.score_threshold
         self._thresholds = (kept if self.start_threshold is None else self.start_threshold, kept)
-        self._objects: dict[int, _TrackedObject] = {}
+        self._objects: dict[int, TrackedObject] = {}
         self._next_masks: dict[int, npt.NDArray[np.generic]] = {}
         self.add(self.texts, self.supports)
 
@@ -146,7 +101,7 @@ class VideoTracker:
             if number in self._objects or number in self._next_masks or numbers.count(number) > 1:
                 raise UsageError(f"object {number}: is followed already; use another id, or remove it first")
         added = {
-            n: _TrackedObject(reference, follow=False, thresholds=self._thresholds) for n, reference in supports.items()
+            n: TrackedObject(reference, follow=False, thresholds=self._thresholds) for n, reference in supports.items()
         }
         if texts:
             follow = self.propagate and self.model.network.mask_encoder is not None
@@ -154,7 +109,7 @@ class VideoTracker:
             thresholds = None if always else self._thresholds
             references = self.model.text_references(list(texts.values()))
             for number, reference in zip(texts, references, strict=True):
-                added[number] = _TrackedObject(reference, follow, thresholds, independent=self.propagate)
+                added[number] = TrackedObject(reference, follow, thresholds, independent=self.propagate)
         self._objects |= added
         self._next_masks |= masks
 
@@ -163,6 +118,43 @@ class VideoTracker:
         if self._objects.pop(number, None) is None and self._next_masks.pop(number, None) is None:
             raise UsageError(f"object {number}: is not followed")
         self._instance_of.pop(number, None)
+
+    def restore(
+        self,
+        frame: Frame,
+        masks: Mapping[int, BoolMask],
+        first: Collection[int],
+        previous: Collection[int],
+        given: Collection[int] = (),
+    ) -> None:
+        """Take up again where objects were followed to earlier, by masks that they had then; called for each frame that
+        is the first or the last one where any of them had a mask, before the next step.
+
+        The references are those that following them made, so that what comes next is the same.
+
+        Args:
+            frame: What `encode` returned for that frame.
+            masks: Object id -> its mask in it, bool [H, W], not empty. A text has to be added before.
+            first: The ids of those whose first mask it is since they were given.
+            previous: The ids of those whose last mask it is.
+            given: The ids of those whose mask was given in that frame.
+
+        Raises:
+            UsageError: An id is out of range, or a mask is empty or of another size than the frame.
+        """
+        checked = self._check_masks(masks, frame.original)
+        for numbers, at in (
+            ([n for n in checked if n in given], frame.size),
+            ([n for n in checked if n not in given], None),
+        ):
+            if not numbers:
+                continue
+            stacked = np.stack([checked[n] if at is None else resize_mask(checked[n], at) for n in numbers])
+            references = self.model.mask_references(frame, torch.from_numpy(stacked))
+            for number, reference in zip(numbers, references, strict=True):
+                restored = self._objects.setdefault(number, TrackedObject(thresholds=self._thresholds))
+                restored.first = reference if number in first else restored.first
+                restored.previous = reference if number in previous else restored.previous
 
     @property
     def threshold_to_find(self) -> float:
@@ -182,6 +174,7 @@ class VideoTracker:
         found: Mapping[int, npt.NDArray[np.float32]] | None = None,
         boxes: Mapping[int, Box] | None = None,
         points: Mapping[int, Points] | None = None,
+        taken: BoolMask | None = None,
     ) -> FrameResult:
         """Segment the next frame.
 
@@ -196,6 +189,8 @@ class VideoTracker:
             boxes, points: Objects shown in this frame: id -> x0, y0, x1, y1 and id -> points (x, y) or (x, y, label)
                 with a label of 1 on the object and 0 beside it; an object may have both. The mask that is found for
                 it counts as a given one; where none is, a new object is absent, and an old one goes on.
+            taken: Bool [H, W], pixels of objects that are not followed here. The label map, and objects that exclude
+                each other, leave them out, but for masks that are given in this frame.
 
         Returns:
             Every object followed so far.
@@ -215,7 +210,7 @@ class VideoTracker:
             given_masks |= self._check_masks(self.region_masks(frame, regions, given_masks), frame.original)
         index, self._index = self._index, self._index + 1
         for number in given_masks:
-            self._objects.setdefault(number, _TrackedObject(thresholds=self._thresholds))
+            self._objects.setdefault(number, TrackedObject(thresholds=self._thresholds))
         missing = [number for number in regions if number not in self._objects]
         if not self._objects:
             nothing = FrameResult(index, np.zeros(image.shape[:2], np.uint8), {}, {}, {})
@@ -240,7 +235,7 @@ class VideoTracker:
             predictions = self.model.predict(frame, [self._references(group) for group in groups.values()])
             objects |= self._object_predictions(frame, predictions, [n for group in groups.values() for n in group])
         given = {n: mask.astype(np.float32) for n, mask in given_masks.items()} | dict(found)
-        result = self._merge_and_update_memory(index, frame, objects, given)
+        result = self._merge_and_update_memory(index, frame, objects, given, taken)
         return result.with_absent(missing, self.keep_probabilities)
 
     def region_masks(
@@ -318,7 +313,7 @@ class VideoTracker:
             # each becomes an object with its mask as the first reference
             references = self.model.mask_references(frame, torch.stack([maps[row] > 0.5 for row in rows]))
             for row, own, mask in zip(rows, [number, *free], references, strict=False):
-                self._objects[own] = _TrackedObject(thresholds=self._thresholds, first=mask, previous=mask)
+                self._objects[own] = TrackedObject(thresholds=self._thresholds, first=mask, previous=mask)
                 self._instance_of[own] = number
                 objects[own] = ObjectPrediction(found, row, maps[row])
         return objects
@@ -344,6 +339,7 @@ class VideoTracker:
         frame: Frame,
         objects: Mapping[int, ObjectPrediction],
         given: Mapping[int, npt.NDArray[np.float32]],
+        taken: BoolMask | None,
     ) -> FrameResult:
         """Merge the objects into one label map, and renew their previous references.
 
@@ -352,6 +348,7 @@ class VideoTracker:
             frame: The frame.
             objects: Every object's prediction.
             given: Probabilities of masks given in this frame, which replace predictions.
+            taken: As for `step`.
         """
         # one probability map per object, then labels and masks
         order = self._order()
@@ -359,7 +356,14 @@ class VideoTracker:
         probabilities = {
             n: torch.from_numpy(given[n]).to(device) if n in given else objects[n].probability for n in order
         }
-        labels, masks = merge_objects(probabilities, {n for n in order if self._objects[n].independent})
+        independent = {n for n in order if self._objects[n].independent}
+        if taken is None:
+            labels, masks = merge_objects(probabilities, independent)
+        else:
+            free = torch.from_numpy(~taken).to(device)
+            left = {n: each if n in given else each * free for n, each in probabilities.items()}
+            labels, masks = merge_objects(left, independent)
+            masks |= {n: probabilities[n] > 0.5 for n in independent}
         # visible objects that are followed, unless their mask was given here, get a new previous reference; the device
         # is asked once for all
         visible = torch.stack([masks[n].any() for n in order]).tolist()

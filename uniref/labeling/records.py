@@ -50,15 +50,13 @@ class MaskRecord:
     own: bytes | None = None
     """The pixels that the label map gives to it, where those are not all of the mask."""
     soft: bytes | None = None
-    """Its probabilities, see `pack_soft`."""
+    """Its probabilities, see `pack_soft`; None = those of a mask with hard edges."""
     area: int = 0
     """Pixels of the mask."""
-    anchor: int = -1
-    """Frame of the given mask that it was followed from."""
     forwards: int | None = None
-    """Of a given mask: the last frame up to which it has been followed."""
+    """Of a given mask: the last frame up to which it has been followed; None = not yet."""
     backwards: int | None = None
-    """Of a given mask: the first frame back to which it has been followed."""
+    """Of a given mask: the first frame back to which it has been followed; None = not yet."""
     revision: int = 0
     """When it was written."""
 
@@ -85,9 +83,8 @@ class MaskRecord:
 
     @property
     def text(self) -> str | None:
-        """The text that was asked for here."""
-        text = self.about.get("text")
-        return None if text is None else str(text)
+        """The text that is looked for from here on; None where a mask is given."""
+        return str(self.about["text"]) if self.about.get("kind") == "text" else None
 
 
 def pack_soft(probability: npt.NDArray[np.float32]) -> bytes:

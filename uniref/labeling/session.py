@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from uniref.core import rle
 from uniref.core.atomic import exclusive
-from uniref.core.errors import UsageError
+from uniref.core.errors import MediaError, UsageError
+from uniref.core.types import UInt8Image
 from uniref.inference.predictor import Predictor
 from uniref.inference.video import MAX_ID
+from uniref.labeling.edits import give_mask, painted_record, read_runs, suggested_record
 from uniref.labeling.frames import FrameReader
+from uniref.labeling.plan import Pass, Segment, passes, segments_from, stale_from, stale_segments, text_in_force
 from uniref.labeling.records import ObjectRecord
 from uniref.labeling.store import ProjectStore
+from uniref.labeling.suggest import Request, read_example, suggest
+from uniref.labeling.tracking import Follower
 from uniref.labeling.worker import Job, Worker
 from uniref.media.draw import colour
 
 Direction = Literal["both", "forwards", "backwards"]
-_LONGEST_NAME = 200  # characters
+_LONGEST_NAME, _LONGEST_TEXT = 200, 2_000  # characters
+_NOT_FOUND, _LATER = "not found in this frame", "; a run looks for it in the later ones"
 
 
 class LabelSession:
@@ -46,6 +54,8 @@ class LabelSession:
         self.video, self.folder = Path(video), Path(folder)
         self._load, self._checkpoint = predictor, checkpoint
         self._predictor: Predictor | None = None
+        self._lock = threading.Lock()
+        self._running: frozenset[int] = frozenset()
         with contextlib.ExitStack() as opened:
             opened.enter_context(exclusive(self.folder, "labelled"))
             self.store = ProjectStore(self.folder)
@@ -55,7 +65,7 @@ class LabelSession:
             self._worker = Worker(self.store.touch)
             opened.callback(self._worker.close)
             self._opened = opened.pop_all()
-        self._worker.start(self._load_predictor)
+        self._worker.start(self._model, Job("load"))
 
     def _open_video(self) -> FrameReader:
         """The video, which has to be that of the project. Raises UniRefError."""
@@ -104,16 +114,16 @@ class LabelSession:
         }
 
     def _describe(self, record: ObjectRecord) -> dict[str, Any]:
-        given = self.store.given(record.object)
+        given, is_image = self.store.given(record.object), self.frames.source.kind == "image"
         prompts = [{"frame": each.frame, **each.about} for each in given]
         return {
             "id": record.object,
             "name": record.name,
             "colour": record.colour,
             "visible": bool(record.visible),
-            "text": next((each.text for each in reversed(given) if each.text), None),
+            "text": text_in_force(given, self.frames.count),
             "prompts": prompts,
-            "stale_from": None,
+            "stale_from": None if is_image else stale_from(given, self.frames.count),
         }
 
     def frame_jpeg(self, index: int, max_width: int | None = None) -> bytes:
@@ -192,9 +202,35 @@ class LabelSession:
 
     def remove_object(self, number: int) -> None:
         """Remove an object with all of its masks. Raises UsageError."""
-        raise NotImplementedError
+        with self._editing(number, f"remove {self.store.object(number).name}") as action:
+            self.store.remove_object(action, number)
+
+    @contextlib.contextmanager
+    def _editing(self, number: int, label: str) -> Iterator[int]:
+        """One action on an object, which is not being followed meanwhile."""
+        with self._lock:
+            self._stop_run(number)
+            with self.store.writing():
+                self.store.object(number)
+                yield self.store.begin_action(label)
 
     # masks and prompts
+
+    def set_mask(self, number: int, frame: int, mask: Mapping[str, Any]) -> None:
+        """Give an object's mask in a frame, COCO run lengths of the frame's size. Raises UsageError, MediaError."""
+        image = self._seen(number, frame)
+        pixels = read_runs(mask, (image.shape[0], image.shape[1]), f"mask of object {number} in frame {frame}")
+        with self._editing(number, f"paint {self.store.object(number).name} in frame {frame}") as action:
+            give_mask(self.store, action, painted_record(number, frame, pixels))
+
+    def clear_mask(self, number: int, frame: int) -> None:
+        """Remove an object's mask from a frame, with what was asked for there. Raises UsageError."""
+        self.frames.check(frame)
+        name = self.store.object(number).name
+        if self.store.mask(number, frame) is None:
+            return
+        with self._editing(number, f"clear {name} in frame {frame}") as action:
+            self.store.remove_masks(action, number, frame, frame)
 
     def set_text(self, number: int, frame: int, text: str) -> dict[str, Any]:
         """Look for an object by a text in a frame, and from there on in runs.
@@ -204,16 +240,12 @@ class LabelSession:
 
         Raises:
             UsageError: No such object or frame, or not a text.
+            MediaError: The frame is damaged.
         """
-        raise NotImplementedError
-
-    def set_mask(self, number: int, frame: int, mask: dict[str, Any]) -> None:
-        """Give an object's mask in a frame, COCO run lengths of the frame's size. Raises UsageError."""
-        raise NotImplementedError
-
-    def clear_mask(self, number: int, frame: int) -> None:
-        """Remove an object's mask from a frame, with what was asked for there. Raises UsageError."""
-        raise NotImplementedError
+        words = " ".join(text.split())
+        if not words or len(words) > _LONGEST_TEXT or any(0xD800 <= ord(letter) < 0xE000 for letter in words):
+            raise UsageError(f"text {words!r:.40}: describe the object in 1 to {_LONGEST_TEXT:,} characters")
+        return self._suggest(number, frame, Request(text=words), {"kind": "text", "text": words})
 
     def set_region(
         self,
@@ -229,8 +261,14 @@ class LabelSession:
 
         Raises:
             UsageError: No such object or frame, or nothing in the frame that can be shown.
+            MediaError: The frame is damaged.
         """
-        raise NotImplementedError
+        prompt: dict[str, Any] = {"kind": "points" if box is None else "box"}
+        prompt |= {} if box is None else {"box": [float(each) for each in box]}
+        prompt |= {} if not points else {"points": [[float(each) for each in point] for point in points]}
+        if len(prompt) == 1:
+            raise UsageError("give a box, or points on the object")
+        return self._suggest(number, frame, Request(box=box, points=points or None), prompt)
 
     def set_example(self, number: int, frame: int, image: bytes, mask: bytes) -> dict[str, Any]:
         """Look for an object in a frame by an example: the files of an image and of a mask of its size.
@@ -240,16 +278,40 @@ class LabelSession:
 
         Raises:
             UsageError: No such object or frame.
-            MediaError: A file is not an image.
+            MediaError: A file is not an image, or the frame is damaged.
         """
-        raise NotImplementedError
+        return self._suggest(number, frame, Request(example=read_example(image, mask)), {"kind": "example"})
+
+    def _suggest(self, number: int, frame: int, request: Request, prompt: Mapping[str, Any]) -> dict[str, Any]:
+        """Segment a frame in the background thread, and store what is found as a given mask."""
+        image, is_video = self._seen(number, frame), self.frames.source.kind != "image"
+        with self._lock:
+            self._stop_run(number)
+        result = self._worker.call(
+            lambda: suggest(self._model(), image, number, request, is_video), Job("suggest", frame)
+        )
+        found, is_text = bool(result.masks[number].any()), request.text is not None
+        message = None if found else _NOT_FOUND + (_LATER if is_text and is_video else "")
+        if found or is_text:  # a text is looked for in later frames
+            label = f"find {self.store.object(number).name} by {prompt['kind']} in frame {frame}"
+            with self._editing(number, label) as action:
+                give_mask(self.store, action, suggested_record(result, number, frame, prompt))
+        return {"masks": self.masks(frame), "found": found, "message": message}
+
+    def _seen(self, number: int, frame: int) -> UInt8Image:
+        """The image of a frame in which an object is shown. Raises UsageError, MediaError."""
+        self.store.object(number)
+        shown = self.frames.read(frame)
+        if shown.damaged:
+            raise MediaError(f"{self.video.name}: frame {frame} is damaged; show the object in another one")
+        return shown.image
 
     # following objects
 
     def run(
         self, frame: int | None = None, direction: Direction = "both", objects: Sequence[int] | None = None
     ) -> None:
-        """Follow objects in the background.
+        """Follow objects in the background; a run that goes on is stopped first.
 
         Args:
             frame: Where to begin; None: whatever is out of date.
@@ -259,21 +321,80 @@ class LabelSession:
         Raises:
             UsageError: No such frame or object, or there is nothing to follow.
         """
-        raise NotImplementedError
+        if direction not in ("both", "forwards", "backwards"):
+            raise UsageError(f"direction {direction!r:.40}: use both, forwards or backwards")
+        if self.frames.source.kind == "image":
+            raise UsageError(f"{self.video.name}: is a single image; there are no frames to follow objects to")
+        if frame is not None:
+            self.frames.check(frame)
+        with self._lock:
+            self._worker.stop("run")
+            numbers = [each.object for each in self.store.objects()] if objects is None else sorted(set(objects))
+            work = self._plan(numbers, frame, direction)
+            if not work:
+                raise UsageError(_nothing_to_do(frame))
+            followed = sorted({each.object for part in work for each in part.segments})
+            job = Job("run", work[0].first, 0, sum(part.length for part in work), _direction(work[0]))
+            self._running = frozenset(followed)
+            names = ", ".join(self.store.object(number).name for number in followed)
+            self._worker.start(lambda: self._follow(work, job, f"follow {names}"), job)
+
+    def _plan(self, numbers: Sequence[int], frame: int | None, direction: Direction) -> list[Pass]:
+        """What to read and to follow."""
+        given = {number: self.store.given(self.store.object(number).object) for number in numbers}
+        work: list[Pass] = []
+        for step in [1] * (direction != "backwards") + [-1] * (direction != "forwards"):
+            segments: list[Segment] = []
+            for number, records in given.items():
+                if frame is None:
+                    segments += stale_segments(records, step, self.frames.count)
+                else:
+                    has_mask = functools.partial(self._has_mask, number)
+                    segments += segments_from(records, frame, step, self.frames.count, has_mask)
+            work += passes(segments, step)
+        return work
+
+    def _has_mask(self, number: int, frame: int) -> bool:
+        record = self.store.mask(number, frame)
+        return record is not None and record.area > 0
+
+    def _follow(self, work: Sequence[Pass], job: Job, label: str) -> None:
+        """The task of a run."""
+        predictor = self._model()
+        action = self.store.begin_action(label)
+
+        def report(index: int) -> None:
+            job.frame, job.done = index, job.done + 1
+
+        try:
+            for part in work:
+                job.direction = _direction(part)
+                follower = Follower(self.store, self.frames, predictor, part, action)
+                if not follower.run(self._worker.keep_going, report):
+                    return
+        finally:
+            self.store.drop_empty_action(action)
+
+    def _stop_run(self, number: int | None = None) -> None:
+        """Stop a run, if it follows this object (None: whatever it follows)."""
+        if number is None or number in self._running:
+            self._worker.stop("run")
 
     def stop(self) -> None:
-        """Stop following and exporting after the frame at hand; what was done stays."""
+        """Stop following and exporting after the frame at hand; what was followed stays."""
         self._worker.stop()
 
     def undo(self) -> str | None:
         """Take the last action back, after stopping a run; returns what it was, None where there was nothing."""
-        self._worker.stop()
-        return self.store.undo()
+        with self._lock:
+            self._stop_run()
+            return self.store.undo()
 
     def redo(self) -> str | None:
         """Do the last action again that was taken back; returns what it was, None where there was nothing."""
-        self._worker.stop()
-        return self.store.redo()
+        with self._lock:
+            self._stop_run()
+            return self.store.redo()
 
     # files
 
@@ -283,9 +404,21 @@ class LabelSession:
 
     # the model
 
-    def _load_predictor(self) -> None:
-        self._worker.show(Job("load"))
-        self._predictor = self._load()
+    def _model(self) -> Predictor:
+        """The model, loaded when it is needed first; in the background thread."""
+        if self._predictor is None:
+            self._predictor = self._load()
+        return self._predictor
+
+
+def _direction(work: Pass) -> str:
+    return "forwards" if work.step > 0 else "backwards"
+
+
+def _nothing_to_do(frame: int | None) -> str:
+    if frame is None:
+        return "there is nothing to follow: every mask is up to date, or no object has one yet"
+    return f"there is nothing to follow from frame {frame}: give an object a mask there first"
 
 
 def _name(name: str) -> str:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from uniref.core.errors import UniRefError, UsageError
+from uniref.core.errors import UniRefError
+from uniref.labeling.reader import DATABASE, ProjectReader, plain_errors
 from uniref.labeling.records import MaskRecord, ObjectRecord
 
-DATABASE = "project.db"
 FORMAT = 1
 _MOST_ACTIONS = 200  # that can be undone
 _MOST_REMOVALS = 20_000  # ranges of masks that are remembered for `changes`
@@ -27,7 +27,7 @@ _BUSY = 30.0  # seconds
 _OBJECT_COLUMNS = "object INTEGER, name TEXT, colour TEXT, visible INTEGER"
 _MASK_COLUMNS = (
     "object INTEGER, frame INTEGER, given INTEGER, prompt TEXT, score REAL, box BLOB, height INTEGER, width INTEGER, "
-    "counts BLOB, own BLOB, soft BLOB, area INTEGER, anchor INTEGER, forwards INTEGER, backwards INTEGER, "
+    "counts BLOB, own BLOB, soft BLOB, area INTEGER, forwards INTEGER, backwards INTEGER, "
     "revision INTEGER"
 )
 _KEYS = {"objects": ("object",), "masks": ("object", "frame")}
@@ -59,7 +59,7 @@ class Changes:
     """Object, and the first and last frame of a range from which its masks were removed; comes before `rows`."""
 
 
-class ProjectStore:
+class ProjectStore(ProjectReader):
     """The objects and masks of a project; all methods may be called by several threads.
 
     Args:
@@ -71,7 +71,6 @@ class ProjectStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._lock = threading.RLock()
         self._depth = 0
         self._changed = threading.Condition()
         self._removed: list[tuple[int, int, int, int]] = []
@@ -79,10 +78,8 @@ class ProjectStore:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UniRefError(f"{folder}: cannot be written ({error.strerror or error})") from None
-        with self._plain_errors():
-            self._db = sqlite3.connect(
-                self.folder / DATABASE, timeout=_BUSY, isolation_level=None, check_same_thread=False
-            )
+        with plain_errors(self.folder):
+            super().__init__(self.folder, _connect(self.folder))
             self._open()
         self.revision = int(self.meta("revision") or 0)
         """Grows with every change."""
@@ -99,31 +96,23 @@ class ProjectStore:
                 raise UniRefError(f"{self.folder / DATABASE}: is not a project of uniref label; choose another folder")
             self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[ProjectReader]:
+        """The project as it is now for a block, whatever is written meanwhile."""
+        with plain_errors(self.folder), contextlib.closing(_connect(self.folder)) as db:
+            db.execute("BEGIN")
+            db.execute("SELECT count(*) FROM meta").fetchone()  # the snapshot is of the first reading
+            yield ProjectReader(self.folder, db)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.close()
 
     @contextlib.contextmanager
-    def _plain_errors(self) -> Iterator[None]:
-        """One line for what SQLite reports."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            reason = "the disk is full; free some space" if "full" in str(error) else str(error)
-            raise UniRefError(f"{self.folder}: the project cannot be read or written ({reason})") from None
-        except sqlite3.DatabaseError as error:
-            raise UniRefError(f"{self.folder / DATABASE}: is damaged, or not a project ({error})") from None
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._plain_errors():
-            yield self._db
-
-    @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """A block whose changes are all on disk afterwards, or none is if it raises; blocks may be nested."""
-        with self._lock, self._plain_errors():
+        with self._lock, plain_errors(self.folder):
             if self._depth:
                 yield
                 return
@@ -164,12 +153,6 @@ class ProjectStore:
 
     # facts about the project
 
-    def meta(self, key: str) -> str | None:
-        """A fact by its name."""
-        with self._reading() as db:
-            row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
     def set_meta(self, key: str, value: str) -> None:
         """Store a fact, which is not undone."""
         with self.writing():
@@ -200,19 +183,6 @@ class ProjectStore:
                 self._db.execute(f"SELECT 1 FROM {t} WHERE action = ? LIMIT 1", (action,)).fetchone() for t in logs
             ):
                 self._db.execute("DELETE FROM actions WHERE action = ?", (action,))
-
-    def undo_label(self) -> str | None:
-        """What `undo` would undo."""
-        return self._label("undone = 0 ORDER BY action DESC")
-
-    def redo_label(self) -> str | None:
-        """What `redo` would do again."""
-        return self._label("undone = 1 ORDER BY action")
-
-    def _label(self, which: str) -> str | None:
-        with self._reading() as db:
-            row = db.execute(f"SELECT label FROM actions WHERE {which} LIMIT 1").fetchone()
-        return None if row is None else str(row[0])
 
     def undo(self) -> str | None:
         """Take the last action back; returns its label, None where there is none."""
@@ -280,19 +250,6 @@ class ProjectStore:
 
     # objects
 
-    def objects(self) -> list[ObjectRecord]:
-        """All objects, by id."""
-        with self._reading() as db:
-            return [ObjectRecord(*row) for row in db.execute("SELECT * FROM objects ORDER BY object")]
-
-    def object(self, number: int) -> ObjectRecord:
-        """An object. Raises UsageError where there is none of this id."""
-        with self._reading() as db:
-            row = db.execute("SELECT * FROM objects WHERE object = ?", (number,)).fetchone()
-        if row is None:
-            raise UsageError(f"object {number}: there is none of this id")
-        return ObjectRecord(*row)
-
     def put_object(self, action: int, record: ObjectRecord) -> None:
         """Add or replace an object."""
         with self.writing():
@@ -310,45 +267,6 @@ class ProjectStore:
             self._db.execute("DELETE FROM objects WHERE object = ?", (number,))
 
     # masks
-
-    def mask(self, number: int, frame: int) -> MaskRecord | None:
-        """An object's mask in a frame."""
-        return next(iter(self._masks("object = ? AND frame = ?", (number, frame))), None)
-
-    def masks(self, frame: int) -> list[MaskRecord]:
-        """All masks of a frame, by object."""
-        return self._masks("frame = ? ORDER BY object", (frame,))
-
-    def given(self, number: int) -> list[MaskRecord]:
-        """An object's given masks, by frame."""
-        return self._masks("object = ? AND given = 1 ORDER BY frame", (number,))
-
-    def nearest(self, number: int, frame: int, step: int, limit: int) -> MaskRecord | None:
-        """The first mask of an object with a pixel, from `frame` on in steps of 1 or -1 up to and with `limit`."""
-        if step > 0:
-            return next(
-                iter(
-                    self._masks(
-                        "object = ? AND frame >= ? AND frame <= ? AND area > 0 ORDER BY frame LIMIT 1",
-                        (number, frame, limit),
-                    )
-                ),
-                None,
-            )
-        return next(
-            iter(
-                self._masks(
-                    "object = ? AND frame <= ? AND frame >= ? AND area > 0 ORDER BY frame DESC LIMIT 1",
-                    (number, frame, limit),
-                )
-            ),
-            None,
-        )
-
-    def _masks(self, which: str, values: Sequence[Any]) -> list[MaskRecord]:
-        with self._reading() as db:
-            rows = db.execute(f"SELECT * FROM masks WHERE {which}", values).fetchall()
-        return [MaskRecord(*row) for row in rows]
 
     def put_mask(self, action: int, record: MaskRecord) -> None:
         """Add or replace a mask; its revision is the current one."""
@@ -403,3 +321,7 @@ class ProjectStore:
                 ).fetchall()
             removed = [] if full else [each[1:] for each in self._removed if each[0] > after]
             return Changes(self.revision, full, rows, removed)
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    return sqlite3.connect(folder / DATABASE, timeout=_BUSY, isolation_level=None, check_same_thread=False)

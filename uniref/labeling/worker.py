@@ -7,13 +7,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 from uniref.core.errors import UniRefError
 
 T = TypeVar("T")
-_PATIENCE = 60.0  # seconds for the frame at hand to end
+_PATIENCE = 120.0  # seconds for the frame at hand to end
 
 
 @dataclass
@@ -36,8 +36,24 @@ class Job:
         return dict(vars(self))
 
 
+@dataclass
+class _Task:
+    work: Callable[[], Any]
+    job: Job
+    future: Future[Any] = field(default_factory=Future)
+
+    def settle(self) -> None:
+        """Do the work; what it returns or raises goes to who waits."""
+        try:
+            result = self.work()
+        except Exception as error:  # noqa: BLE001 - handed to who waits
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
 class Worker:
-    """Runs tasks in a thread, in the order in which they come, but short ones first.
+    """Runs tasks in a thread in the order in which they come, but short ones before long ones and between their frames.
 
     Args:
         changed: Called after every change of `job` and `error`.
@@ -45,117 +61,99 @@ class Worker:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._quick: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._long: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._short: deque[_Task] = deque()
+        self._long: deque[_Task] = deque()
+        self._current: _Task | None = None
         self._condition = threading.Condition()
-        self._closing = self._stopping = False
-        self.job: Job | None = None
+        self._closing = False
+        self._stopping: _Task | None = None
         self.error: str | None = None
         """What the last long job failed with."""
         self._thread = threading.Thread(target=self._run, name="uniref-label", daemon=True)
         self._thread.start()
 
-    def quick(self, task: Callable[[], T]) -> T:
-        """Run a short task in the thread, at the latest after the frame at hand, and wait for its result.
+    @property
+    def job(self) -> Job | None:
+        """What is being done, or waits to be; None = nothing."""
+        with self._condition:
+            task = self._current or next(iter(self._long), None)
+            return None if task is None else task.job
+
+    def call(self, work: Callable[[], T], job: Job) -> T:
+        """Do something short in the thread, at the latest after the frame at hand, and wait for its result.
 
         Raises:
-            UniRefError: The session is closed; or whatever the task raises.
+            UniRefError: The session is closed; or whatever the work raises.
         """
-        future: Future[T] = Future()
-        self._put(self._quick, task, future)
-        return future.result()
+        task = _Task(work, job)
+        self._put(self._short, task)
+        return cast(T, task.future.result())
 
-    def start(self, task: Callable[[], Any]) -> Future[Any]:
-        """Run a long task in the thread after those that wait; what it raises becomes `error`."""
-        future: Future[Any] = Future()
-        self._put(self._long, task, future)
-        return future
+    def start(self, work: Callable[[], Any], job: Job) -> Future[Any]:
+        """Do something long in the thread after what waits; what it raises becomes `error`. Raises UniRefError."""
+        task = _Task(work, job)
+        self._put(self._long, task)
+        return task.future
 
-    def _put(
-        self, tasks: deque[tuple[Callable[[], Any], Future[Any]]], task: Callable[[], Any], future: Future[Any]
-    ) -> None:
+    def _put(self, tasks: deque[_Task], task: _Task) -> None:
         with self._condition:
             if self._closing:
                 raise UniRefError("the session is closed")
-            tasks.append((task, future))
+            tasks.append(task)
             self._condition.notify_all()
 
-    @property
-    def busy(self) -> bool:
-        """Whether a long task runs or waits."""
-        with self._condition:
-            return bool(self._long) or (self.job is not None and self.job.kind in ("run", "export"))
-
-    def show(self, job: Job | None) -> None:
-        """Set `job`, and tell about it."""
-        self.job = job
-        self._changed()
-
     def keep_going(self) -> bool:
-        """To be asked by long tasks between frames: does the short ones that wait; False = stop."""
+        """To be asked by long work between frames: does the short work that waits; False = end now."""
         while True:
             with self._condition:
-                if self._stopping or self._closing:
+                if self._closing or self._stopping is self._current:
                     return False
-                if not self._quick:
+                if not self._short:
                     return True
-                task, future = self._quick.popleft()
-            _settle(task, future)
+                task = self._short.popleft()
+            task.settle()
 
-    def stop(self) -> None:
-        """Stop long tasks, those that wait too, and wait until the frame at hand is done."""
+    def stop(self, kind: str | None = None) -> None:
+        """End long work, running or waiting, of a kind (None: of any) and wait until the frame at hand is done."""
         with self._condition:
-            self._stopping = True
-            waiting, running = [*self._long], self._current
-            self._long.clear()
-        for _, future in waiting:
-            future.cancel()
-        if running is not None and threading.current_thread() is not self._thread:
-            _wait(running)
-        with self._condition:
-            self._stopping = False
-
-    _current: Future[Any] | None = None
+            waiting = [task for task in self._long if kind in (None, task.job.kind)]
+            for task in waiting:
+                self._long.remove(task)
+            current = self._current
+            if current is not None and kind not in (None, current.job.kind):
+                current = None
+            self._stopping = current
+        for task in waiting:
+            task.future.cancel()
+        if current is not None:
+            with contextlib.suppress(TimeoutError, CancelledError):
+                current.future.exception(_PATIENCE)
 
     def _run(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._closing or self._quick or self._long)
+                self._condition.wait_for(lambda: self._closing or self._short or self._long)
                 if self._closing:
                     return
-                is_quick = bool(self._quick)
-                task, future = (self._quick if is_quick else self._long).popleft()
-                if not is_quick:
-                    self._current, self.error = future, None
-            _settle(task, future)
-            if not is_quick:
-                problem = future.exception()
-                with self._condition:
-                    self._current, self.job = None, None
-                    self.error = None if problem is None else str(problem) or type(problem).__name__
-                self._changed()
+                is_short = bool(self._short)
+                task = self._current = (self._short if is_short else self._long).popleft()
+                if not is_short:
+                    self.error = None
+            self._changed()
+            task.settle()
+            with self._condition:
+                self._current = None
+                if not is_short and (problem := task.future.exception()) is not None:
+                    self.error = str(problem) or type(problem).__name__
+            self._changed()
 
     def close(self) -> None:
         """End the thread after the frame at hand."""
         with self._condition:
             self._closing = True
-            waiting = [*self._quick, *self._long]
+            waiting = [*self._short, *self._long]
             self._condition.notify_all()
         self._thread.join(_PATIENCE)
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(UniRefError("the session is closed"))
-
-
-def _settle(task: Callable[[], Any], future: Future[Any]) -> None:
-    try:
-        result = task()
-    except Exception as error:  # noqa: BLE001 - handed to who waits
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-
-
-def _wait(future: Future[Any]) -> None:
-    with contextlib.suppress(TimeoutError, CancelledError):
-        future.exception(_PATIENCE)
+        for task in waiting:
+            if not task.future.done():
+                task.future.set_exception(UniRefError("the session is closed"))
