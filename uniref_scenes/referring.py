@@ -31,7 +31,9 @@ _PLACES = ("left", "right", "top", "bottom", "middle", "second from the left", "
 _MOTIONS = ("moves left", "moves right", "moves up", "moves down", "still", "grows", "shrinks", "turns")
 _RELATIONS = ("next to", "left of", "right of", "above", "below", "in front of", "behind")
 _MIN_VISIBLE_SHARE = 0.3  # of an object that is referred to, in its best frame
-_OTHER_COLOURS = (None, "red", "blue", "green", "yellow", "purple", "orange", "black", "white")
+_PATTERNS = ("striped", "dotted", "checked")
+_ABSENT_SHARES = {"name": 0.55, "size": 0.1, "place": 0.18, "relation": 0.17, "motion": 0.2}
+_TRIES = 5  # per expression that refers to nothing
 
 
 @dataclass(frozen=True)
@@ -103,22 +105,26 @@ def _noun_phrases(scene: MeasuredScene, scene_set: SceneSet) -> list[tuple[str, 
             phrases.setdefault(NounPhrase(colour=colour), "colour")
             for word in (noun, *_synonyms(obj, scene_set)[:1], *obj.noun.hypernyms[:1]):
                 phrases.setdefault(NounPhrase(word, colour), "colour noun")
-        if obj.pattern in ("striped", "dotted", "checked"):
+        if obj.pattern in _PATTERNS:
             phrases.setdefault(NounPhrase(noun, None, obj.pattern), "pattern")
             phrases.setdefault(NounPhrase(None, None, obj.pattern), "pattern")
     return [(kind, name) for name, kind in phrases.items()]
 
 
 def _synonyms(obj: MeasuredObject, scene_set: SceneSet) -> tuple[str, ...]:
-    """Synonyms that a set uses: of several, the last one is kept for tests of the wording."""
-    words = obj.noun.synonyms
+    """Synonyms of an object that a set uses."""
+    return _set_synonyms(obj.noun.synonyms, scene_set)
+
+
+def _set_synonyms(words: tuple[str, ...], scene_set: SceneSet) -> tuple[str, ...]:
+    """Those of some synonyms that a set uses: of several, the last one is kept for tests of the wording."""
     if scene_set.wording == "test":
         return words[-1:]
     return words[:-1] if len(words) > 1 else words
 
 
 def express(
-    rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank, per_object: int, nothing: float = 0.0
+    rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank, per_object: int, nothing: int = 0
 ) -> list[ReferringExpression]:
     """Expressions of a scene: up to `per_object` of different kinds for each object that has any.
 
@@ -128,7 +134,7 @@ def express(
         scene_set: Which objects expressions are about, and which wording they use.
         bank: Its nouns.
         per_object: Maximum number per object.
-        nothing: Probability of one more expression, which refers to no object.
+        nothing: At most so many further expressions, all different, which refer to no object.
     """
     # queries by target and kind
     possible: dict[int, dict[str, list[Query]]] = {}
@@ -145,10 +151,12 @@ def express(
             options = possible[target][kinds[k]]
             query = options[int(rng.integers(len(options)))]
             chosen.append(ReferringExpression(phrase(rng, query, scene_set.wording), kinds[k], query, target))
-    # perhaps one that refers to nothing
-    if nothing and rng.random() < nothing and (extra := _about_nothing(rng, scene, scene_set, bank)) is not None:
-        chosen.append(extra)
-    return chosen
+    # those that refer to nothing: drawn last, so that they change no other
+    absent: dict[str, ReferringExpression] = {}
+    for _ in range(_TRIES * nothing):
+        if len(absent) < nothing and (extra := _about_nothing(rng, scene, scene_set, bank)) is not None:
+            absent.setdefault(extra.text, extra)
+    return chosen + list(absent.values())
 
 
 def is_subject(scene_set: SceneSet, bank: ObjectBank, obj: MeasuredObject, query: Query) -> bool:
@@ -165,13 +173,47 @@ def is_subject(scene_set: SceneSet, bank: ObjectBank, obj: MeasuredObject, query
 
 
 def _about_nothing(rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> ReferringExpression | None:
-    """A noun that no object of the scene is called by, or a noun of the scene in a colour that it has not."""
-    shown = [obj.noun.name for obj in scene.objects]
-    words = shown if rng.random() < 0.5 else bank.shown_nouns(scene_set)
-    noun = words[int(rng.integers(len(words)))]
-    colours = _OTHER_COLOURS[1:] if noun in shown else _OTHER_COLOURS[:1]
-    name = NounPhrase(noun, colours[int(rng.integers(len(colours)))])
+    """An expression of any kind about something that certainly is not in the scene; None where the draw failed."""
+    name = _other_name(rng, scene, scene_set, bank)
     if not refers_to_nothing(name, scene):
         return None
-    query = Query("name", name)
+    # with a condition as often as expressions with a target have one; an anchor is one object that is there
+    conditions = [("name", ""), ("size", ("largest", "smallest")), ("place", _PLACES), ("relation", _RELATIONS)]
+    if scene.num_frames > 1:
+        conditions.append(("motion", _MOTIONS))
+    shares = np.array([_ABSENT_SHARES[kind] for kind, _ in conditions])
+    kind, words = conditions[int(rng.choice(len(conditions), p=shares / shares.sum()))]
+    condition = words[int(rng.integers(len(words)))] if words else ""
+    anchor = None
+    if kind == "relation":
+        anchors = [NounPhrase(obj.noun.name) for obj in scene.objects]
+        anchors = [each for each in anchors if each.noun not in scene.words and _fits_one(each, scene)]
+        if not anchors:
+            return None
+        anchor = anchors[int(rng.integers(len(anchors)))]
+    query = Query(kind, name, condition, anchor)
     return ReferringExpression(phrase(rng, query, scene_set.wording), "nothing", query, None)
+
+
+def _other_name(rng: Rng, scene: MeasuredScene, scene_set: SceneSet, bank: ObjectBank) -> NounPhrase:
+    """In one half of the draws another noun, perhaps with a colour; in the other a word for an object of the scene, or
+    none, in some colour or pattern. It may fit an object all the same."""
+    hard = rng.random() < 0.5
+    shown = [obj.noun.name for obj in scene.objects] if hard else bank.shown_nouns(scene_set)
+    noun = bank.nouns[shown[int(rng.integers(len(shown)))]]
+    # a word for it
+    synonyms = _set_synonyms(noun.synonyms, scene_set)
+    draw = rng.random()
+    word: str | None = noun.name
+    if hard and draw < 0.15:
+        word = None
+    elif draw < 0.3 and noun.hypernyms:
+        word = noun.hypernyms[int(rng.integers(len(noun.hypernyms)))]
+    elif draw < 0.45 and synonyms:
+        word = synonyms[int(rng.integers(len(synonyms)))]
+    # its colour or pattern
+    if hard and rng.random() < 0.1:
+        return NounPhrase(word, None, _PATTERNS[int(rng.integers(len(_PATTERNS)))])
+    colours = bank.allowed_colours(scene_set, noun.name)
+    coloured = hard or rng.random() < 0.35
+    return NounPhrase(word, colours[int(rng.integers(len(colours)))] if coloured else None)

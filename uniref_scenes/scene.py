@@ -34,8 +34,8 @@ class SceneOptions:
     seed: int = 0
     per_object: int = 3
     """Maximum number of expressions per object."""
-    nothing: float = 0.0
-    """Share of scenes with one more expression, which refers to no object, 0..1."""
+    nothing: int = 0
+    """At most so many further expressions, which refer to no object; they change nothing else of the scene."""
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,17 @@ class SceneRecord:
     """Nouns; object k has the value k + 1 in the label maps."""
     expressions: tuple[tuple[str, str, int], ...]
     """(text, kind, position of the object that it refers to)."""
+    absent: tuple[str, ...] | None = ()
+    """Expressions that refer to nothing in the scene; None in records of versions that had none."""
 
     @classmethod
     def of(cls, name: str, scene: Scene) -> SceneRecord:
-        """The record of a scene; expressions that refer to nothing are left out."""
+        """The record of a scene."""
         height, width = scene.labels[0].shape
+        nouns = tuple(obj.noun.name for obj in scene.objects)
         expressions = tuple((e.text, e.kind, e.target) for e in scene.expressions if e.target is not None)
-        return cls(name, height, width, tuple(obj.noun.name for obj in scene.objects), expressions)
+        absent = tuple(e.text for e in scene.expressions if e.target is None)
+        return cls(name, height, width, nouns, expressions, absent)
 
 
 def scene_name(number: int) -> str:
@@ -86,6 +90,7 @@ def write_record(folder: Path, record: SceneRecord) -> None:
         "width": record.width,
         "objects": record.objects,
         "expressions": record.expressions,
+        "absent": record.absent,
     }
     write_text(record_path(folder, record.name), json.dumps(content))
 
@@ -99,7 +104,8 @@ def read_record(folder: Path, name: str) -> SceneRecord:
     """The record that `write_record` wrote. Raises SceneError."""
     content = read_json(record_path(folder, name), "delete it and prepare the data set again")
     expressions = tuple((text, kind, target) for text, kind, target in content["expressions"])
-    return SceneRecord(name, content["height"], content["width"], tuple(content["objects"]), expressions)
+    absent = tuple(content["absent"]) if "absent" in content else None
+    return SceneRecord(name, content["height"], content["width"], tuple(content["objects"]), expressions, absent)
 
 
 def write_scenes(
@@ -128,7 +134,7 @@ def write_scenes(
 
 
 def write_tables(folder: Path, records: Iterable[SceneRecord]) -> None:
-    """Write `phrases.csv` and `classes.csv` of some scenes."""
+    """Write `phrases.csv` and `classes.csv` of some scenes; expressions that refer to nothing are left out."""
     phrases, classes = [("file", "object", "phrase", "kind")], [("file", "object", "class")]
     for record in records:
         phrases += [(record.name, str(target + 1), text, kind) for text, kind, target in record.expressions]

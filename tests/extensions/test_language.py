@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,9 +17,10 @@ from tests.data.train import test_loader
 from tests.data.train.test_loader import make, root  # noqa: F401 - fixtures
 from tests.engine.test_loss_module import BATCHES, awake, gradients  # noqa: F401 - a fixture
 from tests.tiny import tiny_config
-from uniref.core.batch import Targets
+from uniref.core.batch import Batch, Targets
 from uniref.core.errors import UsageError
 from uniref.core.tasks import Task
+from uniref.data.index import Index
 from uniref.engine.loss_module import LossModule
 from uniref.extensions.language import (
     LanguageLosses,
@@ -27,10 +30,15 @@ from uniref.extensions.language import (
     match_covered_tokens,
 )
 from uniref.extensions.plugins import source_hooks
+from uniref.losses.criterion import LossHooks, PredictMasks, Terms
+from uniref.losses.matching import Matches
+from uniref.model.structures import Detections
 from uniref.model.text import TextTokenizer
 from uniref.model.uniref import UniRef
+from uniref.recipe.data import SourceConfig
 from uniref.recipe.language import LanguageConfig
 from uniref.recipe.loss import LossConfig
+from uniref_cli.app import run
 
 HOOKS = {"open_hooks": source_hooks}
 SENTENCE = torch.eye(4)[:1]
@@ -183,6 +191,56 @@ def test_a_picture_without_objects_has_no_proposals_inside_one() -> None:
     assert set(matches.targets.tolist()) == {0, 1}
 
 
+class Seen(LossHooks):
+    """Keeps what the losses are made of."""
+
+    def losses(self, batch: Batch, detections: Detections, matches: Matches, predict_masks: PredictMasks) -> Terms:
+        self.logits, self.matches = detections.logits.detach(), matches
+        return {}
+
+
+def without_object(batch: Batch, *rows: int) -> Batch:
+    """A batch whose texts refer to nothing in some of its images."""
+    nothing = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 64, 96, dtype=torch.bool))
+    return replace(batch, targets=tuple(nothing if i in rows else each for i, each in enumerate(batch.targets)))
+
+
+def test_where_a_text_refers_to_nothing_every_query_learns_that_and_nothing_else_is_learnt(awake: UniRef) -> None:
+    """Against float64, written out: focal loss over all queries, divided by the matches of the layer."""
+    seen = Seen()
+    batch = without_object(BATCHES["ris"], 1)
+    terms = LossModule(awake, LossConfig(), hooks=seen)(batch, 1.0, 0)
+    focal, weight = LossConfig().focal, LossConfig().weights.cls
+    p = seen.logits.double().sigmoid()
+    for layer, name in enumerate(["loss_ce_0", "loss_ce"]):
+        chosen = seen.matches.layers == layer
+        assert set(seen.matches.rows[chosen].tolist()) == {0}
+        is_object = torch.zeros(p.shape[1:], dtype=torch.bool)
+        is_object[0, seen.matches.queries[chosen], 0] = True
+        positive = -focal.alpha * (1 - p[layer]) ** focal.gamma * p[layer].log()
+        negative = -(1 - focal.alpha) * p[layer] ** focal.gamma * (1 - p[layer]).log()
+        expected = weight * torch.where(is_object, positive, negative).sum() / chosen.sum()
+        assert abs(float(terms[name]) - float(expected)) < 1e-5 * float(expected)
+    # boxes and masks are those of the other image alone
+    whole = LossModule(awake, LossConfig(), hooks=(both := Seen()))(BATCHES["ris"], 1.0, 0)
+    assert set(both.matches.rows.tolist()) == {0, 1}
+    assert set(whole) == set(terms)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_batch_of_texts_that_refer_to_nothing_teaches_scores_alone(awake: UniRef, dense: bool) -> None:
+    settings = {"align": 0.5, "dense_proposals": dense}
+    loss_module = with_language(awake, **settings)
+    batch = without_object(BATCHES["ris"], 0, 1)
+    terms = loss_module(batch, 1.0, 0)
+    assert all(torch.isfinite(term) for term in terms.values())
+    learnt = {name for name, term in terms.items() if float(term.detach()) != 0}
+    assert learnt == {"loss_ce", "loss_ce_0", "loss_ce_enc"}
+    loss_module.zero_grad()
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in loss_module.parameters() if p.grad is not None)
+
+
 def test_initial_values_open_the_gate_and_share_the_projections() -> None:
     torch.manual_seed(0)
     model = UniRef(tiny_config())
@@ -285,3 +343,62 @@ def test_further_phrases_are_for_images(make: test_loader.Make) -> None:
     source = {"index": "ris/train", "task": "rvos", "language": {"phrases": 2}}
     with pytest.raises(UsageError, match=r"ris/train: `phrases` is for images .* not for rvos"):
         make(source, **HOOKS)
+
+
+def test_absent_phrases_need_images_and_expressions_that_refer_to_nothing(make: test_loader.Make) -> None:
+    source = {"index": "ris/train", "task": "rvos", "language": {"absent": 0.1}}
+    with pytest.raises(UsageError, match=r"ris/train: `absent` is for images .* not for rvos"):
+        make(source, **HOOKS)
+    with pytest.raises(UsageError, match="ris/train: `absent` needs expressions that refer to nothing"):
+        make({"index": "ris/train", "language": {"absent": 0.1}}, **HOOKS)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn scenes with expressions that refer to nothing."""
+    root = tmp_path_factory.mktemp("drawn")
+    options = ["--images", "24", "--size", "96", "--workers", "1", "--split", "train-ris", "--quiet"]
+    assert run(["prepare-data", "synthetic", "--root", str(root), *options]) == 0
+    return root
+
+
+def test_absent_phrases_come_as_often_as_asked_for_and_refer_to_nothing_in_their_image(
+    drawn: Path, make: test_loader.Make
+) -> None:
+    index = Index.open(drawn / "index" / "synthetic" / "train-ris")
+    records = json_records(drawn)
+    source = {"index": "synthetic/train-ris", "language": {"absent": 0.4, "phrases": 2}}
+    hooks = source_hooks(SourceConfig(**source), index, Task.RIS)
+    rng = np.random.default_rng(0)
+    rows = [row for row in range(len(index)) if not index.sample(row).no_target]
+    drawn_texts = [(row, hooks.draw_absent(index.sample(row), rng)) for row in rows for _ in range(8)]
+    share = np.mean([text is not None for _, text in drawn_texts])
+    assert abs(share - 0.4) < 3 * (0.4 * 0.6 / len(drawn_texts)) ** 0.5 + 0.02
+    # by the scene's own knowledge nothing fits
+    for row, text in drawn_texts:
+        name = index.media(index.sample(row).media).name
+        assert text is None or text in records[name]
+    # samples without an object have no target, and no further phrase is one of theirs
+    options = {"augment": test_loader.SMALL.model_copy(update={"crop": 0.0})}
+    batches = test_loader.flat(make(source, root=drawn, data=options, end_step=12, **HOOKS))
+    counts = [len(target.boxes) for batch in batches for target in batch.targets]
+    assert set(counts) == {0, 1}
+    for batch in batches:
+        assert all(target.masks is not None and len(target.masks) == len(target.boxes) for target in batch.targets)
+        assert batch.extra is None or batch.extra.masks.flatten(1).any(1).all()
+
+
+def json_records(root: Path) -> dict[str, list[str]]:
+    """Expressions of each scene that refer to nothing."""
+    files = sorted(root.glob("media/synthetic/*/train/scenes/*.json"))
+    return {path.stem: json.loads(path.read_text("utf-8"))["absent"] for path in files}
+
+
+def test_without_absent_phrases_samples_are_the_same_as_before(drawn: Path, make: test_loader.Make) -> None:
+    """Expressions that refer to nothing are in the index, but change no sample where they are not asked for."""
+    plain, none = (
+        test_loader.flat(make({"index": "synthetic/train-ris", **each}, root=drawn, end_step=6, **HOOKS))
+        for each in ({}, {"language": {"absent": 0.0}})
+    )
+    assert all(test_loader.same(a, b) for a, b in zip(plain, none, strict=True))
+    assert all(len(target.boxes) == 1 for batch in plain for target in batch.targets)

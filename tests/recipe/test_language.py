@@ -86,8 +86,11 @@ def test_a_state_of_an_earlier_version_is_upgraded() -> None:
         "fusion_gate": 0.0,
         "shared_projections": False,
     }
-    assert upgraded["data"]["sources"] == [{"index": "a/train", "language": {"kinds": ["noun"], "phrases": 2}}]
+    language = {"kinds": ["noun"], "phrases": 2, "absent": 0.0}
+    assert upgraded["data"]["sources"] == [{"index": "a/train", "language": language}]
     assert upgrade_stage(upgraded) == upgraded
+    del language["absent"]  # a version that did not know it yet
+    assert upgrade_stage(upgraded | {"data": {"sources": [{"index": "a/train", "language": language}]}}) == upgraded
 
 
 @pytest.mark.parametrize("stage", [None, [], {"loss": 1}, {"loss": {"weights": None}, "model": {"fusion": None}}])

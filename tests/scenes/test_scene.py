@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from uniref_scenes import SETS, Scene, SceneOptions, make_scene
 from uniref_scenes.bank import DRAWN_BANK
 from uniref_scenes.language import HELD_OUT, NOUNS
+from uniref_scenes.relations import fits
 
 IMAGE, VIDEO = SceneOptions(size=128), SceneOptions(size=96, frames=5)
 
@@ -110,7 +113,28 @@ def test_held_out_pairs_are_referred_to_in_their_set_only() -> None:
                 assert not DRAWN_BANK.held_out_pair(name.noun, name.colour)
 
 
-def test_expressions_may_refer_to_nothing() -> None:
-    options = SceneOptions(size=96, nothing=1.0)
-    missing = [e for number in range(8) for e in make_scene("train", number, options).expressions if e.target is None]
-    assert missing
+@pytest.mark.parametrize("set_name", ["train", "wording"])
+def test_expressions_that_refer_to_nothing_are_of_all_kinds_and_change_nothing_else(set_name: str) -> None:
+    options = SceneOptions(size=96, nothing=5)
+    kinds: set[str] = set()
+    hard = 0
+    for number in range(30):
+        scene = make_scene(set_name, number, options)
+        absent = [e for e in scene.expressions if e.target is None]
+        present = [e for e in scene.expressions if e.target is not None]
+        assert present == list(make_scene(set_name, number, replace(options, nothing=0)).expressions)
+        assert len({e.text for e in absent}) == len(absent) <= 5
+        for e in absent:
+            name = e.query.name
+            assert e.kind == "nothing"
+            assert all(fits(name, obj) == -1 for obj in scene.measured.objects)
+            if name.noun in NOUNS and name.colour:
+                assert not DRAWN_BANK.held_out_pair(name.noun, name.colour)
+            hard += any(obj.noun.fits(name.noun) == 1 for obj in scene.measured.objects)
+            kinds.add(e.query.kind)
+            if e.query.anchor is not None:  # the anchor is there, and it is one object
+                scores = [fits(e.query.anchor, obj) for obj in scene.measured.objects]
+                assert sorted(scores)[-1] == 1
+                assert sum(score >= 0 for score in scores) == 1
+    assert kinds == {"name", "size", "place", "relation"}
+    assert hard > 20  # the right noun in another colour or pattern

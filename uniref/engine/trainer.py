@@ -196,7 +196,8 @@ class StageTrainer:
             patience=30.0 * recipe.run.timeout_minutes,  # half of what other processes wait for this one
         )
         for source in self.loader.sources:
-            if source.without_target:
+            absent = source.config.language is not None and source.config.language.absent
+            if source.without_target and not absent:
                 count = f"{source.without_target:,} of {len(source.index):,} samples"
                 self.reporter.say(f"{name}: {source.name}: {count} are left out: their expressions refer to nothing")
         # log files

@@ -6,7 +6,7 @@
   are fused, with further expressions of each image (`phrases`) where a source gives them
 - dense proposals: every token on an object learns it
 - initial values of UniFusion (`fusion_gate`, `shared_projections`)
-- sampling by kinds of expressions (`kinds`)
+- sampling by kinds of expressions (`kinds`), and of expressions that refer to nothing (`absent`)
 
 Axes: B images, N objects, P sentences, C width, T tokens of all levels, h x w a level.
 """
@@ -56,7 +56,7 @@ class Phrases:
 
 
 class LanguageSource(SourceHooks):
-    """Expressions of some kinds only, and further expressions of each image.
+    """Expressions of some kinds only, those that refer to nothing, and further expressions of each image.
 
     Args:
         config: Which.
@@ -64,15 +64,22 @@ class LanguageSource(SourceHooks):
         task: What it is used for.
 
     Raises:
-        UsageError: Further expressions are asked for, but the task is not `ris`.
+        UsageError: Further or absent expressions are asked for, but the task is not `ris`, or the index has none that
+            refer to nothing.
     """
 
     def __init__(self, config: LanguageSourceConfig, index: Index, task: Task) -> None:
         name = index.manifest.name
-        if config.phrases and task is not Task.RIS:
-            raise UsageError(f"{name}: `phrases` is for images with expressions (ris), not for {task.value}")
+        for key in ("phrases", "absent"):
+            if getattr(config, key) and task is not Task.RIS:
+                raise UsageError(f"{name}: `{key}` is for images with expressions (ris), not for {task.value}")
+        if config.absent and not index.sample_column("no_target").any():
+            raise UsageError(
+                f"{name}: `absent` needs expressions that refer to nothing, and its index has none; leave it out, or "
+                "prepare synthetic data of an earlier version again with --overwrite"
+            )
         self.config, self.index = config, index
-        self._rows_of_media = rows_by(index, "media") if config.phrases else {}
+        self._rows_of_media = rows_by(index, "media") if config.phrases or config.absent else {}
 
     def sample_weights(self) -> Reals | None:
         """1 for samples with an expression of the wanted kinds, else 0.
@@ -99,6 +106,15 @@ class LanguageSource(SourceHooks):
         kinds = self.config.kinds
         return not kinds or expression.source_id.endswith(tuple(f":{kind}" for kind in kinds))
 
+    def draw_absent(self, sample: Sample, rng: np.random.Generator) -> str | None:
+        """With the probability `absent`, one of the expressions of a sample's image that refer to nothing."""
+        if not self.config.absent or rng.random() >= self.config.absent:
+            return None
+        samples = [self.index.sample(int(row)) for row in self._rows_of_media[sample.media]]
+        expressions = [self.index.expression(row) for each in samples if each.no_target for row in each.expressions]
+        texts = [text for each in expressions if (text := clean_text(each.text)).strip()]
+        return texts[int(rng.integers(len(texts)))] if texts else None
+
     def draw_extra(
         self, source: TrainSource, sample: Sample, transform: Transform, rng: np.random.Generator
     ) -> tuple[tuple[str, BoolMask], ...]:
@@ -108,7 +124,7 @@ class LanguageSource(SourceHooks):
             return ()
         index, released = self.index, source.augment.released_words
         samples = [index.sample(int(row)) for row in self._rows_of_media[sample.media]]
-        candidates = [(each, row) for each in samples for row in each.expressions]
+        candidates = [(each, row) for each in samples if not each.no_target for row in each.expressions]
         masks: dict[int, BoolMask | None] = {}
         phrases: list[tuple[str, BoolMask]] = []
         for chosen in rng.permutation(len(candidates)):

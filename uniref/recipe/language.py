@@ -45,6 +45,10 @@ class LanguageSourceConfig(Strict):
     phrases: int = Field(0, ge=0)
     """Images with expressions: at most this many further expressions of the same image come with each sample, for the
     alignment loss alone."""
+    absent: float = Field(0.0, ge=0, le=1)
+    """Images with expressions: share of the samples that come with an expression of the same image that refers to
+    nothing instead. No query then learns an object, and all learn that there is none. The index has to have such
+    expressions: synthetic data and gRefCOCO do."""
 
 
 # --- keys of earlier versions ----------------------------------------------------------------------------------------
@@ -80,10 +84,15 @@ def upgrade_model(model: Any) -> Any:
 
 def upgrade_stage(stage: Any) -> Any:
     """A stage's plain values as this version writes them; what is not a stage comes back as it is."""
-    if not isinstance(stage, dict) or "language" in stage:
+    if not isinstance(stage, dict):
         return stage
     upgraded = copy.deepcopy(stage)
     try:
+        if "language" in stage:
+            for source in upgraded["data"]["sources"]:
+                if source["language"] is not None:
+                    source["language"].setdefault("absent", 0.0)
+            return upgraded
         # keys of the stage
         loss, fusion = upgraded["loss"], upgraded["model"]["fusion"] or {}
         language = {
@@ -96,7 +105,7 @@ def upgrade_stage(stage: Any) -> Any:
         upgraded["language"] = None if language == LanguageConfig().model_dump(mode="json") else language
         # keys of each source
         for source in upgraded["data"]["sources"]:
-            own = {"kinds": source.pop("kinds"), "phrases": source.pop("phrases")}
+            own = {"kinds": source.pop("kinds"), "phrases": source.pop("phrases"), "absent": 0.0}
             source["language"] = None if own == LanguageSourceConfig().model_dump(mode="json") else own
     except (KeyError, TypeError, AttributeError):
         return stage

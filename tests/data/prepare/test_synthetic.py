@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,34 @@ def test_referring_samples(root: Path) -> None:
     train, val = open_split(root, "train-ris"), open_split(root, "val-ris")
     assert any(len(sample.expressions) > 1 for sample in train)
     assert all(len(sample.expressions) == 1 for sample in val)
-    assert all(len(sample.objects) == 1 for sample in [*train, *val])
+    assert all(len(sample.objects) == 1 for sample in [*train, *val] if not sample.no_target)
     assert {val.expression(s.expressions[0]).source_id.split(":")[0] for s in val} == {"000000"}
+
+
+def test_training_images_have_a_sample_of_expressions_that_refer_to_nothing(root: Path) -> None:
+    index = open_split(root, "train-ris")
+    absent = [sample for sample in index if sample.no_target]
+    assert len({sample.media for sample in absent}) == len(absent) > 4
+    for sample in absent:
+        expressions = [index.expression(row) for row in sample.expressions]
+        assert not sample.objects
+        assert 1 <= len(expressions) <= 4
+        assert {each.source_id for each in expressions} == {f"{index.media(sample.media).name}:nothing"}
+    for split in ("val-ris", "test-ris", "train-rvos"):
+        assert not open_split(root, split).sample_column("no_target").any()
+
+
+def test_scenes_without_such_expressions_are_made_again_with_the_same_pixels(root: Path, tmp_path: Path) -> None:
+    arguments = ["prepare-data", "synthetic", "--root", str(tmp_path), *SIZES, "--split", "train-ris"]
+    assert app.run(arguments) == 0
+    whole = digests(tmp_path)
+    for path in (tmp_path / "media/synthetic").rglob("scenes/*.json"):  # as an earlier version wrote them
+        record = json.loads(path.read_text("utf-8"))
+        del record["absent"]
+        path.write_text(json.dumps(record))
+    assert app.run([*arguments, "--overwrite"]) == 0
+    assert digests(tmp_path) == whole
+    assert open_split(tmp_path, "train-ris").sample_column("no_target").any()
 
 
 def test_few_shot_samples_are_the_only_one_of_their_noun(root: Path) -> None:

@@ -118,6 +118,10 @@ class AugmentedImage:
     masks: npt.NDArray[np.bool_] | None
     """[N, h, w]; None where only boxes are known."""
 
+    def without_objects(self) -> AugmentedImage:
+        """The same image, N = 0."""
+        return AugmentedImage(self.image, self.boxes[:0], None if self.masks is None else self.masks[:0])
+
 
 @dataclass(frozen=True)
 class TrainSample:
@@ -125,7 +129,7 @@ class TrainSample:
 
     id: str
     target: AugmentedImage
-    """The image to segment; N >= 1."""
+    """The image to segment; N >= 1, or 0 where the text refers to nothing."""
     classes: npt.NDArray[np.int64]
     """[N]."""
     references: tuple[AugmentedImage, ...] = ()
@@ -184,14 +188,17 @@ def _detection(source: TrainSource, sample: Sample, rng: np.random.Generator) ->
 
 
 def _ris(source: TrainSource, sample: Sample, rng: np.random.Generator) -> TrainSample:
-    """An image, an expression, and the object that it refers to."""
+    """An image, an expression, and the object that it refers to, or none."""
     released = source.augment.released_words
-    text, may_crop = _draw_text(source, sample, rng)
+    absent = source.hooks.draw_absent(sample, rng)
+    text, may_crop = _draw_text(source, sample, rng) if absent is None else (absent, True)
     view, transform = _image_view(source, sample, rng, may_crop)
+    if absent is not None:
+        view = view.without_objects()
     if transform.flipped:
         text = swap_sides(text, released)
     extra = source.hooks.draw_extra(source, sample, transform, rng)
-    return TrainSample(sample.id, view, np.zeros(1, np.int64), text=text, extra=extra)
+    return TrainSample(sample.id, view, np.zeros(len(view.boxes), np.int64), text=text, extra=extra)
 
 
 def _fss(source: TrainSource, sample: Sample, rng: np.random.Generator) -> TrainSample:

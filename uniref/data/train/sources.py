@@ -43,6 +43,12 @@ class SourceHooks:
         del expression
         return True
 
+    def draw_absent(self, sample: Sample, rng: np.random.Generator) -> str | None:
+        """A text that refers to nothing in a sample's image, which is then trained on without an object; None: one of
+        the sample's own texts is drawn."""
+        del sample, rng
+        return None
+
     def draw_extra(self, source: TrainSource, sample: Sample, transform: Transform, rng: np.random.Generator) -> Any:
         """Something more that belongs to an augmented sample of an image with expressions; drawn last."""
         del source, sample, transform, rng

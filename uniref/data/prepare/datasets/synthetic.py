@@ -37,6 +37,8 @@ DEFAULTS: Mapping[str, int] = {"images": 2000, "clips": 300, "frames": 8, "size"
 
 _MIN_AREA = 16
 """Pixels below which an object of a frame is not annotated."""
+_ABSENT = 4
+"""Expressions per training image that refer to nothing, at most."""
 _MIN_IMAGES = 2
 """Images that a noun needs to be the class of few-shot samples."""
 
@@ -97,7 +99,8 @@ def write_split(job: ConversionJob, media: Path, bank: Path | None = None) -> No
     count = option(job, "clips" if task.is_video else "images")
     count = count if train else max(1, count // 10)
     num_frames = option(job, "frames") if task.is_video else 1
-    options = SceneOptions(size=option(job, "size"), frames=num_frames, seed=option(job, "seed"))
+    absent = 0 if task.is_video or not train else _ABSENT
+    options = SceneOptions(size=option(job, "size"), frames=num_frames, seed=option(job, "seed"), nothing=absent)
     tag = f"seed{options.seed}-{options.size}px" + (f"-{num_frames}frames" if task.is_video else "")
     folder = media / tag / set_name
     jobs = [_SceneJob(folder, set_name, number, options, bank) for number in job.first(range(count))]
@@ -124,7 +127,7 @@ def _bank(path: Path | None) -> ObjectBank:
 def _make_scene(job: _SceneJob) -> _AnnotatedScene:
     """Make a scene unless its files are there, and read it back."""
     name, num_frames = scene_name(job.number), job.options.frames
-    if not record_path(job.folder, name).exists():
+    if not _is_made(job, name):
         scene = make_scene(job.set_name, job.number, job.options, _bank(job.bank))
         write_media(job.folder, name, scene)
         write_record(job.folder, SceneRecord.of(name, scene))  # last: a scene with a record is complete
@@ -135,6 +138,13 @@ def _make_scene(job: _SceneJob) -> _AnnotatedScene:
             if region.area >= _MIN_AREA:
                 tracks.setdefault(value - 1, {})[frame] = region
     return _AnnotatedScene(read_record(job.folder, name), num_frames, tracks)
+
+
+def _is_made(job: _SceneJob, name: str) -> bool:
+    """Whether a scene has its record, and expressions that refer to nothing if it is to have them."""
+    if not record_path(job.folder, name).exists():
+        return False
+    return not job.options.nothing or read_record(job.folder, name).absent is not None
 
 
 @dataclass(frozen=True)
@@ -180,12 +190,16 @@ class _SceneIndexer:
         return row
 
     def _add_referring_samples(self, record: SceneRecord, rows: Mapping[int, int], train: bool) -> None:
-        """Training: an object with all its expressions. Evaluation: one expression, whose kind is part of its id."""
+        """Training: an object with all its expressions, and all those that refer to nothing. Evaluation: one
+        expression per sample. The kind is part of an expression's id."""
         for target in sorted({target for _, _, target in record.expressions if target in rows}):
             texts = [(text, kind) for text, kind, other in record.expressions if other == target]
             added = [self.writer.add_expression(text, source_id=f"{record.name}:{kind}") for text, kind in texts]
             for expressions in [added] if train else [[row] for row in added]:
                 self.writer.add_sample(objects=[rows[target]], expressions=expressions)
+        if train and rows and record.absent:
+            added = [self.writer.add_expression(text, source_id=f"{record.name}:nothing") for text in record.absent]
+            self.writer.add_sample(objects=[], expressions=added, no_target=True)
 
     def _add_few_shot_samples(self, scene: _AnnotatedScene, rows: Mapping[int, int]) -> None:
         nouns = scene.few_shot_nouns
