@@ -82,7 +82,8 @@ def answers(predictor: Predictor, index: Index, limit: int | None) -> Iterable[P
     """Every expression of the first `limit` pictures."""
     sides = predictor.config.sides or (800, 1333)
     rng = np.random.default_rng(0)
-    pictures = [list(group) for _, group in groupby(index, key=lambda sample: sample.media)][:limit]
+    referring = (sample for sample in index if not sample.no_target)
+    pictures = [list(group) for _, group in groupby(referring, key=lambda sample: sample.media)][:limit]
     texts = [[index.expression(row) for sample in group for row in sample.expressions] for group in pictures]
     others = [text.text for text in texts[-1]]  # every picture is also asked by the phrases of the one before
     for group, own in zip(tqdm(pictures, desc=index.manifest.name, disable=None), texts, strict=True):
