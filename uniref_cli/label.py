@@ -135,6 +135,7 @@ def serve(arguments: LabelArguments) -> None:
             f"uniref label needs {', '.join(name.replace('_', '-') for name in missing)}: pip install 'uniref[label]'"
         )
     from uniref.weights.catalog import SMALL
+    from uniref.weights.checkpoint_config import read_config
 
     name = arguments.checkpoint or SMALL
     if arguments.checkpoint is None:
@@ -143,6 +144,7 @@ def serve(arguments: LabelArguments) -> None:
             "results on real footage are not reliable"
         )
     checkpoint = find_named_checkpoint(console, name, arguments.download)
+    read_config(checkpoint)  # what is no checkpoint is told here, damaged weights on the page
     from uniref.labeling.server import LabelServer, listen
 
     video = Path(arguments.input)
