@@ -40,7 +40,7 @@ Name = Annotated[
 Text = Annotated[
     StrictStr, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_one_line)
 ]
-FileName = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+FileName = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
 """Of an export: no path, and a valid file name on every system."""
 
 
