@@ -24,8 +24,8 @@ from uniref.inference.predictor import Predictor
 from uniref.inference.prompts import PROMPT_OPTIONS, Prompt, resolve
 from uniref.inference.recorder import StoppedError
 from uniref.inference.result_folders import SUMMARY, result_folders
+from uniref.inference.results import SCORE_THRESHOLD
 from uniref.inference.sinks import SINKS
-from uniref.inference.video import SCORE_THRESHOLD
 from uniref.inference.viewer import Viewer
 from uniref.media.ffmpeg import kill_children
 from uniref.media.source import MediaSource, Selection, parse_duration

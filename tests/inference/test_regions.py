@@ -13,7 +13,8 @@ from tests.tiny import tiny_sam_config
 from uniref import Predictor, UsageError
 from uniref.core.types import BoolMask, UInt8Image
 from uniref.inference.inference_model import Frame, MaskPredictions
-from uniref.inference.regions import Region, best_candidate, regions_of
+from uniref.inference.region_fit import best_candidate
+from uniref.inference.regions import Region, regions_of
 from uniref.media.mask import read_mask
 from uniref.media.video_read import VideoFile
 from uniref.model.sam import UniRefSam

@@ -61,6 +61,12 @@ def test_without_a_model_no_command_loads_pytorch(arguments: tuple[str, ...], tm
     assert modules_after(code, *arguments) & heavy == set()
 
 
+def test_the_label_page_is_there_before_pytorch() -> None:
+    """The model is loaded in the background, while the page is shown."""
+    loaded = modules_after("import uniref.labeling.session, uniref.labeling.server, uniref.inference.sinks")
+    assert loaded & {"torch", "torchvision", "timm", "transformers", "decord"} == set()
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = modules_after(f"import uniref; assert uniref.__version__ == {__version__!r}")
     assert loaded & (HEAVY | DATA_ONLY | {"pydantic"}) == set()

@@ -16,9 +16,9 @@ from uniref.core.progress import terminal_progress
 from uniref.core.types import UInt8Image
 from uniref.inference.clip import Clip
 from uniref.inference.regions import Box, Points, regions_of
-from uniref.inference.results import FrameResult
+from uniref.inference.results import MAX_ID, FrameResult
 from uniref.inference.two_pass import BothWays
-from uniref.inference.video import MAX_ID, VideoTracker
+from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
 
 AnyMask = npt.NDArray[np.generic]

@@ -15,8 +15,8 @@ from uniref.core.types import UInt8Image
 from uniref.inference.image_objects import as_frame, find_instances, image_results
 from uniref.inference.inference_model import Frame, InferenceModel
 from uniref.inference.regions import Box, Points, Region, regions_of
-from uniref.inference.results import DetectionResult, FrameResult, ImageResult
-from uniref.inference.video import MAX_ID, SCORE_THRESHOLD, check_ids
+from uniref.inference.results import MAX_ID, SCORE_THRESHOLD, DetectionResult, FrameResult, ImageResult
+from uniref.inference.video import check_ids
 from uniref.kernels.cuda import prepare_for_cuda
 from uniref.kernels.prepare import compile_image_encoder, prepare_for_inference, share_weights
 from uniref.model.structures import ProjectedReference, ProjectedTokens, batch_references, split_reference

@@ -20,7 +20,8 @@ from uniref.core.boxes import cxcywh_to_xyxy, mask_box
 from uniref.core.device import autocast
 from uniref.core.errors import UsageError
 from uniref.core.types import UInt8Image
-from uniref.inference.regions import Region, best_candidate
+from uniref.inference.region_fit import best_candidate
+from uniref.inference.regions import Region
 from uniref.kernels.matmul import fast_matmul
 from uniref.kernels.unifusion import FoldedUniFusion
 from uniref.model.mask_head import STRIDE

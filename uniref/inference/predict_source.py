@@ -24,11 +24,11 @@ from uniref.inference.preview import PreviewSink
 from uniref.inference.prompt_regions import check_regions
 from uniref.inference.prompts import Objects
 from uniref.inference.recorder import Recorder, StoppedError
-from uniref.inference.results import FrameResult
+from uniref.inference.results import SCORE_THRESHOLD, FrameResult
 from uniref.inference.sink_base import Context
 from uniref.inference.sinks import SINKS, draw_result
 from uniref.inference.two_pass import BothWays
-from uniref.inference.video import SCORE_THRESHOLD, VideoTracker
+from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
 from uniref.media.source import MediaSource, Selection, never
 

@@ -15,7 +15,7 @@ from uniref.core import rle
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.files import is_folder
 from uniref.core.types import BoolMask
-from uniref.inference.video import MAX_ID
+from uniref.inference.results import MAX_ID
 from uniref.media.mask import colour_name, read_labels
 from uniref.media.source import MediaSource, Selection, frame_files
 

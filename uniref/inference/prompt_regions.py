@@ -11,7 +11,7 @@ from typing import Literal
 from uniref.core.errors import UsageError
 from uniref.inference.prompt_masks import SelectedFrames
 from uniref.inference.regions import Region
-from uniref.inference.video import MAX_ID
+from uniref.inference.results import MAX_ID
 
 Kind = Literal["box", "point"]
 _FORMS = {"box": "[ID=][FRAME:]x0,y0,x1,y1", "point": "[ID=][FRAME:]x,y, or ID=[FRAME:]-x,y beside an object"}

@@ -20,7 +20,7 @@ from uniref.core.files import split_pair
 from uniref.core.types import UInt8Image
 from uniref.inference.prompt_masks import GivenMask, MaskTable, SelectedFrames, read_masks
 from uniref.inference.prompt_regions import GivenRegion, parse_regions, place_regions
-from uniref.inference.video import MAX_ID
+from uniref.inference.results import MAX_ID
 from uniref.media.image import read_image
 from uniref.media.source import MediaSource, Selection
 from uniref.recipe.base import Strict

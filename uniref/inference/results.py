@@ -16,6 +16,11 @@ from uniref.core.types import BoolMask
 if TYPE_CHECKING:
     import supervision
 
+MAX_ID = 255
+"""Largest id of an object: labels are uint8, 0 is background."""
+SCORE_THRESHOLD = 0.3
+"""Where nothing else is asked for: that of the published protocols for texts."""
+
 
 @dataclass(frozen=True)
 class ImageResult:

@@ -13,7 +13,8 @@ from torch import Tensor
 from uniref.inference.frame_stack import to_steps
 from uniref.inference.image_objects import find_instances
 from uniref.inference.inference_model import Frame
-from uniref.inference.video import MAX_ID, VideoTracker
+from uniref.inference.results import MAX_ID
+from uniref.inference.video import VideoTracker
 from uniref.media.frame import SourceFrame
 from uniref.model.structures import ProjectedReference, batch_references
 

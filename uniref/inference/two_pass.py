@@ -22,9 +22,9 @@ from uniref.core.parallel import prefetch
 from uniref.core.progress import Progress
 from uniref.inference.clip import Clip
 from uniref.inference.frame_stack import FrameStack, StoredObject, to_probability
-from uniref.inference.results import FrameResult
+from uniref.inference.results import MAX_ID, FrameResult
 from uniref.inference.search import Search, Steps
-from uniref.inference.video import MAX_ID, VideoTracker, merge_objects
+from uniref.inference.video import VideoTracker, merge_objects
 from uniref.media.frame import SourceFrame
 
 AnyMask = npt.NDArray[np.generic]

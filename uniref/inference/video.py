@@ -18,14 +18,10 @@ from uniref.core.types import BoolMask, UInt8Image
 from uniref.inference.image_objects import find_instances
 from uniref.inference.inference_model import Frame, InferenceModel, MaskPredictions
 from uniref.inference.regions import Box, Points, Region, regions_of
-from uniref.inference.results import FrameResult
+from uniref.inference.results import MAX_ID, SCORE_THRESHOLD, FrameResult
 from uniref.inference.tracked_object import ObjectPrediction, TrackedObject
 from uniref.model.structures import ProjectedReference, batch_references, concat_references
 from uniref.ops.images import check_image, check_mask, resize_bilinear, resize_mask
-
-MAX_ID = 255  # labels are uint8, 0 is background
-SCORE_THRESHOLD = 0.3
-"""Where nothing else is asked for: that of the published protocols for texts."""
 
 
 @dataclass

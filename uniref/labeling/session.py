@@ -9,14 +9,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from uniref.core import rle
 from uniref.core.atomic import exclusive
 from uniref.core.errors import MediaError, UsageError
 from uniref.core.types import UInt8Image
-from uniref.inference.predictor import Predictor
-from uniref.inference.video import MAX_ID
+from uniref.inference.results import MAX_ID
 from uniref.labeling.edits import give_mask, painted_record, read_runs, suggested_record
 from uniref.labeling.frames import FrameReader
 from uniref.labeling.plan import Pass, Segment, passes, segments_from, stale_from, stale_segments, text_in_force
@@ -26,6 +25,9 @@ from uniref.labeling.suggest import Request, read_example, suggest
 from uniref.labeling.tracking import Follower
 from uniref.labeling.worker import Job, Worker
 from uniref.media.draw import colour
+
+if TYPE_CHECKING:
+    from uniref.inference.predictor import Predictor
 
 Direction = Literal["both", "forwards", "backwards"]
 _LONGEST_NAME, _LONGEST_TEXT = 200, 2_000  # characters

@@ -6,17 +6,19 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uniref.core.errors import MediaError, UniRefError
 from uniref.core.types import BoolMask, UInt8Image
-from uniref.inference.predictor import Predictor
-from uniref.inference.results import FrameResult
-from uniref.inference.video import SCORE_THRESHOLD
+from uniref.inference.results import SCORE_THRESHOLD, FrameResult
 from uniref.labeling.tracking import new_tracker
 from uniref.media.image import read_image
 from uniref.media.mask import read_mask
+
+if TYPE_CHECKING:
+    from uniref.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,15 +13,17 @@ from uniref.core import rle
 from uniref.core.errors import MediaError
 from uniref.core.parallel import prefetch
 from uniref.core.types import BoolMask, UInt8Image
-from uniref.inference.predictor import Predictor
-from uniref.inference.results import FrameResult
-from uniref.inference.video import SCORE_THRESHOLD, VideoTracker
+from uniref.inference.results import SCORE_THRESHOLD, FrameResult
 from uniref.labeling.frames import FrameReader
 from uniref.labeling.plan import Pass, Segment, text_in_force
 from uniref.labeling.records import MaskRecord, pack_soft
 from uniref.labeling.store import ProjectStore
 from uniref.media.frame import SourceFrame
 from uniref.media.source import MediaSource, Selection
+
+if TYPE_CHECKING:
+    from uniref.inference.predictor import Predictor
+    from uniref.inference.video import VideoTracker
 
 
 def new_tracker(
