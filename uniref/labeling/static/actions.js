@@ -20,11 +20,11 @@ export async function attempt(app, act) {
   }
 }
 
-/** Someone looks at a frame: a run is not followed any more. @param {App} app @param {number} frame */
+/** Someone looks at a frame: a run is not followed to its end. @param {App} app @param {number} frame */
 export function goTo(app, frame) {
   const { state } = app.store;
   const next = Math.min(state.video.frames - 1, Math.max(0, Math.round(frame)));
-  app.store.set({ frame: next, follow: state.follow && state.job?.kind !== "run" });
+  app.store.set({ frame: next, looking: true });
 }
 
 /**
@@ -149,7 +149,7 @@ export function run(app, direction) {
     app.store.set({ message: { text: "There is no object yet: type what it is, paint it, or draw a box around it." } });
     return Promise.resolve(null);
   }
-  app.store.set({ message: null, playing: false });
+  app.store.set({ message: null, playing: false, looking: false });
   const body = direction ? { frame, direction, objects: selected === null ? undefined : [selected] } : {};
   return attempt(app, () => app.api.send("POST", "api/run", body));
 }

@@ -141,16 +141,17 @@ export class App {
 
   /** Shows the newest masks of a run. @param {import("./api.js").Job | null} job @param {Set<number>} frames  that changed */
   #followRun(job, frames) {
-    const { follow, playing } = this.store.state;
-    if (job?.kind !== "run" || !follow || playing || !frames.size) return;
+    const { follow, playing, looking } = this.store.state;
+    if (job?.kind !== "run" || !follow || playing || looking || !frames.size) return;
     const distance = (/** @type {number} */ frame) => Math.abs(frame - job.frame);
     this.store.set({ frame: [...frames].reduce((best, frame) => (distance(frame) < distance(best) ? frame : best)) });
   }
 
   #timer = 0;
-  /** @param {{frame: number | null, job: import("./api.js").Job | null}} event */
-  #onEvent({ job }) {
-    if (job) this.store.set({ job });
+  /** @param {{revision: number, job: import("./api.js").Job | null}} event */
+  #onEvent({ revision, job }) {
+    // an event may come after news that are newer than it
+    if (job && revision >= this.store.state.revision) this.store.set({ job });
     if (this.#timer) return;
     this.#timer = window.setTimeout(() => {
       this.#timer = 0;

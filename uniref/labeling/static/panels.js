@@ -144,7 +144,7 @@ export function initRun(app) {
   element("run").onclick = () => toggleRun(app);
   element("run-forwards").onclick = () => actions.run(app, "forwards");
   element("run-backwards").onclick = () => actions.run(app, "backwards");
-  element("follow").onchange = () => store.set({ follow: element("follow").checked });
+  element("follow").onchange = () => store.set({ follow: element("follow").checked, looking: false });
   store.on(["follow"], () => (element("follow").checked = store.state.follow));
   store.on(["job", "objects", "selected"], () => {
     const { job, objects, selected } = store.state;

@@ -29,9 +29,9 @@ export class Player {
     number.addEventListener("change", () => {
       const frame = Number.parseInt(number.value, 10);
       if (Number.isFinite(frame)) goTo(app, frame);
-      number.value = String(store.state.frame);
-      number.blur();
     });
+    number.addEventListener("keydown", (event) => event.key === "Enter" && number.blur());
+    number.addEventListener("blur", () => (number.value = String(store.state.frame)));
     /** @type {HTMLElement} */ (document.getElementById("frame-count")).textContent = `of 0–${frames - 1}`;
     store.on(["frame"], () => {
       const { frame } = store.state;

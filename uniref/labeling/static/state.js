@@ -6,7 +6,7 @@
  * @typedef {import("./api.js").ServerState & {
  *   frame: number, shown: number, selected: number | null, tool: string, brush: number, opacity: number,
  *   masksShown: boolean, playing: boolean, follow: boolean, message: {text: string, good?: boolean} | null,
- *   reached: boolean, waiting: string | null, hover: number | null}} State
+ *   reached: boolean, looking: boolean, waiting: string | null, hover: number | null}} State
  */
 
 const KEPT = /** @type {const} */ (["frame", "selected", "tool", "brush", "opacity", "follow"]); // over a reload
@@ -98,6 +98,7 @@ export function initialState(server) {
     follow: kept.follow ?? true,
     message: null,
     reached: true,
+    looking: false,
     waiting: null,
     hover: null,
   };

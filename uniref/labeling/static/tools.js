@@ -111,7 +111,7 @@ export class Tools {
   /** Drawing is possible once the frame and its masks are there, and the drawing before is sent. */
   #ready() {
     const { state } = this.app.store;
-    if (state.playing) this.app.store.set({ playing: false });
+    this.app.store.set({ playing: false, looking: true });
     return this.app.editable && !this.#sending;
   }
 
