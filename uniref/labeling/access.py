@@ -141,6 +141,7 @@ class Guard:
         """
         cookie = f"{self.access.cookie}={token}; HttpOnly; SameSite=Strict; Path=/"
         page = '<!doctype html><meta charset="utf-8"><title>uniref label</title>'
+        page += '<link rel="icon" href="/static/icon.svg">'  # else the browser asks for /favicon.ico
         page += '<meta http-equiv="refresh" content="0;url=/"><a href="/">uniref label</a>'
         headers = [(b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")]
         await answer.whole(200, page.encode(), b"text/html; charset=utf-8", headers)

@@ -32,7 +32,10 @@ export class ObjectList {
       actions.describe(app, selected, text);
     });
     app.store.on(["selected", "objects"], () => {
-      if (document.activeElement !== input) input.value = app.store.object(app.store.state.selected)?.text ?? "";
+      const object = app.store.object(app.store.state.selected);
+      // what was not found in one frame may be in another
+      const sought = object && !object.prompts.length && !/^object \d+$/.test(object.name) ? object.name : "";
+      if (document.activeElement !== input) input.value = object?.text ?? sought;
     });
     /** @type {HTMLButtonElement} */ (document.getElementById("clear")).onclick = () => actions.clearMask(app);
   }
