@@ -42,7 +42,7 @@ Every option of every command, as `--help` shows it. An option marked *repeat* m
 | 2 | The command line or a file of options is wrong; nothing was started. |
 | 130, 143 | Stopped by Ctrl-C (SIGINT) or SIGTERM. |
 
-Messages about errors are one line on standard error. With `UNIREF_DEBUG=1`
+Messages about errors are one line on standard error ([troubleshooting](troubleshooting.md)). With `UNIREF_DEBUG=1`
 tracebacks and the messages of libraries are shown as well. `uniref --version` shows the version,
 `uniref --install-completion` sets up completion of your shell.
 """
