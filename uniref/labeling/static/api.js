@@ -6,11 +6,13 @@
  *   box?: [number, number, number, number] | null, points?: [number, number, 0 | 1][] | null}} Prompt
  * @typedef {{id: number, name: string, colour: string, visible: boolean, text: string | null, prompts: Prompt[],
  *   stale_from: number | null}} LabelObject
- * @typedef {{kind: "load" | "suggest" | "run" | "export", frame: number, done: number, total: number, direction?: string}} Job
+ * @typedef {{kind: "load" | "suggest" | "run" | "export", frame: number, done: number, total: number,
+ *   direction?: string}} Job
  * @typedef {{name: string, folder: string, formats: string[], files: number, next: string | null}} Export
  * @typedef {{video: {name: string, frames: number, fps: number, width: number, height: number}, project: string,
  *   revision: number, objects: LabelObject[], job: Job | null, error: string | null, undo: string | null,
- *   redo: string | null, exports: Export[], model: {checkpoint: string, device: string | null}, formats: string[]}} ServerState
+ *   redo: string | null, exports: Export[], model: {checkpoint: string, device: string | null},
+ *   formats: string[]}} ServerState
  * @typedef {{object: number, kind: "given" | "tracked", score: number | null, rle: Rle}} ServerMask
  * @typedef {{revision: number, objects: Record<string, {frames: number[], scores: (number | null)[], areas: number[],
  *   given: boolean[]}>, removed: [number, number, number][], full: boolean}} TimelineChanges
