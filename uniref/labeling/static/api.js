@@ -70,15 +70,15 @@ export class Api {
   }
 
   /**
-   * Calls `onEvent` for every event of the server, and `onLink` with whether the server can be reached.
+   * Calls `onEvent` whenever something changed, and `onLink` with whether the server can be reached.
    *
-   * @param {(event: {revision: number, frame: number | null, job: Job | null}) => void} onEvent
+   * @param {() => void} onEvent
    * @param {(reached: boolean) => void} onLink
    */
   listen(onEvent, onLink) {
     const source = new EventSource("api/events");
     source.onopen = () => onLink(true);
-    source.onmessage = (message) => onEvent(JSON.parse(message.data));
+    source.onmessage = onEvent;
     source.onerror = () => {
       onLink(false);
       // the browser tries again by itself, except after an answer that is an error

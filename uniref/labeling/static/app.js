@@ -58,7 +58,7 @@ export class App {
     const app = new App(api, await api.get("api/state"));
     await app.refresh();
     api.listen(
-      (event) => app.#onEvent(event),
+      () => app.#onEvent(),
       (reached) => {
         app.store.set({ reached });
         if (reached) app.refresh().catch(() => {});
@@ -185,10 +185,8 @@ export class App {
   }
 
   #timer = 0;
-  /** @param {{revision: number, job: import("./api.js").Job | null}} event */
-  #onEvent({ revision, job }) {
-    // an event may come after news that are newer than it
-    if (job && revision >= this.store.state.revision) this.store.set({ job });
+  /** Something is new at the server. */
+  #onEvent() {
     if (this.#timer) return;
     this.#timer = window.setTimeout(() => {
       this.#timer = 0;
