@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.labeling.browser import SIZE, browser  # noqa: F401
+from tests.labeling.browser import SIZE
 from tests.labeling.served import Served, serve
 from uniref.media.ffmpeg import run_ffmpeg
 from uniref.media.mask import read_mask
@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 class User:
     """Someone in front of the page, who notices errors and requests that leave the machine."""
 
-    def __init__(self, browser: Any, served: Served, **options: Any) -> None:  # noqa: F811
+    def __init__(self, browser: Any, served: Served, **options: Any) -> None:
         self.served = served
         self.page = browser.new_context(viewport=SIZE, **options).new_page()
         self.problems: list[str] = []
@@ -133,7 +133,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_from_a_text_to_corrected_masks(browser: Any, clip: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_from_a_text_to_corrected_masks(browser: Any, clip: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     with serve(clip, project, Path("small")) as served:
         user = User(browser, served)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.labeling.browser import SIZE, browser  # noqa: F401
+from tests.labeling.browser import SIZE
 from tests.labeling.served import Served, make_frames, serve
 
 READY = "() => document.documentElement?.dataset.ready"
 
 
 @pytest.fixture
-def page(browser: Any, served: Served) -> Iterator[Any]:  # noqa: F811
+def page(browser: Any, served: Served) -> Iterator[Any]:
     """The page of a video of six frames, with one object and a tiny model."""
     context = browser.new_context(viewport=SIZE)
     opened = context.new_page()
@@ -96,7 +96,7 @@ def test_an_error_is_one_line_that_can_be_dismissed(page: Any) -> None:
     assert not page.is_visible("#message")
 
 
-def test_a_server_that_is_gone_is_told(browser: Any, checkpoint: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_server_that_is_gone_is_told(browser: Any, checkpoint: Path, tmp_path: Path) -> None:
     context = browser.new_context(viewport=SIZE)
     opened = context.new_page()
     with serve(make_frames(tmp_path / "frames"), tmp_path / "project", checkpoint) as served:
