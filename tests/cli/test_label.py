@@ -66,6 +66,7 @@ def wait_for(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_what_was_done_is_there_after_a_signal(number: int, frames: Path, checkpoint: Path, tmp_path: Path) -> None:
     command = ["label", frames, "--checkpoint", checkpoint, "--project", tmp_path / "p", "--port", 0]
@@ -93,6 +94,19 @@ def test_what_was_done_is_there_after_a_signal(number: int, frames: Path, checkp
     assert output == f"saved in {tmp_path / 'p'}; the same command continues\n"
 
 
+def test_a_second_signal_ends_it_at_once(frames: Path, tmp_path: Path) -> None:
+    """While the model is being loaded, which the first one waits for."""
+    with started("label", frames, "--project", tmp_path / "p", "--port", 0, "--json") as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        wait_for(process, lambda: ask(url, "/api/state")["job"]["kind"] == "load")
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        output, said = process.communicate(timeout=60)
+    assert (process.returncode, output, said) == (130, "", "uniref: error: interrupted\n")
+
+
 def test_a_killed_one_leaves_what_was_done(frames: Path, checkpoint: Path, tmp_path: Path) -> None:
     command = ["label", frames, "--checkpoint", checkpoint, "--project", tmp_path / "p", "--port", 0, "--json"]
     for expected in ([], ["one"], ["one", "one"]):
@@ -114,6 +128,7 @@ def test_a_project_is_open_once(frames: Path, checkpoint: Path, tmp_path: Path, 
         assert said == f"uniref: error: p: is being labelled by {holder}; wait until it is done\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a display by its variable")
 def test_the_browser_gets_a_file_that_leads_to_the_page(frames: Path, checkpoint: Path, tmp_path: Path) -> None:
     """Not the address itself: every user of the machine can read the command lines of its processes."""
@@ -155,6 +170,7 @@ def test_other_machines_are_let_in_with_a_warning_alone(frames: Path, checkpoint
         assert ask(f"http://127.0.0.1:{line['port']}/?token={token}", "/api/state")
 
 
+@pytest.mark.slow
 def test_the_page_is_there_before_the_model(frames: Path, checkpoint: Path, tmp_path: Path) -> None:
     """Weights that cannot be loaded are told on the page."""
     broken = tmp_path / "broken"
