@@ -74,7 +74,7 @@ def cli_reference() -> str:
     sections = [_GENERATED + _COMMANDS_HEAD]
     for name, (command, epilog) in COMMANDS.items():
         sections.append(_command(name, command, epilog))
-    return "\n".join(sections)
+    return sections[0] + '\n<div class="options" markdown>\n\n' + "\n".join(sections[1:]) + "\n</div>\n"
 
 
 def _command(name: str, command: Callable[..., None], epilog: str) -> str:

@@ -13,7 +13,7 @@ _BROWSERS = ("/usr/lib/chromium/chromium", "chromium", "chromium-browser", "goog
 SIZE = {"width": 1280, "height": 720}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop, which runs meanwhile, would disturb tests of other modules
 def browser() -> Iterator[Any]:
     """A headless Chromium; the test is skipped where playwright or the browser is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.labeling.browser import browser  # noqa: F401
 from tests.labeling.served import Served, make_frames, serve
 
 

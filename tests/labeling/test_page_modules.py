@@ -15,7 +15,6 @@ import pytest
 from pycocotools import mask as coco
 
 import uniref.labeling
-from tests.labeling.browser import browser  # noqa: F401
 from uniref.core import rle
 
 STATIC = Path(uniref.labeling.__file__).parent / "static"
@@ -38,7 +37,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def evaluate(browser: Any) -> Iterator[Evaluate]:  # noqa: F811
+def evaluate(browser: Any) -> Iterator[Evaluate]:
     """Runs the body of a JavaScript function of `argument` with the page's modules at hand."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(STATIC)))
     threading.Thread(target=server.serve_forever, daemon=True).start()

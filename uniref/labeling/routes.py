@@ -179,8 +179,11 @@ class LabelApi:
     async def set_example(self, request: Request) -> Response:
         """Look for an object by an example image and its mask."""
         number, frame = await self._object(request), self._asked_frame(request)
-        async with request.form(max_files=2, max_fields=0) as form:
-            image, mask = await _file(form.get("image")), await _file(form.get("mask"))
+        try:
+            async with request.form(max_files=2, max_fields=0) as form:
+                image, mask = await _file(form.get("image")), await _file(form.get("mask"))
+        except ValueError:  # of older versions of the parser
+            raise UsageError("the form is not a valid one of files") from None
         if not image or not mask:
             raise UsageError("image, mask: two files are needed")
         return await _answer(lambda: self.session.set_example(number, frame, image, mask))

@@ -41,7 +41,7 @@ def config_reference() -> str:
     sections = [_HEAD]
     for path, part in _parts(schema, schema["$defs"], "", set()):
         sections.append(_section(path, part, schema["$defs"]))
-    return "\n".join(sections)
+    return sections[0] + '\n<div class="options" markdown>\n\n' + "\n".join(sections[1:]) + "\n</div>\n"
 
 
 def recipe_schema() -> str:

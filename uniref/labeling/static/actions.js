@@ -75,7 +75,11 @@ export function describe(app, object, text) {
   return attempt(app, () => suggest(app, object, "text", { frame, text }, `Looking for “${text}”`));
 }
 
-/** @param {App} app @param {[number, number, number, number] | null} box @param {[number, number, 0 | 1][] | null} points */
+/**
+ * @param {App} app
+ * @param {[number, number, number, number] | null} box
+ * @param {[number, number, 0 | 1][] | null} points
+ */
 export function setRegion(app, box, points) {
   const { frame } = app.store.state;
   return attempt(app, async () => {

@@ -6,11 +6,13 @@
  *   box?: [number, number, number, number] | null, points?: [number, number, 0 | 1][] | null}} Prompt
  * @typedef {{id: number, name: string, colour: string, visible: boolean, text: string | null, prompts: Prompt[],
  *   stale_from: number | null}} LabelObject
- * @typedef {{kind: "load" | "suggest" | "run" | "export", frame: number, done: number, total: number, direction?: string}} Job
+ * @typedef {{kind: "load" | "suggest" | "run" | "export", frame: number, done: number, total: number,
+ *   direction?: string}} Job
  * @typedef {{name: string, folder: string, formats: string[], files: number, next: string | null}} Export
  * @typedef {{video: {name: string, frames: number, fps: number, width: number, height: number}, project: string,
  *   revision: number, objects: LabelObject[], job: Job | null, error: string | null, undo: string | null,
- *   redo: string | null, exports: Export[], model: {checkpoint: string, device: string | null}, formats: string[]}} ServerState
+ *   redo: string | null, exports: Export[], model: {checkpoint: string, device: string | null},
+ *   formats: string[]}} ServerState
  * @typedef {{object: number, kind: "given" | "tracked", score: number | null, rle: Rle}} ServerMask
  * @typedef {{revision: number, objects: Record<string, {frames: number[], scores: (number | null)[], areas: number[],
  *   given: boolean[]}>, removed: [number, number, number][], full: boolean}} TimelineChanges
@@ -68,15 +70,15 @@ export class Api {
   }
 
   /**
-   * Calls `onEvent` for every event of the server, and `onLink` with whether the server can be reached.
+   * Calls `onEvent` whenever something changed, and `onLink` with whether the server can be reached.
    *
-   * @param {(event: {revision: number, frame: number | null, job: Job | null}) => void} onEvent
+   * @param {() => void} onEvent
    * @param {(reached: boolean) => void} onLink
    */
   listen(onEvent, onLink) {
     const source = new EventSource("api/events");
     source.onopen = () => onLink(true);
-    source.onmessage = (message) => onEvent(JSON.parse(message.data));
+    source.onmessage = onEvent;
     source.onerror = () => {
       onLink(false);
       // the browser tries again by itself, except after an answer that is an error

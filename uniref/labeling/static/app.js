@@ -2,7 +2,7 @@
  * The data behind the page: the server's state and changes, and what is loaded of frames, masks and thumbnails.
  *
  * @typedef {import("./rle.js").Mask} Mask
- * @typedef {{object: number, kind: "given" | "tracked", score: number | null, mask: Mask, path: Path2D}} FrameMask
+ * @typedef {{object: number, pixels: () => Mask, path: Path2D}} FrameMask  pixels are decoded when they are needed
  */
 
 import { Api } from "./api.js";
@@ -14,6 +14,7 @@ import { Tracks } from "./tracks.js";
 
 const AHEAD = 8; // frames loaded before they are played
 const PICTURE_BYTES = 192 * 2 ** 20; // of decoded frames that are kept
+const PICTURE_WIDTHS = [1280, 1920, 2560, 3840];
 const REFRESH_MS = 120; // the server's events are answered at most this often
 
 export class App {
@@ -27,20 +28,25 @@ export class App {
     const close = (/** @type {ImageBitmap} */ picture) => picture.close();
 
     /** @type {Loader<ImageBitmap>} */
-    this.pictures = new Loader((i, signal) => api.picture(`api/frames/${i}.jpg`, signal), {
-      capacity, slots: 3, drop: close,
+    this.pictures = new Loader((i, signal) => this.#loadPicture(i, signal), {
+      capacity,
+      slots: 3,
+      drop: close,
       onLoad: (i) => this.#pictureLoaded(i),
       onError: (error) => this.store.set({ message: { text: error.message } }),
     });
     /** @type {Loader<FrameMask[]>} */
     this.masks = new Loader((i, signal) => this.#loadMasks(i, signal), {
-      capacity, slots: 3,
+      capacity,
+      slots: 3,
       onLoad: (i) => i === this.store.state.shown && this.store.touch("masks"),
       onError: (error) => this.store.set({ message: { text: error.message } }),
     });
     /** @type {Loader<ImageBitmap>} */
     this.thumbnails = new Loader((i, signal) => api.picture(`api/thumbnails/${i}.jpg`, signal), {
-      capacity: 500, slots: 4, drop: close,
+      capacity: 500,
+      slots: 4,
+      drop: close,
       onLoad: () => this.store.touch("thumbnails"),
     });
     this.store.on(["frame", "playing"], () => this.#wantFrames());
@@ -52,7 +58,7 @@ export class App {
     const app = new App(api, await api.get("api/state"));
     await app.refresh();
     api.listen(
-      (event) => app.#onEvent(event),
+      () => app.#onEvent(),
       (reached) => {
         app.store.set({ reached });
         if (reached) app.refresh().catch(() => {});
@@ -63,11 +69,13 @@ export class App {
 
   /** Takes over what is new at the server. Calls while one is under way share the next one. */
   refresh() {
-    this.#next ??= (this.#current ?? Promise.resolve()).catch(() => {}).then(() => {
-      this.#current = this.#next;
-      this.#next = null;
-      return this.#takeOver();
-    });
+    this.#next ??= (this.#current ?? Promise.resolve())
+      .catch(() => {})
+      .then(() => {
+        this.#current = this.#next;
+        this.#next = null;
+        return this.#takeOver();
+      });
     return this.#next;
   }
   /** @type {Promise<void> | null} */
@@ -81,19 +89,25 @@ export class App {
    * @param {number} frame @param {number} object @param {Mask} mask
    */
   showMask(frame, object, mask) {
-    const painted = { object, kind: /** @type {const} */ ("given"), score: 1, mask, path: toPath(contours(mask)) };
-    this.#painted.set(`${frame}/${object}`, { frame, painted, sent: false });
+    const painted = { object, pixels: () => mask, path: toPath(contours(mask)) };
+    this.#painted.set(`${frame}/${object}`, { frame, mask, painted, sent: false });
     this.masks.put(frame, this.#withPainted(frame, this.masks.get(frame) ?? []));
     this.store.touch("masks");
   }
   /** Painted masks by frame and object, until the server's own have been loaded.
-   * @type {Map<string, {frame: number, painted: FrameMask, sent: boolean}>} */
+   * @type {Map<string, {frame: number, mask: Mask, painted: FrameMask, sent: boolean}>} */
   #painted = new Map();
 
-  /** The server has taken (or refused) a painted mask. @param {number} frame @param {number} object @param {Mask} mask */
+  /**
+   * The server has taken (or refused) a painted mask.
+   *
+   * @param {number} frame
+   * @param {number} object
+   * @param {Mask} mask
+   */
   maskSent(frame, object, mask) {
     const entry = this.#painted.get(`${frame}/${object}`);
-    if (entry?.painted.mask === mask) entry.sent = true; // else a newer one is under way
+    if (entry?.mask === mask) entry.sent = true; // else a newer one is under way
     this.masks.invalidate([frame]);
   }
 
@@ -108,6 +122,21 @@ export class App {
     const { frame, shown, selected } = this.store.state;
     return frame === shown && (this.masks.fresh(frame) || this.#painted.has(`${frame}/${selected}`));
   }
+
+  /**
+   * The frame is shown with this many pixels: of large videos, smaller pictures do until someone zooms in.
+   *
+   * @param {number} pixels
+   */
+  needWidth(pixels) {
+    const width = PICTURE_WIDTHS.find((each) => each >= pixels) ?? Infinity;
+    const grew = width > this.#width;
+    this.#width = width;
+    if (!grew || this.store.state.video.width <= PICTURE_WIDTHS[0]) return;
+    this.pictures.invalidate("all");
+    this.#wantFrames();
+  }
+  #width = PICTURE_WIDTHS[0];
 
   /** Masks of the frame that is shown, undefined until they are loaded. */
   shownMasks() {
@@ -129,17 +158,25 @@ export class App {
     const error = server.error && server.error !== this.store.state.error ? { message: { text: server.error } } : {};
     const known = /** @type {any} */ (this.store.state);
     const job = server.job ?? known.job; // the last frames of a run come with its end
-    const news = Object.entries(server).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(known[name]));
+    const news = Object.entries(server).filter(
+      ([name, value]) => JSON.stringify(value) !== JSON.stringify(known[name]),
+    );
     this.store.set({ ...Object.fromEntries(news), ...error });
     if (frames !== "all") this.#followRun(job, frames);
     const { selected, objects } = this.store.state;
     // undo may have removed the selected object
-    if (selected !== null && !objects.some(({ id }) => id === selected)) this.store.set({ selected: objects[0]?.id ?? null });
+    if (selected !== null && !objects.some(({ id }) => id === selected))
+      this.store.set({ selected: objects[0]?.id ?? null });
     if (frames === "all" || frames.size) this.store.touch("tracks");
     this.#wantFrames();
   }
 
-  /** Shows the newest masks of a run. @param {import("./api.js").Job | null} job @param {Set<number>} frames  that changed */
+  /**
+   * Shows the newest masks of a run.
+   *
+   * @param {import("./api.js").Job | null} job
+   * @param {Set<number>} frames  that changed
+   */
   #followRun(job, frames) {
     const { follow, playing, looking } = this.store.state;
     if (job?.kind !== "run" || !follow || playing || looking || !frames.size) return;
@@ -148,10 +185,8 @@ export class App {
   }
 
   #timer = 0;
-  /** @param {{revision: number, job: import("./api.js").Job | null}} event */
-  #onEvent({ revision, job }) {
-    // an event may come after news that are newer than it
-    if (job && revision >= this.store.state.revision) this.store.set({ job });
+  /** Something is new at the server. */
+  #onEvent() {
     if (this.#timer) return;
     this.#timer = window.setTimeout(() => {
       this.#timer = 0;
@@ -168,7 +203,11 @@ export class App {
     if (this.pictures.get(frame)) this.store.set({ shown: frame });
   }
 
-  /** While someone scrubs, frames that come late are shown when they are nearer than what is shown. @param {number} i */
+  /**
+   * While someone scrubs, frames that come late are shown when they are nearer than what is shown.
+   *
+   * @param {number} i
+   */
   #pictureLoaded(i) {
     const { frame, shown, playing } = this.store.state;
     if (i === frame || (!playing && (shown < 0 || Math.abs(i - frame) < Math.abs(shown - frame)))) {
@@ -177,15 +216,20 @@ export class App {
     }
   }
 
+  /** @param {number} i @param {AbortSignal} signal */
+  #loadPicture(i, signal) {
+    const smaller = this.#width < this.store.state.video.width ? `?width=${this.#width}` : "";
+    return this.api.picture(`api/frames/${i}.jpg${smaller}`, signal);
+  }
+
   /** @param {number} i @param {AbortSignal} signal @returns {Promise<FrameMask[]>} */
   async #loadMasks(i, signal) {
     const known = [...this.#painted].filter(([, entry]) => entry.frame === i && entry.sent);
     /** @type {{masks: import("./api.js").ServerMask[]}} */
     const { masks } = await this.api.get(`api/frames/${i}/masks`, signal);
     for (const [key, entry] of known) if (this.#painted.get(key) === entry) this.#painted.delete(key);
-    const loaded = masks.map(({ object, kind, score, rle }) => {
-      const mask = decode(rle);
-      return { object, kind, score, mask, path: toPath(contours(mask)) };
+    const loaded = masks.map(({ object, rle }) => {
+      return { object, pixels: () => decode(rle), path: toPath(contours(decode(rle))) };
     });
     return this.#withPainted(i, loaded);
   }

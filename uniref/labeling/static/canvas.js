@@ -34,6 +34,7 @@ export class Stage {
     app.store.on(baseNames, () => this.draw());
     app.store.on(["tool", "brush", "selected", "objects", "shown", "frame"], () => this.drawTop());
     app.store.on(["frame", "shown"], () => this.#showWaiting());
+    app.store.on(["view"], () => app.needWidth(this.view.width * this.view.scale * devicePixelRatio));
   }
   #scheduled;
 
@@ -157,19 +158,31 @@ export class Stage {
       context.globalAlpha = 1;
     }
     if (state.tool === "box" || state.tool === "points") this.#drawPrompts(context, pixel);
-    if (box) outlined(context, pixel, this.colour, () => context.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]));
+    if (box)
+      outlined(context, pixel, this.colour, () => context.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]));
     if (polygon) this.#drawPolygon(context, pixel, polygon);
     this.#drawPointer(context, pixel);
   }
 
-  /** Box and points that the selected object already has in this frame. @param {CanvasRenderingContext2D} context @param {number} pixel */
+  /**
+   * Box and points that the selected object already has in this frame.
+   *
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} pixel
+   */
   #drawPrompts(context, pixel) {
     const { state } = this.app.store;
     const object = this.app.store.object(state.selected);
     for (const { frame, box, points } of object?.prompts ?? []) {
       if (frame !== state.shown) continue;
       if (box && !this.draft.box) {
-        outlined(context, pixel, this.colour, () => context.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]), [5, 4]);
+        outlined(
+          context,
+          pixel,
+          this.colour,
+          () => context.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]),
+          [5, 4],
+        );
       }
       for (const [x, y, positive] of points ?? []) {
         context.beginPath();
@@ -224,7 +237,13 @@ export class Stage {
     const [x, y] = this.pointer;
     if (tool === "brush" || tool === "eraser") {
       const erasing = tool === "eraser" || this.draft.erasing;
-      outlined(context, pixel, erasing ? "#ffffff" : this.colour, () => context.arc(x, y, brush / 2, 0, 7), erasing ? [4, 3] : []);
+      outlined(
+        context,
+        pixel,
+        erasing ? "#ffffff" : this.colour,
+        () => context.arc(x, y, brush / 2, 0, 7),
+        erasing ? [4, 3] : [],
+      );
     }
     if (tool === "box" && !this.draft.box && x >= 0 && y >= 0 && x <= video.width && y <= video.height) {
       context.globalAlpha = 0.6;

@@ -42,7 +42,10 @@ export function contours(mask) {
  */
 function trace(startX, startY, inside, seen, width) {
   const points = [];
-  let x = startX, y = startY, direction = 0, turned = true;
+  let x = startX,
+    y = startY,
+    direction = 0,
+    turned = true;
   do {
     if (direction === 0) seen[y * width + x] = 1;
     const middleX = x + STEP_X[direction] / 2;
@@ -67,7 +70,12 @@ function trace(startX, startY, inside, seen, width) {
  */
 function turn(x, y, direction, inside) {
   // the pixels around the corner: ahead on the left and on the right
-  const ahead = [[x, y - 1, x, y], [x, y, x - 1, y], [x - 1, y, x - 1, y - 1], [x - 1, y - 1, x, y - 1]][direction];
+  const ahead = [
+    [x, y - 1, x, y],
+    [x, y, x - 1, y],
+    [x - 1, y, x - 1, y - 1],
+    [x - 1, y - 1, x, y - 1],
+  ][direction];
   if (!inside(ahead[2], ahead[3])) return (direction + 1) % 4;
   return inside(ahead[0], ahead[1]) ? (direction + 3) % 4 : direction;
 }

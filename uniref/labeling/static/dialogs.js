@@ -36,7 +36,11 @@ export function initExport(app) {
   element("formats").append(
     ...store.state.formats.map((format) => {
       const label = document.createElement("label");
-      const box = Object.assign(document.createElement("input"), { type: "checkbox", value: format, checked: USUAL.includes(format) });
+      const box = Object.assign(document.createElement("input"), {
+        type: "checkbox",
+        value: format,
+        checked: USUAL.includes(format),
+      });
       const text = document.createElement("span");
       const about = document.createElement("small");
       about.textContent = FORMATS[format] ?? "";
@@ -66,7 +70,8 @@ export function initExport(app) {
   store.on(["objects"], () => {
     const stale = store.state.objects.filter((object) => object.stale_from !== null).map((object) => object.name);
     element("export-stale").hidden = !stale.length;
-    element("export-stale").textContent = `Not up to date: ${stale.join(", ")}. Segment first, or export what is there.`;
+    element("export-stale").textContent =
+      `Not up to date: ${stale.join(", ")}. Segment first, or export what is there.`;
   });
 }
 

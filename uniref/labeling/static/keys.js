@@ -4,7 +4,8 @@
  * @typedef {import("./app.js").App} App
  * @typedef {{app: App, tools: import("./tools.js").Tools, player: import("./player.js").Player,
  *   stage: import("./canvas.js").Stage}} Page
- * @typedef {{keys: string[], shown?: string[], about: string, act?: (page: Page, event: KeyboardEvent) => void}} Shortcut
+ * @typedef {{keys: string[], shown?: string[], about: string,
+ *   act?: (page: Page, event: KeyboardEvent) => void}} Shortcut
  *   keys as in `KeyboardEvent.key`, with "Ctrl+" and "Shift+" before; without `act` the mouse does it
  */
 
@@ -21,16 +22,29 @@ export const SHORTCUTS = {
   Objects: [
     { keys: ["t"], about: "Add an object by text", act: () => element("text").select() },
     { keys: ["n"], about: "Next stroke or box: a new object", act: () => element("new-object").click() },
-    { keys: [..."123456789"], shown: ["1", "…", "9"], about: "Select an object", act: ({ app }, event) => select(app, Number(event.key) - 1) },
+    {
+      keys: [..."123456789"],
+      shown: ["1", "…", "9"],
+      about: "Select an object",
+      act: ({ app }, event) => select(app, Number(event.key) - 1),
+    },
     { keys: ["h"], about: "Hide or show the selected object", act: ({ app }) => toggleVisible(app) },
-    { keys: ["m"], about: "Hide or show all masks", act: ({ app: { store } }) => store.set({ masksShown: !store.state.masksShown }) },
+    {
+      keys: ["m"],
+      about: "Hide or show all masks",
+      act: ({ app: { store } }) => store.set({ masksShown: !store.state.masksShown }),
+    },
     { keys: ["Delete"], about: "Take this frame's given mask back", act: ({ app }) => actions.clearMask(app) },
     { keys: ["Shift+Delete"], about: "Remove the selected object", act: ({ app }) => remove(app) },
   ],
   Segment: [
     { keys: ["s"], about: "Segment what is out of date; stop", act: ({ app }) => toggleRun(app) },
     { keys: ["Shift+S"], about: "Selected object, from here forwards", act: ({ app }) => actions.run(app, "forwards") },
-    { keys: ["Shift+A"], about: "Selected object, from here backwards", act: ({ app }) => actions.run(app, "backwards") },
+    {
+      keys: ["Shift+A"],
+      about: "Selected object, from here backwards",
+      act: ({ app }) => actions.run(app, "backwards"),
+    },
     { keys: ["Ctrl+z"], about: "Undo", act: ({ app }) => actions.history(app, "undo") },
     { keys: ["Ctrl+Shift+Z", "Ctrl+y"], about: "Redo", act: ({ app }) => actions.history(app, "redo") },
     { keys: ["x"], about: "Export", act: ({ app }) => openExport(app) },
@@ -41,7 +55,11 @@ export const SHORTCUTS = {
       about: tool.name,
       act: (/** @type {Page} */ { app }) => app.store.set({ tool: tool.id }),
     })),
-    { keys: ["[", "]"], about: "Smaller, larger brush", act: ({ app }, event) => resizeBrush(app, event.key === "]" ? 1 : -1) },
+    {
+      keys: ["[", "]"],
+      about: "Smaller, larger brush",
+      act: ({ app }, event) => resizeBrush(app, event.key === "]" ? 1 : -1),
+    },
     { keys: ["Enter"], about: "Close the polygon", act: ({ tools }) => tools.closePolygon() },
     { keys: ["Backspace"], about: "Take its last corner back", act: ({ tools }) => tools.removeCorner() },
     { keys: ["Escape"], about: "Drop what is being drawn", act: ({ tools }) => tools.cancel() },
@@ -49,15 +67,39 @@ export const SHORTCUTS = {
   ],
   Frames: [
     { keys: [" "], shown: ["Space"], about: "Play, pause", act: ({ player }) => player.toggle() },
-    { keys: ["ArrowLeft", "ArrowRight"], shown: ["←", "→"], about: "One frame", act: ({ player }, event) => player.step(sign(event)) },
-    { keys: ["Shift+ArrowLeft", "Shift+ArrowRight"], shown: ["Shift", "← →"], about: "Ten frames", act: ({ player }, event) => player.step(10 * sign(event)) },
-    { keys: ["Home", "End"], about: "First, last frame", act: ({ app }, event) => actions.goTo(app, event.key === "Home" ? 0 : Infinity) },
-    { keys: ["PageUp", "PageDown"], shown: ["Page ↑", "Page ↓"], about: "Previous, next given mask", act: ({ player }, event) => player.jumpGiven(event.key === "PageUp" ? -1 : 1) },
+    {
+      keys: ["ArrowLeft", "ArrowRight"],
+      shown: ["←", "→"],
+      about: "One frame",
+      act: ({ player }, event) => player.step(sign(event)),
+    },
+    {
+      keys: ["Shift+ArrowLeft", "Shift+ArrowRight"],
+      shown: ["Shift", "← →"],
+      about: "Ten frames",
+      act: ({ player }, event) => player.step(10 * sign(event)),
+    },
+    {
+      keys: ["Home", "End"],
+      about: "First, last frame",
+      act: ({ app }, event) => actions.goTo(app, event.key === "Home" ? 0 : Infinity),
+    },
+    {
+      keys: ["PageUp", "PageDown"],
+      shown: ["Page ↑", "Page ↓"],
+      about: "Previous, next given mask",
+      act: ({ player }, event) => player.jumpGiven(event.key === "PageUp" ? -1 : 1),
+    },
     { keys: ["w"], about: "Next weak frame", act: ({ player }) => player.jumpWeak() },
     { keys: ["g"], about: "Go to a frame number", act: () => element("frame-number").select() },
   ],
   View: [
-    { keys: ["+", "=", "-"], shown: ["+", "-"], about: "Zoom the frame", act: (_, event) => element(event.key === "-" ? "zoom-out" : "zoom-in").click() },
+    {
+      keys: ["+", "=", "-"],
+      shown: ["+", "-"],
+      about: "Zoom the frame",
+      act: (_, event) => element(event.key === "-" ? "zoom-out" : "zoom-in").click(),
+    },
     { keys: ["0"], about: "Fit the frame", act: () => element("zoom-value").click() },
     { keys: [], shown: ["wheel"], about: "Zoom; with the middle button: move" },
     { keys: [], shown: ["Ctrl", "wheel"], about: "Zoom the timeline (pointer on it)" },
@@ -85,7 +127,9 @@ export function initKeys(page) {
   });
   // what was clicked leaves the keys to the page, so that Space plays
   document.addEventListener("click", (event) => {
-    const clicked = /** @type {HTMLElement} */ (event.target).closest("button, input[type=range], input[type=checkbox]");
+    const clicked = /** @type {HTMLElement} */ (event.target).closest(
+      "button, input[type=range], input[type=checkbox]",
+    );
     if (event.detail && clicked instanceof HTMLElement && !clicked.closest("dialog")) clicked.blur();
   });
   fillHelp();

@@ -63,7 +63,12 @@ export class ObjectList {
     const row = document.createElement("li");
     row.className = "object";
     const colour = Object.assign(document.createElement("input"), { type: "color", className: "colour" });
-    const name = Object.assign(document.createElement("input"), { type: "text", className: "name", maxLength: 100, spellcheck: false });
+    const name = Object.assign(document.createElement("input"), {
+      type: "text",
+      className: "name",
+      maxLength: 100,
+      spellcheck: false,
+    });
     const score = Object.assign(document.createElement("span"), { className: "score" });
     const eye = iconButton("eye", "eye");
     const trash = iconButton("trash", "delete");

@@ -22,17 +22,23 @@ export function paintLine(mask, x0, y0, x1, y1, radius, value) {
     y1: Math.min(height, Math.ceil(Math.max(y0, y1) + radius) + 1),
   };
   if (box.x1 <= box.x0 || box.y1 <= box.y0) return null;
-  const dx = x1 - x0, dy = y1 - y0;
+  const dx = x1 - x0,
+    dy = y1 - y0;
   const length = dx * dx + dy * dy;
   for (let y = box.y0; y < box.y1; y++) {
     for (let x = box.x0; x < box.x1; x++) {
-      const px = x + 0.5 - x0, py = y + 0.5 - y0;
+      const px = x + 0.5 - x0,
+        py = y + 0.5 - y0;
       const along = length ? Math.min(1, Math.max(0, (px * dx + py * dy) / length)) : 0;
-      const ex = px - along * dx, ey = py - along * dy;
+      const ex = px - along * dx,
+        ey = py - along * dy;
       if (ex * ex + ey * ey <= radius * radius) data[y * width + x] = value;
     }
   }
-  for (const [x, y] of [[x0, y0], [x1, y1]]) {
+  for (const [x, y] of [
+    [x0, y0],
+    [x1, y1],
+  ]) {
     if (x >= 0 && y >= 0 && x < width && y < height) data[Math.floor(y) * width + Math.floor(x)] = value;
   }
   return box;
@@ -69,7 +75,8 @@ export function fillPolygon(mask, points, value) {
  * @param {Mask} mask @param {[number, number, number]} colour @param {Bounds} box
  */
 export function drawPixels(context, mask, colour, box) {
-  const width = box.x1 - box.x0, height = box.y1 - box.y0;
+  const width = box.x1 - box.x0,
+    height = box.y1 - box.y0;
   if (width <= 0 || height <= 0) return;
   const image = context.createImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);

@@ -19,8 +19,15 @@ export function initHeader(app) {
   document.title = `${video.name} · uniref label`;
   element("video-name").textContent = video.name;
   const seconds = video.frames / video.fps;
-  const parts = [`${video.frames.toLocaleString("en")} frame${video.frames === 1 ? "" : "s"}`, `${video.width} × ${video.height}`];
-  if (video.frames > 1) parts.push(`${Number(video.fps.toFixed(2))} frames per second`, seconds < 60 ? `${seconds.toFixed(1)} s` : time(seconds));
+  const parts = [
+    `${video.frames.toLocaleString("en")} frame${video.frames === 1 ? "" : "s"}`,
+    `${video.width} × ${video.height}`,
+  ];
+  if (video.frames > 1)
+    parts.push(
+      `${Number(video.fps.toFixed(2))} frames per second`,
+      seconds < 60 ? `${seconds.toFixed(1)} s` : time(seconds),
+    );
   element("video-facts").textContent = parts.join(" · ");
   element("video-facts").title = `Saved in ${store.state.project}`;
   store.on(["model"], () => {
@@ -80,7 +87,10 @@ export function initStageBar(app, stage) {
     element("brush-value").textContent = `${store.state.brush} px`;
   });
   element("opacity").oninput = () => store.set({ opacity: Number(element("opacity").value), masksShown: true });
-  store.on(["opacity", "masksShown"], () => (element("opacity").value = store.state.masksShown ? store.state.opacity : 0));
+  store.on(
+    ["opacity", "masksShown"],
+    () => (element("opacity").value = store.state.masksShown ? store.state.opacity : 0),
+  );
   store.on(["selected", "objects"], () => showTarget(app));
   initZoom(app, stage);
 }
@@ -94,7 +104,9 @@ function showTarget(app) {
   if (object) dot.style.background = object.colour;
   name.textContent = object ? object.name : "New object";
   target.classList.toggle("new", !object);
-  target.title = object ? `Strokes and boxes are for ${object.name} (N: for a new object)` : "The next stroke or box makes a new object";
+  target.title = object
+    ? `Strokes and boxes are for ${object.name} (N: for a new object)`
+    : "The next stroke or box makes a new object";
   target.replaceChildren(dot, name);
   element("new-object").setAttribute("aria-pressed", String(!object));
 }
@@ -133,7 +145,10 @@ export function initAdd(app) {
     input.select();
   };
   element("new-object").onclick = () => {
-    store.set({ selected: null, tool: ["brush", "polygon", "box", "points"].includes(store.state.tool) ? store.state.tool : "brush" });
+    store.set({
+      selected: null,
+      tool: ["brush", "polygon", "box", "points"].includes(store.state.tool) ? store.state.tool : "brush",
+    });
     element("new-object").blur(); // keys are for the page again
   };
 }
@@ -156,7 +171,9 @@ export function initRun(app) {
     element("run").disabled = !running && (!stale || busy);
     element("run").title = running
       ? "Stop (S)"
-      : stale ? "Follow every object through the frames that are older than its prompts (S)" : "Nothing to do: every frame is up to date";
+      : stale
+        ? "Follow every object through the frames that are older than its prompts (S)"
+        : "Nothing to do: every frame is up to date";
     element("run-forwards").disabled = element("run-backwards").disabled = busy || selected === null;
   });
   store.on(["job", "waiting", "reached"], () => showProgress(app));
@@ -191,7 +208,9 @@ function showProgress(app) {
 /** Errors stay until they are dismissed or something else is done; good news goes by itself. @param {App} app */
 function showMessage(app) {
   const { message, reached } = app.store.state;
-  const shown = reached ? message : { text: "The server does not answer. Is uniref label still running? Nothing is lost.", good: false };
+  const shown = reached
+    ? message
+    : { text: "The server does not answer. Is uniref label still running? Nothing is lost.", good: false };
   element("message").hidden = !shown;
   element("message").classList.toggle("good", Boolean(shown?.good));
   element("message-text").textContent = shown?.text ?? "";

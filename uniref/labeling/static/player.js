@@ -44,7 +44,10 @@ export class Player {
       const { playing } = store.state;
       button("play").setAttribute("aria-label", playing ? "Pause" : "Play");
       button("play").title = playing ? "Pause (Space)" : "Play (Space)";
-      /** @type {Element} */ (button("play").querySelector("use")).setAttribute("href", playing ? "#i-pause" : "#i-play");
+      /** @type {Element} */ (button("play").querySelector("use")).setAttribute(
+        "href",
+        playing ? "#i-pause" : "#i-play",
+      );
       if (playing) this.#play();
     });
     store.on(["selected", "tracks"], () => {

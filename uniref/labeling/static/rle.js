@@ -21,7 +21,7 @@ export function decode(rle) {
   rle.counts.forEach((count, run) => {
     if (run % 2) {
       // a run of 1s goes down its columns
-      for (let i = position; i < position + count; ) {
+      for (let i = position; i < position + count;) {
         const x = Math.floor(i / height);
         const end = Math.min((x + 1) * height, position + count);
         let at = (i - x * height) * width + x;
@@ -64,7 +64,10 @@ export function area(rle) {
 /** The smallest box that holds every pixel, null for an empty mask. @param {Mask} mask @returns {Bounds | null} */
 export function bounds(mask) {
   const { width, height, data } = mask;
-  let x0 = width, x1 = 0, y0 = height, y1 = 0;
+  let x0 = width,
+    x1 = 0,
+    y0 = height,
+    y1 = 0;
   for (let y = 0; y < height; y++) {
     const first = data.indexOf(1, y * width);
     if (first < 0) break;

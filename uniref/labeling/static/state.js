@@ -1,6 +1,6 @@
 /**
- * What the page shows: the server's state, and the page's own (the frame, the tool, ...). Parts of the page subscribe to
- * the names that they draw.
+ * What the page shows: the server's state, and the page's own (the frame, the tool, ...). Parts of the page subscribe
+ * to the names that they draw.
  *
  * @typedef {import("./api.js").LabelObject} LabelObject
  * @typedef {import("./api.js").ServerState & {

@@ -1,17 +1,16 @@
 /**
- * The timeline: thumbnails with a ruler, and below a track per object: its score as a filled curve, given masks as
- * diamonds, nothing where nothing is stored, a thin line where the object is not seen, stripes where it is outdated.
+ * The timeline: thumbnails with a ruler, and below a row per object; the pointer goes to frames, the wheel zooms.
  *
  * @typedef {import("./app.js").App} App
  */
 
 import { goTo } from "./actions.js";
 import { colours } from "./theme.js";
+import { TRACK, drawTrack } from "./trackrow.js";
 
 const RULER = 18;
 const THUMB_TOP = RULER + 2;
 const THUMB_HEIGHT = 50;
-const TRACK = 26; // as in style.css
 const MAX_PIXELS_PER_FRAME = 90;
 
 export class Timeline {
@@ -58,7 +57,10 @@ export class Timeline {
     });
   }
 
-  /** @param {number} factor  above 1: fewer frames, larger @param {number} [around]  a frame, by default the one shown */
+  /**
+   * @param {number} factor  above 1: fewer frames, larger
+   * @param {number} [around]  a frame, by default the one shown
+   */
   zoom(factor, around = this.app.store.state.frame + 0.5) {
     const least = Math.min(this.frames, this.#width / MAX_PIXELS_PER_FRAME);
     const span = Math.min(this.frames, Math.max(least, this.span / factor));
@@ -231,102 +233,28 @@ export class Timeline {
   #drawTracks() {
     const { objects, selected } = this.app.store.state;
     const context = this.#begin(this.tracks, Math.max(1, objects.length) * TRACK);
+    const { first, span, frames } = this;
+    const axis = { first, span, frames, width: this.#width, scale: this.#scale };
     objects.forEach((object, row) => {
       const top = row * TRACK;
       if (object.id === selected) {
         context.fillStyle = colours().raised;
         context.fillRect(0, top, this.#width, TRACK);
       }
-      this.#drawTrack(context, object, top);
+      const track = this.app.tracks.get(object.id);
+      drawTrack(context, { object, track, top, axis });
     });
     this.#drawPlayhead(context, 0, Math.max(1, objects.length) * TRACK, false);
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {import("./api.js").LabelObject} object @param {number} top */
-  #drawTrack(context, object, top) {
-    const colour = colours();
-    const bottom = top + TRACK - 4.5;
-    const height = TRACK - 9;
-    context.fillStyle = colour.line;
-    context.fillRect(0, top + TRACK - 1, this.#width, 1);
-    const track = this.app.tracks.get(object.id);
-    if (!track) return;
-    // columns of at least one pixel; of several frames in one, the lowest score counts, so that no failure is hidden
-    const columns = this.#columns(track);
-    context.fillStyle = object.colour;
-    context.globalAlpha = object.visible ? 0.32 : 0.14;
-    context.beginPath(); // one shape: neighbours that overlap by a hair do not show
-    for (const { x, width, score, seen } of columns) if (seen) context.rect(x, bottom - score * height, width, score * height);
-    context.fill();
-    context.globalAlpha = object.visible ? 1 : 0.45;
-    for (const { x, width, score, seen } of columns) {
-      context.fillRect(x, seen ? bottom - score * height - 0.75 : bottom - 0.75, width, 1.5);
-    }
-    context.globalAlpha = 1;
-    this.#drawStale(context, object, top);
-    this.#drawGiven(context, track, top, object.colour);
-  }
-
-  /** @param {import("./tracks.js").Track} track */
-  #columns(track) {
-    const columns = [];
-    const step = Math.max(1, Math.ceil(1 / this.#scale));
-    const end = Math.min(this.frames, Math.ceil(this.first + this.span));
-    for (let frame = Math.floor(this.first / step) * step; frame < end; frame += step) {
-      let score = Infinity, seen = true;
-      for (let i = frame; i < Math.min(frame + step, end); i++) {
-        if (Number.isNaN(track.score[i])) continue;
-        if (track.score[i] < score) score = track.score[i];
-        if (!track.area[i]) seen = false;
-      }
-      if (score !== Infinity) columns.push({ x: this.#x(frame), width: step * this.#scale + 0.3, score, seen });
-    }
-    return columns;
-  }
-
-  /** Stripes from where the stored masks are older than the prompts. @param {CanvasRenderingContext2D} context @param {import("./api.js").LabelObject} object @param {number} top */
-  #drawStale(context, object, top) {
-    if (object.stale_from === null) return;
-    const left = Math.max(0, this.#x(object.stale_from));
-    const right = Math.min(this.#width, this.#x(this.frames));
-    if (right <= left) return;
-    context.save();
-    context.beginPath();
-    context.rect(left, top + 3, right - left, TRACK - 7);
-    context.clip();
-    context.strokeStyle = colours().faint;
-    context.globalAlpha = 0.55;
-    context.lineWidth = 1;
-    context.beginPath();
-    for (let x = Math.floor(left / 7) * 7 - TRACK; x < right; x += 7) {
-      context.moveTo(x, top + TRACK);
-      context.lineTo(x + TRACK, top);
-    }
-    context.stroke();
-    context.restore();
-  }
-
-  /** @param {CanvasRenderingContext2D} context @param {import("./tracks.js").Track} track @param {number} top @param {string} fill */
-  #drawGiven(context, track, top, fill) {
-    const colour = colours();
-    const end = Math.min(this.frames, Math.ceil(this.first + this.span));
-    for (let frame = track.given.indexOf(1, Math.floor(this.first)); frame >= 0 && frame < end; frame = track.given.indexOf(1, frame + 1)) {
-      const x = this.#x(frame + 0.5), y = top + TRACK / 2 - 0.5, size = 5;
-      context.beginPath();
-      context.moveTo(x, y - size);
-      context.lineTo(x + size, y);
-      context.lineTo(x, y + size);
-      context.lineTo(x - size, y);
-      context.closePath();
-      context.fillStyle = fill;
-      context.fill();
-      context.lineWidth = 1.4;
-      context.strokeStyle = colour.text;
-      context.stroke();
-    }
-  }
-
-  /** The frame that is shown, the one under the pointer and the one being segmented. @param {CanvasRenderingContext2D} context @param {number} top @param {number} bottom @param {boolean} handle */
+  /**
+   * The frame that is shown, the one under the pointer and the one being segmented.
+   *
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} top
+   * @param {number} bottom
+   * @param {boolean} handle
+   */
   #drawPlayhead(context, top, bottom, handle) {
     const { frame, hover, job } = this.app.store.state;
     const colour = colours();
@@ -348,7 +276,14 @@ export class Timeline {
     if (shown !== null) this.#drawLabel(context, shown, shown === frame ? colour.accent : colour.dim, colour.panel);
   }
 
-  /** The frame's number in the ruler. @param {CanvasRenderingContext2D} context @param {number} frame @param {string} fill @param {string} text */
+  /**
+   * The frame's number in the ruler.
+   *
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} frame
+   * @param {string} fill
+   * @param {string} text
+   */
   #drawLabel(context, frame, fill, text) {
     context.font = "600 11px system-ui, sans-serif";
     const label = String(frame);

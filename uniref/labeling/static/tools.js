@@ -4,6 +4,8 @@
  * @typedef {import("./app.js").App} App
  * @typedef {import("./canvas.js").Stage} Stage
  * @typedef {{id: string, name: string, key: string, hint: string}} Tool
+ * @typedef {{kind: "pan" | "paint" | "box", x: number, y: number, moved: boolean, value: 0 | 1,
+ *   mask?: import("./rle.js").Mask, stroke?: import("./canvas.js").Stroke}} Drag
  */
 
 import * as actions from "./actions.js";
@@ -22,8 +24,7 @@ export const TOOLS = [
 const CLOSE_PX = 10; // clicks this near to a polygon's first corner close it
 
 export class Tools {
-  /** @type {{kind: "pan" | "paint" | "box", x: number, y: number, moved: boolean, value: 0 | 1, mask?: import("./rle.js").Mask,
-   *   stroke?: import("./canvas.js").Stroke, frame: number} | null} */
+  /** @type {Drag | null} */
   #drag = null;
   #sending = false;
 
@@ -89,7 +90,7 @@ export class Tools {
     if (document.activeElement instanceof HTMLElement) document.activeElement.blur(); // keys are for the page again
     const [x, y] = this.#position(event);
     this.stage.pointer = [x, y];
-    const drag = { x, y, moved: false, value: /** @type {0 | 1} */ (1), frame: state.frame };
+    const drag = { x, y, moved: false, value: /** @type {0 | 1} */ (1) };
     if (event.button === 1 || tool === "pan") {
       event.preventDefault();
       this.#drag = { kind: "pan", ...drag };
@@ -177,11 +178,11 @@ export class Tools {
   /** A copy of the selected object's mask in this frame, or an empty one. */
   #editable() {
     const { selected, video } = this.app.store.state;
-    const mask = this.app.shownMask(selected)?.mask;
+    const mask = this.app.shownMask(selected)?.pixels();
     return mask ? { ...mask, data: mask.data.slice() } : emptyMask(video.width, video.height);
   }
 
-  /** @param {{x: number, y: number, moved: boolean, value: 0 | 1, frame: number}} drag */
+  /** @param {{x: number, y: number, moved: boolean, value: 0 | 1}} drag */
   #startPainting(drag) {
     const mask = this.#editable();
     const stroke = this.stage.startStroke(mask);
@@ -203,14 +204,15 @@ export class Tools {
   /** @param {import("./rle.js").Mask} mask */
   #keep(mask) {
     const { selected, frame } = this.app.store.state;
-    const before = this.app.shownMask(selected)?.mask;
+    const before = this.app.shownMask(selected)?.pixels();
     const same = before ? before.data.every((value, i) => value === mask.data[i]) : !bounds(mask);
     if (same) {
       this.stage.setDraft({});
       return;
     }
     const send = () => actions.setMask(this.app, frame, mask);
-    if (selected === null) this.#send(send); // the next stroke is for the object that this one makes
+    if (selected === null)
+      this.#send(send); // the next stroke is for the object that this one makes
     else {
       send();
       this.stage.setDraft({});
@@ -245,7 +247,12 @@ export class Tools {
     return Math.hypot(x - polygon[0][0], y - polygon[0][1]) * this.stage.view.scale < CLOSE_PX;
   }
 
-  /** @param {{x: number, y: number}} start @param {number} x @param {number} y @returns {[number, number, number, number]} */
+  /**
+   * @param {{x: number, y: number}} start
+   * @param {number} x
+   * @param {number} y
+   * @returns {[number, number, number, number]}
+   */
   #box(start, x, y) {
     const { width, height } = this.app.store.state.video;
     const clamp = (/** @type {number} */ value, /** @type {number} */ end) => Math.min(end, Math.max(0, value));
@@ -266,7 +273,10 @@ export class Tools {
 
   /** The object under the pointer, the one drawn last where several are. @param {number} x @param {number} y */
   #select(x, y) {
-    const under = (this.app.shownMasks() ?? []).filter(({ mask }) => mask.data[Math.floor(y) * mask.width + Math.floor(x)] === 1);
-    if (under.length && x >= 0 && x < this.app.store.state.video.width) this.app.store.set({ selected: under[under.length - 1].object });
+    const { video } = this.app.store.state;
+    if (x < 0 || y < 0 || x >= video.width || y >= video.height) return;
+    const at = Math.floor(y) * video.width + Math.floor(x);
+    const under = (this.app.shownMasks() ?? []).filter((mask) => mask.pixels().data[at] === 1);
+    if (under.length) this.app.store.set({ selected: under[under.length - 1].object });
   }
 }

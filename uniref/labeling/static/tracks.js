@@ -51,7 +51,13 @@ export class Tracks {
     return changes.full ? "all" : frames;
   }
 
-  /** The next frame with a given mask of an object. @param {number} object @param {number} frame @param {1 | -1} step */
+  /**
+   * The next frame with a given mask of an object.
+   *
+   * @param {number} object
+   * @param {number} frame
+   * @param {1 | -1} step
+   */
   nextGiven(object, frame, step) {
     const track = this.#tracks.get(object);
     for (let i = frame + step; track && i >= 0 && i < this.frames; i += step) if (track.given[i]) return i;
@@ -70,7 +76,7 @@ export class Tracks {
     if (!track || !scores.length) return null;
     const limit = scores[Math.floor(scores.length / 2)] * 0.85;
     const weak = [];
-    for (let i = 0; i < this.frames; ) {
+    for (let i = 0; i < this.frames;) {
       let lowest = -1;
       const low = () => track.score[i] < limit || (track.area[i] === 0 && !Number.isNaN(track.score[i]));
       for (; i < this.frames && low(); i++) if (lowest < 0 || track.score[i] < track.score[lowest]) lowest = i;

@@ -31,7 +31,12 @@ export class View {
     this.fitted = true;
   }
 
-  /** Zooms by a factor around a point of the stage, by default its middle. @param {number} factor @param {[number, number]} [around] */
+  /**
+   * Zooms by a factor around a point of the stage, by default its middle.
+   *
+   * @param {number} factor
+   * @param {[number, number]} [around]
+   */
   zoom(factor, around = [this.#stage.width / 2, this.#stage.height / 2]) {
     const [x, y] = around;
     const scale = Math.min(MAX_SCALE, Math.max(0.05, this.scale * factor));
