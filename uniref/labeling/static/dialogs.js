@@ -8,21 +8,22 @@ import * as actions from "./actions.js";
 
 /** What each format is, for those that the server offers. @type {Record<string, string>} */
 const FORMATS = {
-  masks: "a PNG per frame, object numbers",
-  overlay: "video with coloured masks",
-  coco: "COCO JSON, run lengths",
-  mattes: "grey PNG per object and frame",
+  masks: "PNG per frame, object numbers",
+  overlay: "video with tinted objects",
+  gif: "the same as an animation",
   custom: "folder to fine-tune on",
-  npz: "NumPy arrays",
-  cutout: "the objects alone, transparent PNG",
-  webm: "the objects alone, video with alpha",
-  prores: "the objects alone, ProRes with alpha",
-  rle: "run lengths per frame, JSON Lines",
-  polygons: "outlines, JSON",
-  yolo: "YOLO segmentation labels",
-  mots: "MOTS text file",
-  cvat: "CVAT XML",
-  gif: "small animation",
+  coco: "COCO, YouTube-VIS: run lengths",
+  rle: "a JSON line per mask",
+  polygons: "COCO with polygons",
+  yolo: "Ultralytics labels",
+  mots: "MOTS PNG",
+  cvat: "annotations to upload",
+  npz: "NumPy label arrays",
+  cutout: "objects on transparency, PNG",
+  webm: "the same as VP9 video",
+  prores: "the same as ProRes 4444",
+  mattes: "grey soft edges, PNG",
+  "matte-video": "the same as video",
 };
 const USUAL = ["masks", "overlay"];
 
@@ -34,7 +35,7 @@ export function initExport(app) {
   const { store } = app;
   const dialog = element("export-dialog");
   element("formats").append(
-    ...store.state.formats.map((format) => {
+    ...sorted(store.state.formats).map((format) => {
       const label = document.createElement("label");
       const box = Object.assign(document.createElement("input"), {
         type: "checkbox",
@@ -57,6 +58,7 @@ export function initExport(app) {
     if (!formats.length) return;
     await actions.exportMasks(app, formats, element("export-name").value.trim());
     if (store.state.message && !store.state.message.good) dialog.close();
+    else element("export-name").value = ""; // names are not used twice
   });
   const update = () => {
     const exporting = store.state.job?.kind === "export";
@@ -66,13 +68,22 @@ export function initExport(app) {
   };
   element("formats").addEventListener("change", update);
   store.on(["job", "objects"], update);
-  store.on(["exports"], () => listExports(app));
+  store.on(["exports"], () => {
+    listExports(app);
+    if (dialog.open) element("exports-section").scrollIntoView({ block: "start" });
+  });
   store.on(["objects"], () => {
     const stale = store.state.objects.filter((object) => object.stale_from !== null).map((object) => object.name);
     element("export-stale").hidden = !stale.length;
     element("export-stale").textContent =
       `Not up to date: ${stale.join(", ")}. Segment first, or export what is there.`;
   });
+}
+
+/** In the order of `FORMATS`. @param {string[]} formats */
+function sorted(formats) {
+  const rank = (/** @type {string} */ format) => Object.keys(FORMATS).indexOf(format) + 1 || 99;
+  return [...formats].sort((a, b) => rank(a) - rank(b));
 }
 
 /** @param {App} app */
