@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import imageio_ffmpeg
 import numpy as np
 
 from uniref.core.types import UInt8Image
@@ -60,6 +59,8 @@ def start_ffmpeg(arguments: Sequence[str], **pipes: Any) -> subprocess.Popen[byt
     Raises:
         OSError: It cannot be started.
     """
+    import imageio_ffmpeg  # training on images and frames does without it
+
     pipes.setdefault("stdin", subprocess.DEVNULL)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), *arguments]
     # in a session of its own, Ctrl-C on the terminal reaches us alone
