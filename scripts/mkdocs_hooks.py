@@ -2,7 +2,7 @@
 
 Some pages have their only copy elsewhere (`PAGES`), where readers of the repository look for them. They become pages of
 the site, and links between any two files of the repository stay links: to a page where the file is one, else to a copy
-of the file.
+of the file. A link whose text is the name of a file has the page's title instead.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ PAGES = {
 """Pages of the site, and the files that they are."""
 COPIES = "repository"
 """Folder of the site for copies of linked files that are no pages."""
+_NAMED = re.compile(r"\[`?[\w./-]+\.md`?\](?=\(([^\s)#]+\.md))")
 _LINK = re.compile(r"(\]\(|<img [^>]*src=\")([^\s)\"]+)")
 
 
@@ -60,6 +61,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[0]  # which mkdocs reports
         return match[1] + posixpath.relpath(uri, posixpath.dirname(here) or ".") + sign + anchor
 
+    def titled(match: re.Match[str]) -> str:
+        file = ROOT / posixpath.normpath(posixpath.join(folder, match[1]))
+        title = re.search(r"^# (.+)$", file.read_text("utf-8"), re.MULTILINE) if file.is_file() else None
+        return f"[{title[1]}]" if title else match[0]
+
+    markdown = _NAMED.sub(titled, markdown)
     # code is left alone
     parts = re.split(r"(^```.*?^```|`[^`\n]+`)", markdown, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if part.startswith("`") else _LINK.sub(linked, part) for part in parts)
