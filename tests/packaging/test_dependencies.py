@@ -36,6 +36,7 @@ BROUGHT_BY_TORCH = {"triton"}
 EXTRAS = {
     "uniref": ("7z", "coco", "flash", "label", "supervision", "wandb"),
     "tests": ("test",),
+    "examples": ("test",),
     "scripts": ("docs",),
 }
 
