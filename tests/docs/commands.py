@@ -29,10 +29,6 @@ class Shown:
     """What the marker before its block says that running it needs, or None."""
 
     @property
-    def program(self) -> str:
-        return Path(self.words[0]).name
-
-    @property
     def arguments(self) -> list[str] | None:
         """The arguments of `uniref`, however it is started; None for another program."""
         for position, word in enumerate(self.words):
