@@ -56,15 +56,19 @@ def segments_from(
         has_mask: Whether the object has a mask with a pixel in a frame.
 
     Returns:
-        From the frame to the next given mask, and on from there as long as that is out of date; where no given mask is
-        behind, from the first one ahead, unless the object has a mask in the frame.
+        From the frame (backwards: from its mask, where it has one) to the next given mask, and on from there as long as
+        that is out of date; where no given mask is behind, from the first one ahead, unless the object has a mask in
+        the frame.
     """
     ordered = sorted(given, key=lambda each: each.frame * step)
     behind = [each for each in ordered if (each.frame - frame) * step <= 0]
     segments: list[Segment] = []
     if behind:
-        anchor = behind[-1]
-        segments = [Segment(anchor.object, anchor.frame, frame, _end(ordered, len(behind) - 1, step, count))]
+        anchor, end = behind[-1], _end(ordered, len(behind) - 1, step, count)
+        # backwards the mask of the frame stays: in a run both ways it is what the run forwards began with
+        first = frame + step if step < 0 and anchor.frame != frame and has_mask(frame) else frame
+        if (end - first) * step >= 0:
+            segments = [Segment(anchor.object, anchor.frame, first, end)]
     elif ordered and has_mask(frame) and frame + step != ordered[0].frame:
         nearest = ordered[0]
         return [Segment(nearest.object, nearest.frame, frame + step, nearest.frame - step, resumed_from=frame)]

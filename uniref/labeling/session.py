@@ -17,9 +17,11 @@ from uniref.core.errors import MediaError, UsageError
 from uniref.core.types import UInt8Image
 from uniref.inference.results import MAX_ID
 from uniref.labeling.edits import give_mask, painted_record, read_runs, suggested_record
+from uniref.labeling.export import FORMATS, check_export, list_exports, write_export
 from uniref.labeling.frames import FrameReader
 from uniref.labeling.plan import Pass, Segment, passes, segments_from, stale_from, stale_segments, text_in_force
 from uniref.labeling.records import ObjectRecord
+from uniref.labeling.results import default_name
 from uniref.labeling.store import ProjectStore
 from uniref.labeling.suggest import Request, read_example, suggest
 from uniref.labeling.tracking import Follower
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["both", "forwards", "backwards"]
 _LONGEST_NAME, _LONGEST_TEXT = 200, 2_000  # characters
+_REPORTED = 10  # frames of an export between two reports
 _NOT_FOUND, _LATER = "not found in this frame", "; a run looks for it in the later ones"
 
 
@@ -110,9 +113,9 @@ class LabelSession:
             "error": self._worker.error,
             "undo": self.store.undo_label(),
             "redo": self.store.redo_label(),
-            "exports": [],
+            "exports": list_exports(self.store),
             "model": {"checkpoint": self._checkpoint, "device": None if predictor is None else str(predictor.device)},
-            "formats": [],
+            "formats": list(FORMATS),
         }
 
     def _describe(self, record: ObjectRecord) -> dict[str, Any]:
@@ -180,7 +183,7 @@ class LabelSession:
             if not number:
                 raise UsageError(f"at most {MAX_ID} objects fit into one label map")
             record = ObjectRecord(
-                number, _name(name or f"object {number}"), "#{:02x}{:02x}{:02x}".format(*colour(number)), 1
+                number, _name(name or default_name(number)), "#{:02x}{:02x}{:02x}".format(*colour(number)), 1
             )
             self.store.put_object(self.store.begin_action(f"add {record.name}"), record)
         return number
@@ -402,7 +405,20 @@ class LabelSession:
 
     def export(self, formats: Sequence[str], name: str | None = None) -> None:
         """Write files into `exports/NAME` of the project, in the background. Raises UsageError."""
-        raise NotImplementedError
+        folder = check_export(self.store, formats, name)
+        job = Job("export", None, 0, self.frames.count)
+        self._worker.start(lambda: self._write_export(formats, folder, job), job)
+
+    def _write_export(self, formats: Sequence[str], folder: Path, job: Job) -> None:
+        """The task of an export."""
+
+        def report(index: int) -> None:
+            job.frame, job.done = index, job.done + 1
+            if job.done % _REPORTED == 0:
+                self.store.touch()
+
+        with self.store.snapshot() as project:
+            write_export(project, self.frames, formats, folder, self._worker.keep_going, report)
 
     # the model
 

@@ -92,6 +92,7 @@ class Worker:
     def start(self, work: Callable[[], Any], job: Job) -> Future[Any]:
         """Do something long in the thread after what waits; what it raises becomes `error`. Raises UniRefError."""
         task = _Task(work, job)
+        self.error = None
         self._put(self._long, task)
         return task.future
 
@@ -137,8 +138,6 @@ class Worker:
                     return
                 is_short = bool(self._short)
                 task = self._current = (self._short if is_short else self._long).popleft()
-                if not is_short:
-                    self.error = None
             self._changed()
             task.settle()
             with self._condition:
