@@ -86,14 +86,15 @@ class ProjectStore(ProjectReader):
         self._known_from = self.revision
 
     def _open(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
+        # what is not a project is left as it is
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > FORMAT:
             raise UniRefError(f"{self.folder}: was made by a newer version of uniref; update uniref to open it")
+        if version == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise UniRefError(f"{self.folder / DATABASE}: is not a project of uniref label; choose another folder")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
         if version == 0:
-            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise UniRefError(f"{self.folder / DATABASE}: is not a project of uniref label; choose another folder")
             self._db.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
 
     @contextlib.contextmanager
