@@ -244,3 +244,19 @@ def test_decord_is_loaded_after_torch(make_video: Callable[..., Path]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_without_decord_frames_are_the_same(make_video: MakeVideo) -> None:
+    """decord is faster, but keeps more and more frames of a long video; what reads here and there does without it."""
+    path = make_video(frames=80)
+    slow, fast = MediaSource(path, fast=False), MediaSource(path)
+    for selection in (Selection(), Selection(start="70"), Selection(start="5", end="9")):
+        for ours, theirs in zip(slow.frames(selection), fast.frames(selection), strict=True):
+            assert (ours.index, ours.seconds, ours.duration) == (theirs.index, theirs.seconds, theirs.duration)
+            assert np.array_equal(ours.image, theirs.image)
+    code = (
+        "import sys; from uniref.media.source import MediaSource\n"
+        f"next(MediaSource(__import__('pathlib').Path({str(path)!r}), fast=False).frames()); "
+        "assert not {'decord', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

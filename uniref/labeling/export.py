@@ -130,7 +130,7 @@ def write_export(
         raise UsageError("there is nothing to export: no object has a mask yet")
     kinds = [_SINKS[name] for name in dict.fromkeys(formats)]
     soft = any(kind.needs_probabilities for kind in kinds)
-    source = MediaSource(frames.path)
+    source = MediaSource(frames.path, fast=False)
     notes: list[str] = []
     with contextlib.suppress(StoppedError), atomic_folder(folder) as work:
         context = Context(work, source, objects, 1, True, notes.append)

@@ -40,8 +40,8 @@ class FrameReader:
 
     def __init__(self, path: Path, count: int | None = None) -> None:
         self.path = Path(path)
-        self.source = MediaSource(self.path)
-        self._cursor, self._thumbnail_cursor = _Cursor(self.source), _Cursor(MediaSource(self.path))
+        self.source = MediaSource(self.path, fast=False)
+        self._cursor, self._thumbnail_cursor = _Cursor(self.source), _Cursor(MediaSource(self.path, fast=False))
         self._jpegs = _ByteCache(_CACHED_JPEGS)
         self.count = _count_frames(self.source) if count is None else count
         """Number of frames that can be read."""

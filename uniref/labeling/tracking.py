@@ -91,7 +91,7 @@ class Follower:
 
     def _reading(self) -> Generator[SourceFrame]:
         """The frames of the pass, read ahead in a thread."""
-        source = MediaSource(self._frames.path)
+        source = MediaSource(self._frames.path, fast=False)
         if self._step > 0:
             return prefetch(source.frames(Selection(str(self._work.first), str(self._work.last + 1))))
         return prefetch(source.frames_backwards(Selection(str(self._work.last)), self._work.first))

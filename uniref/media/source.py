@@ -100,6 +100,7 @@ class MediaSource:
 
     Args:
         path: The file or folder.
+        fast: As for `VideoFile`.
 
     Raises:
         MediaError: Missing, or nothing that can be read.
@@ -107,8 +108,9 @@ class MediaSource:
 
     kind: Literal["image", "video", "frames"]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fast: bool = True) -> None:
         self._begin(Path(path))
+        self._fast = fast
         if is_folder(self.path):
             self.kind = "frames"
             self._open_folder()
@@ -181,7 +183,7 @@ class MediaSource:
         # animated images
         suffix = ".gif" if _begins_like_gif(self.path) else self.path.suffix.lower()
         if is_animation(self.path):
-            self.kind, self._video = "video", _open_animation(self.path)
+            self.kind, self._video = "video", _open_animation(self.path, self._fast)
             return
         # files with an extension of images
         if suffix in images.EXTENSIONS:
@@ -191,11 +193,11 @@ class MediaSource:
             except MediaError:
                 if images.is_image(self.path) or not _is_video(self.path):
                     raise
-                self.kind, self._video = "video", VideoFile(self.path)
+                self.kind, self._video = "video", VideoFile(self.path, self._fast)
             return
         # videos
         try:
-            self._video = VideoFile(self.path)
+            self._video = VideoFile(self.path, self._fast)
         except LargeFrames:
             raise
         except MediaError:
@@ -360,14 +362,14 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
-def _open_animation(path: Path) -> AnimatedImage | VideoFile:
+def _open_animation(path: Path, fast: bool) -> AnimatedImage | VideoFile:
     """Open an animated image; one that is too damaged for Pillow is read by ffmpeg, which continues after damage."""
     try:
         return AnimatedImage(path)
     except MediaError:
         if not _is_video(path):
             raise
-        return VideoFile(path)
+        return VideoFile(path, fast)
 
 
 def _begins_like_gif(path: Path) -> bool:
@@ -380,7 +382,7 @@ def _begins_like_gif(path: Path) -> bool:
 
 def _is_video(path: Path) -> bool:
     try:
-        VideoFile(path)
+        VideoFile(path, fast=False)
     except MediaError:
         return False
     return True

@@ -93,12 +93,14 @@ class VideoFile:
 
     Args:
         path: The file; its content counts, not its extension.
+        fast: Decode by decord where it gives the same frames. It is faster, but holds up to a gigabyte and more of
+            frames of long videos, and begins anew for every place that is sought. Else ffmpeg decodes all.
 
     Raises:
         MediaError: Missing, not a video, or without frames.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fast: bool = True) -> None:
         self.path = Path(path)
         # headers and packets
         if not self.path.is_file():
@@ -121,7 +123,9 @@ class VideoFile:
             self._times = np.asarray(np.sort(packets.times) * float(packets.time_base), np.float64)
         self.fps: float = self._rate()
         # how frames are decoded
-        self._reader = _open_decord(self.path, self._times) if self._times is not None and self._fast else None
+        self._reader: Any = None
+        if fast and self._times is not None and self._fast:
+            self._reader = _open_decord(self.path, self._times)
         self._position = 0  # of decord; -1 = unknown
         self.tone_mapped = self.info.hdr and can_tone_map()
         """Whether frames come converted from high dynamic range."""
