@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import queue
@@ -188,6 +189,7 @@ def decoded_frames(
     shown: queue.SimpleQueue[_Shown | None] = queue.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(child.stderr, shown, said), daemon=True)
     listener.start()
+    _decoding[listener] = child
     try:
         while (image := _NOTHING if times_only else _read_ppm(child.stdout)) is not None:
             info = shown.get()
@@ -196,6 +198,17 @@ def decoded_frames(
             yield DecodedFrame(info.seconds, info.duration, info.size, info.errors, image)
     finally:
         child.kill()  # ends the listener
+        listener.join()
+
+
+_decoding: weakref.WeakKeyDictionary[threading.Thread, subprocess.Popen[bytes]] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _end_decoding() -> None:
+    """End what a program leaves half read: Python aborts where a thread still reads a pipe that it takes down."""
+    for listener, child in list(_decoding.items()):
+        child.kill()
         listener.join()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ _DECORD_CODECS = ("h264", "hevc", "av1")
 _HIDES_FRAMES = ("vp8",)  # packets of its alternate reference frames show nothing
 _RECENT = 10  # frames within which a fault of the decoder explains a missing one
 _ROUNDED = Fraction(1, 1000)  # seconds; Matroska's unit of time
+_DECORD_PIXELS = 1920 * 1088  # decord reads more than a hundred frames ahead: 3 GB of 3840 x 2160
 _FAR = 50  # frames from which on a seek by ffmpeg is faster than decoding up to there
 _TOLERATED = 0.5  # seconds that a container may announce too much
 _REORDERED = 16  # frames that a video may hold in another order than they are shown
@@ -79,6 +81,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         "several video streams": info.video_streams > 1,
         "display matrix": info.rotation is not None,  # decord turns frames, but does not mirror them
         "high dynamic range": info.hdr,
+        "large frames": math.prod(info.stored_size) > _DECORD_PIXELS,
         "colour tags": readable_colors(info.colors) is not None,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
@@ -145,6 +148,10 @@ class VideoFile:
     @property
     def _fast(self) -> bool:
         return why_not_decord(self.info) is None
+
+    def read_nothing_ahead(self) -> None:
+        """Decode by ffmpeg alone from now on, which waits for whoever takes its frames; decord decodes many more."""
+        self._reader = None
 
     @property
     def seekable(self) -> bool:
