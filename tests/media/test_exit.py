@@ -12,8 +12,7 @@ HALF_READ = """
 import sys
 from pathlib import Path
 from uniref.media.video_read import VideoFile
-video = VideoFile(Path(sys.argv[1]))
-video.read_nothing_ahead()
+video = VideoFile(Path(sys.argv[1]), fast=False)
 frames = video.frames()
 print(next(frames).index)
 """

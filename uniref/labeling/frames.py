@@ -113,8 +113,6 @@ class _Cursor:
 
     def __init__(self, source: MediaSource) -> None:
         self._source = source
-        if isinstance(source.video, VideoFile):
-            source.video.read_nothing_ahead()  # most of the time nobody asks for a frame
         self._lock = threading.Lock()
         self._reading: Generator[SourceFrame] | None = None
         self._next = 0

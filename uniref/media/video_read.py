@@ -149,10 +149,6 @@ class VideoFile:
     def _fast(self) -> bool:
         return why_not_decord(self.info) is None
 
-    def read_nothing_ahead(self) -> None:
-        """Decode by ffmpeg alone from now on, which waits for whoever takes its frames; decord decodes many more."""
-        self._reader = None
-
     @property
     def seekable(self) -> bool:
         """Decoding can begin at the key frame before any frame."""
