@@ -221,12 +221,11 @@ class ProjectStore(ProjectReader):
                 f"({keys}) IN (SELECT {keys} FROM masks_log WHERE action = ? AND present = 0)", (action,)
             )
         run(f"DELETE FROM {table} WHERE ({keys}) IN {logged}", (action,))
+        returning = columns.replace("revision", str(self.revision))  # they change now
         run(
-            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table}_log WHERE action = ? AND present = 1",
+            f"INSERT INTO {table} ({columns}) SELECT {returning} FROM {table}_log WHERE action = ? AND present = 1",
             (action,),
         )
-        if table == "masks":
-            run(f"UPDATE masks SET revision = ? WHERE ({keys}) IN {logged}", (self.revision, action))
         run(f"DELETE FROM {table}_log WHERE action = ?", (action,))
         for rows, present in (("exchanged", 1), ("missing", 0)):
             run(
