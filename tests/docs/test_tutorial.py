@@ -7,11 +7,16 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.docs.commands import ROOT, shown_in_blocks
+from tests.labeling.clips import runs
+from tests.labeling.conftest import settle
+from uniref import Predictor
+from uniref.labeling.session import LabelSession
 from uniref_cli.app import run
-from uniref_scenes import SceneOptions, write_scenes
 
 PAGE = ROOT / "docs" / "tutorial.md"
 FEWER = {
@@ -25,15 +30,35 @@ def programs() -> list[str]:
     return re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
-def test_clips_become_images_with_the_phrases_of_what_is_visible(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def export_labels(clip: str, seed: int) -> None:
+    """Label a clip of 16 frames and export it, as on the page."""
+    frames = Path("clips") / clip
+    frames.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    for index in range(16):
+        Image.fromarray(random.integers(0, 256, (48, 64, 3), np.uint8)).save(frames / f"{index:05d}.png")
+    session = LabelSession(frames, Path("labels") / clip, lambda: Predictor.from_pretrained("small", device="cpu"))
+    mask = np.zeros((48, 64), np.bool_)
+    mask[10:30, 20:40] = True
+    for number, name in ((1, f"the first thing of {clip}"), (2, "another one")):
+        assert session.add_object(name) == number
+        for index in range(16):
+            session.set_mask(number, index, runs(np.roll(mask, 20 * (number - 1), 1)))
+    session.export(["custom"])
+    settle(session).close()
+
+
+def test_exports_become_a_folder_for_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for split, seed in (("train", 7), ("val", 8)):
-        write_scenes(Path("clips") / split, "novel", 3, SceneOptions(size=96, frames=16, seed=seed))
-    _, of_clips = programs()
-    exec(of_clips, {})  # noqa: S102 - our own page
-    assert len(list(Path("own/train/images").iterdir())) == 6  # two of 16 frames of each clip
+    for seed, clip in enumerate(("clip", "other", "third")):
+        export_labels(clip, seed)
+    _, of_exports = programs()
+    exec(of_exports, {})  # noqa: S102 - our own page
+    names = {f"{clip}-{frame:05d}" for clip in ("clip", "other") for frame in (0, 8)}
+    assert {path.stem for path in Path("own/train/images").iterdir()} == names
+    phrases = Path("own/train/phrases.csv").read_text("utf-8").splitlines()
+    assert len(phrases) == 1 + 2 * len(names)
+    assert "other-00008,1,the first thing of other" in phrases
     assert run(["prepare-data", "custom", "--source", "own", "--quiet"]) == 0
     manifest = json.loads(Path("data/index/custom/train/manifest.json").read_text("utf-8"))
     assert manifest["task"] == "ris"

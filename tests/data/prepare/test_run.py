@@ -110,7 +110,7 @@ def test_no_absolute_paths(tmp_path: Path, prepare: Prepare) -> None:
 
 
 def test_wrong_requests(tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "unknown data set; there are burst, coco" in refused("davis", tmp_path, "val", code=2)
+    assert "unknown data set; did you mean davis17? there are burst, coco" in refused("davis", tmp_path, "val", code=2)
     assert "davis17 has no split test; it has train, val, test-dev" in refused("davis17", tmp_path, "test", code=2)
     assert "--compat is not for davis17, only for fss-1000" in refused("davis17", tmp_path, "val", "--compat", code=2)
     assert "no such file or folder" in refused("davis17", tmp_path / "none", "val")

@@ -3,6 +3,7 @@ what other installed packages declare as entry points of the group `uniref.datas
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib
 import pkgutil
@@ -59,7 +60,9 @@ def _of_package(name: str, where: str, load: Callable[[], object]) -> DataSet:
 def find_data_set(name: str) -> DataSet:
     """A data set by its keyword. Raises UsageError."""
     if name not in data_sets():
-        raise UsageError(f"{name}: unknown data set; there are {', '.join(data_sets())}")
+        near = difflib.get_close_matches(name, list(data_sets()), n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"{name}: unknown data set; {meant}there are {', '.join(data_sets())}")
     return data_sets()[name]
 
 
