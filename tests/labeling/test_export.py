@@ -185,6 +185,16 @@ def test_an_export_that_is_stopped_leaves_nothing(open_session: Open, clip: Path
     assert session.info()["exports"] == []
 
 
+def test_objects_without_a_name_are_noted_instead_of_what_to_train_next(open_session: Open, clip: Path) -> None:
+    session = open_session(clip)
+    session.add_object()
+    session.set_mask(1, 0, runs(MASKS[1]))
+    session.export(["custom"])
+    (export,) = settle(session).info()["exports"]
+    assert export["next"] is None
+    assert export["notes"] == ["no object has a text or a name: give them names to train on phrases"]
+
+
 def test_label_train_label_again(labelled: Path, clip: Path, predictor: Predictor, tmp_path: Path) -> None:
     """The folder for training is read without questions, and the recipe for fine-tuning takes it."""
     session = LabelSession(clip, labelled, lambda: predictor)

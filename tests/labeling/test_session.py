@@ -19,6 +19,7 @@ from PIL import Image
 from tests.labeling.clips import masks_of, runs, street_frames, street_masks, write_clip
 from tests.labeling.conftest import FRAMES, assert_same, settle, stored
 from uniref import MediaError, Predictor, UniRefError, UsageError
+from uniref.labeling.plan import frames_of
 from uniref.labeling.session import LabelSession
 from uniref.media.source import MediaSource
 from uniref.media.video_write import VideoWriter
@@ -85,6 +86,15 @@ def test_a_project_belongs_to_its_video(open_session: Open, clip: Path, tmp_path
     Image.fromarray(street_frames(1)[0]).save(other)
     with pytest.raises(UsageError, match=r"project: is the project of another video \(.*clip.mp4\); choose another"):
         open_session(other)
+    # a file that was replaced since
+    moved.write_bytes(moved.read_bytes() + b"more")
+    shutil.rmtree(tmp_path / "project")
+    open_session(moved).close()
+    moved.write_bytes(clip.read_bytes())
+    with pytest.raises(UsageError, match=r"moved.mp4: has changed since its project .*project was made"):
+        open_session(moved)
+    moved.unlink()
+    shutil.rmtree(tmp_path / "project")
     with pytest.raises(MediaError, match="no such file or folder"):
         open_session(tmp_path / "missing.mp4")
     assert open_session(clip).info()["video"]["frames"] == FRAMES  # those that failed hold no lock
@@ -175,8 +185,17 @@ def test_damaged_frames_in_both_directions(open_session: Open, tmp_path: Path) -
     for index in (1, 3):
         (folder / f"{index}.png").write_bytes((folder / "0.png").read_bytes()[:150])
     session = open_session(folder)
+    assert session.info()["notes"] == []
+    revision = session.store.revision
+    session.thumbnail(1)
+    note = "frames: frame 1 is damaged; the page shows the frame before, without masks"
+    assert (session.info()["notes"], session.store.revision) == ([note], revision + 1)
+    session.frame_jpeg(3)
+    assert session.info()["notes"] == [note.replace("frame 1 is", "2 frames (first: 1) are")]
     session.add_object()
     session.set_mask(1, 2, runs(MASKS[1]))
+    work = session._plan([1], None, "both")
+    assert len(frames_of(work)) == 5  # frame 2, where it begins in both directions, counts once
     session.run()
     settle(session)
     assert session.info()["objects"][0]["stale_from"] is None
@@ -187,6 +206,18 @@ def test_damaged_frames_in_both_directions(open_session: Open, tmp_path: Path) -
     record = session.store.mask(1, 3)
     assert record is not None
     assert record.score is None
+
+
+def test_frames_of_different_sizes_are_noted(open_session: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index, size in enumerate([(64, 48), (64, 48), (32, 48)]):
+        Image.new("RGB", size).save(folder / f"{index}.png")
+    session = open_session(folder)
+    for index in range(3):
+        session.thumbnail(index)
+    (note,) = session.info()["notes"]
+    assert note.startswith("frames: its frames differ in size (32 x 48 from 2.png on); the page shows them all at the")
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,8 @@ def list_exports(project: ProjectReader) -> list[dict[str, Any]]:
                 "formats": formats,
                 "files": files,
                 "notes": summary.get("notes", []),
-                "next": _next_commands(folder) if CUSTOM in formats else None,
+                # without a phrase there is nothing that the recipe could train on
+                "next": _next_commands(folder) if (folder / CUSTOM / "phrases.csv").exists() else None,
             }
         )
     return found

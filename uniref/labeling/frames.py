@@ -41,7 +41,9 @@ class FrameReader:
     def __init__(self, path: Path, count: int | None = None) -> None:
         self.path = Path(path)
         self.source = MediaSource(self.path, fast=False)
-        self._cursor, self._thumbnail_cursor = _Cursor(self.source), _Cursor(MediaSource(self.path, fast=False))
+        self._damaged: set[int] = set()
+        self._cursor = _Cursor(self.source, self._damaged)
+        self._thumbnail_cursor = _Cursor(MediaSource(self.path, fast=False), self._damaged)
         self._jpegs = _ByteCache(_CACHED_JPEGS)
         self.count = _count_frames(self.source) if count is None else count
         """Number of frames that can be read."""
@@ -53,6 +55,21 @@ class FrameReader:
         """A frame by its index. Raises UsageError where there is none, MediaError where none can be decoded."""
         self.check(index)
         return self._cursor.read(index)
+
+    def notes(self) -> list[str]:
+        """What a user should know about the frames that were read so far, one line each."""
+        resized = self.source.resized or self._thumbnail_cursor.source.resized
+        notes = [*self.source.notes]
+        if resized:
+            notes.append(
+                f"{self.path.name}: its frames differ in size ({resized}); the page shows them all at the first one's. "
+                "If they are images of different things, label them one by one"
+            )
+        if self._damaged:
+            first, count = min(self._damaged), len(self._damaged)
+            which = f"frame {first} is" if count == 1 else f"{count} frames (first: {first}) are"
+            notes.append(f"{self.path.name}: {which} damaged; the page shows the frame before, without masks")
+        return notes
 
     def check(self, index: int) -> None:
         """Raise UsageError unless there is a frame of this index."""
@@ -111,8 +128,8 @@ class FrameReader:
 class _Cursor:
     """Reads on from where it is where that is near, else seeks; the last frames are kept."""
 
-    def __init__(self, source: MediaSource) -> None:
-        self._source = source
+    def __init__(self, source: MediaSource, damaged: set[int]) -> None:
+        self.source, self._damaged = source, damaged
         self._lock = threading.Lock()
         self._reading: Generator[SourceFrame] | None = None
         self._next = 0
@@ -127,7 +144,7 @@ class _Cursor:
             # read on, or begin anew
             if self._reading is None or not self._next <= index < self._next + _AHEAD:
                 self._stop()
-                self._reading, self._next = self._source.frames(Selection(start=str(index))), index
+                self._reading, self._next = self.source.frames(Selection(start=str(index))), index
             for frame in self._reading:
                 self._keep(frame)
                 self._next = frame.index + 1
@@ -137,11 +154,13 @@ class _Cursor:
                 self._stop()
             if index not in self._frames:
                 self._stop()
-                raise MediaError(f"{self._source.label}: frame {index} cannot be decoded")
+                raise MediaError(f"{self.source.label}: frame {index} cannot be decoded")
             return self._frames[index]
 
     def _keep(self, frame: SourceFrame) -> None:
         self._frames[frame.index] = frame
+        if frame.damaged:
+            self._damaged.add(frame.index)
         most = max(2, _CACHED_FRAMES // frame.image.nbytes)
         while len(self._frames) > most:
             self._frames.popitem(last=False)

@@ -37,11 +37,6 @@ class Pass:
     last: int
     segments: tuple[Segment, ...]
 
-    @property
-    def length(self) -> int:
-        """How many frames."""
-        return abs(self.last - self.first) + 1
-
 
 def segments_from(
     given: Sequence[MaskRecord], frame: int, step: int, count: int, has_mask: Callable[[int], bool]
@@ -128,6 +123,11 @@ def passes(segments: Sequence[Segment], step: int) -> list[Pass]:
     return [
         Pass(step, group[0].first, max(each.last * step for each in group) * step, tuple(group)) for group in groups
     ]
+
+
+def frames_of(work: Sequence[Pass]) -> set[int]:
+    """Indices of the frames that are read at least once."""
+    return {index for part in work for index in range(part.first, part.last + part.step, part.step)}
 
 
 def text_in_force(given: Sequence[MaskRecord], anchor: int) -> str | None:

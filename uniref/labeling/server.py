@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import logging
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 USUAL_PORT = 8765
 _BACKLOG = 128
 _MOST_CONNECTIONS = 200
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sent what is not valid gets the reason
 _PATIENCE = 2  # seconds that answers have to end when the server stops
 
 

@@ -19,7 +19,16 @@ from uniref.inference.results import MAX_ID
 from uniref.labeling.edits import give_mask, painted_record, read_runs, suggested_record
 from uniref.labeling.export import FORMATS, check_export, list_exports, write_export
 from uniref.labeling.frames import FrameReader
-from uniref.labeling.plan import Pass, Segment, passes, segments_from, stale_from, stale_segments, text_in_force
+from uniref.labeling.plan import (
+    Pass,
+    Segment,
+    frames_of,
+    passes,
+    segments_from,
+    stale_from,
+    stale_segments,
+    text_in_force,
+)
 from uniref.labeling.records import ObjectRecord
 from uniref.labeling.results import default_name
 from uniref.labeling.store import ProjectStore
@@ -78,6 +87,11 @@ class LabelSession:
         frames = FrameReader(self.video, None if count is None else int(count))
         if known is not None and frames.fingerprint() != known:
             frames.close()
+            if self.store.meta("video") == str(self.video.resolve()):
+                raise UsageError(
+                    f"{self.video}: has changed since its project {self.folder} was made; put the old file back, or "
+                    "choose another folder for a new project"
+                )
             raise UsageError(
                 f"{self.folder}: is the project of another video ({self.store.meta('video')}); choose another folder "
                 f"for {self.video}"
@@ -114,6 +128,7 @@ class LabelSession:
             "undo": self.store.undo_label(),
             "redo": self.store.redo_label(),
             "exports": list_exports(self.store),
+            "notes": self.frames.notes(),
             "model": {"checkpoint": self._checkpoint, "device": None if predictor is None else str(predictor.device)},
             "formats": list(FORMATS),
         }
@@ -133,11 +148,20 @@ class LabelSession:
 
     def frame_jpeg(self, index: int, max_width: int | None = None) -> bytes:
         """A frame as a JPEG, at most `max_width` pixels wide. Raises UsageError, MediaError."""
-        return self.frames.jpeg(index, max_width)
+        return self._noticing(lambda: self.frames.jpeg(index, max_width))
 
     def thumbnail(self, index: int) -> bytes:
         """A frame as a small JPEG, 96 pixels high at most. Raises UsageError, MediaError."""
-        return self.frames.thumbnail(index)
+        return self._noticing(lambda: self.frames.thumbnail(index))
+
+    def _noticing(self, read: Callable[[], bytes]) -> bytes:
+        """Read something; where that brings up what the user should know, the page is told."""
+        before = self.frames.notes()
+        try:
+            return read()
+        finally:
+            if self.frames.notes() != before:
+                self.store.touch()
 
     def masks(self, index: int) -> list[dict[str, Any]]:
         """The masks of a frame, by object: `object`, `kind` ("given" or "tracked"), `score` and `rle` (COCO's plain
@@ -339,7 +363,7 @@ class LabelSession:
             if not work:
                 raise UsageError(_nothing_to_do(frame))
             followed = sorted({each.object for part in work for each in part.segments})
-            job = Job("run", work[0].first, 0, sum(part.length for part in work), _direction(work[0]))
+            job = Job("run", work[0].first, 0, len(frames_of(work)), _direction(work[0]))
             self._running = frozenset(followed)
             names = ", ".join(self.store.object(number).name for number in followed)
             self._worker.start(lambda: self._follow(work, job, f"follow {names}"), job)
@@ -367,9 +391,12 @@ class LabelSession:
         """The task of a run."""
         predictor = self._model()
         action = self.store.begin_action(label)
+        # a frame from which objects are followed both ways counts once
+        left = frames_of(work)
 
         def report(index: int) -> None:
-            job.frame, job.done = index, job.done + 1
+            left.discard(index)
+            job.frame, job.done = index, job.total - len(left)
 
         try:
             for part in work:
