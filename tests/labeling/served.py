@@ -99,11 +99,11 @@ def make_frames(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def serve(video: Path, project: Path, checkpoint: Path) -> Iterator[Served]:
-    """A server until the block ends; fails where a request failed by a fault of ours."""
+def serve(video: Path, project: Path, checkpoint: Path, port: int = 0) -> Iterator[Served]:
+    """A server on `port` (0 = a free one) until the block ends; fails where a request failed by a fault of ours."""
     reports: list[str] = []
     session = LabelSession(video, project, lambda: Predictor.from_pretrained(checkpoint), "tiny")
-    with contextlib.closing(session), contextlib.closing(listen("127.0.0.1", 0)) as listener:
+    with contextlib.closing(session), contextlib.closing(listen("127.0.0.1", port)) as listener:
         server = LabelServer(session, listener, reports.append)
         thread = threading.Thread(target=server.serve_until_stopped)
         thread.start()

@@ -89,7 +89,6 @@ def test_light_and_dark(page: Any) -> None:
 def test_an_error_is_one_line_that_can_be_dismissed(page: Any) -> None:
     page.keyboard.press("n")
     page.keyboard.press("Shift+S")
-    page.keyboard.press("s")
     page.wait_for_selector("#message:not([hidden])")
     assert "\n" not in page.inner_text("#message-text").strip()
     page.click("#message-close")
@@ -102,6 +101,13 @@ def test_a_server_that_is_gone_is_told(browser: Any, checkpoint: Path, tmp_path:
     with serve(make_frames(tmp_path / "frames"), tmp_path / "project", checkpoint) as served:
         opened.goto(served.server.url)
         opened.wait_for_function(READY)
+        port = served.port
     opened.wait_for_selector("#message:not([hidden])")
     assert "still running" in opened.inner_text("#message-text")
+    # started again, it has another token; the address that it prints makes the old page work again
+    with serve(tmp_path / "frames", tmp_path / "project", checkpoint, port) as served:
+        opened.wait_for_function("() => document.getElementById('message-text').textContent.includes('started again')")
+        assert opened.is_hidden("#progress")
+        context.new_page().goto(served.server.url)
+        opened.wait_for_selector("#message", state="hidden")
     context.close()

@@ -8,17 +8,26 @@
  *   stale_from: number | null}} LabelObject
  * @typedef {{kind: "load" | "suggest" | "run" | "export", frame: number, done: number, total: number,
  *   direction?: string}} Job
- * @typedef {{name: string, folder: string, formats: string[], files: number, next: string | null}} Export
+ * @typedef {{name: string, folder: string, formats: string[], files: number, next: string | null,
+ *   notes?: string[]}} Export
  * @typedef {{video: {name: string, frames: number, fps: number, width: number, height: number}, project: string,
  *   revision: number, objects: LabelObject[], job: Job | null, error: string | null, undo: string | null,
  *   redo: string | null, exports: Export[], model: {checkpoint: string, device: string | null},
- *   formats: string[]}} ServerState
+ *   formats: string[], notes?: string[]}} ServerState
  * @typedef {{object: number, kind: "given" | "tracked", score: number | null, rle: Rle}} ServerMask
  * @typedef {{revision: number, objects: Record<string, {frames: number[], scores: (number | null)[], areas: number[],
  *   given: boolean[]}>, removed: [number, number, number][], full: boolean}} TimelineChanges
  */
 
-export class ApiError extends Error {}
+export class ApiError extends Error {
+  /** @param {string} line @param {number} [status]  of HTTP, none where there was no answer */
+  constructor(line, status) {
+    super(line);
+    this.status = status;
+  }
+}
+
+/** @typedef {"up" | "down" | "refused"} Link  "refused": the server does not know this page's token */
 
 /** @param {Response} response */
 async function check(response) {
@@ -29,7 +38,7 @@ async function check(response) {
   } catch {
     // not from the server itself: the status has to do
   }
-  throw new ApiError(line);
+  throw new ApiError(line, response.status);
 }
 
 export class Api {
@@ -64,26 +73,42 @@ export class Api {
     return sent;
   }
 
+  /** Resolves when all that was sent so far is answered. @returns {Promise<void>} */
+  async settled() {
+    await this.#last;
+  }
+
   /** Stops what runs, at once: it does not wait for requests sent before. */
   async stop() {
     await this.#fetch("api/stop", { method: "POST" });
   }
 
   /**
-   * Calls `onEvent` whenever something changed, and `onLink` with whether the server can be reached.
+   * Calls `onEvent` whenever something changed, and `onLink` whenever the link to the server changes.
    *
    * @param {() => void} onEvent
-   * @param {(reached: boolean) => void} onLink
+   * @param {(link: Link) => void} onLink
    */
   listen(onEvent, onLink) {
     const source = new EventSource("api/events");
-    source.onopen = () => onLink(true);
+    source.onopen = () => onLink("up");
     source.onmessage = onEvent;
-    source.onerror = () => {
-      onLink(false);
+    source.onerror = async () => {
       // the browser tries again by itself, except after an answer that is an error
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(onEvent, onLink), 2000);
+      const answered = source.readyState === EventSource.CLOSED;
+      onLink(answered && (await this.#refused()) ? "refused" : "down");
+      if (answered) setTimeout(() => this.listen(onEvent, onLink), 2000);
     };
+  }
+
+  /** An `EventSource` does not tell the status of its answer: this asks again. */
+  async #refused() {
+    try {
+      await this.get("api/state");
+    } catch (error) {
+      return error instanceof ApiError && error.status === 403;
+    }
+    return false;
   }
 
   /** @param {string} path @param {RequestInit} options */

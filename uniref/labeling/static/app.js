@@ -33,14 +33,14 @@ export class App {
       slots: 3,
       drop: close,
       onLoad: (i) => this.#pictureLoaded(i),
-      onError: (error) => this.store.set({ message: { text: error.message } }),
+      onError: (error) => this.store.set({ message: { text: error.message, kind: "load" } }),
     });
     /** @type {Loader<FrameMask[]>} */
     this.masks = new Loader((i, signal) => this.#loadMasks(i, signal), {
       capacity,
       slots: 3,
       onLoad: (i) => i === this.store.state.shown && this.store.touch("masks"),
-      onError: (error) => this.store.set({ message: { text: error.message } }),
+      onError: (error) => this.store.set({ message: { text: error.message, kind: "load" } }),
     });
     /** @type {Loader<ImageBitmap>} */
     this.thumbnails = new Loader((i, signal) => api.picture(`api/thumbnails/${i}.jpg`, signal), {
@@ -59,9 +59,12 @@ export class App {
     await app.refresh();
     api.listen(
       () => app.#onEvent(),
-      (reached) => {
-        app.store.set({ reached });
-        if (reached) app.refresh().catch(() => {});
+      (link) => {
+        // a server that was started again may show another video
+        if (link === "up" && app.store.state.link === "refused") location.reload();
+        // nothing is known of a job while the link is down
+        app.store.set(link === "up" ? { link } : { link, job: null, waiting: null });
+        if (link === "up") app.refresh().catch(() => {});
       },
     );
     return app;
@@ -155,13 +158,16 @@ export class App {
     ]);
     const frames = this.tracks.apply(changes);
     this.masks.invalidate(frames);
-    const error = server.error && server.error !== this.store.state.error ? { message: { text: server.error } } : {};
+    if (server.error !== this.store.state.error) {
+      if (server.error) this.store.set({ message: { text: server.error, kind: "job" } });
+      else this.succeeded("job");
+    }
     const known = /** @type {any} */ (this.store.state);
     const job = server.job ?? known.job; // the last frames of a run come with its end
     const news = Object.entries(server).filter(
       ([name, value]) => JSON.stringify(value) !== JSON.stringify(known[name]),
     );
-    this.store.set({ ...Object.fromEntries(news), ...error });
+    this.store.set(Object.fromEntries(news));
     if (frames !== "all") this.#followRun(job, frames);
     const { selected, objects } = this.store.state;
     // undo may have removed the selected object
@@ -184,13 +190,21 @@ export class App {
     this.store.set({ frame: [...frames].reduce((best, frame) => (distance(frame) < distance(best) ? frame : best)) });
   }
 
+  /** A request's success takes the error of an earlier one of its kind away. @param {string} kind */
+  succeeded(kind) {
+    if (this.store.state.message?.kind === kind) this.store.set({ message: null });
+  }
+
   #timer = 0;
   /** Something is new at the server. */
   #onEvent() {
     if (this.#timer) return;
     this.#timer = window.setTimeout(() => {
       this.#timer = 0;
-      this.refresh().catch((error) => this.store.set({ message: { text: error.message } }));
+      this.refresh().then(
+        () => this.succeeded("refresh"),
+        (error) => this.store.set({ message: { text: error.message, kind: "refresh" } }),
+      );
     }, REFRESH_MS);
   }
 
@@ -210,6 +224,7 @@ export class App {
    */
   #pictureLoaded(i) {
     const { frame, shown, playing } = this.store.state;
+    if (i === frame) this.succeeded("load");
     if (i === frame || (!playing && (shown < 0 || Math.abs(i - frame) < Math.abs(shown - frame)))) {
       this.store.set({ shown: i });
       this.store.touch("picture");

@@ -32,7 +32,7 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(element);
     const baseNames = ["shown", "picture", "masks", "objects", "opacity", "masksShown", "selected"];
     app.store.on(baseNames, () => this.draw());
-    app.store.on(["tool", "brush", "selected", "objects", "shown", "frame"], () => this.drawTop());
+    app.store.on(["tool", "brush", "selected", "objects", "shown", "frame", "sought"], () => this.drawTop());
     app.store.on(["frame", "shown"], () => this.#showWaiting());
     app.store.on(["view"], () => app.needWidth(this.view.width * this.view.scale * devicePixelRatio));
   }
@@ -165,7 +165,7 @@ export class Stage {
   }
 
   /**
-   * Box and points that the selected object already has in this frame.
+   * Box and points that the selected object already has in this frame, or that it is looked for by.
    *
    * @param {CanvasRenderingContext2D} context
    * @param {number} pixel
@@ -173,7 +173,8 @@ export class Stage {
   #drawPrompts(context, pixel) {
     const { state } = this.app.store;
     const object = this.app.store.object(state.selected);
-    for (const { frame, box, points } of object?.prompts ?? []) {
+    const prompts = state.sought ? [state.sought] : (object?.prompts ?? []);
+    for (const { frame, box, points } of prompts) {
       if (frame !== state.shown) continue;
       if (box && !this.draft.box) {
         outlined(

@@ -10,7 +10,7 @@ import * as actions from "./actions.js";
 const FORMATS = {
   masks: "PNG per frame, object numbers",
   overlay: "video with tinted objects",
-  gif: "the same as an animation",
+  gif: "tinted objects as an animation",
   custom: "folder to fine-tune on",
   coco: "COCO, YouTube-VIS: run lengths",
   rle: "a JSON line per mask",
@@ -20,10 +20,10 @@ const FORMATS = {
   cvat: "annotations to upload",
   npz: "NumPy label arrays",
   cutout: "objects on transparency, PNG",
-  webm: "the same as VP9 video",
-  prores: "the same as ProRes 4444",
-  mattes: "grey soft edges, PNG",
-  "matte-video": "the same as video",
+  webm: "transparent video (VP9)",
+  prores: "transparent video (ProRes 4444)",
+  mattes: "soft mattes, a grey PNG per frame",
+  "matte-video": "soft mattes as a video",
 };
 const USUAL = ["masks", "overlay"];
 
@@ -56,10 +56,14 @@ export function initExport(app) {
     event.preventDefault(); // the dialog stays, its list shows what was written
     const formats = [...dialog.querySelectorAll("#formats input:checked")].map((box) => box.value);
     if (!formats.length) return;
-    await actions.exportMasks(app, formats, element("export-name").value.trim());
-    if (store.state.message && !store.state.message.good) dialog.close();
+    showError(null);
+    const error = await actions.exportMasks(app, formats, element("export-name").value.trim());
+    showError(error);
+    if (error) element("export-name").select();
     else element("export-name").value = ""; // names are not used twice
   });
+  element("export-name").addEventListener("input", () => showError(null));
+  store.on(["error"], () => dialog.open && showError(store.state.error)); // of the export itself
   const update = () => {
     const exporting = store.state.job?.kind === "export";
     const none = !dialog.querySelector("#formats input:checked");
@@ -80,6 +84,13 @@ export function initExport(app) {
   });
 }
 
+/** @param {string | null} error */
+function showError(error) {
+  element("export-error").hidden = !error;
+  element("export-error").textContent = error ?? "";
+  element("export-name").setAttribute("aria-invalid", String(Boolean(error)));
+}
+
 /** In the order of `FORMATS`. @param {string[]} formats */
 function sorted(formats) {
   const rank = (/** @type {string} */ format) => Object.keys(FORMATS).indexOf(format) + 1 || 99;
@@ -90,6 +101,7 @@ function sorted(formats) {
 export function openExport(app) {
   const { project } = app.store.state;
   element("export-where").textContent = `Into ${project}/exports/`;
+  showError(null);
   element("export-dialog").showModal();
 }
 
@@ -98,7 +110,7 @@ function listExports(app) {
   const { exports } = app.store.state;
   element("exports-section").hidden = !exports.length;
   element("exports").replaceChildren(
-    ...[...exports].reverse().map(({ name, folder, formats, files, next }) => {
+    ...[...exports].reverse().map(({ name, folder, formats, files, next, notes }) => {
       const item = document.createElement("li");
       const title = document.createElement("b");
       title.textContent = name;
@@ -109,6 +121,8 @@ function listExports(app) {
         code.textContent = line;
         item.append(code);
       }
+      for (const note of notes ?? [])
+        item.append(Object.assign(document.createElement("p"), { className: "note", textContent: note }));
       return item;
     }),
   );

@@ -62,7 +62,7 @@ export const SHORTCUTS = {
     },
     { keys: ["Enter"], about: "Close the polygon", act: ({ tools }) => tools.closePolygon() },
     { keys: ["Backspace"], about: "Take its last corner back", act: ({ tools }) => tools.removeCorner() },
-    { keys: ["Escape"], about: "Drop what is being drawn", act: ({ tools }) => tools.cancel() },
+    { keys: ["Escape"], about: "Drop what is being drawn, or was not found", act: dropDrawn },
     { keys: [], shown: ["Alt", "right button"], about: "Erase, or exclude, for one stroke" },
   ],
   Frames: [
@@ -194,6 +194,11 @@ function keyCap(key) {
 /** @param {KeyboardEvent} event */
 function sign(event) {
   return event.key === "ArrowRight" ? 1 : -1;
+}
+
+/** @param {Page} page */
+function dropDrawn({ app, tools }) {
+  if (!tools.cancel()) actions.drop(app);
 }
 
 /** @param {App} app @param {number} index */

@@ -5,7 +5,7 @@ import { Stage } from "./canvas.js";
 import { initExample, initExport } from "./dialogs.js";
 import { initKeys } from "./keys.js";
 import { ObjectList } from "./objects.js";
-import { initAdd, initHeader, initRun, initStageBar } from "./panels.js";
+import { initAdd, initHeader, initNotes, initRun, initStageBar } from "./panels.js";
 import { Player } from "./player.js";
 import { initTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
@@ -23,6 +23,7 @@ async function main() {
   initStageBar(app, stage);
   initAdd(app);
   initRun(app);
+  initNotes(app);
   initExport(app);
   initExample(app);
   new ObjectList(app);

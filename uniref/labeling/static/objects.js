@@ -109,6 +109,7 @@ export class ObjectList {
     const waiting = selected ? this.app.store.state.waiting : null;
     prompt.textContent = waiting ? `${waiting} …` : promptLine(object);
     prompt.title = prompt.textContent;
+    prompt.classList.toggle("whole", !waiting && !object.prompts.length);
     if (index < 9) row.title = `Select with ${index + 1}`;
   }
 

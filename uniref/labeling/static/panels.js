@@ -32,7 +32,9 @@ export function initHeader(app) {
   element("video-facts").title = `Saved in ${store.state.project}`;
   store.on(["model"], () => {
     const { checkpoint, device } = store.state.model;
-    element("model").textContent = [checkpoint, device].filter(Boolean).join(" · ");
+    const short = checkpoint?.split(/[\\/]/).filter(Boolean).slice(-2).join("/");
+    element("model").textContent = [short, device].filter(Boolean).join(" · ");
+    element("model").title = checkpoint ?? "";
   });
   for (const what of /** @type {const} */ (["undo", "redo"])) {
     const key = what === "undo" ? "Ctrl+Z" : "Ctrl+Shift+Z";
@@ -161,29 +163,33 @@ export function initRun(app) {
   element("run-backwards").onclick = () => actions.run(app, "backwards");
   element("follow").onchange = () => store.set({ follow: element("follow").checked, looking: false });
   store.on(["follow"], () => (element("follow").checked = store.state.follow));
-  store.on(["job", "objects", "selected"], () => {
-    const { job, objects, selected } = store.state;
+  store.on(["job", "objects", "selected", "link"], () => {
+    const { job, objects, selected, link } = store.state;
     const running = job?.kind === "run";
     const stale = objects.some((object) => object.stale_from !== null);
     element("run-label").textContent = running ? "Stop" : "Segment";
     element("run").classList.toggle("stop", running);
-    const busy = job?.kind === "run" || job?.kind === "export";
+    const busy = job?.kind === "run" || job?.kind === "export" || link !== "up";
     element("run").disabled = !running && (!stale || busy);
     element("run").title = running
       ? "Stop (S)"
       : stale
         ? "Follow every object through the frames that are older than its prompts (S)"
-        : "Nothing to do: every frame is up to date";
+        : store.state.video.frames === 1
+          ? "Nothing to follow: there is only one frame"
+          : "Nothing to do: every frame is up to date";
     element("run-forwards").disabled = element("run-backwards").disabled = busy || selected === null;
   });
-  store.on(["job", "waiting", "reached"], () => showProgress(app));
+  store.on(["job", "waiting"], () => showProgress(app));
   element("message-close").onclick = () => store.set({ message: null });
-  store.on(["message", "reached"], () => showMessage(app));
+  store.on(["message", "link"], () => showMessage(app));
 }
 
 /** @param {App} app */
 export function toggleRun(app) {
-  return app.store.state.job?.kind === "run" ? actions.stop(app) : actions.run(app);
+  const { job, link } = app.store.state;
+  if (link !== "up") return null; // the message says so
+  return job?.kind === "run" ? actions.stop(app) : actions.run(app);
 }
 
 /** @param {App} app */
@@ -207,10 +213,8 @@ function showProgress(app) {
 
 /** Errors stay until they are dismissed or something else is done; good news goes by itself. @param {App} app */
 function showMessage(app) {
-  const { message, reached } = app.store.state;
-  const shown = reached
-    ? message
-    : { text: "The server does not answer. Is uniref label still running? Nothing is lost.", good: false };
+  const { message, link } = app.store.state;
+  const shown = link === "up" ? message : { text: NO_LINK[link], good: false };
   element("message").hidden = !shown;
   element("message").classList.toggle("good", Boolean(shown?.good));
   element("message-text").textContent = shown?.text ?? "";
@@ -218,3 +222,20 @@ function showMessage(app) {
   if (message?.good) fading = window.setTimeout(() => app.store.set({ message: null }), 4000);
 }
 let fading = 0;
+const NO_LINK = {
+  down: "The server does not answer. Is uniref label still running? Nothing is lost.",
+  refused: "uniref label was started again: open the address that it printed. Nothing is lost.",
+};
+
+/** What is to be known of the video, until it is dismissed. @param {App} app */
+export function initNotes(app) {
+  const { store } = app;
+  store.on(["notes", "notesSeen"], () => {
+    const notes = store.state.notes ?? [];
+    element("notes").hidden = !notes.length || store.state.notesSeen === JSON.stringify(notes);
+    element("notes-list").replaceChildren(
+      ...notes.map((note) => Object.assign(document.createElement("li"), { textContent: note })),
+    );
+  });
+  element("notes-close").onclick = () => store.set({ notesSeen: JSON.stringify(store.state.notes ?? []) });
+}

@@ -5,11 +5,15 @@
  * @typedef {import("./api.js").LabelObject} LabelObject
  * @typedef {import("./api.js").ServerState & {
  *   frame: number, shown: number, selected: number | null, tool: string, brush: number, opacity: number,
- *   masksShown: boolean, playing: boolean, follow: boolean, message: {text: string, good?: boolean} | null,
- *   reached: boolean, looking: boolean, waiting: string | null, hover: number | null}} State
+ *   masksShown: boolean, playing: boolean, follow: boolean, message: Message | null,
+ *   link: import("./api.js").Link, looking: boolean, waiting: string | null, hover: number | null, sought: Sought | null,
+ *   unfound: number | null, notesSeen: string}} State
+ * @typedef {{text: string, good?: boolean, kind?: string}} Message  kind: of the request that failed
+ * @typedef {{object: number, frame: number, box: [number, number, number, number] | null,
+ *   points: [number, number, 0 | 1][]}} Sought  what nothing was found by, so far
  */
 
-const KEPT = /** @type {const} */ (["frame", "selected", "tool", "brush", "opacity", "follow"]); // over a reload
+const KEPT = /** @type {const} */ (["frame", "selected", "tool", "brush", "opacity", "follow", "notesSeen"]); // over a reload
 
 export class Store {
   /** @type {{names: Set<string>, call: () => void}[]} */
@@ -97,10 +101,13 @@ export function initialState(server) {
     playing: false,
     follow: kept.follow ?? true,
     message: null,
-    reached: true,
+    link: "up",
     looking: false,
     waiting: null,
     hover: null,
+    sought: null,
+    unfound: null, // an object made for a prompt that found nothing
+    notesSeen: kept.notesSeen ?? "",
   };
 }
 

@@ -44,6 +44,10 @@ export class Tools {
     app.store.on(["tool"], () => this.#toolChanged());
     // what was begun belongs to the frame and object that it was begun on
     app.store.on(["frame", "selected"], () => this.#drag?.kind !== "pan" && !this.#sending && this.cancel());
+    app.store.on(["frame", "selected"], () => {
+      const { frame, selected, sought } = app.store.state;
+      if (sought && (sought.frame !== frame || sought.object !== selected)) app.store.set({ sought: null });
+    });
   }
 
   /** Drops what is being drawn. @returns {boolean} whether there was something */
@@ -149,7 +153,7 @@ export class Tools {
     if (drag.kind === "box") {
       const box = this.#box(drag, x, y);
       this.stage.setDraft({});
-      if (box[2] - box[0] >= 2 && box[3] - box[1] >= 2) this.#send(() => actions.setRegion(this.app, box, null));
+      if (box[2] - box[0] >= 2 && box[3] - box[1] >= 2) this.#send(() => actions.setRegion(this.app, box, []));
     }
   }
 
@@ -263,11 +267,11 @@ export class Tools {
 
   /** @param {number} x @param {number} y @param {0 | 1} positive */
   #addPoint(x, y, positive) {
-    const { video, selected, frame } = this.app.store.state;
+    const { video, selected, frame, sought } = this.app.store.state;
     if (x < 0 || y < 0 || x >= video.width || y >= video.height) return;
     const prompts = this.app.store.object(selected)?.prompts.filter((prompt) => prompt.frame === frame) ?? [];
-    const points = prompts.flatMap((prompt) => prompt.points ?? []);
-    const box = prompts.find((prompt) => prompt.box)?.box ?? null;
+    const points = sought?.points ?? prompts.flatMap((prompt) => prompt.points ?? []);
+    const box = sought ? sought.box : (prompts.find((prompt) => prompt.box)?.box ?? null);
     this.#send(() => actions.setRegion(this.app, box, [...points, [x, y, positive]]));
   }
 

@@ -1,0 +1,105 @@
+"""What the page says and keeps where something is not found, not possible, or damaged, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.labeling.browser import SIZE
+from tests.labeling.clips import runs, write_clip
+from tests.labeling.served import HEIGHT, WIDTH, Served, serve
+
+READY = "() => document.documentElement?.dataset.ready"
+IDLE = "() => document.getElementById('progress').hidden"
+
+
+def open_page(browser: Any, served: Served) -> Any:
+    page = browser.new_context(viewport=SIZE).new_page()
+    page.goto(served.server.url)
+    page.wait_for_function(READY)
+    return page
+
+
+def message(page: Any, words: str) -> Any:
+    """Wait for a line that holds words; returns its element."""
+    page.wait_for_function(
+        f"() => document.getElementById('message-text').textContent.includes({words!r})", timeout=60_000
+    )
+    return page.locator("#message")
+
+
+@pytest.fixture
+def page(browser: Any, served: Served) -> Iterator[Any]:
+    opened = open_page(browser, served)
+    yield opened
+    opened.context.close()
+
+
+def test_nothing_to_segment_is_no_warning(page: Any) -> None:
+    page.keyboard.press("s")
+    assert "good" in message(page, "There is no object yet").get_attribute("class")
+
+
+def test_the_line_of_an_object_without_prompts_is_whole(page: Any) -> None:
+    line = page.locator(".object .prompt").first
+    assert "no prompt yet" in line.inner_text()
+    assert line.evaluate("(each) => each.scrollWidth <= each.clientWidth")
+
+
+def test_an_export_with_a_used_name_says_so_in_the_dialog(page: Any, served: Served) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:30, 5:25] = True
+    assert served.post("/api/objects/1/mask", {"frame": 0, "rle": runs(mask)}).status == 200
+    page.keyboard.press("x")
+    page.uncheck("#formats input[value=overlay]")
+    page.fill("#export-name", "once")
+    page.click("#export-start")
+    page.wait_for_selector("#exports b")
+    assert page.is_hidden("#export-error")
+    page.wait_for_selector("#export-start:enabled")
+    page.fill("#export-name", "once")
+    page.click("#export-start")
+    page.wait_for_selector("#export-error:not([hidden])")
+    assert "exists already" in page.inner_text("#export-error")
+    assert page.input_value("#export-name") == "once"
+    page.fill("#export-name", "twice")
+    assert page.is_hidden("#export-error")
+
+
+@pytest.mark.slow
+def test_points_that_find_nothing_stay_until_they_are_dropped(browser: Any, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3)
+    with serve(clip, tmp_path / "project", Path("small")) as served:
+        page = open_page(browser, served)
+        sent: list[Any] = []
+        page.on("request", lambda each: each.url.endswith("/region") and sent.append(each.post_data_json["points"]))
+        page.wait_for_timeout(500)  # until the frame and its masks are loaded
+        box = page.locator("#overlay").bounding_box()
+
+        def click(x: float, button: str = "left") -> None:
+            page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * 0.1, button=button)
+
+        # what does not belong to it comes second
+        page.keyboard.press("k")
+        click(0.5, "right")
+        assert "good" in message(page, "Click on the object first").get_attribute("class")
+        assert served.ask("/api/state").json["objects"] == []
+
+        # the sky is no object; points add up
+        click(0.5)
+        message(page, "at the point: not found in this frame")
+        page.wait_for_function(IDLE)
+        click(0.3)
+        message(page, "at the 2 points: not found in this frame")
+        assert [len(points) for points in sent] == [1, 2]
+
+        # dropped with the object that was made for them
+        page.wait_for_function(IDLE)
+        page.keyboard.press("Escape")
+        page.wait_for_selector(".object", state="detached")
+        assert served.ask("/api/state").json["objects"] == []
+        page.context.close()
