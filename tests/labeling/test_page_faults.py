@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.labeling.browser import SIZE
 from tests.labeling.clips import runs, write_clip
-from tests.labeling.served import HEIGHT, WIDTH, Served, serve
+from tests.labeling.served import HEIGHT, WIDTH, Served, make_frames, serve
 
 READY = "() => document.documentElement?.dataset.ready"
 IDLE = "() => document.getElementById('progress').hidden"
@@ -68,6 +69,21 @@ def test_an_export_with_a_used_name_says_so_in_the_dialog(page: Any, served: Ser
     assert page.input_value("#export-name") == "once"
     page.fill("#export-name", "twice")
     assert page.is_hidden("#export-error")
+
+
+def test_flaws_of_the_video_are_told_until_dismissed(browser: Any, checkpoint: Path, tmp_path: Path) -> None:
+    frames = make_frames(tmp_path / "frames")
+    Image.new("RGB", (100, 40)).save(frames / "00003.png")
+    with serve(frames, tmp_path / "project", checkpoint) as served:
+        page = open_page(browser, served)
+        page.keyboard.press("End")
+        page.wait_for_selector("#notes:not([hidden])")
+        assert "differ in size" in page.inner_text("#notes-list")
+        page.click("#notes-close")
+        page.reload()
+        page.wait_for_function(READY)
+        assert page.is_hidden("#notes")
+        page.context.close()
 
 
 @pytest.mark.slow
