@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -17,8 +18,8 @@ from tests.media.rtsp_server import serve_rtsp
 from tests.media.video_server import Answer, VideoServer, serve_videos
 from uniref import open_source
 from uniref.core.errors import MediaError, UniRefError, UsageError
-from uniref.media import stream
-from uniref.media.ffmpeg import run_ffmpeg
+from uniref.media import stream, stream_receiver
+from uniref.media.ffmpeg import run_ffmpeg, start_ffmpeg
 from uniref.media.source import MediaSource, Selection
 from uniref.media.stream import StreamSource
 from uniref.media.stream_input import StreamInput, network_input, stream_name
@@ -226,6 +227,22 @@ def test_a_silent_server_is_given_up(server: VideoServer, clip: Path, monkeypatc
     assert source.problem == "sent nothing for 2 s; its frames until then are used"
     with pytest.raises(MediaError, match="/hangs: sent nothing for 6 s; is the source running"):
         list(open_source(f"{server.address}/hangs").frames())
+
+
+def test_an_image_that_comes_before_it_is_refused(
+    server: VideoServer, png: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine its one frame is there before ffmpeg, which gave it, has been killed."""
+
+    def start_unkillable(*arguments: Any, **pipes: Any) -> subprocess.Popen[bytes]:
+        child = start_ffmpeg(*arguments, **pipes)
+        monkeypatch.setattr(child, "kill", lambda: None)  # it ends by itself
+        return child
+
+    monkeypatch.setattr(stream_receiver, "start_ffmpeg", start_unkillable)
+    server.answers["/photo.png"] = Answer(png.read_bytes())
+    with pytest.raises(MediaError, match="is an image or a list of files, not a video"):
+        list(open_source(f"{server.address}/photo.png").frames())
 
 
 def test_what_is_no_stream_is_one_line(server: VideoServer, clip: Path, png: Path) -> None:

@@ -158,7 +158,8 @@ def write_export(
 def _write_summary(folder: Path, summary: dict[str, Any], formats: Sequence[str], notes: Sequence[str]) -> None:
     """`summary.json`: as that of `uniref predict`, but for what only a prediction has."""
     kept = {key: value for key, value in summary.items() if key not in ("seconds", "frames_per_second")}
-    text = json.dumps(kept | {"formats": list(formats), "notes": list(notes)}, indent=2)
+    files = sum(path.is_file() for path in folder.rglob("*")) + 1  # counted once: the page asks again and again
+    text = json.dumps(kept | {"formats": list(formats), "notes": list(notes), "files": files}, indent=2)
     (folder / SUMMARY).write_text(text + "\n", "utf-8")
 
 
@@ -168,10 +169,9 @@ def list_exports(project: ProjectReader) -> list[dict[str, Any]]:
     for folder in sorted((project.folder / "exports").glob("[!.]*")):
         try:
             summary = read_json(folder / SUMMARY)
-            formats = [str(each) for each in summary["formats"]]
-        except (UniRefError, KeyError, TypeError):
+            formats, files = [str(each) for each in summary["formats"]], int(summary["files"])
+        except (UniRefError, KeyError, TypeError, ValueError):
             continue
-        files = sum(path.is_file() for path in folder.rglob("*"))
         found.append(
             {
                 "name": folder.name,

@@ -146,6 +146,11 @@ class FrameReceiver:
     def _faults(self) -> list[str]:
         return [match[1] for line in list(self._lines) if (match := _FAULT.match(line))]
 
+    @property
+    def _refused(self) -> bool:
+        """Whether the header says that it is not a video. ffmpeg is killed then, but may have sent a frame before."""
+        return self._head is None and (self.header is None or bool(self.header.refused))
+
     # in the thread
 
     def _receive(self) -> None:
@@ -157,7 +162,7 @@ class FrameReceiver:
                 clock = clock or FrameClock(interval)
                 seconds = clock.tick(decoded.seconds)
                 self._arrived = time.monotonic()
-                if index >= self._wanted.stop or self._closed:
+                if index >= self._wanted.stop or self._closed or self._refused:
                     return
                 if index in self._wanted:
                     self._put(SourceFrame(index, f"{index:05d}", decoded.image, seconds, interval))
@@ -188,9 +193,9 @@ class FrameReceiver:
         self._head.append(re.sub(r"^\[\w+\] ", "", text))
         if "Stream mapping:" in text or "Output #0" in text or len(self._head) > _LONGEST_HEADER:
             self.header, self._head = parse_header("\n".join(self._head)), None
-            if self.header is None or self.header.refused:
+            if self._refused:
                 self._child.kill()
-            elif self.live is None:
+            elif self.live is None and self.header is not None:
                 self.live = self.header.seconds == 0
 
 

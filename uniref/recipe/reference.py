@@ -1,15 +1,12 @@
 """The reference of all recipe keys and the JSON schema for editors, made from the docstrings of the recipe's fields.
 
-`python -m uniref.recipe.reference docs/config-reference.md` writes the reference, a name that ends with `.json` the
-schema.
+`python -m scripts.make_reference` writes both.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from uniref.recipe.model import SAM_SIZES
@@ -150,8 +147,3 @@ def _value(value: Any) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
-
-
-if __name__ == "__main__":
-    _target = Path(sys.argv[1])
-    _target.write_text(recipe_schema() if _target.suffix == ".json" else config_reference(), encoding="utf-8")
