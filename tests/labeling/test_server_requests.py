@@ -255,7 +255,7 @@ def test_objects_that_are_not_there(served: Served, number: str) -> None:
         ("POST", "/example?frame=0", None),
     ]:
         reply = served.ask(f"/api/objects/{number}{path}", method, body)
-        assert (reply.status, reply.error) == (404, f"object {number}: there is none of this number")
+        assert (reply.status, reply.error) == (404, f"object {number}: there is none of this id")
     assert served.post("/api/run", {"objects": [int(number)]}).status == 404
     assert served.ask(f"/api/objects/{number}x", "DELETE").status == 400
 

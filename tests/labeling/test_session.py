@@ -19,7 +19,7 @@ from PIL import Image
 from tests.labeling.clips import masks_of, runs, street_frames, street_masks, write_clip
 from tests.labeling.conftest import FRAMES, assert_same, settle, stored
 from uniref import MediaError, Predictor, UniRefError, UsageError
-from uniref.labeling.plan import frames_of
+from uniref.labeling.plan import frames_of, plan_run
 from uniref.labeling.session import LabelSession
 from uniref.media.source import MediaSource
 from uniref.media.video_write import VideoWriter
@@ -194,7 +194,7 @@ def test_damaged_frames_in_both_directions(open_session: Open, tmp_path: Path) -
     assert session.info()["notes"] == [note.replace("frame 1 is", "2 frames (first: 1) are")]
     session.add_object()
     session.set_mask(1, 2, runs(MASKS[1]))
-    work = session._plan([1], None, "both")
+    work = plan_run(session.store, [1], None, "both", 5)
     assert len(frames_of(work)) == 5  # frame 2, where it begins in both directions, counts once
     session.run()
     settle(session)
@@ -216,6 +216,14 @@ def test_frames_of_different_sizes_are_noted(open_session: Open, tmp_path: Path)
     session = open_session(folder)
     for index in range(3):
         session.thumbnail(index)
+    # what is drawn has the coordinates of the first frame
+    session.add_object()
+    for draw in (
+        lambda: session.set_mask(1, 2, runs(np.ones((48, 64), np.bool_))),
+        lambda: session.set_region(1, 2, [1, 1, 20, 20]),
+    ):
+        with pytest.raises(UsageError, match=r"frame 2: is 32 x 48 pixels, not 64 x 48 as the first one; draw in"):
+            draw()
     (note,) = session.info()["notes"]
     assert note.startswith("frames: its frames differ in size (32 x 48 from 2.png on); the page shows them all at the")
 

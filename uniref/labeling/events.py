@@ -91,6 +91,5 @@ class Changes:
         """Wait for a change and describe it."""
         if self._latest is not None:
             self._session.wait(self._latest["revision"], _WAIT)
-        info = self._session.info()
-        job = info["job"]
-        return {"revision": info["revision"], "frame": job["frame"] if job else None, "job": job}
+        progress = self._session.progress()
+        return progress | {"frame": progress["job"]["frame"] if progress["job"] else None}

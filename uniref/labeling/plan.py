@@ -6,10 +6,15 @@ given mask is out of date.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from uniref.labeling.reader import ProjectReader
 from uniref.labeling.records import MaskRecord
+
+Direction = Literal["both", "forwards", "backwards"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,44 @@ class Pass:
     first: int
     last: int
     segments: tuple[Segment, ...]
+
+    @property
+    def direction(self) -> str:
+        """For the page."""
+        return "forwards" if self.step > 0 else "backwards"
+
+
+def plan_run(
+    project: ProjectReader, numbers: Sequence[int], frame: int | None, direction: Direction, count: int
+) -> list[Pass]:
+    """What to read and to follow in a run.
+
+    Args:
+        project: With the given masks.
+        numbers: Ids of the objects.
+        frame: Where to begin; None: whatever is out of date.
+        direction: From there.
+        count: Frames of the video.
+
+    Raises:
+        UsageError: An object is not there.
+    """
+    given = {number: project.given(project.object(number).object) for number in numbers}
+    work: list[Pass] = []
+    for step in [1] * (direction != "backwards") + [-1] * (direction != "forwards"):
+        segments: list[Segment] = []
+        for number, records in given.items():
+            if frame is None:
+                segments += stale_segments(records, step, count)
+            else:
+                segments += segments_from(records, frame, step, count, functools.partial(_has_mask, project, number))
+        work += passes(segments, step)
+    return work
+
+
+def _has_mask(project: ProjectReader, number: int, frame: int) -> bool:
+    record = project.mask(number, frame)
+    return record is not None and record.area > 0
 
 
 def segments_from(

@@ -236,9 +236,10 @@ class LabelApi:
         return number
 
     async def _check_object(self, number: int) -> None:
-        info = await run_in_threadpool(self.session.info)
-        if all(each["id"] != number for each in info["objects"]):
-            raise HTTPException(404, f"object {number}: there is none of this number")
+        try:
+            await run_in_threadpool(self.session.store.object, number)
+        except UsageError as problem:
+            raise HTTPException(404, str(problem)) from None
 
 
 async def _body(request: Request, model: type[bodies.M]) -> bodies.M:

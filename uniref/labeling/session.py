@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from uniref.core import rle
 from uniref.core.atomic import exclusive
@@ -19,16 +18,7 @@ from uniref.inference.results import MAX_ID
 from uniref.labeling.edits import give_mask, painted_record, read_runs, suggested_record
 from uniref.labeling.export import FORMATS, check_export, list_exports, write_export
 from uniref.labeling.frames import FrameReader
-from uniref.labeling.plan import (
-    Pass,
-    Segment,
-    frames_of,
-    passes,
-    segments_from,
-    stale_from,
-    stale_segments,
-    text_in_force,
-)
+from uniref.labeling.plan import Direction, Pass, frames_of, plan_run, stale_from, text_in_force
 from uniref.labeling.records import ObjectRecord
 from uniref.labeling.results import default_name
 from uniref.labeling.store import ProjectStore
@@ -40,7 +30,6 @@ from uniref.media.draw import colour
 if TYPE_CHECKING:
     from uniref.inference.predictor import Predictor
 
-Direction = Literal["both", "forwards", "backwards"]
 _LONGEST_NAME, _LONGEST_TEXT = 200, 2_000  # characters
 _REPORTED = 10  # frames of an export between two reports
 _NOT_FOUND, _LATER = "not found in this frame", "; a run looks for it in the later ones"
@@ -111,7 +100,7 @@ class LabelSession:
 
     def info(self) -> dict[str, Any]:
         """The state of the project, as JSON types: video, objects with their prompts, job, undo and redo, exports."""
-        job, predictor = self._worker.job, self._predictor
+        predictor = self._predictor
         return {
             "video": {
                 "name": self.video.name,
@@ -121,9 +110,8 @@ class LabelSession:
                 "height": self.frames.size[0],
             },
             "project": str(self.folder),
-            "revision": self.store.revision,
+            **self.progress(),
             "objects": [self._describe(each) for each in self.store.objects()],
-            "job": None if job is None else job.as_json(),
             "error": self._worker.error,
             "undo": self.store.undo_label(),
             "redo": self.store.redo_label(),
@@ -132,6 +120,11 @@ class LabelSession:
             "model": {"checkpoint": self._checkpoint, "device": None if predictor is None else str(predictor.device)},
             "formats": list(FORMATS),
         }
+
+    def progress(self) -> dict[str, Any]:
+        """`revision` and `job` of `info`, at no cost."""
+        job = self._worker.job
+        return {"revision": self.store.revision, "job": None if job is None else job.as_json()}
 
     def _describe(self, record: ObjectRecord) -> dict[str, Any]:
         given, is_image = self.store.given(record.object), self.frames.source.kind == "image"
@@ -247,7 +240,7 @@ class LabelSession:
 
     def set_mask(self, number: int, frame: int, mask: Mapping[str, Any]) -> None:
         """Give an object's mask in a frame, COCO run lengths of the frame's size. Raises UsageError, MediaError."""
-        image = self._seen(number, frame)
+        image = self._drawn_on(number, frame)
         pixels = read_runs(mask, (image.shape[0], image.shape[1]), f"mask of object {number} in frame {frame}")
         with self._editing(number, f"paint {self.store.object(number).name} in frame {frame}") as action:
             give_mask(self.store, action, painted_record(number, frame, pixels))
@@ -297,6 +290,7 @@ class LabelSession:
         prompt |= {} if not points else {"points": [[float(each) for each in point] for point in points]}
         if len(prompt) == 1:
             raise UsageError("give a box, or points on the object")
+        self._drawn_on(number, frame)
         return self._suggest(number, frame, Request(box=box, points=points or None), prompt)
 
     def set_example(self, number: int, frame: int, image: bytes, mask: bytes) -> dict[str, Any]:
@@ -335,6 +329,17 @@ class LabelSession:
             raise MediaError(f"{self.video.name}: frame {frame} is damaged; show the object in another one")
         return shown.image
 
+    def _drawn_on(self, number: int, frame: int) -> UInt8Image:
+        """As `_seen`, of a frame in which something is drawn, in the coordinates of the first frame."""
+        image = self._seen(number, frame)
+        if image.shape[:2] != self.frames.size:
+            sizes = [f"{width} x {height}" for height, width in (image.shape[:2], self.frames.size)]
+            raise UsageError(
+                f"frame {frame}: is {sizes[0]} pixels, not {sizes[1]} as the first one; draw in a frame of that size "
+                "or use a text"
+            )
+        return image
+
     # following objects
 
     def run(
@@ -359,33 +364,14 @@ class LabelSession:
         with self._lock:
             self._worker.stop("run")
             numbers = [each.object for each in self.store.objects()] if objects is None else sorted(set(objects))
-            work = self._plan(numbers, frame, direction)
+            work = plan_run(self.store, numbers, frame, direction, self.frames.count)
             if not work:
                 raise UsageError(_nothing_to_do(frame))
             followed = sorted({each.object for part in work for each in part.segments})
-            job = Job("run", work[0].first, 0, len(frames_of(work)), _direction(work[0]))
+            job = Job("run", work[0].first, 0, len(frames_of(work)), work[0].direction)
             self._running = frozenset(followed)
             names = ", ".join(self.store.object(number).name for number in followed)
             self._worker.start(lambda: self._follow(work, job, f"follow {names}"), job)
-
-    def _plan(self, numbers: Sequence[int], frame: int | None, direction: Direction) -> list[Pass]:
-        """What to read and to follow."""
-        given = {number: self.store.given(self.store.object(number).object) for number in numbers}
-        work: list[Pass] = []
-        for step in [1] * (direction != "backwards") + [-1] * (direction != "forwards"):
-            segments: list[Segment] = []
-            for number, records in given.items():
-                if frame is None:
-                    segments += stale_segments(records, step, self.frames.count)
-                else:
-                    has_mask = functools.partial(self._has_mask, number)
-                    segments += segments_from(records, frame, step, self.frames.count, has_mask)
-            work += passes(segments, step)
-        return work
-
-    def _has_mask(self, number: int, frame: int) -> bool:
-        record = self.store.mask(number, frame)
-        return record is not None and record.area > 0
 
     def _follow(self, work: Sequence[Pass], job: Job, label: str) -> None:
         """The task of a run."""
@@ -400,7 +386,7 @@ class LabelSession:
 
         try:
             for part in work:
-                job.direction = _direction(part)
+                job.direction = part.direction
                 follower = Follower(self.store, self.frames, predictor, part, action)
                 if not follower.run(self._worker.keep_going, report):
                     return
@@ -454,10 +440,6 @@ class LabelSession:
         if self._predictor is None:
             self._predictor = self._load()
         return self._predictor
-
-
-def _direction(work: Pass) -> str:
-    return "forwards" if work.step > 0 else "backwards"
 
 
 def _nothing_to_do(frame: int | None) -> str:
