@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from uniref.labeling.plan import Pass, Segment, passes, segments_from, stale_from, stale_segments, text_in_force
+from uniref.labeling.plan import (
+    Pass,
+    Segment,
+    frames_of,
+    passes,
+    segments_from,
+    stale_from,
+    stale_segments,
+    text_in_force,
+)
 from uniref.labeling.records import MaskRecord
 
 COUNT = 20
@@ -76,8 +85,9 @@ def test_readings_leave_out_what_is_of_no_object() -> None:
     ]
     back = [seg(9, 9, 5), Segment(2, 6, 6, 0)]
     [only] = passes(back, -1)
-    assert (only.first, only.last, only.length) == (9, 0, 10)
-    assert passes([seg(0, 0, 3), seg(4, 4, 9)], 1)[0].length == 10  # one reading of neighbours
+    assert (only.first, only.last, only.direction) == (9, 0, "backwards")
+    assert frames_of([only]) == set(range(10))
+    assert passes([seg(0, 0, 3), seg(4, 4, 9)], 1) == [Pass(1, 0, 9, (seg(0, 0, 3), seg(4, 4, 9)))]  # neighbours
     assert passes([], 1) == []
 
 
