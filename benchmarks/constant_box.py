@@ -17,7 +17,7 @@ from uniref.data.index import Index
 
 
 def main() -> None:
-    """Print a line a task."""
+    """Print one line per task."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--limit", type=int, help="only the first samples (images) or videos")

@@ -20,14 +20,16 @@ if [ "${1:-}" = --collect ]; then
 fi
 
 # what the package imports for prediction and training, and the wheel that holds it
-missing=()
-for pair in decord:decord2 pycocotools:pycocotools ijson:ijson pydantic:pydantic pydantic_core:pydantic-core \
+mapfile -t missing < <("$PYTHON" -c '
+import importlib.util, sys
+for pair in sys.argv[1:]:
+    module, wheel = pair.split(":")
+    if importlib.util.find_spec(module) is None:
+        print(wheel)
+' decord:decord2 pycocotools:pycocotools ijson:ijson pydantic:pydantic pydantic_core:pydantic-core \
     annotated_types:annotated-types typing_inspection:typing-inspection imageio:imageio imageio_ffmpeg:imageio-ffmpeg \
     timm:timm transformers:transformers typer:typer filelock:filelock yaml:pyyaml scipy:scipy pyarrow:pyarrow \
-    tensorboard:tensorboard jinja2:jinja2 tqdm:tqdm; do
-    "$PYTHON" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('${pair%%:*}') is None)" \
-        || missing+=("${pair##*:}")
-done
+    tensorboard:tensorboard jinja2:jinja2 tqdm:tqdm)
 if [ ${#missing[@]} -gt 0 ]; then
     echo "missing packages: ${missing[*]}" >&2
     if [ -d "$WHEELS" ]; then

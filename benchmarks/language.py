@@ -1,12 +1,12 @@
-"""Whether a model listens to the words: its masks on synthetic pictures, beside answers that do not.
+"""Whether a model's masks depend on the text: on synthetic images, beside baselines that ignore it.
 
     python -m benchmarks.language --root DATA --data synthetic/seen-ris,synthetic/novel-ris [--checkpoint small]
 
-A line a split, in Markdown: mean IoU of the model with its 95 % range (bootstrap over pictures), share of IoU above
-0.5, and the mean IoU of: the model with the phrases of other pictures (`shuffled`), a random object's true mask, the
-largest one's, and that of an object drawn from those with the right noun. `swap`: of two phrases for different objects
-of one picture, how often both masks cover their own object more than the other's. With --kinds, a line a kind of
-expression besides. With --sheet FILE, twelve answers of each split, chosen by chance, as one PNG.
+One Markdown row per split: mean IoU of the model with its 95 % range (bootstrap over images), share of IoU above 0.5,
+and the mean IoU of: the model with the phrases of other images (`shuffled`), the ground-truth mask of a random object,
+of the largest one, and of an object drawn from those with the right noun. `swap`: of two phrases for different objects
+of one image, how often both masks cover their own object more than the other's. With --kinds, also one row per kind
+of expression. With --sheet FILE, twelve answers of each split, chosen by chance, as one PNG.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TILES = 12  # of a split
 class Phrase:
     """An expression, what it means, and how every answer to it did (IoU)."""
 
-    picture: int
+    image: int
     kind: str
     model: float
     shuffled: float
@@ -45,7 +45,7 @@ class Phrase:
     largest: float
     noun: float
     ious: npt.NDArray[np.float64]
-    """Of the model's mask with every object of the picture."""
+    """Of the model's mask with every object of the image."""
     target: int
     tile: tuple[Picture, str]
     """What was found, and the phrase with its IoU."""
@@ -55,10 +55,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--data", required=True, help="dataset/split of referring pictures, separated by commas")
+    parser.add_argument("--data", required=True, help="dataset/split of referring images, separated by commas")
     parser.add_argument("--checkpoint", default="small")
-    parser.add_argument("--limit", type=int, help="only the first pictures of each")
-    parser.add_argument("--kinds", action="store_true", help="a line a kind of expression besides")
+    parser.add_argument("--limit", type=int, help="only the first images of each")
+    parser.add_argument("--kinds", action="store_true", help="also one row per kind of expression")
     parser.add_argument("--sheet", type=Path, help="PNG to draw some answers into")
     options = parser.parse_args()
     predictor = Predictor.from_pretrained(options.checkpoint)
@@ -79,14 +79,14 @@ def main() -> None:
 
 
 def answers(predictor: Predictor, index: Index, limit: int | None) -> Iterable[Phrase]:
-    """Every expression of the first `limit` pictures."""
+    """Every expression of the first `limit` images."""
     sides = predictor.config.sides or (800, 1333)
     rng = np.random.default_rng(0)
     referring = (sample for sample in index if not sample.no_target)
-    pictures = [list(group) for _, group in groupby(referring, key=lambda sample: sample.media)][:limit]
-    texts = [[index.expression(row) for sample in group for row in sample.expressions] for group in pictures]
-    others = [text.text for text in texts[-1]]  # every picture is also asked by the phrases of the one before
-    for group, own in zip(tqdm(pictures, desc=index.manifest.name, disable=None), texts, strict=True):
+    images = [list(group) for _, group in groupby(referring, key=lambda sample: sample.media)][:limit]
+    texts = [[index.expression(row) for sample in group for row in sample.expressions] for group in images]
+    others = [text.text for text in texts[-1]]  # every image is also asked by the phrases of the one before
+    for group, own in zip(tqdm(images, desc=index.manifest.name, disable=None), texts, strict=True):
         media = index.media(group[0].media)
         image = read_frame(media, 0)
         rows = list(media.objects)
@@ -101,7 +101,7 @@ def answers(predictor: Predictor, index: Index, limit: int | None) -> Iterable[P
             same = [i for i, noun in enumerate(nouns) if noun == nouns[target]]
             iou = _ious(truth, results[place].mask)
             yield Phrase(
-                picture=media.row,
+                image=media.row,
                 kind=text.source_id.partition(":")[2],
                 model=float(iou[target]),
                 shuffled=float(_ious(truth, results[len(own) + place].mask)[target]),
@@ -139,10 +139,10 @@ def _row(name: str, phrases: Sequence[Phrase]) -> str:
 
 
 def _swaps(phrases: Sequence[Phrase]) -> list[bool]:
-    """For all pairs of phrases of one picture that mean different objects: whether the mask moved to the other one."""
+    """For all pairs of phrases of one image that mean different objects: whether the mask moved to the other one."""
     groups = defaultdict(list)
     for phrase in phrases:
-        groups[phrase.picture].append(phrase)
+        groups[phrase.image].append(phrase)
     return [
         bool(a.ious[a.target] > a.ious[b.target] and b.ious[b.target] > b.ious[a.target])
         for group in groups.values()
@@ -153,10 +153,10 @@ def _swaps(phrases: Sequence[Phrase]) -> list[bool]:
 
 
 def _range(phrases: Sequence[Phrase]) -> tuple[float, float]:
-    """Of the mean IoU, pictures drawn with replacement."""
+    """Of the mean IoU, images drawn with replacement."""
     sums: dict[int, list[float]] = defaultdict(list)
     for phrase in phrases:
-        sums[phrase.picture].append(phrase.model)
+        sums[phrase.image].append(phrase.model)
     return bootstrap([(sum(values), len(values)) for values in sums.values()])
 
 

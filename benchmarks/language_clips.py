@@ -1,15 +1,15 @@
-"""How a model follows objects through synthetic clips, beside answers that do not look or listen.
+"""How a model follows objects through synthetic clips, beside baselines that ignore the image or the text.
 
     python -m benchmarks.language_clips --root DATA --data synthetic/seen-rvos,synthetic/novel-rvos --checkpoint DIR
 
-A line a split, in Markdown: mean J&F over frames and phrases (a phrase a sample, each scored by itself as the
-protocols of referring clips do), with the 95 % range of `both` (bootstrap over clips), of
+One Markdown row per split: mean J&F over frames and phrases (one sample per phrase, each scored by itself, as the
+protocols of texts in videos do), with the 95 % range of `both` (bootstrap over clips), of
 
-- `text`: every frame by the words alone; `both`: the words, and the object's own masks once it was found
+- `text`: every frame by the text alone; `both`: the text, and the object's own masks once it was found
 - `two-pass`: the same, but from the frame of the best score to both ends; its gain over `both`, with its range, follows
-- `mask`: no words, but the true masks of the first frame that shows each object, all objects together
+- `mask`: no text, but the ground-truth masks of the first frame that shows each object, all objects together
 - `shuffled`: as `both`, with the phrases of another clip
-- `random`, `largest`: the true masks of a random object, and of the largest one of the first frame
+- `random`, `largest`: the ground-truth masks of a random object, and of the largest one of the first frame
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class _Clip:
         return _follow(self.predictor, self.frames, texts, two_pass=way == "two-pass")
 
     def _alone(self) -> list[Masks]:
-        """Every frame by the words alone, phrases independent of each other."""
+        """Every frame by the text alone, phrases independent of each other."""
         short, long = self.predictor.config.sides or (480, 1333)
         trackers = [
             self.predictor.track({1: text}, propagate=False, short_side=short, long_side=long) for text in self.texts
@@ -140,7 +140,7 @@ class _Clip:
         return [np.stack(masks) for masks in zip(*found, strict=True)]
 
     def _by_masks(self) -> list[Masks]:
-        """All objects by their true masks of the frames that show them first."""
+        """All objects by their ground-truth masks of the frames that show them first."""
         given: dict[int, dict[int, Masks]] = {}
         meant = sorted(set(self.rows))  # several phrases may mean one object
         for number, row in enumerate(meant, 1):

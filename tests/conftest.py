@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# read when PyTorch is loaded: threads that wait for each other leave the core to other tests
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +27,18 @@ from uniref.weights.checkpoint_config import CheckpointMetadata
 # tiny models gain nothing from a second thread, and lose much by it where the cores are busy
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """On several cores, files run in the order of `pytest_collection_modifyitems`, not those with most tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with many slow tests first, so that no core begins a long one when the others are done."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -184,9 +184,9 @@ def test_damaged_frames_in_both_directions(open_session: Open, tmp_path: Path) -
         Image.fromarray(image).save(folder / f"{index}.png")
     for index in (1, 3):
         (folder / f"{index}.png").write_bytes((folder / "0.png").read_bytes()[:150])
-    session = open_session(folder)
+    session = settle(open_session(folder))
     assert session.info()["notes"] == []
-    revision = session.store.revision
+    revision = session.wait(session.store.revision, 0.5)  # the end of loading is a change too
     session.thumbnail(1)
     note = "frames: frame 1 is damaged; the page shows the frame before, without masks"
     assert (session.info()["notes"], session.store.revision) == ([note], revision + 1)

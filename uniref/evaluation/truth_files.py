@@ -18,7 +18,7 @@ _LARGEST = 1 << 30  # bytes of the expressions
 
 
 def find_truth(dataset: EvalDataset, item: EvalItem, root: Path) -> Path:
-    """The folder of an item's true masks below `root`; its published name where there is none."""
+    """The folder of an item's ground-truth masks below `root`; its published name where there is none."""
     folder = find_folder(item, root)
     return folder if folder.is_dir() else find_label_maps(dataset, item, root) or folder
 

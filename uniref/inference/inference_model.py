@@ -26,7 +26,6 @@ from uniref.kernels.matmul import fast_matmul
 from uniref.kernels.unifusion import FoldedUniFusion
 from uniref.model.mask_head import STRIDE
 from uniref.model.referring import ReferringModel
-from uniref.model.sam import UniRefSam
 from uniref.model.structures import (
     Features,
     ProjectedReference,
@@ -301,7 +300,7 @@ class InferenceModel:
             detected object that fits best.
         """
         network = self.network
-        if not isinstance(network, UniRefSam):
+        if not network.finds_regions:
             found = self.candidates(frame, None, lambda best: 0.0)
             rows = [best_candidate(region, found, frame) for region in regions]
             return [None if row is None else found.rows([row]) for row in rows]
@@ -314,7 +313,7 @@ class InferenceModel:
             labels = torch.tensor([1] * len(region.points) + [0] * len(region.background), device=self.device)
             box = None if region.box is None else torch.tensor(region.box, device=self.device) * scale.repeat(2)
             with self._computing(frame.images):
-                shown = network.segment_shown(frame.features, places, labels, box)
+                shown = network.segment_region(frame.features, places, labels, box)
             predictions = MaskPredictions(shown.logits, shown.scores.tolist(), None)
             results.append(predictions if bool((shown.logits > 0).any()) else None)
         return results

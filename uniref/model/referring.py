@@ -41,6 +41,8 @@ class ReferringModel(nn.Module, ABC):
     """Side of the square that inputs are padded to; None = multiples of 32."""
     mask_threshold_logit: float | None
     """In videos, masks are resized to the frame's size as probabilities (None), or as logits with this threshold."""
+    finds_regions: bool = False
+    """Whether `segment_region` finds what a box or points show; other models detect objects, of which one fits best."""
     text_encoder: TextEncoder | None
     mask_encoder: MaskEncoder | None
     fusion: UniFusion | None
@@ -62,6 +64,20 @@ class ReferringModel(nn.Module, ABC):
     @abstractmethod
     def segment(self, features: Features) -> Segments:
         """One mask for each row of fused features, with its score."""
+
+    def segment_region(self, features: Features, points: Tensor, labels: Tensor, box: Tensor | None) -> Segments:
+        """The object that points or a box show, without fusion.
+
+        Args:
+            features: Of one image, before fusion.
+            points: (x, y) in pixels of the input, float [P, 2]; P may be 0 where there is a box.
+            labels: Of each point, int [P]: 1 on the object, 0 beside it.
+            box: x0, y0, x1, y1 in pixels of the input, float [4].
+
+        Raises:
+            NotImplementedError: The model does not have `finds_regions`.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def freeze(self) -> None:

@@ -37,6 +37,7 @@ class UniRefSam(ReferringModel):
 
     classes = 1
     levels = 1
+    finds_regions = True
     mask_threshold_logit = 0.5  # as in the released system
 
     def __init__(self, config: SamModelConfig) -> None:
@@ -114,15 +115,8 @@ class UniRefSam(ReferringModel):
         )
         return Segments(masks[:, 0, 0].float(), iou[:, 0, 0].float().clamp(0, 1))
 
-    def segment_shown(self, features: Features, points: Tensor, labels: Tensor, box: Tensor | None) -> Segments:
-        """SAM itself, without fusion: the mask of the object that points or a box show.
-
-        Args:
-            features: Of one image, before fusion.
-            points: (x, y) in pixels of the input, float [P, 2]; P may be 0 where there is a box.
-            labels: Of each point, int [P]: 1 on the object, 0 beside it.
-            box: x0, y0, x1, y1 in pixels of the input, float [4].
-        """
+    def segment_region(self, features: Features, points: Tensor, labels: Tensor, box: Tensor | None) -> Segments:
+        """As SAM itself does it (Sec. 3, "Prompt encoder" and "Resolving ambiguity")."""
         corners = None if box is None else box[None, None]
         shown = (points[None, None], labels[None, None]) if len(points) else (None, None)
         sparse, dense = self.sam.prompt_encoder(*shown, corners, None)

@@ -99,9 +99,9 @@ def pixel_accuracy(
 ) -> PixelAccuracy:
     """A and R of ReVOS (VISA, ECCV 2024).
 
-    The published evaluator compares true masks of 0 and 1 with predicted ones of 0 and 255 as they are: a predicted
-    pixel is never right, and each wrong one counts 255 times. `white=255` gives its numbers, which papers report. (It
-    also counts predicted pixels that several of an expression's objects share, once; that is left out here.)
+    The published evaluator compares ground-truth masks of 0 and 1 with predicted ones of 0 and 255 as they are: a
+    predicted pixel is never right, and each wrong one counts 255 times. `white=255` gives its numbers, which papers
+    report. (It also counts, once, predicted pixels that several of an expression's objects share: left out here.)
 
     Args:
         truth: Share of the frame that the target covers, per frame.
