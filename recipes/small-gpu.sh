@@ -14,14 +14,16 @@ PYTHON=${PYTHON:-python3}
 CODE=$(cd "$(dirname "$0")/.." && pwd)
 WHEELS=${UNIREF_WHEELS:-$CODE/wheels}
 
-missing=()
-for pair in decord:decord2 pycocotools:pycocotools ijson:ijson pydantic:pydantic pydantic_core:pydantic-core \
+mapfile -t missing < <("$PYTHON" -c '
+import importlib.util, sys
+for pair in sys.argv[1:]:
+    module, wheel = pair.split(":")
+    if importlib.util.find_spec(module) is None:
+        print(wheel)
+' decord:decord2 pycocotools:pycocotools ijson:ijson pydantic:pydantic pydantic_core:pydantic-core \
     annotated_types:annotated-types typing_inspection:typing-inspection imageio:imageio timm:timm \
     transformers:transformers typer:typer filelock:filelock yaml:pyyaml scipy:scipy pyarrow:pyarrow jinja2:jinja2 \
-    tensorboard:tensorboard tqdm:tqdm; do
-    "$PYTHON" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('${pair%%:*}') is None)" \
-        || missing+=("${pair##*:}")
-done
+    tensorboard:tensorboard tqdm:tqdm)
 if [ ${#missing[@]} -gt 0 ] && [ "${1:-}" != --pack ]; then
     [ -d "$WHEELS" ] || { echo "missing packages: ${missing[*]}; no folder $WHEELS" >&2; exit 1; }
     "$PYTHON" -m pip install --quiet --no-index --no-deps --find-links "$WHEELS" "${missing[@]}" \
