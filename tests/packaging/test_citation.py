@@ -33,7 +33,9 @@ def test_version_and_licence_are_those_of_the_package(citation: dict[str, Any]) 
     assert f'license = "{citation["license"]}"' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-def test_the_readme_cites_the_same_papers(citation: dict[str, Any]) -> None:
+def test_the_readme_cites_the_preferred_paper_and_leads_to_the_other(citation: dict[str, Any]) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     titles = [title.replace("{", "").replace("}", "") for title in re.findall(r"(?m)^ *title *= *\{(.+)\},$", readme)]
-    assert titles == [work["title"] for work in (citation["preferred-citation"], *citation["references"])]
+    assert titles == [citation["preferred-citation"]["title"]]
+    assert "(CITATION.cff)" in readme
+    assert len(citation["references"]) == 1
