@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.objects import Counts, compare, objects_by_noun, scores, tight_box
+from benchmarks.objects import Counts, compare, middle, objects_by_noun, scores, tight_box
 from uniref.inference.results import ImageResult
 from uniref_scenes import SceneOptions, make_scene
 
@@ -39,3 +39,11 @@ def test_objects_of_a_scene_are_grouped_by_noun() -> None:
     assert sum(map(len, groups.values())) == sum(bool(obj.visible[0]) for obj in scene.measured.objects) > 1
     assert groups.keys() <= {obj.noun.name for obj in scene.measured.objects}
     assert tight_box(square(3, 1)) == (3, 1, 11, 9)
+
+
+def test_a_point_lies_on_its_object() -> None:
+    ring = square(2) | square(20)
+    x, y = middle(ring)
+    assert ring[int(y), int(x)]
+    assert x == 9  # the edge that faces the centre
+    assert middle(square(3, 1))[0] in (6, 7)
