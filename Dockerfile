@@ -1,8 +1,8 @@
 # CPU:   docker build -t uniref .
 # CUDA:  docker build -t uniref:cuda --build-arg BASE=nvidia/cuda:12.8.1-base-ubuntu24.04 \
 #            --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .
-# Use:   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/data" uniref predict clip.mp4 --text "the red car"
-#        (uniref:cuda after --gpus all)
+# Use:   docker run --rm --user "$(id -u):$(id -g)" -v uniref-cache:/cache -v "$PWD:/data" uniref predict clip.mp4 --text "the red car"
+#        (uniref:cuda after --gpus all; the volume keeps downloaded checkpoints; the labelling page is for installations without Docker)
 ARG BASE=ubuntu:24.04
 FROM ${BASE}
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu

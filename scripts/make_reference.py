@@ -39,7 +39,7 @@ Every option of every command, as `--help` shows it. An option marked *repeat* m
 | --- | --- |
 | 0 | Done. |
 | 1 | Something failed: a file, a record, an input. The other inputs of the same run are still processed. |
-| 2 | The command line or a file of options is wrong; nothing was started. |
+| 2 | The command line or a recipe is wrong; nothing was started. |
 | 130, 143 | Stopped by Ctrl-C (SIGINT) or SIGTERM. |
 
 Messages about errors are one line on standard error ([troubleshooting](troubleshooting.md)). With `UNIREF_DEBUG=1`

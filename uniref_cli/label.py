@@ -131,9 +131,8 @@ def serve(arguments: LabelArguments) -> None:
     _check_input(arguments.input, console)
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        raise UsageError(
-            f"uniref label needs {', '.join(name.replace('_', '-') for name in missing)}: pip install 'uniref[label]'"
-        )
+        packages = [name.replace("_", "-") for name in missing]
+        raise UsageError(f"uniref label needs {', '.join(packages)}: pip install {' '.join(packages)}")
     from uniref.weights.catalog import SMALL
     from uniref.weights.checkpoint_config import read_config
 

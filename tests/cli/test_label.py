@@ -246,6 +246,6 @@ def test_without_the_extra(frames: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "uniref: error: uniref label needs starlette, python-multipart: pip install 'uniref[label]'\n"
+        "uniref: error: uniref label needs starlette, python-multipart: pip install starlette python-multipart\n"
     )
     assert not (tmp_path / "labels").exists()

@@ -56,7 +56,9 @@ def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         Image.fromarray(mask).save(tmp_path / f"files/masks/{number}.png")
         Image.fromarray(np.dstack([mask // 2 + 40] * 3)).save(tmp_path / f"files/photos/{number}.png")
     phrases = {f"{number}.png": f"the pet number {number}" for number in range(4)}
-    (tmp_path / "files/pets.json").write_text(json.dumps(phrases), encoding="utf-8")
+    for split, names in {"train": ["0.png", "1.png", "2.png"], "val": ["3.png"]}.items():
+        own = {name: phrases[name] for name in names}
+        (tmp_path / f"files/{split}.json").write_text(json.dumps(own), encoding="utf-8")
     yield tmp_path / "files"
     sys.modules.pop("uniref.data.prepare.datasets.pets", None)
     data_sets.cache_clear()
@@ -72,7 +74,8 @@ def prepared(pets: Path) -> Path:
 
 def test_a_data_set(pets: Path) -> None:
     index = Index.open(prepared(pets) / "index/pets/train")
-    assert [index.expression(row).text for row in range(4)] == [f"the pet number {number}" for number in range(4)]
+    assert [index.expression(row).text for row in range(3)] == [f"the pet number {number}" for number in range(3)]
+    assert Index.open(pets.parent / "data/index/pets/val").expression(0).text == "the pet number 3"
     mask = index.annotations(index.sample(1).objects[0]).mask(0)
     assert mask is not None
     assert mask.sum() == 32 * 40

@@ -282,9 +282,7 @@ def _7z_members(archive: Path, work: Path) -> Iterator[_Member]:
     try:
         import py7zr
     except ImportError:
-        raise UniRefError(
-            f"{archive}: needs py7zr: pip install 'uniref[7z]', or unpack it and name the folder"
-        ) from None
+        raise UniRefError(f"{archive}: needs py7zr: pip install py7zr, or unpack it and name the folder") from None
     try:
         with py7zr.SevenZipFile(archive) as file:
             for info in file.list():
