@@ -22,11 +22,14 @@ export const TOOLS = [
   { id: "points", name: "Points", key: "K", hint: "Click what belongs to it; right button or Alt: what does not" },
 ];
 const CLOSE_PX = 10; // clicks this near to a polygon's first corner close it
+const FRAME_WAIT_MS = 50;
 
 export class Tools {
   /** @type {Drag | null} */
   #drag = null;
   #sending = false;
+  /** Points that were clicked while the ones before were looked for. @type {[number, number, 0 | 1][]} */
+  #waiting = [];
 
   /** @param {App} app @param {Stage} stage */
   constructor(app, stage) {
@@ -44,6 +47,7 @@ export class Tools {
     app.store.on(["tool"], () => this.#toolChanged());
     // what was begun belongs to the frame and object that it was begun on
     app.store.on(["frame", "selected"], () => this.#drag?.kind !== "pan" && !this.#sending && this.cancel());
+    app.store.on(["frame"], () => (this.#waiting = []));
     app.store.on(["frame", "selected"], () => {
       const { frame, selected, sought } = app.store.state;
       if (sought && (sought.frame !== frame || sought.object !== selected)) app.store.set({ sought: null });
@@ -54,6 +58,7 @@ export class Tools {
   cancel() {
     const something = this.#drag !== null || Boolean(this.stage.draft.polygon);
     this.#drag = null;
+    this.#waiting = [];
     this.stage.setDraft({});
     return something;
   }
@@ -98,6 +103,8 @@ export class Tools {
     if (event.button === 1 || tool === "pan") {
       event.preventDefault();
       this.#drag = { kind: "pan", ...drag };
+    } else if (tool === "points") {
+      this.#addPoint(x, y, event.button === 2 || event.altKey ? 0 : 1);
     } else if (!this.#ready()) {
       return;
     } else if (tool === "brush" || tool === "eraser") {
@@ -107,8 +114,6 @@ export class Tools {
       this.#addCorner(event);
     } else if (tool === "box") {
       this.#drag = { kind: "box", ...drag };
-    } else if (tool === "points") {
-      this.#addPoint(x, y, event.button === 2 || event.altKey ? 0 : 1);
     }
     if (this.#drag) this.stage.top.setPointerCapture(event.pointerId);
   }
@@ -231,6 +236,7 @@ export class Tools {
     } finally {
       this.#sending = false;
       if (!this.#drag) this.stage.setDraft({});
+      this.#sendPoints();
     }
   }
 
@@ -267,12 +273,25 @@ export class Tools {
 
   /** @param {number} x @param {number} y @param {0 | 1} positive */
   #addPoint(x, y, positive) {
-    const { video, selected, frame, sought } = this.app.store.state;
+    const { video } = this.app.store.state;
     if (x < 0 || y < 0 || x >= video.width || y >= video.height) return;
+    this.#waiting.push([x, y, positive]);
+    this.#sendPoints();
+  }
+
+  /** Sends the clicked points, with those before them, as soon as the frame can be drawn on and nothing is being sent. */
+  #sendPoints() {
+    if (!this.#waiting.length) return;
+    if (!this.#ready()) {
+      if (!this.#sending) setTimeout(() => this.#sendPoints(), FRAME_WAIT_MS);
+      return;
+    }
+    const { selected, frame, sought } = this.app.store.state;
     const prompts = this.app.store.object(selected)?.prompts.filter((prompt) => prompt.frame === frame) ?? [];
     const points = sought?.points ?? prompts.flatMap((prompt) => prompt.points ?? []);
     const box = sought ? sought.box : (prompts.find((prompt) => prompt.box)?.box ?? null);
-    this.#send(() => actions.setRegion(this.app, box, [...points, [x, y, positive]]));
+    const added = this.#waiting.splice(0);
+    this.#send(() => actions.setRegion(this.app, box, [...points, ...added]));
   }
 
   /** The object under the pointer, the one drawn last where several are. @param {number} x @param {number} y */
