@@ -262,3 +262,13 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(
     assert "\n" not in str(caught.value)
     assert state(session) == before
     assert session.info()["undo"] == "add object 1"
+
+
+def test_what_is_not_a_video_leaves_no_project(open_session: Open, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("not a video", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    for name in ("empty", "text.mp4"):
+        with pytest.raises(UniRefError):
+            open_session(tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -19,6 +19,7 @@ from uniref.labeling.edits import give_mask, painted_record, read_runs, suggeste
 from uniref.labeling.export import FORMATS, check_export, list_exports, write_export
 from uniref.labeling.frames import FrameReader
 from uniref.labeling.plan import Direction, Pass, frames_of, plan_run, stale_from, text_in_force
+from uniref.labeling.reader import DATABASE
 from uniref.labeling.records import ObjectRecord
 from uniref.labeling.results import default_name
 from uniref.labeling.store import ProjectStore
@@ -60,20 +61,24 @@ class LabelSession:
         self._lock = threading.Lock()
         self._running: frozenset[int] = frozenset()
         with contextlib.ExitStack() as opened:
+            # of a new project first, so that what is not a video leaves no project behind
+            frames = None if (self.folder / DATABASE).exists() else FrameReader(self.video)
+            if frames is not None:
+                opened.callback(frames.close)
             opened.enter_context(exclusive(self.folder, "labelled"))
             self.store = ProjectStore(self.folder)
             opened.callback(self.store.close)
-            self.frames = self._open_video()
+            self.frames = self._open_video(frames)
             opened.callback(self.frames.close)
             self._worker = Worker(self.store.touch)
             opened.callback(self._worker.close)
             self._opened = opened.pop_all()
         self._worker.start(self._model, Job("load"))
 
-    def _open_video(self) -> FrameReader:
-        """The video, which has to be that of the project. Raises UniRefError."""
+    def _open_video(self, frames: FrameReader | None) -> FrameReader:
+        """The video, opened if it is not yet, which has to be that of the project. Raises UniRefError."""
         count, known = self.store.meta("frames"), self.store.meta("fingerprint")
-        frames = FrameReader(self.video, None if count is None else int(count))
+        frames = frames or FrameReader(self.video, None if count is None else int(count))
         if known is not None and frames.fingerprint() != known:
             frames.close()
             if self.store.meta("video") == str(self.video.resolve()):

@@ -40,6 +40,7 @@ export function goTo(app, frame) {
  */
 async function target(app, name) {
   const { selected } = app.store.state;
+  made = null;
   if (selected !== null && name === undefined) return selected;
   const { unfound, video } = app.store.state;
   const text = app.store.object(unfound)?.prompts.some((prompt) => prompt.kind === "text");
@@ -47,8 +48,12 @@ async function target(app, name) {
   const { id } = await app.api.send("POST", "api/objects", name ? { name } : {});
   await app.refresh();
   app.store.set({ selected: id });
+  made = id;
   return id;
 }
+
+/** The object that was made for the last prompt, if one was. @type {number | null} */
+let made = null;
 
 /** Removes the object that was made for a prompt which found nothing. @param {App} app */
 async function dropUnfound(app) {
@@ -79,7 +84,11 @@ export function drop(app) {
  */
 async function suggest(app, object, kind, body, what) {
   app.store.set({ waiting: `Looking for ${what}`, message: null });
-  const answer = await app.api.send("POST", `api/objects/${object}/${kind}`, body);
+  const answer = await app.api.send("POST", `api/objects/${object}/${kind}`, body).catch(async (error) => {
+    // what was made for a prompt that cannot be used goes with it
+    if (made === object) await app.api.send("DELETE", `api/objects/${object}`).catch(() => {});
+    throw error;
+  });
   app.store.set({ waiting: null });
   if (answer.message || !answer.found) {
     const more = kind === "region" ? ". Points (K) add to it, Escape drops it." : "";

@@ -67,7 +67,12 @@ export function initExport(app) {
   const update = () => {
     const exporting = store.state.job?.kind === "export";
     const none = !dialog.querySelector("#formats input:checked");
-    element("export-start").disabled = none || store.state.job !== null || !store.state.objects.length;
+    const { job, objects } = store.state;
+    let reason = none ? "Choose a format first" : "";
+    if (!objects.length) reason = "There is no object yet";
+    if (job !== null && !exporting) reason = "Stop the run first, or wait until it is done";
+    element("export-start").disabled = Boolean(reason) || exporting;
+    element("export-start").title = reason;
     element("export-start").textContent = exporting ? "Exporting …" : "Export";
   };
   element("formats").addEventListener("change", update);

@@ -146,8 +146,10 @@ function keyName(event) {
   if (event.altKey && !third) return "";
   const control = (event.ctrlKey || event.metaKey) && !third ? "Ctrl+" : "";
   // capital letters and named keys tell of Shift; "?" and "+" need it on some keyboards and not on others
-  const shift = event.shiftKey && (event.key.length > 1 || /[A-Z]/.test(event.key)) ? "Shift+" : "";
-  const key = event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key;
+  const letter = /^[a-zA-Z]$/.test(event.key);
+  const shift = event.shiftKey && (event.key.length > 1 || letter) ? "Shift+" : "";
+  // Caps Lock turns letters around
+  const key = !letter ? event.key : event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase();
   return control + shift + key;
 }
 

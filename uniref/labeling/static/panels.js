@@ -189,6 +189,10 @@ export function initRun(app) {
 export function toggleRun(app) {
   const { job, link } = app.store.state;
   if (link !== "up") return null; // the message says so
+  if (job?.kind === "export") {
+    app.store.set({ message: { text: "Masks are being exported: segment when that is done.", good: true } });
+    return null;
+  }
   return job?.kind === "run" ? actions.stop(app) : actions.run(app);
 }
 
@@ -223,8 +227,8 @@ function showMessage(app) {
 }
 let fading = 0;
 const NO_LINK = {
-  down: "The server does not answer. Is uniref label still running? Nothing is lost.",
-  refused: "uniref label was started again: open the address that it printed. Nothing is lost.",
+  down: "The server does not answer. Is uniref label still running? What was done is saved; draw when it is back.",
+  refused: "uniref label was started again: open the address that it printed. What was done is saved.",
 };
 
 /** What is to be known of the video, until it is dismissed. @param {App} app */

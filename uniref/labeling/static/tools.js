@@ -118,11 +118,14 @@ export class Tools {
     if (this.#drag) this.stage.top.setPointerCapture(event.pointerId);
   }
 
-  /** Drawing is possible once the frame and its masks are there, and the drawing before is sent. */
+  /** Drawing is possible once the frame and its masks are there, and the drawing before is sent; else someone is told. */
   #ready() {
-    const { state } = this.app.store;
     this.app.store.set({ playing: false, looking: true });
-    return this.app.editable && !this.#sending;
+    if (!this.app.editable) {
+      const text = "This frame is still being loaded: draw once it is shown.";
+      this.app.store.set({ message: { text, kind: "prompt", good: true } });
+    }
+    return this.app.editable && !this.#sending && this.app.store.state.link === "up";
   }
 
   /** @param {PointerEvent} event */
@@ -275,6 +278,7 @@ export class Tools {
   #addPoint(x, y, positive) {
     const { video } = this.app.store.state;
     if (x < 0 || y < 0 || x >= video.width || y >= video.height) return;
+    this.app.store.set({ playing: false, looking: true });
     this.#waiting.push([x, y, positive]);
     this.#sendPoints();
   }
@@ -282,7 +286,7 @@ export class Tools {
   /** Sends the clicked points, with those before them, as soon as the frame can be drawn on and nothing is being sent. */
   #sendPoints() {
     if (!this.#waiting.length) return;
-    if (!this.#ready()) {
+    if (this.#sending || !this.app.editable || this.app.store.state.link !== "up") {
       if (!this.#sending) setTimeout(() => this.#sendPoints(), FRAME_WAIT_MS);
       return;
     }
