@@ -51,6 +51,49 @@ def test_the_line_of_an_object_without_prompts_is_whole(page: Any) -> None:
     assert line.evaluate("(each) => each.scrollWidth <= each.clientWidth")
 
 
+def test_an_example_that_cannot_be_used_leaves_no_object(page: Any, served: Served, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "cup.png")
+    Image.new("L", (50, 50), 255).save(tmp_path / "mask.png")
+    before = [each["id"] for each in served.ask("/api/state").json["objects"]]
+    page.click("#example")
+    page.set_input_files("#example-image", tmp_path / "cup.png")
+    page.set_input_files("#example-mask", tmp_path / "mask.png")
+    page.click("#example-dialog button[value=start]")
+    message(page, "mask")
+    page.wait_for_function(f"() => document.querySelectorAll('.object').length === {len(before)}")
+    assert [each["id"] for each in served.ask("/api/state").json["objects"]] == before
+
+
+def test_the_export_button_says_why_it_is_disabled(page: Any) -> None:
+    page.keyboard.press("x")
+    while page.locator("#formats input:checked").count():
+        page.locator("#formats input:checked").first.uncheck()
+    assert page.is_disabled("#export-start")
+    assert page.get_attribute("#export-start", "title") == "Choose a format first"
+    page.check("#formats input[value=masks]")
+    assert page.is_enabled("#export-start")
+    assert page.get_attribute("#export-start", "title") == ""
+
+
+def test_caps_lock_changes_no_key(page: Any, served: Served) -> None:
+    """With it, a browser sends small letters with Shift and capital ones without."""
+
+    def press(key: str, shift: bool) -> None:
+        page.evaluate(
+            "([key, shiftKey]) => document.body.dispatchEvent("
+            "new KeyboardEvent('keydown', {key, shiftKey, ctrlKey: true, bubbles: true}))",
+            [key, shift],
+        )
+
+    assert served.post("/api/objects").status in (200, 201)
+    page.wait_for_function("() => document.querySelectorAll('.object').length === 2")
+    press("Z", False)
+    message(page, "Undone")
+    page.wait_for_function("() => !document.getElementById('redo').disabled")
+    press("z", True)
+    message(page, "Done again")
+
+
 def test_an_export_with_a_used_name_says_so_in_the_dialog(page: Any, served: Served) -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[10:30, 5:25] = True
